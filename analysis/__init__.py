@@ -1,0 +1,1 @@
+"""The statistics of designed experiments: pure functions, no input or output."""

@@ -1,0 +1,1 @@
+"""Prefect flows and the command line: the procedure of a study, as prose."""

@@ -1,0 +1,1 @@
+"""Images and networks on Keras 3: no tracking, no orchestration."""

@@ -1,0 +1,21 @@
+"""What this room raises; `tasks.errors` says for each who acts on it."""
+
+
+class ModelsError(Exception):
+    """Anything that goes wrong with images or networks."""
+
+
+class SpecError(ModelsError, ValueError):
+    """A setting of the model or of training that does not exist or cannot be: the user's to fix."""
+
+
+class BuilderError(ModelsError):
+    """The network of one cell could not be built: it fails that cell alone."""
+
+
+class DivergedError(ModelsError):
+    """The loss became NaN or infinite: training again with this seed would do the same."""
+
+
+class ArraysError(ModelsError):
+    """A cached array that is damaged or incomplete: it must be written again."""

@@ -1,0 +1,96 @@
+"""What to train, as data: the settings of one replicate, and their digest."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from models.errors import SpecError
+
+#: A factor's level, or any other setting of the model: what TOML and MLflow both can hold.
+Scalar = bool | int | float | str
+
+#: Raised by one whenever equal specs and seeds would train to other weights than before.
+TRAINING_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TrainingSpec:
+    """How to train: everything but the network.
+
+    Attributes
+    ----------
+    epochs : passes over the training images.
+    batch_size : images a step.
+    learning_rate : the optimiser's step.
+    optimizer : ``adam``, ``sgd`` (momentum 0.9) or ``rmsprop``.
+    augment : random flip, shift and zoom inside the compiled step.
+    precision : ``auto`` (mixed bfloat16 where the hardware has it), ``float32`` or ``bfloat16``.
+    deterministic : equal seeds give bit-equal weights on one machine.
+    """
+
+    epochs: int = 8
+    batch_size: int = 64
+    learning_rate: float = 0.001
+    optimizer: str = "adam"
+    augment: bool = False
+    precision: str = "auto"
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which network: a builder, and the keywords it is called with.
+
+    ``builder`` is ``module:function``; `models.cnn.build` is the default and takes
+    ``conv_layers, fc_layers, filters, kernel_size, dense_units, dropout, activation``.
+    """
+
+    builder: str = "models.cnn:build"
+    settings: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReplicateSpec:
+    """One replicate: a cell's network and training, image size in pixels, and the seed."""
+
+    model: ModelSpec
+    training: TrainingSpec
+    image_size: int
+    seed: int
+
+    def with_levels(self, levels: Mapping[str, Scalar]) -> Self:
+        """Return the spec at these natural levels: of training by name, else of the model."""
+        names = {f.name for f in dataclasses.fields(TrainingSpec)}
+        training = {k: v for k, v in levels.items() if k in names}
+        settings = {k: v for k, v in levels.items() if k not in names}
+        return dataclasses.replace(
+            self,
+            training=dataclasses.replace(self.training, **training),  # type: ignore[arg-type] # checked where a study is read
+            model=dataclasses.replace(self.model, settings={**self.model.settings, **settings}),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` is its inverse."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build a spec from `to_dict`'s answer."""
+        try:
+            model = ModelSpec(**data["model"])
+            return cls(model, TrainingSpec(**data["training"]), data["image_size"], data["seed"])
+        except (KeyError, TypeError) as error:
+            raise SpecError(f"not the spec of a replicate: {error}") from error
+
+    def key(self, dataset_version: str) -> str:
+        """Return the replicate's key: equal keys train to equal figures, and are trained once."""
+        content = {
+            "spec": self.to_dict(),
+            "dataset": dataset_version,
+            "version": TRAINING_VERSION,
+        }
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]

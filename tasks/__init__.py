@@ -1,0 +1,1 @@
+"""Prefect tasks, and the only modules that touch an outside system."""

@@ -1,0 +1,52 @@
+"""The tree of errors: each says who acts on it.
+
+=====================  =================================  ==================================
+class                  who acts                           what happens
+=====================  =================================  ==================================
+`UserError`            the user: a file, a setting        one line, exit status 2, no traceback
+`RetryableError`       nobody: the world may come back    tried again, then reported
+`CellError`            the user, later: one cell is bad   that cell fails, the study goes on
+anything else          us: a bug                          a traceback
+=====================  =================================  ==================================
+
+The pure rooms cannot import this file; `USER_ERRORS` names theirs.
+"""
+
+from analysis.errors import AnalysisError
+from models.errors import SpecError
+
+
+class FactorGridError(Exception):
+    """The root of the tree."""
+
+
+class UserError(FactorGridError):
+    """The user's to fix: says what, where, what was given, and the next move."""
+
+
+class StudyError(UserError):
+    """A study file, or an option on top of it, that makes no study."""
+
+
+class DataError(UserError):
+    """Pictures that cannot be found, read or trusted."""
+
+
+class TrackingError(UserError):
+    """An MLflow server or database that is not there or not ours."""
+
+
+class RetryableError(FactorGridError):
+    """The same call may succeed a moment later."""
+
+
+class SlotDiedError(RetryableError):
+    """The process that trained a replicate ended before its result came."""
+
+
+class CellError(FactorGridError):
+    """One cell cannot be trained; the others can."""
+
+
+#: What the command line turns into one line and exit status 2.
+USER_ERRORS: tuple[type[Exception], ...] = (UserError, AnalysisError, SpecError)
