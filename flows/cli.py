@@ -1,0 +1,125 @@
+"""The command `factorgrid`: every command that reports takes ``--json``.
+
+With it exactly one JSON object goes to standard output, and everything else to standard error.
+Nothing heavy is imported before a command needs it: ``--help`` answers at once.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT_USER = 2
+EXIT_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Turns the user's errors into one line and exit status 2; bugs keep their traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            click.echo("factorgrid: interrupted; the same command goes on from here", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+        except Exception as error:
+            from tasks.errors import USER_ERRORS
+
+            if not isinstance(error, USER_ERRORS):
+                raise
+            click.echo(f"factorgrid: {' '.join(str(error).split())}", err=True)
+            sys.exit(EXIT_USER)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="factorgrid", prog_name="factorgrid")
+def main() -> None:
+    """Tune convolutional networks by Design of Experiments.
+
+    State lives in ./.factorgrid, or where FACTORGRID_HOME says; MLFLOW_TRACKING_URI and
+    PREFECT_API_URL are honoured.
+    """
+    # An interactive command says its errors itself, in one line; Prefect would print tracebacks.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print exactly one JSON object on standard output."
+)
+
+
+def _answer(as_json_: bool, content: dict[str, Any], text: str) -> None:  # noqa: FBT001 # the flag of the option
+    click.echo(json.dumps(content, ensure_ascii=False, allow_nan=False) if as_json_ else text)
+
+
+@main.command()
+@click.argument("study", default="quick")
+@click.option("--data", type=Path, help="A folder or zip of pictures; drawn ones without it.")
+@click.option("--per-class", type=int, help="Take so many pictures of each class.")
+@click.option("--image-size", type=int, help="Pixels a side, instead of the study's.")
+@as_json
+def search(
+    study: str,
+    data: Path | None,
+    per_class: int | None,
+    image_size: int | None,
+    as_json: bool,  # noqa: FBT001 # a flag of the command line
+) -> None:
+    """Screen, decide, refine, confirm and register.
+
+    STUDY is a built-in study (quick, dogs-vs-cats, paper) or a TOML file.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.study import load_study
+
+    checked = load_study(
+        study,
+        source=str(data) if data else None,
+        per_class=per_class,
+        image_size=image_size,
+    )
+    settings.create()
+    from flows.search import search as flow
+    from tasks.report import in_words
+
+    outcome = flow(checked)
+    _answer(as_json, outcome.to_json(), in_words(outcome))
+
+
+@main.command()
+@click.option("--data", type=Path, required=True, help="A folder or zip of pictures.")
+@as_json
+def validate(data: Path, as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+    """Validate pictures: what would be accepted, quarantined and passed over, and why."""
+    from tasks.settings import prepare_environment
+
+    prepare_environment()
+    from tasks.prepare import check_pictures
+    from tasks.report import check_in_words
+
+    checked = check_pictures(data)
+    _answer(as_json, checked.to_json(), check_in_words(checked))
+    sys.exit(0 if checked.to_json()["success"] else EXIT_USER)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
+@click.option("--port", default=5000, show_default=True, help="The port to listen on.")
+def ui(host: str, port: int) -> None:
+    """Open MLflow's pages on the local database; Ctrl-C ends them."""
+    from tasks.settings import prepare_environment
+    from tasks.ui import serve
+
+    serve(prepare_environment(), host, port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The procedure of a study, as one Prefect flow: screen, fit, decide, refine, confirm, register."""
+
+from typing import Any, cast
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from tasks.dataset import Prepared
+from tasks.decide import (
+    Grid,
+    analyse,
+    choose,
+    decide_grid,
+    next_grid,
+    plan_confirm,
+    plan_grid,
+    plan_screen,
+)
+from tasks.prepare import prepare_images
+from tasks.progress import Progress
+from tasks.register import register
+from tasks.report import Outcome, report
+from tasks.settings import prepare_environment
+from tasks.study import Study
+from tasks.train import Workshop, open_workshop, train_stage
+
+
+# The bound on threads keeps MLflow's database, which takes 12 writers well and 16 badly.
+@flow(
+    name="search",
+    task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)),
+)
+def search(study: Study) -> Outcome:
+    """Find the best cell of a study and register its network.
+
+    Parameters
+    ----------
+    study : what to vary, how to train, on which pictures.
+    """
+    settings = prepare_environment()
+    with Progress().shown() as progress:
+        images = prepare_images(study, settings, progress)
+        with open_workshop(settings, study, images, progress) as shop:
+            return procedure(study, images, shop)
+
+
+def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
+    """Carry out the stages of a study, each judged by what MLflow has of the one before."""
+    train_stage(shop, plan_screen(study, images.version))
+    effects = analyse(shop.execution)
+    decision = decide_grid(shop.execution, effects)
+
+    grid: Grid | None = decision.grid
+    rounds = study.refine.rounds
+    while grid and rounds:
+        train_stage(shop, plan_grid(study, images.version, grid))
+        grid, rounds = next_grid(shop.execution, grid), rounds - 1
+
+    selection = choose(shop.execution)
+    if train_stage(shop, plan_confirm(study, images.version, selection)):
+        selection = choose(shop.execution)
+
+    registered = register(shop, selection)
+    return report(shop, effects, decision, selection, registered)

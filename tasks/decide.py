@@ -1,0 +1,156 @@
+"""Reading a stage's runs back from MLflow, and what follows from them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from analysis import plots
+from analysis.decision import Decision, decide, explain, move_outward
+from analysis.design import full_factorial
+from analysis.effects import Effects, fit_effects
+from analysis.report import effects_table
+from analysis.selection import Selection, select
+from models.spec import Scalar
+from tasks.errors import UserError
+from tasks.plan import Planned, grid_cells, plan, planned
+from tasks.study import Study
+from tasks.tracking import Execution
+
+Grid = Mapping[str, tuple[Scalar, ...]]
+
+
+def plan_screen(study: Study, version: str) -> list[Planned]:
+    """Return the replicates of the two-level design, in its randomised order."""
+    design = full_factorial(
+        study.factor_list,
+        replicates=study.replicates,
+        centre_points=study.centre_points,
+        seed=study.seed,
+    )
+    names = [factor.name for factor in study.factor_list]
+    return [
+        planned(
+            study,
+            version,
+            "screen",
+            {name: row[name] for name in names},
+            int(row["replicate"]),
+            centre=bool(row["centre"]),
+        )
+        for row in design.cells.to_dict("records")
+    ]
+
+
+def plan_grid(study: Study, version: str, grid: Grid) -> list[Planned]:
+    """Return the replicates of a refined grid; those of the screen's cells are trained already."""
+    replicates = study.refine.replicates or study.replicates
+    return plan(study, version, "refine", grid_cells(grid), range(1, replicates + 1))
+
+
+def plan_confirm(study: Study, version: str, selection: Selection) -> list[Planned]:
+    """Return fresh seeds for the cells that cannot be told apart; none where one cell leads."""
+    cells = candidates(selection, study)
+    first = 1 + max(study.replicates, study.refine.replicates or 0)
+    numbers = range(first, first + study.confirm.replicates)
+    return plan(study, version, "confirm", cells, numbers) if len(cells) > 1 else []
+
+
+def candidates(selection: Selection, study: Study) -> list[dict[str, Scalar]]:
+    """Return the best cells that cannot be told apart, at most as many as the study confirms."""
+    return [dict(cell) for cell in selection.tied[: study.confirm.cells]]
+
+
+@task(name="analyse", cache_policy=NO_CACHE, persist_result=False)
+def analyse(execution: Execution) -> Effects:
+    """Fit the effects model to the screen, as MLflow has it; log table and plots.
+
+    Raises
+    ------
+    UserError
+        If no cell of the screen finished.
+    """
+    study = execution.study
+    runs = execution.runs("screen")
+    effects = analyse_runs(study, runs)
+    execution.log_text(execution.run_id, runs.to_csv(index=False), "screen/runs.csv")
+    execution.log_text(execution.run_id, effects_table(effects), "screen/effects.txt")
+    execution.log_text(execution.run_id, effects.terms.to_csv(), "screen/effects.csv")
+    execution.log_figures(execution.run_id, screen_figures(effects))
+    return effects
+
+
+def analyse_runs(study: Study, runs: pd.DataFrame) -> Effects:
+    """Fit the effects model to replicates of a screen.
+
+    Raises
+    ------
+    UserError
+        If none of them finished.
+    """
+    if runs[study.response].notna().sum() == 0:
+        raise UserError(
+            f"study {study.name}: no cell of the screen has a finished run; look at the failed "
+            "runs' descriptions in MLflow (`factorgrid ui`), mend, and run the command again"
+        )
+    return fit_effects(runs, study.factor_list, study.response, alpha=study.alpha)
+
+
+def screen_figures(effects: Effects) -> dict[str, Any]:
+    """Draw the screen: Pareto, half-normal, main effects and interactions, by artifact path."""
+    figures = {
+        "screen/pareto.png": plots.pareto(effects),
+        "screen/half_normal.png": plots.half_normal(effects),
+        "screen/main_effects.png": plots.main_effects(effects),
+    }
+    if len(effects.factors) > 1:
+        figures["screen/interactions.png"] = plots.interactions(effects)
+    return figures
+
+
+@task(name="decide", cache_policy=NO_CACHE, persist_result=False)
+def decide_grid(execution: Execution, effects: Effects) -> Decision:
+    """Decide the refined grid; log it with its reasons, as data and in words."""
+    decision = decide(effects, budget=execution.study.refine.budget)
+    execution.log_text(execution.run_id, to_json(decision), "decision.json")
+    execution.log_text(execution.run_id, "\n".join(explain(decision)), "decision.txt")
+    return decision
+
+
+@task(name="move", cache_policy=NO_CACHE, persist_result=False)
+def next_grid(execution: Execution, grid: Grid) -> Grid | None:
+    """Return the grid moved outward, where its best cell lies on an edge that can move."""
+    study = execution.study
+    best = select(execution.runs("refine"), study.factor_list, study.response).best
+    return move_outward(grid, best, study.factor_list)
+
+
+@task(name="choose", cache_policy=NO_CACHE, persist_result=False)
+def choose(execution: Execution) -> Selection:
+    """Choose the cell: the cheapest within one standard error of the best; log why."""
+    study = execution.study
+    runs = execution.runs()
+    selection = select(runs, study.factor_list, study.response)
+    execution.log_text(execution.run_id, runs.to_csv(index=False), "runs.csv")
+    execution.log_text(execution.run_id, selection.cells.to_csv(index=False), "cells.csv")
+    return selection
+
+
+def to_json(value: object) -> str:
+    """Return a decision, or any data of ours, as JSON text that reads well."""
+    return json.dumps(value, default=_plain, indent=2, ensure_ascii=False)
+
+
+def _plain(value: Any) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)

@@ -1,0 +1,227 @@
+"""The model registry: the winner goes in with its lineage, and the champion only gets better."""
+
+import importlib.metadata
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from analysis.paired import Paired, Proportion, accuracy, compare
+from analysis.selection import Selection
+from tasks.plan import cell_name
+from tasks.tracking import PREFIX
+from tasks.train import Workshop
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+SOURCE_RUN = PREFIX + "run"
+DATASET = PREFIX + "dataset_version"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of the winner.
+
+    Attributes
+    ----------
+    name, version : of the registered model.
+    alias : ``champion`` or ``challenger``.
+    run_id : the run that trained it.
+    test : its accuracy on the test images, read here for the first time.
+    against : how it compared with the champion of the day, if there was one on these images.
+    why : the alias, in words.
+    """
+
+    name: str
+    version: str
+    alias: str
+    run_id: str
+    test: Proportion
+    against: Paired | None
+    why: str
+
+
+@task(name="register", cache_policy=NO_CACHE, persist_result=False)
+def register(shop: Workshop, selection: Selection) -> Registered:
+    """Register the winning cell's best replicate, and make it champion if it earned it.
+
+    The test images are read here for the first time, once. The alias moves only when the
+    challenger beats today's champion on the same test images by McNemar's test.
+    """
+    run_id = _trained_run(shop, selection)
+    right = _right(shop, run_id)
+    test = accuracy(right, alpha=shop.execution.study.alpha)
+    return _Registry(shop).enter(run_id, selection, right, test)
+
+
+def _trained_run(shop: Workshop, selection: Selection) -> str:
+    """Return the winning cell's replicate with the best response, where it was trained."""
+    study = shop.execution.study
+    runs = shop.execution.runs()
+    cell = runs
+    for name, level in selection.chosen.items():
+        cell = cell[cell[name] == level]
+    best = cell.sort_values([study.response, "val_loss"], ascending=[False, True]).iloc[0]
+    return str(best["reused_from"] or best["run_id"])
+
+
+def _right(shop: Workshop, run_id: str) -> NDArray[np.bool_]:
+    """Return for every test image whether this run's network answered right."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = shop.execution.tracker.artifact(run_id, "model/predictions.npz", Path(folder))
+        with np.load(path) as saved:
+            answers = saved["test_probability"].argmax(axis=1)
+    truth = shop.arrays.labels[shop.arrays.side("test")]
+    return np.asarray(answers == truth, dtype=bool)
+
+
+class _Registry:
+    """MLflow's registry, for one execution."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self.shop = shop
+        self.execution = shop.execution
+        self.client = shop.execution.tracker.client
+        self.name = shop.execution.study.model_name
+
+    def enter(
+        self, run_id: str, selection: Selection, right: NDArray[np.bool_], test: Proportion
+    ) -> Registered:
+        champion = self._champion()
+        against = self._against(champion, run_id, right)
+        alias, why = _verdict(champion, against, run_id, self.execution)
+        if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
+            return Registered(self.name, champion.version, CHAMPION, run_id, test, None, why)
+        version = self._create(run_id, selection, test, why)
+        # One call moves the alias: readers see the old champion or the new one, never none.
+        self.client.set_registered_model_alias(self.name, alias, version)
+        self.execution.log(
+            self.execution.run_id,
+            metrics={"test_accuracy": test.value, "test_low": test.low, "test_high": test.high},
+            tags={PREFIX + "registered": f"{self.name} version {version} ({alias})"},
+        )
+        return Registered(self.name, version, alias, run_id, test, against, why)
+
+    def _champion(self) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_model_version_by_alias(self.name, CHAMPION)
+        except MlflowException:
+            return None
+
+    def _against(self, champion: Any, run_id: str, right: NDArray[np.bool_]) -> Paired | None:
+        if champion is None or champion.tags.get(SOURCE_RUN) == run_id:
+            return None
+        if champion.tags.get(DATASET) != self.execution.version:
+            return None
+        return compare(right, _right(self.shop, champion.tags[SOURCE_RUN]))
+
+    def _create(self, run_id: str, selection: Selection, test: Proportion, why: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        execution = self.execution
+        try:
+            self.client.create_registered_model(
+                self.name, description=execution.study.description or None
+            )
+        except MlflowException as error:
+            if "already exists" not in str(error):
+                raise
+        source = self._save(run_id)
+        tags = {
+            SOURCE_RUN: run_id,
+            PREFIX + "study_run": execution.run_id,
+            PREFIX + "study": execution.study.name,
+            DATASET: execution.version,
+            PREFIX + "code_version": importlib.metadata.version("factorgrid"),
+            "test_accuracy": f"{test.value:.4f}",
+        }
+        created = self.client.create_model_version(
+            self.name,
+            source,
+            run_id,
+            tags=tags,
+            description=f"{cell_name(selection.chosen)}. Test accuracy {test}. {why}",
+        )
+        return str(created.version)
+
+    def _save(self, run_id: str) -> str:
+        """Write the servable model below the run that trained it; return its address."""
+        tracker, arrays = self.execution.tracker, self.shop.arrays
+        about = {"classes": list(arrays.classes), "image_size": arrays.image_size}
+        with tempfile.TemporaryDirectory() as text:
+            folder = Path(text)
+            network = tracker.artifact(run_id, "model/model.keras", folder)
+            (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+            save_servable(network, folder / "about.json", folder / "servable")
+            self.client.log_artifacts(run_id, str(folder / "servable"), "servable")
+        run = self.client.get_run(run_id)
+        return f"{run.info.artifact_uri}/servable"
+
+
+def save_servable(network: Path, about: Path, to: Path) -> None:
+    """Write the folder that MLflow serves: network, preprocessing, signature and an example.
+
+    Parameters
+    ----------
+    network : a file in Keras's native format.
+    about : JSON with ``classes`` and ``image_size`` (pixels a side).
+    to : the folder to write; it must not exist.
+    """
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    import models
+    from tasks import serving
+
+    outputs = [("string", "label"), ("double", "probability"), ("string", "error")]
+    signature = ModelSignature(
+        Schema([ColSpec(DataType.string, "image")]),
+        Schema([ColSpec(DataType[kind], name) for kind, name in outputs]),
+    )
+    mlflow.pyfunc.save_model(
+        str(to),
+        python_model=serving.__file__,
+        artifacts={"network": str(network), "about": str(about)},
+        code_paths=[str(Path(models.__file__).parent)],
+        signature=signature,
+        # Given, they take 0.15 s; inferred, 16 s.
+        pip_requirements=_requirements(),
+    )
+
+
+def _requirements() -> list[str]:
+    names = (
+        "mlflow",
+        "tensorflow",
+        "keras",
+        "numpy",
+        "opencv-python-headless",
+        "simplejpeg",
+        "pillow",
+    )
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+
+
+def _verdict(champion: Any, against: Paired | None, run_id: str, execution: Any) -> tuple[str, str]:
+    if champion is None:
+        return CHAMPION, "The first of its name, so the champion."
+    if champion.tags.get(SOURCE_RUN) == run_id:
+        return CHAMPION, f"Version {champion.version}, today's champion, won again."
+    if against is None:
+        return CHALLENGER, (
+            f"Version {champion.version} stays champion: it was tested on other pictures "
+            f"(dataset version {champion.tags.get(DATASET, 'unknown')}, this one "
+            f"{execution.version}), and only the same test images compare two models."
+        )
+    if against.better(execution.study.alpha):
+        return CHAMPION, f"It beat version {champion.version}: {against}."
+    return CHALLENGER, f"Version {champion.version} stays champion: {against}."

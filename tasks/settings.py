@@ -1,0 +1,88 @@
+"""Where things are kept, and how quiet the libraries are: environment only, decided once.
+
+Import this before any library it quiets; it imports none of them.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Set unless the user has set them. Without these Prefect, its server, MLflow and Great
+#: Expectations look up outside hosts, and TensorFlow prints its banner.
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # MLflow's job runner adds a dozen processes to its server and serves nothing here.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    # MLflow draws a bar for every folder of artifacts that it copies.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A pool of 5 + 10 connections loses runs from 16 threads.
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "40",
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+    # On a busy machine Prefect's temporary server needs more than its 20 s.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a user's state lives.
+
+    Attributes
+    ----------
+    home : everything FactorGrid writes (``FACTORGRID_HOME``, default ``./.factorgrid``).
+    tracking_uri : MLflow's server or database (``MLFLOW_TRACKING_URI``, default SQLite in `home`).
+    """
+
+    home: Path
+    tracking_uri: str
+
+    @property
+    def cache(self) -> Path:
+        """Decoded images, one folder a dataset version and size."""
+        return self.home / "cache"
+
+    @property
+    def artifacts(self) -> Path:
+        """What MLflow stores beside its database, where no server stores it."""
+        return self.home / "artifacts"
+
+    @property
+    def work(self) -> Path:
+        """What replicates write before MLflow has it."""
+        return self.home / "work"
+
+    def create(self) -> "Settings":
+        """Create the home; Prefect's temporary server needs its own folder to be there."""
+        prefect = Path(os.environ.get("PREFECT_HOME") or self.home / "prefect")
+        for folder in (self.home, prefect):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    @property
+    def locks(self) -> Path:
+        """One file a replicate in training on this machine: it is freed when its holder dies."""
+        return self.home / "locks"
+
+
+def read_settings() -> Settings:
+    """Read the environment; nothing is created."""
+    home = Path(os.environ.get("FACTORGRID_HOME", ".factorgrid")).expanduser().absolute()
+    # MLflow takes SQLite addresses with absolute paths only.
+    default = f"sqlite:///{home / 'mlflow.db'}"
+    return Settings(home, os.environ.get("MLFLOW_TRACKING_URI") or default)
+
+
+def prepare_environment() -> Settings:
+    """Quiet the libraries, keep Prefect's state in the home, and return the settings."""
+    settings = read_settings()
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
+    os.environ.setdefault("MLFLOW_TRACKING_URI", settings.tracking_uri)
+    return settings

@@ -1,0 +1,258 @@
+"""A study file, checked: what is wrong with one is said in a line that names the field."""
+
+import inspect
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from analysis.errors import FactorError
+from analysis.factors import Factor
+from models.cnn import build
+from models.spec import ModelSpec, ReplicateSpec, Scalar, TrainingSpec
+from tasks.errors import StudyError
+
+DEFAULT_BUILDER = "models.cnn:build"
+#: Factors whose natural scale and lower bound are known, so that a study need not say them.
+KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
+    "conv_layers": ("integer", (1, 16)),
+    "fc_layers": ("integer", (1, 16)),
+    "filters": ("integer", (1, 4096)),
+    "kernel_size": ("integer", (1, 15)),
+    "dense_units": ("integer", (1, 65536)),
+    "batch_size": ("integer", (1, 65536)),
+    "epochs": ("integer", (1, 100000)),
+    "learning_rate": ("log", (1e-8, 10.0)),
+    "dropout": ("linear", (0.0, 0.95)),
+}
+
+
+class Part(BaseModel):
+    """A table of a study file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class FactorPart(Part):
+    """``[factors.NAME]``: the two levels, and the scale between them."""
+
+    low: Scalar
+    high: Scalar
+    scale: Literal["linear", "log", "integer", "categorical"] | None = None
+    domain: tuple[float, float] | None = None
+
+    def factor(self, name: str) -> Factor:
+        """Return the factor that the analysis knows."""
+        known, domain = KNOWN_SCALES.get(name, (None, None))
+        scale = self.scale or known or _scale_of(self.low, self.high)
+        return Factor(name, self.low, self.high, scale, self.domain or domain)  # type: ignore[arg-type] # a Literal by construction
+
+
+def _scale_of(low: Scalar, high: Scalar) -> str:
+    levels = (low, high)
+    if any(isinstance(level, bool | str) for level in levels):
+        return "categorical"
+    return "integer" if all(isinstance(level, int) for level in levels) else "linear"
+
+
+class DataPart(Part):
+    """``[data]``: which pictures, how many, how large (pixels a side)."""
+
+    source: Path | None = None
+    drawn: Annotated[int, Field(ge=64)] | None = None
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64
+    per_class: Annotated[int, Field(ge=8)] | None = None
+    seed: int = 1
+    training: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    exclude: dict[str, str] = {}
+    rules: Path | None = None
+
+    @model_validator(mode="after")
+    def _leaves_a_test_side(self) -> Self:
+        if self.training + self.validation >= 1:
+            raise ValueError(
+                f"training {self.training} + validation {self.validation} leave no test images;"
+                " their sum must be below 1"
+            )
+        return self
+
+
+class RefinePart(Part):
+    """``[refine]``: the most cells of the grid, seeds a cell, and moves off an edge."""
+
+    budget: Annotated[int, Field(ge=1)] = 12
+    replicates: Annotated[int, Field(ge=1)] | None = None
+    rounds: Annotated[int, Field(ge=1)] = 2
+
+
+class ConfirmPart(Part):
+    """``[confirm]``: fresh seeds for the cells that cannot be told apart, at most so many cells."""
+
+    replicates: Annotated[int, Field(ge=0)] = 2
+    cells: Annotated[int, Field(ge=1)] = 4
+
+
+class TrainingPart(Part):
+    """``[training]``: `models.spec.TrainingSpec`, with bounds."""
+
+    epochs: Annotated[int, Field(ge=1)] = 8
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
+    augment: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deterministic: bool = False
+
+
+class ModelPart(BaseModel):
+    """``[model]``: the builder, and every other key a keyword of it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    builder: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] = DEFAULT_BUILDER
+
+    @property
+    def settings(self) -> dict[str, Scalar]:
+        """The builder's keywords."""
+        return dict(self.model_extra or {})
+
+
+class Study(Part):
+    """One whole procedure: screen, refine, confirm, register."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")]
+    description: str = ""
+    response: Literal["val_accuracy"] = "val_accuracy"
+    replicates: Annotated[int, Field(ge=1, le=50)] = 1
+    centre_points: Annotated[int, Field(ge=0, le=50)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    registered_model: str | None = None
+    data: DataPart = DataPart()
+    factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=7)]
+    model: ModelPart = ModelPart()
+    training: TrainingPart = TrainingPart()
+    refine: RefinePart = RefinePart()
+    confirm: ConfirmPart = ConfirmPart()
+
+    @field_validator("factors")
+    @classmethod
+    def _factors_make_sense(cls, parts: dict[str, FactorPart]) -> dict[str, FactorPart]:
+        for name, part in parts.items():
+            try:
+                part.factor(name)
+            except FactorError as error:
+                raise ValueError(str(error)) from error
+        return parts
+
+    @model_validator(mode="after")
+    def _the_network_takes_them(self) -> Self:
+        if self.model.builder != DEFAULT_BUILDER:
+            return self
+        known = set(inspect.signature(build).parameters) - {"image_size", "classes"}
+        training = set(TrainingPart.model_fields)
+        _reject(self.model.settings, known, "model")
+        _reject(self.factors, known | training, "factors")
+        return self
+
+    @property
+    def factor_list(self) -> tuple[Factor, ...]:
+        """The factors, in the file's order."""
+        return tuple(part.factor(name) for name, part in self.factors.items())
+
+    @property
+    def model_name(self) -> str:
+        """The name of the registered model."""
+        return self.registered_model or self.name
+
+    def spec(self, levels: dict[str, Scalar], seed: int) -> ReplicateSpec:
+        """Return what to train for one cell and seed."""
+        base = ReplicateSpec(
+            ModelSpec(self.model.builder, self.model.settings),
+            TrainingSpec(**self.training.model_dump()),
+            self.data.image_size,
+            seed,
+        )
+        return base.with_levels(levels)
+
+
+def _reject(given: Iterable[str], known: set[str], where: str) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{where}.{name} is no setting; known: {', '.join(sorted(known))}")
+
+
+def built_in_studies() -> dict[str, Path]:
+    """Return the studies that come with FactorGrid, by name."""
+    folder = Path(str(resources.files("flows") / "studies"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_study(name_or_path: str, **changes: Any) -> Study:
+    """Read a study by built-in name or path; `changes` replace keys of ``[data]``.
+
+    Raises
+    ------
+    StudyError
+        No such study, no TOML, or a key that is unknown, missing or out of its range.
+    """
+    path = built_in_studies().get(name_or_path, Path(name_or_path))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        names = ", ".join(built_in_studies())
+        raise StudyError(
+            f"study {name_or_path!r}: no such file, nor a built-in study ({names}); "
+            "name one of these or a TOML file"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error
+    given = {key: value for key, value in changes.items() if value is not None}
+    if given:
+        content["data"] = {**content.get("data", {}), **given}
+    return parse_study(content, str(path))
+
+
+def parse_study(content: dict[str, Any], where: str) -> Study:
+    """Check a study's content; `where` names its file in the error.
+
+    Raises
+    ------
+    StudyError
+        With the first fault: field, value and remedy in one line.
+    """
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(f"study {where}: {_in_words(error)}") from error
+
+
+def _in_words(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{field}: unknown key; remove it or correct its spelling{_known(fault)}"
+        case "missing":
+            return f"{field}: missing; add it"
+        case "value_error":
+            message = fault["msg"].removeprefix("Value error, ")
+            return f"{field}: {message}" if field else message
+        case _:
+            return f"{field}: {fault['msg']}, given {fault['input']!r}; correct it"
+
+
+def _known(fault: Any) -> str:
+    parts: dict[str, type[BaseModel]] = {
+        "data": DataPart,
+        "training": TrainingPart,
+        "refine": RefinePart,
+        "confirm": ConfirmPart,
+        "factors": FactorPart,
+    }
+    table = fault["loc"][0] if len(fault["loc"]) > 1 else ""
+    part = parts.get(str(table), Study)
+    return f" (known: {', '.join(part.model_fields)})"

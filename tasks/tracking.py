@@ -1,0 +1,446 @@
+"""MLflow, the memory: the only module that talks to the tracking server.
+
+Run ids are explicit everywhere: MLflow's active run is per thread, and Prefect copies context
+variables into its threads, so that nested active runs lose their parents.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from analysis.factors import Factor
+from tasks.errors import TrackingError
+from tasks.plan import Planned, Stage, show, typed_level
+from tasks.settings import Settings
+from tasks.study import Study, parse_study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PREFIX = "factorgrid."
+KIND = PREFIX + "kind"
+KEY = PREFIX + "key"
+REUSED_FROM = PREFIX + "reused_from"
+STATUS = PREFIX + "status"
+STUDY_DIGEST = PREFIX + "study_digest"
+PARENT = "mlflow.parentRunId"
+#: The most that one call of MLflow takes.
+BATCH = {"metrics": 1000, "params": 100, "tags": 100}
+
+
+def _in_stage(stage: Stage) -> str:
+    return f"{PREFIX}in_{stage}"
+
+
+@dataclass
+class Tracker:
+    """A tracking server; every method is safe from any thread."""
+
+    settings: Settings
+    client: Any = field(repr=False)
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Tracker":
+        """Connect, creating and migrating the database once, before any fan-out.
+
+        Four processes that open a fresh database at once would migrate it at once, and three die.
+
+        Raises
+        ------
+        TrackingError
+            If the server or database is not there or not MLflow's.
+        """
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        settings.home.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(settings.home / "mlflow.lock"):
+                client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
+                client.search_experiments(max_results=1)
+        except (MlflowException, OSError) as error:
+            first = str(error).strip().splitlines()[0][:200]
+            raise TrackingError(
+                f"MLflow at {settings.tracking_uri}: {first}; start it, or correct "
+                "MLFLOW_TRACKING_URI (unset it for a local database)"
+            ) from error
+        return cls(settings, client)
+
+    # -- experiments and executions -------------------------------------------------------------
+
+    def experiment(self, name: str) -> str:
+        """Return an experiment's id, created where it is missing."""
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        local = self.settings.tracking_uri.startswith(("sqlite:", "postgresql"))
+        # A database without a server stores artifacts below the current folder unless told where.
+        location = (self.settings.artifacts / _slug(name)).as_uri() if local else None
+        try:
+            return str(self.client.create_experiment(name, artifact_location=location))
+        except MlflowException:
+            return self.experiment(name)  # another process created it in between
+
+    def existing_experiment(self, name: str) -> str:
+        """Return an experiment's id.
+
+        Raises
+        ------
+        TrackingError
+            If there is none of that name; the names that exist are given.
+        """
+        found = self.client.get_experiment_by_name(name)
+        if found is None:
+            names = [e.name for e in self.client.search_experiments() if e.name != "Default"]
+            raise TrackingError(
+                f"experiment {name!r}: not at {self.settings.tracking_uri}; "
+                f"there are: {', '.join(names) or 'none'}"
+            )
+        return str(found.experiment_id)
+
+    @contextmanager
+    def execution(self, study: Study, version: str) -> Iterator["Execution"]:
+        """Open the parent run of this execution, going on with one that was cut off.
+
+        The run ends as FINISHED, FAILED or, on an interrupt, KILLED.
+        """
+        experiment = self.experiment(study.name)
+        digest = study_digest(study, version)
+        lock = self._lock(f"study-{digest}")
+        held = _try_lock(lock)
+        run_id = self._unfinished(experiment, digest) if held else None
+        execution = Execution(self, study, version, experiment, run_id or "", resumed=bool(run_id))
+        try:
+            execution.begin(digest)
+            yield execution
+            self._end(execution.run_id, "FINISHED")
+        except BaseException as error:
+            self._end(execution.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        finally:
+            lock.release()
+
+    def _end(self, run_id: str, status: str) -> None:
+        if run_id:
+            self.client.set_terminated(run_id, status)
+
+    def _lock(self, name: str) -> FileLock:
+        self.settings.locks.mkdir(parents=True, exist_ok=True)
+        # Held by a file descriptor, so that a killed holder frees it; any thread may release it.
+        return FileLock(self.settings.locks / f"{name}.lock", thread_local=False)
+
+    def _unfinished(self, experiment: str, digest: str) -> str | None:
+        runs = self.search(
+            [experiment],
+            f"tags.`{STUDY_DIGEST}` = '{digest}' and attributes.status != 'FINISHED'",
+            limit=1,
+        )
+        return str(runs[0].info.run_id) if runs else None
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def search(self, experiments: Sequence[str], condition: str, limit: int = 0) -> list[Any]:
+        """Return the runs that fulfil a filter, newest first; all of them unless limited."""
+        runs: list[Any] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                list(experiments), condition, max_results=limit or 1000, page_token=token
+            )
+            runs.extend(page)
+            token = page.token
+            if not token or limit:
+                return runs
+
+    def children(self, run_id: str, experiment: str) -> list[Any]:
+        """Return the replicates of an execution, oldest first."""
+        return self.search([experiment], f"tags.`{PARENT}` = '{run_id}'")[::-1]
+
+    def last_execution(self, experiment: str) -> Any:
+        """Return the newest parent run of an experiment.
+
+        Raises
+        ------
+        TrackingError
+            If it has none.
+        """
+        runs = self.search([experiment], f"tags.`{KIND}` = 'study'", limit=1)
+        if not runs:
+            raise TrackingError(
+                f"experiment {experiment}: no study was run in it; run `factorgrid search` first"
+            )
+        return runs[0]
+
+    def study_of(self, run: Any) -> Study:
+        """Return the study that a parent run carried out."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.client.download_artifacts(run.info.run_id, "study.json", folder)
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_study(content, f"of MLflow run {run.info.run_id}")
+
+    def artifact(self, run_id: str, path: str, folder: Path) -> Path:
+        """Fetch a replicate's artifact, from the run that trained it where it was reused."""
+        run = self.client.get_run(run_id)
+        source = run.data.tags.get(REUSED_FROM, run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(self.client.download_artifacts(source, path, str(folder)))
+
+
+@dataclass
+class Execution:
+    """The parent run of one execution of a study, and what is logged below it."""
+
+    tracker: Tracker
+    study: Study
+    version: str
+    experiment: str
+    run_id: str
+    resumed: bool = False
+
+    def begin(self, digest: str) -> None:
+        """Create the parent run, or reopen the one that was cut off."""
+        client = self.tracker.client
+        if self.run_id:
+            client.update_run(self.run_id, status="RUNNING")
+            self._mark_cut_off()
+            return
+        now = dt.datetime.now(tz=dt.UTC)
+        tags = {
+            KIND: "study",
+            STUDY_DIGEST: digest,
+            PREFIX + "dataset_version": self.version,
+            "mlflow.note.content": self.study.description or f"The study {self.study.name}.",
+        }
+        name = f"study {now:%Y-%m-%d %H:%M}"
+        self.run_id = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
+        client.log_dict(self.run_id, self.study.model_dump(mode="json"), "study.json")
+        self.log(self.run_id, params=_flat(self.study))
+
+    def _mark_cut_off(self) -> None:
+        """Mark replicates whose process died: MLflow itself never ends their runs."""
+        for run in self.tracker.children(self.run_id, self.experiment):
+            if run.info.status != "RUNNING":
+                continue
+            lock = self.tracker._lock(run.data.tags.get(KEY, run.info.run_id))  # noqa: SLF001 # one class in two parts
+            if _try_lock(lock):
+                self.tracker.client.set_tag(run.info.run_id, STATUS, "cut off")
+                self.tracker.client.set_terminated(run.info.run_id, "KILLED")
+                lock.release()
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def log(
+        self,
+        run_id: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        step: int = 0,
+    ) -> None:
+        """Write params, metrics and tags in as few calls as MLflow allows, at once."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(dt.datetime.now(tz=dt.UTC).timestamp() * 1000)
+        rows = {
+            "params": [Param(k, str(v)) for k, v in (params or {}).items()],
+            "metrics": [Metric(k, float(v), now, step) for k, v in (metrics or {}).items()],
+            "tags": [RunTag(k, str(v)) for k, v in (tags or {}).items()],
+        }
+        while any(rows.values()):
+            batch = {name: rows[name][: BATCH[name]] for name in rows}
+            self.tracker.client.log_batch(run_id, **batch)
+            rows = {name: rows[name][BATCH[name] :] for name in rows}
+
+    def log_figures(self, run_id: str, figures: Mapping[str, "Figure"]) -> None:
+        """Write figures as PNG artifacts, by path."""
+        for path, figure in figures.items():
+            self.tracker.client.log_figure(run_id, figure, path, save_kwargs={"dpi": 120})
+
+    def log_text(self, run_id: str, text: str, path: str) -> None:
+        """Write a text artifact."""
+        self.tracker.client.log_text(run_id, text, path)
+
+    def log_folder(self, run_id: str, folder: Path, path: str | None = None) -> None:
+        """Write a folder of artifacts."""
+        self.tracker.client.log_artifacts(run_id, str(folder), path)
+
+    def log_dataset(self, run_id: str, source: str, profile: Mapping[str, object]) -> None:
+        """Log the dataset version as the run's input."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=self.study.name,
+            digest=self.version[:36],  # MLflow takes no more
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps(dict(profile)),
+        )
+        tag = InputTag("mlflow.data.context", "training")
+        self.tracker.client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
+
+    # -- replicates -----------------------------------------------------------------------------
+
+    @contextmanager
+    def claim(self, planned: Planned) -> Iterator[str | None]:
+        """Hold a replicate's key against every other study on this machine.
+
+        Yields the id of a finished run of that key in this execution, or None: train it.
+        """
+        lock = self.tracker._lock(planned.key)  # noqa: SLF001 # one class in two parts
+        with lock:
+            yield self._finished(planned)
+
+    def _finished(self, planned: Planned) -> str | None:
+        """Find a finished run of the key: in this execution, else anywhere at this server."""
+        ids = [e.experiment_id for e in self.tracker.client.search_experiments()]
+        condition = f"tags.`{KEY}` = '{planned.key}' and attributes.status = 'FINISHED'"
+        runs = self.tracker.search(ids, condition)
+        own = [run for run in runs if run.data.tags.get(PARENT) == self.run_id]
+        if own:
+            run_id = str(own[-1].info.run_id)
+            self.log(run_id, tags={_in_stage(planned.stage): "true"})
+            return run_id
+        trained = [run for run in runs if REUSED_FROM not in run.data.tags]
+        return self._refer(planned, trained[-1]) if trained else None
+
+    def _refer(self, planned: Planned, source: Any) -> str:
+        """Log a replicate that another execution trained: its figures, and where they are from."""
+        run_id = self.begin_replicate(planned)
+        origin = source.info.run_id
+        kept = {k: v for k, v in source.data.tags.items() if k == STATUS}
+        note = f"Not trained again: the figures are those of run {origin}."
+        self.log(
+            run_id,
+            metrics=source.data.metrics,
+            tags={REUSED_FROM: origin, "mlflow.note.content": note, **kept},
+        )
+        self.tracker.client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def begin_replicate(self, planned: Planned) -> str:
+        """Create the nested run of one replicate, with everything that is known before training."""
+        tags = {
+            PARENT: self.run_id,
+            KIND: "replicate",
+            KEY: planned.key,
+            PREFIX + "dataset_version": self.version,
+            PREFIX + "cell": planned.cell,
+            _in_stage(planned.stage): "true",
+        }
+        run = self.tracker.client.create_run(self.experiment, tags=tags, run_name=planned.name)
+        run_id = str(run.info.run_id)
+        spec = planned.spec
+        params: dict[str, object] = {
+            **{f"training.{k}": v for k, v in spec.to_dict()["training"].items()},
+            **{f"model.{k}": v for k, v in spec.model.settings.items()},
+            "model.builder": spec.model.builder,
+            "image_size": spec.image_size,
+            **{name: show(level) for name, level in planned.levels.items()},
+            **{f"coded.{name}": show(level) for name, level in planned.coded.items()},
+            "stage": planned.stage,
+            "replicate": planned.replicate,
+            "seed": spec.seed,
+            "centre": planned.centre,
+        }
+        self.log(run_id, params=params)
+        return run_id
+
+    def end_replicate(self, run_id: str, status: str, reason: str = "") -> None:
+        """End a replicate's run; the reason is for people, in its description too."""
+        if reason:
+            self.log(run_id, tags={STATUS: reason[:4000], "mlflow.note.content": reason[:4000]})
+        self.tracker.client.set_terminated(run_id, status)
+
+    def runs(self, stage: Stage | None = None) -> pd.DataFrame:
+        """Read the replicates back, of one stage or all; see `runs_table`."""
+        children = self.tracker.children(self.run_id, self.experiment)
+        return runs_table(children, self.study.factor_list, stage)
+
+
+def runs_table(
+    runs: Sequence[Any], factors: Sequence[Factor], stage: Stage | None = None
+) -> pd.DataFrame:
+    """Return replicates as a table, the analysis's only input.
+
+    Parameters
+    ----------
+    runs : MLflow runs, of replicates.
+    factors : whose levels become columns, in natural units and their own types.
+    stage : only runs that this stage asked for.
+
+    Returns
+    -------
+    A row a replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
+    ``status``, and every metric. A replicate that failed has no response (NaN).
+    """
+    rows = [
+        _row(run, factors)
+        for run in runs
+        if run.info.status in {"FINISHED", "FAILED"}
+        and (stage is None or run.data.tags.get(_in_stage(stage)) == "true")
+    ]
+    columns = ["run_id", *(f.name for f in factors), "stage", "replicate", "seed", "centre"]
+    table = pd.DataFrame(rows, columns=None if rows else [*columns, "val_accuracy"])
+    if "val_accuracy" not in table:
+        table["val_accuracy"] = float("nan")
+    # A failed try that was trained again later counts once: the later one.
+    return table.drop_duplicates("key", keep="last") if rows else table
+
+
+def _row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
+    params, tags = run.data.params, run.data.tags
+    metrics = run.data.metrics if run.info.status == "FINISHED" else {}
+    return {
+        **metrics,
+        "run_id": run.info.run_id,
+        "key": tags.get(KEY, run.info.run_id),
+        "reused_from": tags.get(REUSED_FROM, ""),
+        **{f.name: typed_level(f, params[f.name]) for f in factors},
+        "stage": params.get("stage", ""),
+        "replicate": int(params.get("replicate", 1)),
+        "seed": int(params.get("seed", 0)),
+        "centre": params.get("centre") == "True",
+        "status": tags.get(STATUS, run.info.status.lower()),
+    }
+
+
+def study_digest(study: Study, version: str) -> str:
+    """Return the digest by which an execution that was cut off is found again."""
+    content = json.dumps([study.model_dump(mode="json"), version], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _flat(study: Study) -> dict[str, object]:
+    data = study.model_dump(mode="json", exclude={"name", "description", "factors"})
+    params: dict[str, object] = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            params.update({f"{name}.{k}": v for k, v in value.items() if v not in (None, {})})
+        elif value is not None:
+            params[name] = value
+    factors = {f"factor.{f.name}": f"{show(f.low)} / {show(f.high)}" for f in study.factor_list}
+    return {**params, **factors}
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
+
+
+def _try_lock(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True

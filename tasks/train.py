@@ -1,0 +1,184 @@
+"""Training replicates: one Prefect task each, in slots of their own processes."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import task, unmapped
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from models.images import ImageArrays, open_arrays
+from models.training import ReplicateResult
+from tasks import figures
+from tasks.dataset import Prepared
+from tasks.errors import CellError, FactorGridError, RetryableError
+from tasks.plan import Planned
+from tasks.progress import Progress
+from tasks.settings import Settings
+from tasks.slots import SlotPool
+from tasks.study import Study
+from tasks.tracking import Execution, Tracker
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What training needs, shared by the threads of one execution."""
+
+    settings: Settings
+    progress: Progress
+    pool: SlotPool
+    images: Prepared
+    arrays: ImageArrays
+    execution: Execution
+
+
+@contextmanager
+def open_workshop(
+    settings: Settings, study: Study, images: Prepared, progress: Progress
+) -> Iterator[Workshop]:
+    """Open the tracker, the execution and the slots; close them in turn, whatever happens."""
+    tracker = Tracker.open(settings)
+    arrays = open_arrays(images.arrays_folder)
+    with (
+        tracker.execution(study, images.version) as execution,
+        SlotPool(slots=1) as pool,
+    ):
+        if execution.resumed:
+            progress.say(f"going on with run {execution.run_id}, which was cut off")
+        yield Workshop(settings, progress, pool, images, arrays, execution)
+
+
+def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    result = state.result(raise_on_failure=False)
+    return isinstance(result, RetryableError)
+
+
+@task(
+    name="train",
+    task_run_name="{planned.name}",
+    # MLflow remembers what was trained; Prefect's caches would point at stale files.
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_condition_fn=_worth_a_retry,
+)
+def train(planned: Planned, shop: Workshop) -> str | None:
+    """Train one replicate, unless a finished run has its key, and return its run's id.
+
+    A cell that cannot be trained (its network cannot be built, its loss became NaN) ends its own
+    run as FAILED and the study goes on; None then.
+    """
+    with shop.execution.claim(planned) as finished:
+        if finished is not None:
+            shop.progress.finished(planned.key, planned.name, "reused")
+            return finished
+        return _train(planned, shop)
+
+
+def _train(planned: Planned, shop: Workshop) -> str | None:
+    run_id = shop.execution.begin_replicate(planned)
+    folder = shop.settings.work / run_id
+    try:
+        result = _fit(planned, shop, run_id, folder)
+        _log_result(shop, run_id, planned, result, folder)
+    except CellError as error:
+        shop.execution.end_replicate(run_id, "FAILED", str(error))
+        shop.progress.finished(planned.key, planned.name, f"failed: {error}")
+        return None
+    except FactorGridError as error:
+        shop.execution.end_replicate(run_id, "FAILED", str(error))
+        raise
+    except BaseException:
+        shop.execution.end_replicate(run_id, "KILLED", "interrupted")
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    shop.progress.finished(planned.key, planned.name, _words(result))
+    return run_id
+
+
+def _fit(planned: Planned, shop: Workshop, run_id: str, folder: Path) -> ReplicateResult:
+    epochs = planned.spec.training.epochs
+
+    def on_epoch(report: dict[str, Any]) -> None:
+        shop.progress.epoch(planned.key, report)
+        step = int(report["epoch"])
+        shop.execution.log(
+            run_id, metrics={k: v for k, v in report.items() if k != "epoch"}, step=step
+        )
+
+    source = str(shop.images.source)
+    shop.execution.log_dataset(run_id, source, {"accepted": shop.images.accepted})
+    shop.progress.started(planned.key, planned.name, epochs)
+    result = shop.pool.run(planned.spec, shop.images.arrays_folder, folder, on_epoch=on_epoch)
+    if result.status != "finished":
+        raise CellError(f"{planned.name}: {result.reason}")
+    return result
+
+
+def _log_result(
+    shop: Workshop, run_id: str, planned: Planned, result: ReplicateResult, folder: Path
+) -> None:
+    last = result.history[-1]
+    arrays = shop.arrays
+    rows = arrays.side("validation")
+    probability = np.asarray(result.val_probability)
+    shop.execution.log(
+        run_id,
+        metrics={
+            "train_seconds": result.train_seconds,
+            "median_images_per_second": result.images_per_second,
+            "peak_memory_mb": result.peak_memory_mb,
+            "parameters": result.parameters,
+        },
+        tags={
+            "factorgrid.device": result.device,
+            "factorgrid.backend": result.backend,
+            "factorgrid.precision": result.precision,
+            "factorgrid.deterministic": str(result.deterministic).lower(),
+        },
+        step=int(last["epoch"]),
+    )
+    shop.execution.log_figures(
+        run_id,
+        {
+            "plots/learning_curve.png": figures.learning_curve(result.history, planned.name),
+            "plots/confusion.png": figures.confusion(
+                arrays.labels[rows], probability, arrays.classes
+            ),
+            "plots/worst.png": figures.most_confidently_wrong(arrays, rows, probability),
+        },
+    )
+    shop.execution.log_folder(run_id, folder, "model")
+    shop.execution.end_replicate(run_id, "FINISHED")
+
+
+def _words(result: ReplicateResult) -> str:
+    accuracy = result.history[-1]["val_accuracy"]
+    return f"accuracy {accuracy:.3f} in {result.train_seconds:.0f} s"
+
+
+def train_stage(shop: Workshop, planned: Iterable[Planned]) -> list[str]:
+    """Fan a stage out over the slots, longest first, and gather the ids of its finished runs.
+
+    Replicates that failed leave no id; the analysis names their cells.
+    """
+    todo = sorted({p.key: p for p in planned}.values(), key=_cost, reverse=True)
+    if not todo:
+        return []
+    shop.progress.stage(todo[0].stage, len(todo))
+    futures = train.map(todo, unmapped(shop))
+    return [run_id for future in futures if (run_id := future.result()) is not None]
+
+
+def _cost(planned: Planned) -> float:
+    """Rank by what is known to lengthen training; only the order matters."""
+    settings = planned.spec.model.settings
+    layers = float(settings.get("conv_layers", 1)) + 0.1 * float(settings.get("fc_layers", 1))
+    return planned.spec.training.epochs * layers
