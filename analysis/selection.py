@@ -69,9 +69,9 @@ def select(
     chosen = near.sort_values(["cost", "mean"], ascending=[True, False]).iloc[0]
     return Selection(
         cells,
-        _levels(cells.iloc[0], names),
-        _levels(chosen, names),
-        tuple(_levels(row, names) for _, row in tied.iterrows()),
+        _levels(cells.iloc[0], factors),
+        _levels(chosen, factors),
+        tuple(_levels(row, factors) for _, row in tied.iterrows()),
         float(error),
         float(error * _expected_maximum(len(tied))),
     )
@@ -91,8 +91,9 @@ def _pooled(cells: pd.DataFrame) -> float:
     return math.sqrt(((cells["n"] - 1) * cells["sd"].fillna(0) ** 2).sum() / df) if df else math.nan
 
 
-def _levels(row: Any, names: list[str]) -> dict[str, Level]:
-    return {name: row[name] for name in names}
+def _levels(row: Any, factors: Sequence[Factor]) -> dict[str, Level]:
+    # A row of a table has one type: its whole numbers may have become floats.
+    return {f.name: int(row[f.name]) if f.scale == "integer" else row[f.name] for f in factors}
 
 
 def _expected_maximum(n: int) -> float:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backend import load_keras
 from models.cnn import build_from
 from models.spec import ReplicateSpec, TrainingSpec
 
@@ -115,8 +116,7 @@ def fit(
     BuilderError
         If the network cannot be built.
     """
-    import keras
-
+    keras = load_keras()
     precision = precision_of(spec.training)
     keras.utils.set_random_seed(spec.seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")

@@ -20,8 +20,9 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the network in Keras's native format, in its safe mode: no code in the file runs."""
-        import keras
+        from models.backend import load_keras
 
+        keras = load_keras()
         about = json.loads(Path(context.artifacts["about"]).read_text(encoding="utf-8"))
         self.classes: list[str] = about["classes"]
         self.image_size: int = about["image_size"]
@@ -29,10 +30,10 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
             context.artifacts["network"], compile=False, safe_mode=True
         )
 
-    def predict(
+    def predict(  # type: ignore[no-untyped-def] # MLflow warns of any hint but list[...]
         self,
         context: PythonModelContext,  # noqa: ARG002 # MLflow calls it so
-        model_input: Any,
+        model_input,  # noqa: ANN001 # see above
         params: dict[str, Any] | None = None,  # noqa: ARG002 # likewise
     ) -> list[dict[str, Any]]:
         """Answer each picture; a bad one has its own ``error`` and fails no other.

@@ -30,9 +30,6 @@ from tasks.errors import CellError, SlotDiedError
 
 OnEpoch = Callable[[dict[str, Any]], None]
 
-#: What the server loads before its first child.
-PRELOAD = {"tensorflow": ["tensorflow", "keras"], "jax": ["jax", "keras"]}
-
 
 class SlotPool:
     """So many places to train at once; threads share it.
@@ -110,12 +107,12 @@ class SlotPool:
         receive, send = self._context.Pipe(duplex=False)
         out_folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out_folder.parent) as text, receive:
-            partial = Path(text) / "out"
-            arguments = (send, spec.to_dict(), str(arrays_folder), str(partial))
+            partial, log = Path(text) / "out", Path(text) / "log"
+            arguments = (send, spec.to_dict(), str(arrays_folder), str(partial), str(log))
             child = self._context.Process(target=_work, args=arguments, daemon=True)
             with self._watched(child):
                 send.close()
-                _listen(child, receive, on_epoch, timeout_seconds)
+                _listen(child, receive, on_epoch, timeout_seconds, log)
             partial.rename(out_folder)
         return load_result(out_folder)
 
@@ -138,8 +135,7 @@ class SlotPool:
 
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    context.set_forkserver_preload([*PRELOAD.get(backend, ["keras"]), "models.training"])
+    context.set_forkserver_preload(["models.preload"])
     return context
 
 
@@ -148,6 +144,7 @@ def _listen(
     receive: Connection,
     on_epoch: OnEpoch | None,
     timeout_seconds: float | None,
+    log: Path,
 ) -> None:
     """Pass a child's epochs on until it says that it is done."""
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
@@ -159,8 +156,9 @@ def _listen(
             kind, content = receive.recv()
         except EOFError:
             child.join(5)
+            last = _last_words(log)
             raise SlotDiedError(
-                f"the slot's process ended before its result: {_death(child)}"
+                f"the slot's process ended before its result: {_death(child)}{last}"
             ) from None
         match kind:
             case "epoch" if on_epoch is not None:
@@ -182,8 +180,22 @@ def _death(child: ForkServerProcess) -> str:
     return f"exit status {code}"
 
 
-def _work(send: Connection, spec: dict[str, Any], arrays_folder: str, out_folder: str) -> None:
+def _last_words(log: Path) -> str:
+    """Return the last line that a child's libraries wrote, where there is one."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return f"; its last words: {lines[-1][:300]}" if lines else ""
+
+
+def _work(
+    send: Connection, spec: dict[str, Any], arrays_folder: str, out_folder: str, log: str
+) -> None:
     """Train, in the child."""
+    with Path(log).open("wb") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
     # Ctrl-C goes to the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -279,6 +279,7 @@ class Execution:
     def log_dataset(self, run_id: str, source: str, profile: Mapping[str, object]) -> None:
         """Log the dataset version as the run's input."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         dataset = Dataset(
             name=self.study.name,
@@ -288,7 +289,12 @@ class Execution:
             profile=json.dumps(dict(profile)),
         )
         tag = InputTag("mlflow.data.context", "training")
-        self.tracker.client.log_inputs(run_id, [DatasetInput(dataset, [tag])])
+        inputs = [DatasetInput(dataset, [tag])]
+        try:
+            self.tracker.client.log_inputs(run_id, inputs)
+        except MlflowException:
+            # MLflow inserts a new dataset without asking: of two first writers one fails, once.
+            self.tracker.client.log_inputs(run_id, inputs)
 
     # -- replicates -----------------------------------------------------------------------------
 

@@ -49,6 +49,8 @@ def open_workshop(
         tracker.execution(study, images.version) as execution,
         SlotPool(slots=1) as pool,
     ):
+        # Here first: fanned out, the first writers of a new dataset would collide.
+        execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
         if execution.resumed:
             progress.say(f"going on with run {execution.run_id}, which was cut off")
         yield Workshop(settings, progress, pool, images, arrays, execution)

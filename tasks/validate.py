@@ -1,5 +1,6 @@
 """Great Expectations: rules for each picture and for the whole set. Its only importer."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +97,8 @@ def _run(name: str, table: pd.DataFrame, rules: list[tuple[Any, str]]) -> list[d
     """Run rules on a table in an ephemeral context; complete results, files by path."""
     import great_expectations as gx
 
+    # It sets its own level as it is imported, and tells of every temporary folder.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("metadata").add_dataframe_asset(name)
