@@ -18,7 +18,7 @@ DECODING = 1
 #: Pillow's own limit: a picture that says it is larger is taken for a decompression bomb.
 MAX_PIXELS = 89_478_485
 #: What is ever handed to a decoder; Pillow knows others that run whole interpreters.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 ORIENTATION = 0x0112
 MODES = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}
 

@@ -23,7 +23,7 @@ MAX_BAND = 2000
 #: two pictures that are not alike, 0.93.
 SAME, ALIKE = 0.995, 0.97
 #: The most that two thumbnails of the same picture differ, root mean square of grey, 0-255.
-MAX_DIFFERENCE = 12.0
+MAX_DIFFERENCE = 32.0
 
 
 @dataclass(frozen=True)

@@ -230,10 +230,11 @@ def _find_in_folder(root: Path) -> Source:
 
 def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield every file below a folder; links are followed, in circles once."""
-    folders, seen = [""], set()
+    top = Path(root).stat()
+    folders, seen = [""], {(top.st_dev, top.st_ino)}
     while folders:
         folder = folders.pop()
-        with os.scandir(os.path.join(root, folder)) as files:  # noqa: PTH118 # names need not be text
+        with os.scandir(Path(root, folder)) as files:
             for file in files:
                 where = f"{folder}/{file.name}" if folder else file.name
                 try:
@@ -254,7 +255,7 @@ def _file_stamp(about: os.stat_result) -> str:
 
 def _readable(name: str) -> str:
     """Return a name that can be printed and stored, whatever its bytes are."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return re.sub("[\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", name)
 
 
 # -- zips ---------------------------------------------------------------------------------------
@@ -263,12 +264,6 @@ def _readable(name: str) -> str:
 def _find_in_zip(path: Path, archive: Path) -> Source:
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
-    unpacked = sum(m.file_size for m in members)
-    if unpacked > MAX_RATIO * max(archive.stat().st_size, RATIO_FROM):
-        raise DataError(
-            f"--data {path}: a decompression bomb: {archive.stat().st_size:,} bytes that would "
-            f"unpack to {unpacked:,}; name another archive"
-        )
     found, passed = [], {}
     names: Counter[str] = Counter()
     for number, member in enumerate(members):
@@ -283,8 +278,19 @@ def _find_in_zip(path: Path, archive: Path) -> Source:
             continue
         fault = _fault(member) or ("a second member of this name" if again else "")
         found.append(Entry(name + again, None, _member_stamp(member), str(number), fault))
+    _refuse_bomb(path, archive, sum(members[int(e.where)].file_size for e in found if not e.fault))
     entries = _labelled(found, passed, f"--data {path}")
     return Source(str(path), str(path.resolve()), entries, passed, ZipReader(str(archive)))
+
+
+def _refuse_bomb(path: Path, archive: Path, unpacked: int) -> None:
+    """Refuse an archive whose members, each harmless alone, add up: they may share their bytes."""
+    packed = archive.stat().st_size
+    if unpacked > MAX_RATIO * max(packed, RATIO_FROM):
+        raise DataError(
+            f"--data {path}: a decompression bomb: {packed:,} bytes that would unpack to "
+            f"{unpacked:,}; name another archive"
+        )
 
 
 def _member_stamp(member: zipfile.ZipInfo) -> str:

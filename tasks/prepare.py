@@ -3,7 +3,10 @@
 import json
 import shutil
 from collections import Counter
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -23,6 +26,10 @@ DRAWN = 2000
 EXPERIMENT = "validation"
 #: Files that are named for each reason, at a terminal.
 EXAMPLES = 3
+#: Files that a page lists.
+LISTED = 500
+RULED = ("pictures", "set")
+WORDS = {"min_value": "at least", "max_value": "at most", "value_set": "in"}
 
 
 def open_source(data: DataPart, settings: Settings) -> Source:
@@ -128,6 +135,7 @@ def log_validation(checked: Checked, settings: Settings, experiment: str, versio
     folder = checked.docs.parent
     _write(folder / "validation.json", {**content, "results": checked.validation.result})
     _write(folder / "reasons.json", checked.reasons)
+    (folder / "validation.html").write_text(page_of(checked), encoding="utf-8")
     table = checked.metadata.drop(columns="thumb")
     reasons = [("; ".join(checked.reasons.get(path, []))) for path in table["path"]]
     table.assign(quarantined=reasons).to_csv(folder / "metadata.csv.gz", index=False)
@@ -159,9 +167,43 @@ def in_words(checked: Checked) -> str:
     lines += [f"excluded, but not there: {name}" for name in checked.not_found]
     lines += [f"broken rule: {fault}" for fault in checked.validation.faults]
     if checked.docs is not None:
-        lines.append(f"every reason: {checked.docs.parent / 'reasons.json'}, or --json")
-        lines.append(f"Data Docs: {checked.docs / 'index.html'}")
+        lines.append(f"every reason and rule: {checked.docs.parent / 'validation.html'}")
     return "\n".join(lines)
+
+
+def page_of(checked: Checked) -> str:
+    """Return a page for people that needs nothing from elsewhere: counts, rules, reasons."""
+    import jinja2
+
+    folder = resources.files("tasks") / "templates" / "validation.html"
+    template = jinja2.Template(folder.read_text(encoding="utf-8"), autoescape=True)
+    results, summary = checked.validation.result, checked.validation.result["summary"]
+    content = {
+        **checked.to_json(),
+        "words": checked.words,
+        "most": LISTED,
+        "reasons": list(checked.reasons.items()),
+        "passed": list(checked.passed_over.items()),
+        "results": {name: [_shown(r, summary) for r in results[name]] for name in RULED},
+        "pages": _pages(checked.docs),
+    }
+    page: str = template.render(content)
+    return page
+
+
+def _shown(result: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rule's outcome with its bounds and the set's figure in words."""
+    settings = {k: v for k, v in result["settings"].items() if k != "column"}
+    value = summary.get(result["settings"].get("column"))
+    bounds = ", ".join(f"{WORDS.get(k, k)} {setting}" for k, setting in settings.items())
+    return {**result, "bounds": bounds, "figure": "none yet" if value is None else f"{value:.4g}"}
+
+
+def _pages(docs: Path | None) -> list[str]:
+    if docs is None:
+        return []
+    pages = [*docs.rglob("validations/**/*.html"), *docs.glob("expectations/*.html")]
+    return [page.relative_to(docs.parent).as_posix() for page in pages]
 
 
 def _grouped(title: str, reasons: dict[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ that a study names.
 
 import logging
 import re
+import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,9 @@ REMOTE = re.compile(
 PLAIN = (
     "<style>body{font:14px/1.5 sans-serif;margin:1.5em;max-width:75em}table{border-collapse:"
     "collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left;vertical-align:top}"
-    "ul{list-style:none;padding-left:0}svg,img,button,.modal,.tooltip{display:none}</style></head>"
+    "ul{list-style:none;padding-left:0}svg,img,button,.modal,footer,.ge-index-page-tab-content{"
+    "display:none}.fa-check-circle::before{content:'kept'}.fa-times::before{content:'broken'}"
+    "</style></head>"
 )
 
 
@@ -127,6 +130,8 @@ class Validator:
     def __exit__(self, *_: object) -> None:
         """Finish the pages."""
         if self.docs is not None:
+            for unused in ("fonts", "images"):
+                shutil.rmtree(self.docs / "static" / unused, ignore_errors=True)
             for page in self.docs.rglob("*.html"):
                 text = REMOTE.sub("", page.read_text(encoding="utf-8"))
                 page.write_text(text.replace("</head>", PLAIN, 1), encoding="utf-8")
@@ -168,13 +173,15 @@ class Validator:
     ) -> list[dict[str, Any]]:
         """Run rules on a table, with complete results, in the rules' order."""
         import great_expectations as gx
+        from great_expectations.core.run_identifier import RunIdentifier
 
+        self.result[name] = []
+        if not rules:
+            return []
         suite = gx.ExpectationSuite(
             name=name,
             expectations=[_expectation(name, i, rule, table) for i, rule in enumerate(rules, 1)],
         )
-        if not rules:
-            return []
         batch = self._data.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         definition = self._context.validation_definitions.add(
             gx.ValidationDefinition(name=name, data=batch, suite=self._context.suites.add(suite))
@@ -186,7 +193,9 @@ class Validator:
         checkpoint = gx.Checkpoint(
             name=name, validation_definitions=[definition], result_format=form, actions=actions
         )
-        ran = self._context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
+        ran = self._context.checkpoints.add(checkpoint).run(
+            batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name="validation")
+        )
         (found,) = ran.run_results.values()
         outcomes = {o["expectation_config"]["meta"]["rule"]: o for o in _plain(found)}
         ordered = [outcomes[i] for i in range(1, len(rules) + 1)]
