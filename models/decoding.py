@@ -15,6 +15,9 @@ Pixels = NDArray[np.uint8]
 
 #: Raised by one whenever equal bytes would decode to other pixels than before.
 DECODING = 1
+#: Pixels a side below which no picture is decoded: its measures are read from the same pixels, and
+#: must not depend on a study's size.
+AT_LEAST = 64
 #: Pillow's own limit: a picture that says it is larger is taken for a decompression bomb.
 MAX_PIXELS = 89_478_485
 #: What is ever handed to a decoder; Pillow knows others that run whole interpreters.
@@ -61,7 +64,7 @@ def decode(data: bytes, size: int) -> Pixels:
     DecodeError
         If the bytes are no picture, or a damaged one.
     """
-    return resize(load(data, size)[1], size)
+    return resize(load(data, max(size, AT_LEAST))[1], size)
 
 
 def load(data: bytes, at_least: int) -> tuple[Header, Pixels]:

@@ -48,12 +48,12 @@ def find_copies(table: pd.DataFrame) -> Copies:
 
     Parameters
     ----------
-    table : columns ``path``, ``label``, ``digest``, ``hash``, ``thumb``, ``width``, ``height``: a
-        row a picture that can be decoded, see `tasks.measure.Row`.
+    table : columns ``path``, ``label``, ``digest``, ``hash``, ``thumb``, ``bytes``, ``width``,
+        ``height``: a row a picture that can be decoded, see `tasks.measure.Row`.
     """
-    pixels = (-table["width"] * table["height"]).tolist()
-    columns = (pixels, *(table[name].tolist() for name in ("digest", "path", "label")))
-    # Sorted, the largest of several copies is the first.
+    size = list(zip(-table["width"] * table["height"], -table["bytes"], strict=True))
+    columns = (size, *(table[name].tolist() for name in ("digest", "path", "label")))
+    # Sorted, the largest of several copies is the first: most pixels, then most bytes.
     pictures = list(zip(*columns, strict=True))
     same, alike = _pairs(table)
     left_out: dict[str, str] = {}
@@ -69,7 +69,7 @@ def find_copies(table: pd.DataFrame) -> Copies:
 
 
 def _judge(
-    ranked: Sequence[tuple[float, str, str, str]],
+    ranked: Sequence[tuple[tuple[float, float], str, str, str]],
     left_out: dict[str, str],
     two_labels: dict[str, str],
 ) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from models.decoding import Pixels, load, resize
+from models.decoding import AT_LEAST, Pixels, load, resize
 from models.errors import DecodeError
 from models.images import Slots, digest_of, write_row
 from tasks.errors import DataError, UnreadableError
@@ -28,8 +28,6 @@ from tasks.ingest import Entry, Reader
 MEASURES = 1
 #: Pixels a side of what is kept to compare pictures by, and of what brightness is read from.
 THUMB, PROBE = 16, 32
-#: Measured on no fewer pixels a side, so that the size of a study changes next to nothing.
-AT_LEAST = 64
 #: Pictures that a process is sent at a time, and from how many on a process is worth its start.
 BATCH, SERIAL = 64, 384
 

@@ -77,6 +77,7 @@ class Metadata:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=60)) as connection:
                 connection.executescript(TABLES)

@@ -146,7 +146,7 @@ class Validator:
         """
         columns = table.drop(columns="thumb", errors="ignore")
         outcomes = self._run("pictures", self.rules.pictures, columns, ["path"])
-        rows = columns.set_index("path")
+        rows = columns.set_index("path", drop=False)
         reasons: dict[str, list[str]] = {}
         for rule, outcome in zip(self.rules.pictures, outcomes, strict=True):
             for found in outcome["result"].get("unexpected_index_list") or []:
