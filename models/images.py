@@ -157,6 +157,8 @@ class ArraysWriter:
         self.rows = 0
         self.file = os.open(self.slots.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
+            # Held while it is written, and freed when its writer dies.
+            fcntl.flock(self.file, fcntl.LOCK_EX)
             self.make_room(rows)
         except BaseException:
             self.discard()
@@ -336,22 +338,28 @@ def _compare(arrays: ImageArrays, folder: Path, rows: NDArray[np.intp]) -> None:
 
 def sweep(cache: Path, owner: str = "") -> int:
     """Remove what killed writers of an owner left, and return how many there were."""
-    left = list(cache.glob(f"{PARTIAL}{owner}-*"))
-    for folder in left:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(left)
+    removed = [_remove_unused(folder) for folder in cache.glob(f"{PARTIAL}{owner}-*")]
+    return sum(removed)
+
+
+def _remove_unused(folder: Path) -> bool:
+    with unused(folder) as free:
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)
+        return free
 
 
 @contextlib.contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Say whether nobody has a cache open, and keep it so while the block runs."""
-    try:
-        with (folder / "about.json").open("rb") as file:
+    """Say whether nobody reads or writes a cache, and keep it so while the block runs."""
+    with contextlib.ExitStack() as stack:
+        free = True
+        for name in ("about.json", "images.npy"):
             try:
+                file = stack.enter_context((folder / name).open("rb"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except FileNotFoundError:
+                continue
             except BlockingIOError:
-                yield False
-                return
-            yield True
-    except FileNotFoundError:
-        yield True  # nobody can open it
+                free = False
+        yield free

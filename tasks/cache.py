@@ -204,7 +204,8 @@ class Cached:
     pictures, image_size : how many, pixels a side; 0 where it is not a whole cache.
     megabytes : on disk.
     source : the first picture's name, which tells sets apart.
-    state : ``whole``, ``damaged``, ``left by a killed writer`` or ``an unpacked archive``.
+    state : ``whole``, ``damaged``,
+        ``being written``, ``left by a killed writer`` or ``an unpacked archive``.
     in_use : whether a study has it open.
     """
 
@@ -229,12 +230,13 @@ def _describe(path: Path, unpacked: Path) -> Cached:
     files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     megabytes = sum(f.stat().st_size for f in files) / 1e6
     blank = Cached(path, path.name, 0, 0, megabytes, "", "", in_use=False)
-    if path.name.startswith(PARTIAL):
-        return replace(blank, state="left by a killed writer")
     if path.parent == unpacked:
         return replace(blank, state="an unpacked archive")
     with unused(path) as free:
         in_use = not free
+    if path.name.startswith(PARTIAL):
+        state = "being written" if in_use else "left by a killed writer"
+        return replace(blank, state=state, in_use=in_use)
     try:
         arrays = open_arrays(path)
     except ArraysError:
