@@ -113,9 +113,10 @@ def validate(
     from tasks.progress import Progress
 
     with Progress().shown() as progress:
-        checked = validate_pictures(data, settings, progress, rules=rules, accept=accept)
-    _answer(as_json, checked.to_json(), in_words(checked))
-    sys.exit(0 if checked.to_json()["success"] else EXIT_USER)
+        checked, page = validate_pictures(data, settings, progress, rules=rules, accept=accept)
+    content = {**checked.to_json(), "page": str(page)}
+    _answer(as_json, content, in_words(checked, page))
+    sys.exit(0 if content["success"] else EXIT_USER)
 
 
 @main.command()

@@ -30,6 +30,8 @@ def validate_images(
     """
     settings = prepare_environment().create()
     with Progress().shown() as progress:
-        checked = validate_pictures(source, settings, progress, rules=rules, experiment=experiment)
+        checked, page = validate_pictures(
+            source, settings, progress, rules=rules, experiment=experiment
+        )
     checked.raise_if_failed()
-    return checked.to_json()
+    return {**checked.to_json(), "page": str(page)}

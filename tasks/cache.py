@@ -95,16 +95,17 @@ class Filling:
 
     def decode(self, source: Source, entries: Mapping[str, Entry], tell: OnProgress | None) -> None:
         """Decode what is still missing; each must still be the picture that was judged."""
-        jobs = [Job(entries[digest], next(self._free), digest) for digest in self.missing]
+        expected = {next(self._free): digest for digest in self.missing}
+        jobs = [Job(entries[digest], row) for row, digest in expected.items()]
         total = len(jobs)
         for batch in measure(source.reader, self.target.slots, jobs):
-            for job, measured, check in batch:
-                if check is None or measured.digest != job.digest:
+            for measured, row, check in batch:
+                if check is None or measured.digest != expected[row]:
                     raise DataError(
-                        f"{source.words}: {job.entry.path} has changed since it was checked; run "
+                        f"{source.words}: {measured.path} has changed since it was checked; run "
                         "it again once nothing writes there"
                     )
-                self.placed[job.digest] = Staged(job.row, check)
+                self.placed[measured.digest] = Staged(row, check)
             if tell is not None:
                 tell("decoding pictures", len(self.placed) - len(self.digests) + total, total)
 

@@ -1,6 +1,6 @@
 """Curation: copies and near copies kept once, one picture under two labels left out both ways."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from tasks.measure import THUMB
 #: than so many of 64 bits. Among the 10,000 pictures of Dogs vs Cats, the six pairs that are one
 #: picture at another quality differ in 0 to 3 bits.
 MAX_BITS = 10
-#: A band that more pictures share is compared only along the order of the whole hashes.
+#: Where more pictures share a band, those far apart in the order of whole hashes are not compared.
 MAX_BAND = 2000
 #: Correlation of two 16 x 16 thumbnails: the same picture, and one so like it that both must be on
 #: one side of the split. Of those 10,000, the same six pairs have 0.998 or more, and the next one,
@@ -128,21 +128,25 @@ def _candidates(hashes: NDArray[np.uint64]) -> Pairs:
     for shift in (0, 16, 32, 48):
         bands = (hashes >> np.uint64(shift)) & np.uint64(0xFFFF)
         order = np.lexsort([hashes, bands])
-        cuts = np.flatnonzero(np.diff(bands[order])) + 1
-        shared = (rows for rows in np.split(order, cuts) if len(rows) > 1)
-        found.extend(_close(rows, hashes) for rows in shared)
+        found.extend(_close(order, bands[order], hashes[order]))
     pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
     return np.asarray(pairs, dtype=np.int64)
 
 
-def _close(rows: NDArray[np.intp], hashes: NDArray[np.uint64]) -> Pairs:
-    if len(rows) > MAX_BAND:
-        first, second = rows[:-1], rows[1:]
-    else:
-        left, right = np.triu_indices(len(rows), 1)
-        first, second = rows[left], rows[right]
-    close = np.bitwise_count(hashes[first] ^ hashes[second]) <= MAX_BITS
-    return np.stack([first[close], second[close]], axis=1).astype(np.int64)
+def _close(
+    order: NDArray[np.intp], bands: NDArray[np.uint64], hashes: NDArray[np.uint64]
+) -> Iterator[Pairs]:
+    """Yield the pairs of rows, sorted by band and hash, that share a band and differ by few bits.
+
+    Each is compared with the next, the next but one and so on, all rows at once.
+    """
+    for lag in range(1, MAX_BAND):
+        shared = np.flatnonzero(bands[lag:] == bands[:-lag])
+        if not len(shared):
+            return
+        bits = np.bitwise_count(hashes[shared] ^ hashes[shared + lag])
+        close = shared[bits <= MAX_BITS]
+        yield np.stack([order[close], order[close + lag]], axis=1).astype(np.int64)
 
 
 def _compare(

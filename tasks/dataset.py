@@ -34,7 +34,6 @@ class Checked:
     not_found : names of the exclusion list that are not there.
     profile : what the next version's drift is measured from.
     read : how many pictures were read; the others were known.
-    docs : the folder of Data Docs, where they were written.
     """
 
     words: str
@@ -46,7 +45,6 @@ class Checked:
     not_found: tuple[str, ...] = ()
     profile: dict[str, Any] = field(default_factory=dict, repr=False)
     read: int = 0
-    docs: Path | None = None
 
     @property
     def accepted(self) -> pd.DataFrame:
@@ -62,10 +60,9 @@ class Checked:
             With every broken rule.
         """
         if self.validation.faults:
-            pages = f", the pages in {self.docs}" if self.docs else ""
             raise DataError(
                 f"{self.words}: {'; '.join(self.validation.faults)}; see the reasons with "
-                f"`factorgrid validate`{pages}; mend the pictures, or change the rules"
+                "`factorgrid validate`, then mend the pictures, or change the rules"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +78,6 @@ class Checked:
             "faults": list(self.validation.faults),
             "excluded_not_found": list(self.not_found),
             "read": self.read,
-            "data_docs": str(self.docs) if self.docs else None,
         }
 
 
@@ -104,7 +100,6 @@ def check(
     store: Metadata,
     *,
     rules: Rules | None = None,
-    docs: Path | None = None,
     exclude: Mapping[str, str] | None = None,
     progress: OnProgress | None = None,
 ) -> Checked:
@@ -115,7 +110,6 @@ def check(
     source : the pictures.
     store : what is known of pictures.
     rules : what they must keep; FactorGrid's own unless given.
-    docs : where Data Docs are written; nowhere if None.
     exclude : file -> why a person left it out.
     progress : told what is done, how much, of how many.
 
@@ -126,7 +120,7 @@ def check(
     """
     with store.locked(source):
         found, _ = scan(source, store, progress=progress)
-        return judge(source, found, store, rules=rules, docs=docs, exclude=exclude)
+        return judge(source, found, store, rules=rules, exclude=exclude)
 
 
 def judge(
@@ -135,37 +129,35 @@ def judge(
     store: Metadata,
     *,
     rules: Rules | None = None,
-    docs: Path | None = None,
     exclude: Mapping[str, str] | None = None,
 ) -> Checked:
     """Judge what a pass found: rules for each picture, exclusions, copies, rules for the set."""
     table, exclude = found.table, exclude or {}
     paths = set(table["path"])
-    with Validator(rules or read_rules(), docs) as validator:
-        broken = validator.pictures(table)
-        reasons = {path: list(why) for path, why in broken.items()}
-        for path, why in _excluded(table, exclude):
-            reasons.setdefault(path, []).append(why)
-        copies = find_copies(table[~table["path"].isin(list(reasons))])
-        for path, why in [*copies.two_labels.items(), *copies.left_out.items()]:
-            reasons.setdefault(path, []).append(why)
-        profile = profile_of(table[~table["path"].isin(list(reasons))])
-        kinds: tuple[Mapping[str, object], ...] = (broken, copies.left_out, copies.two_labels)
-        names = ("quarantined_share", "copies_share", "two_labels_share")
-        shares = {k: len(v) / max(len(table), 1) for k, v in zip(names, kinds, strict=True)}
-        moved = drift(profile, store.profile(source))
-        faults = validator.whole({**_sizes(profile), **shares, **moved})
+    validator = Validator(rules or read_rules())
+    broken = validator.pictures(table)
+    reasons = {path: list(why) for path, why in broken.items()}
+    for path, why in _excluded(table, exclude):
+        reasons.setdefault(path, []).append(why)
+    copies = find_copies(table[~table["path"].isin(list(reasons))])
+    for path, why in [*copies.two_labels.items(), *copies.left_out.items()]:
+        reasons.setdefault(path, []).append(why)
+    profile = profile_of(table[~table["path"].isin(list(reasons))])
+    kinds: tuple[Mapping[str, object], ...] = (broken, copies.left_out, copies.two_labels)
+    names = ("quarantined_share", "copies_share", "two_labels_share")
+    shares = {k: len(v) / max(len(table), 1) for k, v in zip(names, kinds, strict=True)}
+    moved = drift(profile, store.profile(source))
+    faults = validator.whole({**_sizes(profile), **shares, **moved})
     return Checked(
         source.words,
         table,
-        Validation(broken, faults, validator.result),
+        Validation(broken, faults, validator.result, validator.write_docs),
         reasons,
         source.passed_over,
         copies.groups,
         tuple(sorted(exclude.keys() - paths)),
         profile,
         found.read,
-        docs,
     )
 
 
@@ -197,7 +189,6 @@ def prepare(
     image_size: int,
     cache: Path,
     rules: Rules | None = None,
-    docs: Path | None = None,
     exclude: Mapping[str, str] | None = None,
     per_class: int | None = None,
     seed: int = 0,
@@ -212,7 +203,7 @@ def prepare(
 
     Parameters
     ----------
-    source, store, rules, docs, exclude, progress : see `check`.
+    source, store, rules, exclude, progress : see `check`.
     image_size : pixels a side.
     cache : where dataset versions are kept.
     per_class : a sample of so many of each class, by seed.
@@ -235,7 +226,7 @@ def prepare(
         found, staging = scan(source, store, writer=writer if fused else None, progress=progress)
         if staging:
             stack.enter_context(staging)
-        checked = judge(source, found, store, rules=rules, docs=docs, exclude=exclude)
+        checked = judge(source, found, store, rules=rules, exclude=exclude)
         rows = sample(checked.accepted, per_class, seed)
         sides = [side_of(checked.groups[p], training, validation) for p in rows["path"]]
         version = version_of(rows, sides)

@@ -15,9 +15,9 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 
@@ -51,8 +51,7 @@ BAD_ZIP = (
 NAMES_RULE = 0.5
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A picture that was found.
 
     Attributes
@@ -358,29 +357,30 @@ def _unpack(path: Path, outer: zipfile.ZipFile, member: zipfile.ZipInfo, scratch
 
 def _not_a_picture(name: str) -> str:
     """Return why a file is passed over; empty where it looks like a picture."""
-    parts = name.replace("\\", "/").split("/")
-    if any(part.lower() in SYSTEM or (part.strip(".") and part[0] == ".") for part in parts):
+    parts = name.replace("\\", "/").lower().split("/")
+    if any(part in SYSTEM or (part[:1] == "." and part.strip(".")) for part in parts):
         return "left by a system, or hidden"
     return "" if _has_picture_ending(name) else "not a picture, by its name"
 
 
 def _has_picture_ending(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in ENDINGS
+    return os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122 # ten times as fast
 
 
 def _labelled(found: list[Entry], passed: dict[str, str], where: str) -> list[Entry]:
     """Give every picture its label: by its name where names are like cat.0.jpg, else its folder."""
-    paths = [PurePosixPath(entry.path.replace("\\", "/")) for entry in found]
-    names = Counter(match[1].lower() for p in paths if (match := FLAT.match(p.name)))
+    paths = [entry.path.replace("\\", "/") for entry in found]
+    flat = [FLAT.match(path.rpartition("/")[2]) for path in paths]
+    names = Counter(match[1].lower() for match in flat if match)
     by_name = len(names) > 1 and names.total() >= NAMES_RULE * len(paths)
     entries = []
-    for entry, path in zip(found, paths, strict=True):
-        match = FLAT.match(path.name) if by_name else None
-        if by_name and not match and UNLABELLED.match(path.as_posix()):
+    for entry, path, match in zip(found, paths, flat, strict=True):
+        if by_name and not match and UNLABELLED.match(path):
             passed[entry.path] = "Kaggle's test picture, which has no class"
             continue
-        label = match[1].lower() if match else path.parent.name.lower() if not by_name else ""
-        entries.append(replace(entry, label=label.strip(" .") or None))
+        own = match[1] if match else ""
+        label = own if by_name else path.rpartition("/")[0].rpartition("/")[2]
+        entries.append(entry._replace(label=label.lower().strip(" .") or None))
     _at_least_two(entries, len(passed), where)
     return entries
 

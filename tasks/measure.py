@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -67,23 +66,25 @@ class Row(NamedTuple):
     thumb: Blob = b""
 
 
-@dataclass(frozen=True)
-class Job:
-    """A picture to be read; its pixels go to a row of the cache, unless that is negative.
-
-    `digest`, where given, is what its content must still be.
-    """
+class Job(NamedTuple):
+    """A picture to be read; its pixels go to a row of the cache, unless that is negative."""
 
     entry: Entry
     row: int = -1
-    digest: str = ""
 
 
 class Done(NamedTuple):
-    """What came of a job: the picture's row, and the CRC-32 of its pixels where they were kept."""
+    """What came of a job.
 
-    job: Job
+    Attributes
+    ----------
+    measured : the picture's row of the metadata table.
+    row : of the cache.
+    check : the CRC-32 of its pixels; None where they were not kept.
+    """
+
     measured: Row
+    row: int
     check: int | None
 
 
@@ -158,16 +159,17 @@ class Worker:
     def _do(self, job: Job) -> Done:
         entry = job.entry
         if entry.fault:
-            return Done(job, Row(entry.path, entry.stamp, why=entry.fault), None)
+            return Done(Row(entry.path, entry.stamp, why=entry.fault), job.row, None)
         try:
             data = self.reader.read(entry)
         except UnreadableError as error:
-            return Done(job, Row(entry.path, entry.stamp, why=str(error)), None)
+            return Done(Row(entry.path, entry.stamp, why=str(error)), job.row, None)
         size = self.slots.size if self.slots else 0
         row, pixels = describe(entry, data, size)
         if pixels is None or self.slots is None or job.row < 0:
-            return Done(job, row, None)
-        return Done(job, row, write_row(self.file, self.slots, job.row, resize(pixels, size)))
+            return Done(row, job.row, None)
+        check = write_row(self.file, self.slots, job.row, resize(pixels, size))
+        return Done(row, job.row, check)
 
 
 _workers: list[Worker] = []

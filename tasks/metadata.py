@@ -232,7 +232,7 @@ def _collect(
             for done in batch:
                 rows[done.measured.path] = done.measured
                 if done.check is not None:
-                    staged[done.measured.digest] = Staged(done.job.row, done.check)
+                    staged[done.measured.digest] = Staged(done.row, done.check)
             if progress is not None:
                 progress("checking pictures", len(rows), total)
     return rows, staged

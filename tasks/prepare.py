@@ -58,9 +58,12 @@ def prepare_images(study: Study, settings: Settings, progress: Progress) -> Prep
     """
     data = study.data
     source = open_source(data, settings)
+    folder = folder_of(source, settings)
 
     def record(checked: Checked, version: str) -> None:
-        log_validation(checked, settings, study.name, version)
+        page = log_validation(checked, folder, settings, study.name, version)
+        if checked.validation.faults:
+            progress.say(f"every reason and rule: {page}")
         if checked.not_found:
             progress.say(f"excluded, but not there: {', '.join(checked.not_found)}")
 
@@ -70,7 +73,6 @@ def prepare_images(study: Study, settings: Settings, progress: Progress) -> Prep
         image_size=data.image_size,
         cache=settings.cache,
         rules=read_rules(data.rules),
-        docs=docs_of(source, settings),
         exclude=data.exclude,
         per_class=data.per_class,
         seed=data.seed,
@@ -94,7 +96,7 @@ def validate_pictures(
     rules: Path | None = None,
     accept: bool = False,
     experiment: str = EXPERIMENT,
-) -> Checked:
+) -> tuple[Checked, Path]:
     """Validate the pictures at a path, and log what was found to MLflow.
 
     Parameters
@@ -104,6 +106,10 @@ def validate_pictures(
     accept : take this version for the one that drift is measured from, though it has drifted.
     experiment : MLflow's, by name.
 
+    Returns
+    -------
+    What was found, and a page that shows it.
+
     Raises
     ------
     DataError
@@ -111,31 +117,28 @@ def validate_pictures(
     """
     source = find_images(path, settings.unpacked)
     store = Metadata(settings.metadata, settings.locks)
-    docs = docs_of(source, settings)
-    checked = check(source, store, rules=read_rules(rules), docs=docs, progress=progress.counted)
+    checked = check(source, store, rules=read_rules(rules), progress=progress.counted)
     if accept or not checked.validation.faults:
         store.accept(source, checked.profile)
-    log_validation(checked, settings, experiment)
-    return checked
+    return checked, log_validation(checked, folder_of(source, settings), settings, experiment)
 
 
-def docs_of(source: Source, settings: Settings) -> Path:
-    """Return the empty folder for a source's Data Docs."""
-    folder = settings.validation / owner_of(source)
+def folder_of(source: Source, settings: Settings) -> Path:
+    """Return where the pages of a source's last validation are kept."""
+    return settings.validation / owner_of(source)
+
+
+def log_validation(
+    checked: Checked, folder: Path, settings: Settings, experiment: str, version: str = ""
+) -> Path:
+    """Log a validation to MLflow: results, reasons, metadata table, Data Docs; return its page."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder / "data_docs"
-
-
-def log_validation(checked: Checked, settings: Settings, experiment: str, version: str = "") -> str:
-    """Log a validation to MLflow, with Data Docs and metadata table; return the run's id."""
+    checked.validation.write_docs(folder / "data_docs")
     content = checked.to_json()
-    if checked.docs is None:
-        raise ValueError("a validation without Data Docs cannot be logged")
-    folder = checked.docs.parent
     _write(folder / "validation.json", {**content, "results": checked.validation.result})
     _write(folder / "reasons.json", checked.reasons)
-    (folder / "validation.html").write_text(page_of(checked), encoding="utf-8")
+    page = folder / "validation.html"
+    page.write_text(page_of(checked, folder), encoding="utf-8")
     table = checked.metadata.drop(columns="thumb")
     reasons = [("; ".join(checked.reasons.get(path, []))) for path in table["path"]]
     table.assign(quarantined=reasons).to_csv(folder / "metadata.csv.gz", index=False)
@@ -147,14 +150,15 @@ def log_validation(checked: Checked, settings: Settings, experiment: str, versio
         "source": checked.words,
         BROKEN: "; ".join(checked.validation.faults),
     }
-    return Tracker.open(settings).log_validation(experiment, {**counts, **figures}, tags, folder)
+    Tracker.open(settings).log_validation(experiment, {**counts, **figures}, tags, folder)
+    return page
 
 
 def _write(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def in_words(checked: Checked) -> str:
+def in_words(checked: Checked, page: Path) -> str:
     """Return what a validation found, in words: counts, reasons with examples, broken rules."""
     counts = checked.to_json()
     first = (
@@ -166,17 +170,16 @@ def in_words(checked: Checked) -> str:
     lines += _grouped("passed over", checked.passed_over)
     lines += [f"excluded, but not there: {name}" for name in checked.not_found]
     lines += [f"broken rule: {fault}" for fault in checked.validation.faults]
-    if checked.docs is not None:
-        lines.append(f"every reason and rule: {checked.docs.parent / 'validation.html'}")
+    lines.append(f"every reason and rule: {page}")
     return "\n".join(lines)
 
 
-def page_of(checked: Checked) -> str:
+def page_of(checked: Checked, folder: Path) -> str:
     """Return a page for people that needs nothing from elsewhere: counts, rules, reasons."""
     import jinja2
 
-    folder = resources.files("tasks") / "templates" / "validation.html"
-    template = jinja2.Template(folder.read_text(encoding="utf-8"), autoescape=True)
+    source = resources.files("tasks") / "templates" / "validation.html"
+    template = jinja2.Template(source.read_text(encoding="utf-8"), autoescape=True)
     results, summary = checked.validation.result, checked.validation.result["summary"]
     content = {
         **checked.to_json(),
@@ -185,7 +188,7 @@ def page_of(checked: Checked) -> str:
         "reasons": list(checked.reasons.items()),
         "passed": list(checked.passed_over.items()),
         "results": {name: [_shown(r, summary) for r in results[name]] for name in RULED},
-        "pages": _pages(checked.docs),
+        "pages": _pages(folder),
     }
     page: str = template.render(content)
     return page
@@ -199,11 +202,10 @@ def _shown(result: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, A
     return {**result, "bounds": bounds, "figure": "none yet" if value is None else f"{value:.4g}"}
 
 
-def _pages(docs: Path | None) -> list[str]:
-    if docs is None:
-        return []
-    pages = [*docs.rglob("validations/**/*.html"), *docs.glob("expectations/*.html")]
-    return [page.relative_to(docs.parent).as_posix() for page in pages]
+def _pages(folder: Path) -> list[str]:
+    kinds = ("validations", "expectations")
+    pages = [page for kind in kinds for page in (folder / "data_docs" / kind).rglob("*.html")]
+    return [page.relative_to(folder).as_posix() for page in pages]
 
 
 def _grouped(title: str, reasons: dict[str, str]) -> list[str]:

@@ -8,11 +8,11 @@ import logging
 import re
 import shutil
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -91,50 +91,47 @@ class Validation:
     reasons : file -> why it is in quarantine.
     faults : what stops the study, in words; empty where nothing does.
     result : Great Expectations' own results, plain JSON types.
+    write_docs : writes Data Docs into a folder, pages that fetch nothing from elsewhere.
     """
 
     reasons: dict[str, list[str]]
     faults: tuple[str, ...]
     result: dict[str, Any] = field(repr=False)
+    write_docs: Callable[[Path], None] = field(repr=False)
 
 
 class Validator:
-    """Carries rules out, and keeps what it found for Data Docs.
+    """Carries rules out, and keeps what was found for Data Docs.
 
     Parameters
     ----------
     rules : what to check.
-    docs : where the pages are written; nowhere if None.
     """
 
-    def __init__(self, rules: Rules, docs: Path | None = None) -> None:
-        self.rules, self.docs = rules, docs
-        self.result: dict[str, Any] = {}
-
-    def __enter__(self) -> Self:
-        """Open an ephemeral context: its state is here, not in the user's folders."""
+    def __init__(self, rules: Rules) -> None:
         import great_expectations as gx
 
+        self.rules = rules
+        self.result: dict[str, Any] = {}
         # It sets its own level as it is imported, and tells of every temporary folder.
         logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+        # Ephemeral: its state is here, not in the user's folders.
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = {"globally": False}
-        if self.docs is not None:
-            store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(self.docs)}
-            index = {"class_name": "DefaultSiteIndexBuilder"}
-            site = {"class_name": "SiteBuilder", "site_index_builder": index}
-            self._context.add_data_docs_site("local", {**site, "store_backend": store})
         self._data = self._context.data_sources.add_pandas("metadata")
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Finish the pages."""
-        if self.docs is not None:
-            for unused in ("fonts", "images"):
-                shutil.rmtree(self.docs / "static" / unused, ignore_errors=True)
-            for page in self.docs.rglob("*.html"):
-                text = REMOTE.sub("", page.read_text(encoding="utf-8"))
-                page.write_text(text.replace("</head>", PLAIN, 1), encoding="utf-8")
+    def write_docs(self, folder: Path) -> None:
+        """Write Data Docs of what was checked."""
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        site = {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store}
+        self._context.add_data_docs_site(str(folder), site)
+        self._context.build_data_docs(site_names=[str(folder)])
+        for unused in ("fonts", "images"):
+            shutil.rmtree(folder / "static" / unused, ignore_errors=True)
+        for page in folder.rglob("*.html"):
+            text = REMOTE.sub("", page.read_text(encoding="utf-8"))
+            page.write_text(text.replace("</head>", PLAIN, 1), encoding="utf-8")
 
     def pictures(self, table: pd.DataFrame) -> dict[str, list[str]]:
         """Check a metadata table, a row a picture, and return file -> reasons.
@@ -189,9 +186,8 @@ class Validator:
         form: dict[str, Any] = {"result_format": "COMPLETE"}
         if index:
             form["unexpected_index_column_names"] = index
-        actions = [gx.checkpoint.UpdateDataDocsAction(name="docs")] if self.docs else []
         checkpoint = gx.Checkpoint(
-            name=name, validation_definitions=[definition], result_format=form, actions=actions
+            name=name, validation_definitions=[definition], result_format=form
         )
         ran = self._context.checkpoints.add(checkpoint).run(
             batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name="validation")

@@ -376,6 +376,26 @@ def test_a_picture_that_changes_between_check_and_cache_stops_it(tmp_path: Path)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+def test_a_set_that_breaks_a_rule_stops_after_it_was_told_and_leaves_no_cache(
+    tmp_path: Path,
+) -> None:
+    write_pictures(tmp_path / "few", 0, 8)
+    told: list[object] = []
+    with pytest.raises(DataError, match="8 pictures are accepted, fewer than 40"):
+        prepare_path(tmp_path / "few", tmp_path, on_checked=lambda *what: told.append(what))
+    assert len(told) == 1
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_set_of_nothing_but_broken_pictures_stops_in_words(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "bad" / label).mkdir(parents=True)
+        for index in range(3):
+            (tmp_path / "bad" / label / f"{index}.jpg").write_bytes(b"%d" % index)
+    with pytest.raises(DataError, match="0 pictures are accepted, fewer than 40"):
+        prepare_path(tmp_path / "bad", tmp_path)
+
+
 CHILD = """
 import resource, sys, time
 from pathlib import Path

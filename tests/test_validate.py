@@ -166,8 +166,8 @@ def test_a_missing_file_of_rules_is_said_in_one_line(tmp_path: Path) -> None:
 
 def test_data_docs_fetch_nothing_from_elsewhere(few: Path, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
-    checked = check(find_images(few, tmp_path), store_of(tmp_path), docs=docs)
-    assert checked.docs == docs
+    checked = check(find_images(few, tmp_path), store_of(tmp_path))
+    checked.validation.write_docs(docs)
     pages = list(docs.rglob("*.html"))
     assert len(pages) == 5
     for page in pages:
@@ -180,9 +180,9 @@ def test_data_docs_fetch_nothing_from_elsewhere(few: Path, tmp_path: Path) -> No
 def test_a_validator_without_rules_finds_nothing(few: Path, tmp_path: Path) -> None:
     table = check(find_images(few, tmp_path), store_of(tmp_path)).metadata
     (tmp_path / "none.toml").write_text("")
-    with Validator(read_rules(tmp_path / "none.toml")) as validator:
-        assert validator.pictures(table) == {}
-        assert validator.whole({"accepted": 1.0}) == ()
+    validator = Validator(read_rules(tmp_path / "none.toml"))
+    assert validator.pictures(table) == {}
+    assert validator.whole({"accepted": 1.0}) == ()
 
 
 # -- the command and the flow -------------------------------------------------------------------
@@ -240,6 +240,20 @@ def test_a_source_that_is_none_is_one_line_and_2(tmp_path: Path, home: Path) -> 
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "no such file or folder" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_flow_runs_alone(tmp_path: Path, home: Path) -> None:
+    from flows.validate_images import validate_images
+    from tasks.settings import prepare_environment
+
+    prepare_environment()
+    write_pictures(tmp_path / "data", 25, 25)
+    assert validate_images(tmp_path / "data")["accepted"] == 50
+    (tmp_path / "few").mkdir()
+    write_pictures(tmp_path / "few", 4, 4)
+    with pytest.raises(DataError, match="8 pictures are accepted"):
+        validate_images(tmp_path / "few")
 
 
 # -- the real pictures --------------------------------------------------------------------------
