@@ -23,6 +23,7 @@ import argparse
 import itertools
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,9 @@ def make_pictures(archive: Path, folder: Path, number: int) -> None:
     """Write so many different JPEG files, a folder a class."""
     with zipfile.ZipFile(archive) as opened:
         names = [n for n in opened.namelist() if n.lower().endswith(".jpg")]
-    jobs = [(name, way) for way in range(3) for name in names][:number]
+    jobs = [(name, way) for way in range(3) for name in names]
+    random.Random(1).shuffle(jobs)
+    jobs = jobs[:number]
     for label in ("cat", "dog"):
         (folder / label).mkdir(parents=True, exist_ok=True)
     parts = [jobs[at::PROCESSES] for at in range(PROCESSES)]
@@ -179,7 +182,7 @@ def _tree_pss() -> int:
 
 def in_new_process(*arguments: object) -> dict[str, float]:
     command = [sys.executable, __file__, *map(str, arguments)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return dict(json.loads(answer.stdout.splitlines()[-1]))
 
 
