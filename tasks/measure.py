@@ -28,7 +28,7 @@ MEASURES = 1
 #: Pixels a side of what is kept to compare pictures by, and of what brightness is read from.
 THUMB, PROBE = 16, 32
 #: Pictures that a process is sent at a time, and from how many on a process is worth its start.
-BATCH, SERIAL = 64, 384
+BATCH, SERIAL = 128, 384
 
 Blob = bytes
 

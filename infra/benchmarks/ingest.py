@@ -87,12 +87,17 @@ def _encoded(image: np.ndarray, size: int) -> bytes:
 def decode_only(folder: Path, size: int) -> dict[str, float]:
     files = [str(path) for path in sorted(folder.rglob("*.jpg"))]
     batches = [files[at : at + 64] for at in range(0, len(files), 64)]
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), _cpu()
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         done = sum(pool.map(_decode, batches, itertools.repeat(size)))
     if done != len(files):
         sys.exit(f"{done} of {len(files)} files were decoded")
-    return {"seconds": time.perf_counter() - start}
+    return {"seconds": time.perf_counter() - start, "cpu": _cpu() - cpu}
+
+
+def _cpu() -> float:
+    """Return CPU seconds of this process and the children that it has seen end."""
+    return sum(os.times()[:4])
 
 
 def _decode(files: Sequence[str], size: int) -> int:
@@ -121,7 +126,7 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
     from tasks.ingest import find_images
     from tasks.metadata import Metadata
 
-    imported = time.perf_counter()
+    imported, cpu = time.perf_counter(), _cpu()
     store = Metadata(settings.metadata, settings.locks)
     with PeakMemory() as memory:
         source = find_images(folder, settings.unpacked)
@@ -133,11 +138,12 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
             cache=settings.cache,
             on_checked=lambda checked, _: kept.append(checked),
         )
-    done = time.perf_counter()
+    done, cpu = time.perf_counter(), _cpu() - cpu
     kept[0].validation.write_docs(home / "docs" / str(done))
     return {
         "import": imported - start,
         "seconds": done - imported,
+        "cpu": cpu,
         "docs": time.perf_counter() - done,
         "accepted": prepared.accepted,
         "peak_mb": memory.peak / 1e6,
@@ -187,25 +193,29 @@ def in_new_process(*arguments: object) -> dict[str, float]:
 
 
 def compare(folder: Path, size: int, rounds: int, scratch: Path) -> None:
-    plain, first, second, imports = [], [], [], []
+    plain: list[dict[str, float]] = []
+    first: list[dict[str, float]] = []
+    second: list[dict[str, float]] = []
     for number in range(rounds):
         home = scratch / f"home-{size}-{number}"
-        plain.append(in_new_process("decode", folder, size)["seconds"])
-        answer = in_new_process("ours", folder, size, home)
-        first.append(answer["seconds"])
-        imports.append(answer["import"])
-        second.append(in_new_process("ours", folder, size, home)["seconds"])
+        plain.append(in_new_process("decode", folder, size))
+        first.append(in_new_process("ours", folder, size, home))
+        second.append(in_new_process("ours", folder, size, home))
         shutil.rmtree(home)
-    base, whole = median(plain), median(first)
-    ratios = sorted(a / b for a, b in zip(first, plain, strict=True))
+    ratios = sorted(a["seconds"] / b["seconds"] for a, b in zip(first, plain, strict=True))
+    cpu = _median(first, "cpu") / _median(plain, "cpu")
     print(
-        f"{size:>4} px  decode and resize {base:6.2f} s   metadata, validation and cache "
-        f"{whole:6.2f} s   ratio {whole / base:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})   "
-        f"second pass {median(second):5.2f} s   imports {median(imports):.1f} s   "
-        f"Data Docs {answer['docs']:.2f} s   "
-        f"accepted {answer['accepted']:,.0f}",
+        f"{size:>4} px  decode and resize {_median(plain):.2f} s; metadata, validation and cache "
+        f"{_median(first):.2f} s\n         ratio {median(ratios):.2f} ({ratios[0]:.2f} to "
+        f"{ratios[-1]:.2f}), of CPU seconds {cpu:.2f}; second pass {_median(second):.2f} s\n"
+        f"         imports {_median(first, 'import'):.1f} s; "
+        f"Data Docs {_median(first, 'docs'):.1f} s; accepted {first[0]['accepted']:,.0f}",
         flush=True,
     )
+
+
+def _median(answers: Sequence[dict[str, float]], what: str = "seconds") -> float:
+    return median(answer[what] for answer in answers)
 
 
 def memory(archive: Path, numbers: Sequence[int], scratch: Path) -> None:
