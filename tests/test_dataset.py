@@ -237,6 +237,15 @@ def test_every_class_is_split_in_the_same_shares() -> None:
     np.testing.assert_allclose(shares, [[0.7, 0.15, 0.15]] * 2, atol=0.015)
 
 
+def test_a_split_without_a_class_on_one_side_is_said_in_one_line(
+    data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        DataError, match=r"no picture of 'cat' falls to the validation side: 30 are"
+    ):
+        prepare_path(data, tmp_path, training=0.9, validation=0.001)
+
+
 # -- copies -------------------------------------------------------------------------------------
 
 
