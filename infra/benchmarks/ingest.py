@@ -4,7 +4,8 @@
 
 Method. `--pictures` different JPEG files are made from those of the archive: as they are, mirrored,
 and turned by 180 degrees, the latter two encoded again at the quality that gives the same bytes a
-picture; no two are copies of each other. They lie in a folder a class, in the page cache.
+picture. Of an archive with too few for that, parts are cut out at random. They lie in a folder a
+class, in the page cache.
 
 The yardstick: two processes read each file, decode it by simplejpeg to the smallest eighth that is
 no smaller than the wanted size, and resize it by OpenCV; it is told the files, and keeps nothing.
@@ -53,7 +54,7 @@ def make_pictures(archive: Path, folder: Path, number: int) -> None:
     """Write so many different JPEG files, a folder a class."""
     with zipfile.ZipFile(archive) as opened:
         names = [n for n in opened.namelist() if n.lower().endswith(".jpg")]
-    jobs = [(name, way) for way in range(3) for name in names]
+    jobs = [(name, way) for way in range(max(3, -(-number // len(names)))) for name in names]
     random.Random(1).shuffle(jobs)
     jobs = jobs[:number]
     for label in ("cat", "dog"):
@@ -68,11 +69,22 @@ def _make(archive: Path, folder: Path, jobs: Sequence[tuple[str, int]]) -> None:
         for name, way in jobs:
             data = opened.read(name)
             if way:
-                image = simplejpeg.decode_jpeg(data, strict=False)
-                turned = image[:, ::-1] if way == 1 else image[::-1, ::-1]
-                data = _encoded(np.ascontiguousarray(turned), len(data))
-            label, number, _ = Path(name).name.split(".")
-            (folder / label / f"{way}-{number}.jpg").write_bytes(data)
+                image = _changed(simplejpeg.decode_jpeg(data, strict=False), way)
+                data = _encoded(np.ascontiguousarray(image), len(data))
+            label = "cat" if "cat" in name.lower() else "dog"
+            (folder / label / f"{way}-{Path(name).name}").write_bytes(data)
+
+
+def _changed(image: np.ndarray, way: int) -> np.ndarray:
+    """Mirror, turn, or cut a part out at random: seven to nine tenths of each side."""
+    if way < 3:
+        return image[:, ::-1] if way == 1 else image[::-1, ::-1]
+    chance = np.random.default_rng([way, *image.shape])
+    high, wide = (int(side * chance.uniform(0.7, 0.9)) for side in image.shape[:2])
+    top, left = (
+        int(chance.integers(a - b)) for a, b in zip(image.shape[:2], (high, wide), strict=True)
+    )
+    return image[top : top + high, left : left + wide][:, :: 1 if way % 2 else -1]
 
 
 def _encoded(image: np.ndarray, size: int) -> bytes:
