@@ -4,7 +4,6 @@ import base64
 import importlib.metadata
 import json
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,19 +191,16 @@ def save_servable(network: Path, about: Path, to: Path) -> None:
         Schema([ColSpec(DataType.string, "image")]),
         Schema([ColSpec(DataType[kind], name) for kind, name in outputs]),
     )
-    with warnings.catch_warnings():
-        # It asks for type hints that would make it, not us, answer for a bad picture.
-        warnings.simplefilter("ignore", UserWarning)
-        mlflow.pyfunc.save_model(
-            str(to),
-            python_model=serving.__file__,
-            artifacts={"network": str(network), "about": str(about)},
-            code_paths=[str(Path(models.__file__).parent)],
-            signature=signature,
-            input_example=_example(),
-            # Given, they take 0.15 s; inferred, 16 s.
-            pip_requirements=_requirements(),
-        )
+    mlflow.pyfunc.save_model(
+        str(to),
+        python_model=serving.__file__,
+        artifacts={"network": str(network), "about": str(about)},
+        code_paths=[str(Path(models.__file__).parent)],
+        signature=signature,
+        input_example=_example(),
+        # Given, they take 0.15 s; inferred, 16 s.
+        pip_requirements=_requirements(),
+    )
 
 
 def _example() -> pd.DataFrame:

@@ -10,14 +10,17 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from analysis.collapse import collapsed
 from analysis.factors import Factor
+from models.images import ImageArrays
 from tasks.errors import TrackingError
 from tasks.plan import Planned, Stage, show, typed_level
 from tasks.settings import Settings
@@ -35,6 +38,38 @@ STUDY_DIGEST = PREFIX + "study_digest"
 PARENT = "mlflow.parentRunId"
 #: The most that one call of MLflow takes.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the analysis must know of the pictures: kept as params of the parent run.
+
+    Attributes
+    ----------
+    classes : how many.
+    validation_images : that the response is read on.
+    chance : accuracy of the best constant answer on them.
+    """
+
+    classes: int
+    validation_images: int
+    chance: float
+
+    @classmethod
+    def of(cls, arrays: ImageArrays) -> "Facts":
+        """Read them off the arrays."""
+        labels = arrays.labels[arrays.side("validation")]
+        counts = np.bincount(labels, minlength=len(arrays.classes))
+        return cls(len(arrays.classes), len(labels), round(float(counts.max() / len(labels)), 6))
+
+    @classmethod
+    def of_params(cls, params: Mapping[str, str]) -> "Facts":
+        """Read them back from a parent run's params."""
+        given = {name: params[f"data.{name}"] for name in ("classes", "validation_images")}
+        return cls(
+            **{name: int(value) for name, value in given.items()},
+            chance=float(params["data.chance"]),
+        )
 
 
 def _in_stage(stage: Stage) -> str:
@@ -110,7 +145,7 @@ class Tracker:
         return str(found.experiment_id)
 
     @contextmanager
-    def execution(self, study: Study, version: str) -> Iterator["Execution"]:
+    def execution(self, study: Study, version: str, facts: Facts) -> Iterator["Execution"]:
         """Open the parent run of this execution, going on with one that was cut off.
 
         The run ends as FINISHED, FAILED or, on an interrupt, KILLED.
@@ -120,7 +155,9 @@ class Tracker:
         lock = self._lock(f"study-{digest}")
         held = _try_lock(lock)
         run_id = self._unfinished(experiment, digest) if held else None
-        execution = Execution(self, study, version, experiment, run_id or "", resumed=bool(run_id))
+        execution = Execution(
+            self, study, version, facts, experiment, run_id or "", resumed=bool(run_id)
+        )
         try:
             execution.begin(digest)
             yield execution
@@ -182,6 +219,13 @@ class Tracker:
             )
         return runs[0]
 
+    def past(self, run: Any) -> "Execution":
+        """Return the execution of a parent run, for reading: all of it is in MLflow."""
+        version = run.data.tags[PREFIX + "dataset_version"]
+        facts = Facts.of_params(run.data.params)
+        study, experiment = self.study_of(run), run.info.experiment_id
+        return Execution(self, study, version, facts, experiment, run.info.run_id)
+
     def study_of(self, run: Any) -> Study:
         """Return the study that a parent run carried out."""
         with tempfile.TemporaryDirectory() as folder:
@@ -204,6 +248,7 @@ class Execution:
     tracker: Tracker
     study: Study
     version: str
+    facts: Facts
     experiment: str
     run_id: str
     resumed: bool = False
@@ -225,7 +270,8 @@ class Execution:
         name = f"study {now:%Y-%m-%d %H:%M}"
         self.run_id = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
         client.log_dict(self.run_id, self.study.model_dump(mode="json"), "study.json")
-        self.log(self.run_id, params=_flat(self.study))
+        facts = {f"data.{name}": value for name, value in asdict(self.facts).items()}
+        self.log(self.run_id, params={**_flat(self.study), **facts})
 
     def _mark_cut_off(self) -> None:
         """Mark replicates whose process died: MLflow itself never ends their runs."""
@@ -372,7 +418,16 @@ class Execution:
     def runs(self, stage: Stage | None = None) -> pd.DataFrame:
         """Read the replicates back, of one stage or all; see `runs_table`."""
         children = self.tracker.children(self.run_id, self.experiment)
-        return runs_table(children, self.study.factor_list, stage)
+        table = runs_table(children, self.study.factor_list, stage)
+        return table.assign(
+            collapsed=collapsed(
+                table["val_accuracy"],
+                table.get("val_loss"),
+                chance=self.facts.chance,
+                classes=self.facts.classes,
+                images=self.facts.validation_images,
+            )
+        )
 
 
 def runs_table(

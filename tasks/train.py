@@ -23,7 +23,7 @@ from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.slots import SlotPool
 from tasks.study import Study
-from tasks.tracking import Execution, Tracker
+from tasks.tracking import Execution, Facts, Tracker
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def open_workshop(
     tracker = Tracker.open(settings)
     arrays = open_arrays(images.arrays_folder)
     with (
-        tracker.execution(study, images.version) as execution,
+        tracker.execution(study, images.version, Facts.of(arrays)) as execution,
         SlotPool(slots=1) as pool,
     ):
         # Here first: fanned out, the first writers of a new dataset would collide.
