@@ -117,8 +117,8 @@ def _cells(runs: pd.DataFrame, names: list[str], response: str, cost: str) -> pd
 
 
 def _steady(cells: pd.DataFrame) -> pd.DataFrame:
-    unsteady = cells["collapsed"].gt(0)
-    return cells if unsteady.all() else cells[~unsteady]
+    steady = cells["collapsed"].eq(0)
+    return cells[steady] if steady.any() else cells
 
 
 def _pooled(cells: pd.DataFrame) -> tuple[float, int]:
@@ -136,7 +136,7 @@ def _tied(cells: pd.DataFrame, spread: float, df: int, alpha: float) -> pd.DataF
         return cells
     top = cells.iloc[0]
     margin = student.ppf(1 - alpha / 2, df) * spread * np.sqrt(1 / top["n"] + 1 / cells["n"])
-    return cells[cells["mean"] >= top["mean"] - margin]
+    return cells[cells["mean"].ge(top["mean"] - margin)]
 
 
 def _levels(row: Any, factors: Sequence[Factor]) -> dict[str, Level]:
