@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it: ``--help`` answers at once.
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def main() -> None:
     State lives in ./.factorgrid, or where FACTORGRID_HOME says; MLFLOW_TRACKING_URI and
     PREFECT_API_URL are honoured.
     """
+    # A scheduler's or a system's stop ends a study as Ctrl-C does: MLflow is told.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # An interactive command says its errors itself, in one line; Prefect would print tracebacks.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
@@ -86,11 +89,22 @@ def search(
         per_class=per_class,
         image_size=image_size,
     )
-    settings.create()
-    from flows.search import search as flow
-    from tasks.report import in_words
+    if checked.data.source is not None:
+        from tasks.ingest import find_images
 
-    outcome = flow(checked)
+        # What is wrong with the source is said at once, before servers start.
+        with find_images(checked.data.source):
+            pass
+    settings.create()
+    from tasks.orchestrator import local_prefect
+
+    with local_prefect(settings) as server:
+        from flows.search import search as flow
+        from tasks.report import in_words
+
+        if server is not None:
+            server.wait()
+        outcome = flow(checked)
     _answer(as_json, outcome.to_json(), in_words(outcome))
 
 
@@ -108,6 +122,25 @@ def validate(data: Path, as_json: bool) -> None:  # noqa: FBT001 # a flag of the
     checked = check_pictures(data)
     _answer(as_json, checked.to_json(), check_in_words(checked))
     sys.exit(0 if checked.to_json()["success"] else EXIT_USER)
+
+
+@main.command()
+@click.option("--experiment", required=True, help="The MLflow experiment of a study: its name.")
+@as_json
+def analyze(experiment: str, as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+    """Rebuild effects, decision, grid and winner of the last execution from MLflow alone."""
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.tracking import Tracker
+
+    tracker = Tracker.open(settings, create=False)
+    run = tracker.last_execution(tracker.existing_experiment(experiment))
+    settings.create()
+    from tasks.report import in_words, outcome_of
+
+    outcome = outcome_of(tracker.past(run))
+    _answer(as_json, outcome.to_json(), in_words(outcome))
 
 
 @main.command()
