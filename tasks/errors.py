@@ -53,7 +53,16 @@ class SlotsClosedError(FactorGridError):
 
 
 class CellError(FactorGridError):
-    """One cell cannot be trained; the others can."""
+    """One cell cannot be trained; the others can.
+
+    Attributes
+    ----------
+    details : the traceback from its slot, where there is one.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 #: What the command line turns into one line and exit status 2.
