@@ -23,6 +23,7 @@ from tasks.register import register
 from tasks.report import Outcome, report
 from tasks.settings import prepare_environment
 from tasks.study import Study
+from tasks.suspects import find_suspects
 from tasks.tracking import Tracker
 from tasks.train import Workshop, open_workshop, train_stage
 
@@ -63,5 +64,6 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
     if train_stage(shop, plan_confirm(study, images.version, selection)):
         selection = choose(shop.execution)
 
+    find_suspects(shop)
     register(shop, selection)
     return report(shop.execution)

@@ -6,6 +6,7 @@ class                  who acts                           what happens
 `UserError`            the user: a file, a setting        one line, exit status 2, no traceback
 `RetryableError`       nobody: the world may come back    tried again, then reported
 `CellError`            the user, later: one cell is bad   that cell fails, the study goes on
+`UnreadableError`      the user, later: one picture is    it goes to quarantine
 anything else          us: a bug                          a traceback
 =====================  =================================  ==================================
 
@@ -30,6 +31,10 @@ class StudyError(UserError):
 
 class DataError(UserError):
     """Pictures that cannot be found, read or trusted."""
+
+
+class UnreadableError(FactorGridError):
+    """One picture cannot be read: it goes to quarantine, with these words as the reason."""
 
 
 class TrackingError(UserError):

@@ -36,6 +36,8 @@ KEY = PREFIX + "key"
 REUSED_FROM = PREFIX + "reused_from"
 STATUS = PREFIX + "status"
 STUDY_DIGEST = PREFIX + "study_digest"
+#: A tag of validations: what stopped the study.
+BROKEN = "broken_rules"
 PARENT = "mlflow.parentRunId"
 #: The most that one call of MLflow takes.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
@@ -203,6 +205,31 @@ class Tracker:
             limit=1,
         )
         return str(runs[0].info.run_id) if runs else None
+
+    def log_validation(
+        self, experiment: str, counts: Mapping[str, float], tags: Mapping[str, str], folder: Path
+    ) -> str:
+        """Log a validation as a run of its own, FAILED where it did not pass; return its id.
+
+        Parameters
+        ----------
+        experiment : by name; created where it is missing.
+        counts : figures of the set.
+        tags : the dataset version, and what was broken, in words; empty where it passed.
+        folder : its artifacts: results, reasons, the metadata table, Data Docs.
+        """
+        now = dt.datetime.now(tz=dt.UTC)
+        run = self.client.create_run(
+            self.experiment(experiment),
+            tags={KIND: "validation", **{PREFIX + k: v for k, v in tags.items()}},
+            run_name=f"validation {now:%Y-%m-%d %H:%M}",
+        )
+        run_id = str(run.info.run_id)
+        for name, value in counts.items():
+            self.client.log_metric(run_id, name, float(value))
+        self.client.log_artifacts(run_id, str(folder))
+        self._end(run_id, "FAILED" if tags.get(BROKEN) else "FINISHED")
+        return run_id
 
     # -- reading --------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ BAD = {
     ),
     "a zip that is not one": (_no_zip, ("--data", "pictures.zip", "not a zip", "name a folder")),
     "a folder without pictures": (_empty, ("--data", "no pictures", "cat.0.jpg")),
-    "pictures of one class": (_one_class, ("--data", "one class", "'cat'", "add a folder")),
+    "pictures of one class": (_one_class, ("--data", "one class", "'train'", "cat.0.jpg")),
     "a study that is not there": (
         lambda _: ["search", "nowhere.toml"],
         ("nowhere.toml", "quick", "name one of these"),
