@@ -1,0 +1,90 @@
+"""A table of runs, checked before anything is fitted to it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import DesignError
+from analysis.factors import Factor, show
+
+#: Coded levels closer than this are one.
+TOLERANCE = 1e-6
+
+
+def checked_runs(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -> pd.DataFrame:
+    """Return the runs that have a response, as numbers, indexed from 0.
+
+    Raises
+    ------
+    DesignError
+        If a column is missing, the response is no number, or it never changes.
+    """
+    if not factors:
+        raise DesignError("no factors: name one or more")
+    missing = [name for name in (response, *(f.name for f in factors)) if name not in runs]
+    if missing:
+        raise DesignError(
+            f"no column {missing[0]!r} among: {', '.join(map(str, runs.columns))}; correct the name"
+        )
+    numbers = pd.to_numeric(runs[response], errors="coerce")
+    _reject_text(runs[response], numbers)
+    usable: pd.DataFrame = runs.assign(**{response: numbers})[np.isfinite(numbers)]
+    if len(usable) < 2 or np.ptp(usable[response]) == 0:  # noqa: PLR2004 # two runs make a difference
+        raise DesignError(
+            f"{len(usable)} run{'s' * (len(usable) != 1)} whose {response} never changes: no "
+            "effect can be estimated; add runs, or choose another response"
+        )
+    return usable.reset_index(drop=True)
+
+
+def _reject_text(given: "pd.Series[Any]", numbers: "pd.Series[float]") -> None:
+    text = given[numbers.isna() & given.notna() & given.astype(str).str.strip().ne("")]
+    if len(text):
+        raise DesignError(
+            f"response {given.name}, row {text.index[0]}: {text.iloc[0]!r} is no number; correct "
+            "it, or leave it empty where the run failed"
+        )
+
+
+def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[bool]":
+    """Say which runs are centre points: between the levels, at one place.
+
+    Parameters
+    ----------
+    coded : (N, k) coded levels.
+    factors : k factors; categorical ones have no middle, and are left out of account.
+
+    Raises
+    ------
+    DesignError
+        If a factor has another level than its two and that one.
+    """
+    corner = (coded.abs() - 1).abs().lt(TOLERANCE)
+    between = coded.abs().lt(1 - TOLERANCE)
+    inside = ~corner.all(axis=1)
+    for factor in factors:
+        stray = coded[factor.name][~(corner | between)[factor.name]]
+        if len(stray):
+            raise DesignError(_stray(factor, float(stray.iloc[0])))
+    _check_one_place(coded[inside].round(6), factors)
+    return inside
+
+
+def _check_one_place(places: pd.DataFrame, factors: Sequence[Factor]) -> None:
+    for factor in factors:
+        if factor.scale != "categorical" and len(places[factor.name].unique()) > 1:
+            raise DesignError(_stray(factor, float(places[factor.name].iloc[0])))
+
+
+def _stray(factor: Factor, coded: float) -> str:
+    try:
+        level = show(factor.decode(coded))
+    except (OverflowError, ValueError):
+        level = f"coded {coded:g}"
+    return (
+        f"factor {factor.name}: level {level} is neither {show(factor.low)} nor "
+        f"{show(factor.high)}, nor that of centre points; a two-level analysis takes two levels: "
+        "name them, or leave those runs out"
+    )
