@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis import verdict as verdicts
 from analysis.cautions import cautions
-from analysis.errors import AnalysisError
+from analysis.errors import AnalysisError, NotEstimableError
 from analysis.factors import Factor, Level
 from analysis.fitting import Fit, fit_matrix
 from analysis.lenth import FEWEST, Lenth, lenth
@@ -23,7 +23,7 @@ from analysis.matrix import (
     model_matrix,
 )
 from analysis.responses import Transform, transformed
-from analysis.runs import centre_points, checked_runs
+from analysis.runs import centre_points, checked_order, checked_runs, checked_terms
 from analysis.verdict import ENOUGH_ERROR_DF, Verdict
 
 __all__ = ["Effects", "Half", "Verdict", "code", "fit_effects", "model_matrix"]
@@ -106,6 +106,7 @@ def fit_effects(
     response: str,
     *,
     order: int | None = None,
+    terms: Sequence[str] | None = None,
     alpha: float = 0.05,
     block: str | None = None,
     transform: Transform = "raw",
@@ -121,6 +122,7 @@ def fit_effects(
     response : the column.
     order : the highest interaction; by default k where cells were run again, else k - 1, which
         leaves the highest to the residual; 1 in a design too small for interactions.
+    terms : exactly the terms to fit (``a``, ``a:b``), instead of an order.
     alpha : of the verdict and the intervals.
     block : a column whose values are blocks, a seed shared by all cells for one.
     transform, images : the response's scale, see `analysis.responses.transformed`.
@@ -131,7 +133,7 @@ def fit_effects(
         If there is no run, the response never changes or is no number, or a factor has other
         levels than its two and one between them.
     NotEstimableError
-        If no effect can be estimated.
+        If no effect can be estimated, or a term asked for cannot be told from another.
 
     Notes
     -----
@@ -150,9 +152,13 @@ def fit_effects(
     y = transformed(usable[response], transform, images=images)
     coded = code(usable, factors)
     base = _base(coded, factors, usable[block] if block else None)
-    highest = _default_order(coded, base) if order is None else order
+    if terms is not None:
+        terms = checked_terms(terms, factors)
+        order = max(term.count(":") + 1 for term in terms)
+    highest = _default_order(coded, base) if order is None else checked_order(order)
     cells = [coded[name].round(9) for name in coded] + ([usable[block]] if block else [])
-    fit = fit_matrix(_with_terms(base, coded, highest), y, cells)
+    fit = fit_matrix(_with_terms(base, coded, highest, terms), y, cells)
+    _check_asked(fit, terms)
     whole = fit_matrix(_with_terms(base, coded, _every_order(len(factors))), y, cells)
     effects = _gathered(fit, whole, usable, factors, response, highest, alpha, transform)
     effects = replace(effects, half=_half(effects, block, images))
@@ -205,8 +211,21 @@ def _base(
     return pd.concat(columns, axis=1)
 
 
-def _with_terms(base: pd.DataFrame, coded: pd.DataFrame, order: int) -> pd.DataFrame:
-    return pd.concat([base, model_matrix(coded, order).drop(columns=INTERCEPT)], axis=1)
+def _with_terms(
+    base: pd.DataFrame, coded: pd.DataFrame, order: int, terms: Sequence[str] | None = None
+) -> pd.DataFrame:
+    matrix = model_matrix(coded, order).drop(columns=INTERCEPT)
+    return pd.concat([base, matrix if terms is None else matrix[list(terms)]], axis=1)
+
+
+def _check_asked(fit: Fit, terms: Sequence[str] | None) -> None:
+    """Refuse a model whose every term was asked for, where one cannot be told from another."""
+    lost = [term for term in fit.lost if terms is not None and term.term in terms]
+    if lost:
+        raise NotEstimableError(
+            f"these runs cannot tell {lost[0].term} apart ({lost[0].words}): ask for one of them, "
+            "or run more cells"
+        )
 
 
 def _every_order(k: int) -> int:

@@ -88,3 +88,38 @@ def _stray(factor: Factor, coded: float) -> str:
         f"{show(factor.high)}, nor that of centre points; a two-level analysis takes two levels: "
         "name them, or leave those runs out"
     )
+
+
+def checked_order(order: int) -> int:
+    """Return the order.
+
+    Raises
+    ------
+    DesignError
+        If it is below 1.
+    """
+    if order < 1:
+        raise DesignError(f"order {order}: the highest interaction has 1 factor or more; raise it")
+    return order
+
+
+def checked_terms(terms: Sequence[str], factors: Sequence[Factor]) -> list[str]:
+    """Return the terms with their factors in the factors' order, each once, lower orders first.
+
+    Raises
+    ------
+    DesignError
+        If a term names no factor, or one twice, or there are none.
+    """
+    names = [f.name for f in factors]
+    found = []
+    for term in terms:
+        parts = [part.strip() for part in term.split(":")]
+        unknown = [part for part in parts if part not in names]
+        if unknown or len(set(parts)) < len(parts):
+            what = f"no factor {unknown[0]!r}" if unknown else "a factor twice"
+            raise DesignError(f"term {term!r}: {what}; the factors are {', '.join(names)}")
+        found.append(":".join(name for name in names if name in parts))
+    if not found:
+        raise DesignError("no terms: name one or more, or an order")
+    return sorted(dict.fromkeys(found), key=lambda term: term.count(":"))
