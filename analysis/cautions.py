@@ -28,10 +28,12 @@ def cautions(effects: "Effects", runs: pd.DataFrame) -> tuple[str, ...]:
     runs : the table as given, failed runs among them.
     """
     failed = len(runs) - len(effects.runs)
-    lines = [f"{failed} of {len(runs)} runs have no {effects.response}"] if failed else []
+    has = "has" if failed == 1 else "have"
+    lines = [f"{failed} of {len(runs)} runs {has} no {effects.response}"] if failed else []
     lines += _missing(effects)
     lines += _lost(effects)
     lines += _copies(effects)
+    lines += _exact(effects)
     lines += _unbalanced(effects)
     lines += _misfit(effects)
     lines += _collapsed(effects)
@@ -53,7 +55,8 @@ def _missing(effects: "Effects") -> list[str]:
     if not missing or 2 * len(missing) >= len(cells):
         return []
     shown = _some([_cell(dict(zip(names, cell, strict=True))) for cell in missing])
-    return [f"{len(missing)} of {len(cells)} cells have no finished run: {shown}"]
+    has = "has" if len(missing) == 1 else "have"
+    return [f"{len(missing)} of {len(cells)} cells {has} no finished run: {shown}"]
 
 
 def _cell(levels: Mapping[Any, Any]) -> str:
@@ -81,6 +84,12 @@ def _copies(effects: "Effects") -> list[str]:
         "or one network read twice, remove them, since they pass for replicates"
     )
     return [words]
+
+
+def _exact(effects: "Effects") -> list[str]:
+    if not effects.residual_df or effects.terms["std_error"].notna().any():
+        return []
+    return ["the model fits to the last digit: copied, rounded or made-up figures; no t-test"]
 
 
 def _unbalanced(effects: "Effects") -> list[str]:

@@ -81,8 +81,10 @@ def decide(effects: Effects, *, budget: int | None = None, maximise: bool = True
     -----
     The corner is the best by the model of the active terms and the terms these are made of
     (effect heredity: Wu and Hamada, 2009, Experiments, 2nd ed., section 4.6), and of all main
-    effects, which settle what the active terms leave open. A factor not shown to be active has a
-    better level all the same: the likelier of two.
+    effects, which settle what the active terms leave open. Interactions of three factors or more
+    count only beyond the simultaneous margin: one in twenty of very many is called active by
+    chance, and such are rarely real (effect hierarchy, the same). A factor not shown to be active
+    has a better level all the same: the likelier of two.
     """
     if budget is not None and budget < 1:
         raise DesignError(f"budget {budget}: a grid has one cell or more; raise it")
@@ -125,7 +127,8 @@ def _reason(effects: Effects, factor: Factor, best: Level) -> Reason:
 def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
     """Return the best corner by the active terms and their parents, ties by the main effects."""
     names = [f.name for f in effects.factors]
-    kept = {part for term in effects.active for part in _parents(term)} | set(names)
+    told = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.surely]  # noqa: PLR2004 # three factors
+    kept = {part for term in told for part in _parents(term)} | set(names)
     columns = [str(term) for term in effects.terms.index if term in kept]
     order = max((term.count(":") + 1 for term in columns), default=1)
     corners = pd.DataFrame(list(product((-1.0, 1.0), repeat=len(names))), columns=names)

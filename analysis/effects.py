@@ -159,7 +159,9 @@ def fit_effects(
     cells = [coded[name].round(9) for name in coded] + ([usable[block]] if block else [])
     fit = fit_matrix(_with_terms(base, coded, highest, terms), y, cells)
     _check_asked(fit, terms)
-    whole = fit_matrix(_with_terms(base, coded, _every_order(len(factors))), y, cells)
+    every = _every_order(len(factors))
+    same = highest == every and terms is None
+    whole = fit if same else fit_matrix(_with_terms(base, coded, every), y, cells)
     effects = _gathered(fit, whole, usable, factors, response, highest, alpha, transform)
     effects = replace(effects, half=_half(effects, block, images))
     return replace(effects, warnings=cautions(effects, runs))
@@ -280,7 +282,7 @@ def _judge(
     judged: Lenth | None,
     alpha: float,
 ) -> Verdict:
-    if fit.df >= ENOUGH_ERROR_DF:
+    if fit.df >= ENOUGH_ERROR_DF and not fit.exact:
         return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure[1], alpha, judged)
     if judged is None:
         return verdicts.none(fit.df)

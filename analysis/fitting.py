@@ -15,6 +15,8 @@ from analysis.matrix import CURVATURE, Lost, estimable
 
 #: A run whose leverage is this close to 1 is fitted exactly.
 EXACT = 1e-9
+#: A residual sum of squares below this share of the total is rounding.
+NIL = 1e-18
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Fit:
     def df(self) -> int:
         """Residual degrees of freedom."""
         return round(float(self.results.df_resid))
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is left over but rounding: no error, so no test."""
+        return self.df == 0 or float(self.results.ssr) <= NIL * float(self.results.centered_tss)
 
     @property
     def leverage(self) -> NDArray[np.float64]:
@@ -80,7 +87,7 @@ class Fit:
         coefficient where columns of -1 and +1 are orthogonal.
         """
         results, missing = self.results, np.full(len(self.names), np.nan)
-        known = self.df > 0
+        known = not self.exact
         interval = results.conf_int(alpha) if known else np.column_stack([missing, missing])
         return pd.DataFrame(
             {

@@ -111,6 +111,8 @@ def estimable(matrix: pd.DataFrame) -> tuple[list[str], list[Lost]]:
     Names of linearly independent columns, and the others with the alias matrix's rows:
     (X1'X1)^-1 X1'X2 of Montgomery (2013), section 10.7 (supplement S8.1).
     """
+    if np.linalg.matrix_rank(matrix.to_numpy(dtype=float), rtol=SAME) == matrix.shape[1]:
+        return [str(name) for name in matrix.columns], []
     kept: list[str] = []
     lost: list[str] = []
     basis = np.zeros((len(matrix), 0))

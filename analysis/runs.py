@@ -43,8 +43,8 @@ def _reject_text(given: "pd.Series[Any]", numbers: "pd.Series[float]") -> None:
     text = given[numbers.isna() & given.notna() & given.astype(str).str.strip().ne("")]
     if len(text):
         raise DesignError(
-            f"response {given.name}, row {text.index[0]}: {text.iloc[0]!r} is no number; correct "
-            "it, or leave it empty where the run failed"
+            f"response {given.name}, row {int(text.index[0]) + 1}: {text.iloc[0]!r} is no number; "
+            "correct it, or leave it empty where the run failed"
         )
 
 
@@ -64,29 +64,37 @@ def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[
     corner = (coded.abs() - 1).abs().lt(TOLERANCE)
     between = coded.abs().lt(1 - TOLERANCE)
     inside = ~corner.all(axis=1)
+    places = coded[inside].round(6)
     for factor in factors:
-        stray = coded[factor.name][~(corner | between)[factor.name]]
-        if len(stray):
-            raise DesignError(_stray(factor, float(stray.iloc[0])))
-    _check_one_place(coded[inside].round(6), factors)
+        column = coded[factor.name]
+        stray = ~corner[factor.name] & ~between[factor.name]
+        if _has_middle(factor):
+            # In the middle of one factor, but not of another: a level too many.
+            others = [f.name for f in factors if _has_middle(f)]
+            stray |= between[factor.name] & ~between[others].all(axis=1)
+            several = len(places[factor.name].unique()) > 1
+            stray |= between[factor.name] & several
+        if stray.any():
+            raise DesignError(_stray(factor, float(column[stray].iloc[0])))
     return inside
 
 
-def _check_one_place(places: pd.DataFrame, factors: Sequence[Factor]) -> None:
-    for factor in factors:
-        if factor.scale != "categorical" and len(places[factor.name].unique()) > 1:
-            raise DesignError(_stray(factor, float(places[factor.name].iloc[0])))
+def _has_middle(factor: Factor) -> bool:
+    """Whether a centre point lies between its levels: not of a category, nor of 1 and 2."""
+    if factor.scale == "integer":
+        return float(factor.high) - float(factor.low) > 1
+    return factor.scale != "categorical"
 
 
 def _stray(factor: Factor, coded: float) -> str:
     try:
         level = show(factor.decode(coded))
-    except (OverflowError, ValueError):
+    except OverflowError:
         level = f"coded {coded:g}"
     return (
         f"factor {factor.name}: level {level} is neither {show(factor.low)} nor "
-        f"{show(factor.high)}, nor that of centre points; a two-level analysis takes two levels: "
-        "name them, or leave those runs out"
+        f"{show(factor.high)}, nor that of centre points, which are in the middle of every factor; "
+        "name two levels of each factor, or leave those runs out"
     )
 
 

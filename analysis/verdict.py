@@ -104,7 +104,7 @@ def _t_tests_say(df: int, alpha: float) -> str:
     bar = float(student.ppf(1 - alpha / 2, df))
     return (
         f"{df} error degree{'s' * (df != 1)} of freedom: a t-test calls an effect active only "
-        f"beyond {bar:.1f} of its standard errors, so the p-values above can say yes but not no."
+        f"beyond {bar:.1f} of its standard errors, so a large p-value above says nothing."
     )
 
 
@@ -116,8 +116,8 @@ def _surely_words(scores: "pd.Series[float]", simultaneous: float) -> str:
 def none(df: int) -> Verdict:
     """Say that nothing can be judged."""
     words = (
-        f"Too few runs for any test: {df} error degrees of freedom and fewer than 3 effects. "
-        "Run every cell again with another seed."
+        f"Too few runs for any test: {df} error degree{'s' * (df != 1)} of freedom, fewer than 3 "
+        "effects. Run every cell again with another seed."
     )
     return Verdict("none", (), words)
 

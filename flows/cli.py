@@ -111,6 +111,58 @@ def validate(data: Path, as_json: bool) -> None:  # noqa: FBT001 # a flag of the
 
 
 @main.command()
+@click.option("--csv", type=Path, help="A table with a header, a row a run.")
+@click.option("--experiment", help="An MLflow experiment, whoever logged it.")
+@click.option("--response", help="The column or metric to explain.")
+@click.option(
+    "--factor",
+    "factors",
+    multiple=True,
+    metavar="NAME[=LOW,HIGH]",
+    help="A factor; by default every column with two levels. Repeat it.",
+)
+@click.option("--log", multiple=True, metavar="FACTOR", help="A factor on a log scale. Repeat it.")
+@click.option("--order", type=int, help="The highest interaction to fit.")
+@click.option("--terms", help="Exactly the terms to fit, as in a,b,a:b.")
+@click.option("--block", help="The column whose values are blocks.")
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="Of the verdict.")
+@click.option(
+    "--scale",
+    type=click.Choice(["raw", "logit", "log_error"]),
+    default="raw",
+    show_default=True,
+    help="The scale on which the response is fitted; a share may need another than its own.",
+)
+@click.option("--images", type=int, help="How many images a share was read on.")
+@click.option("--minimise", is_flag=True, help="A lower response is better.")
+@click.option("--budget", type=int, help="The most cells of the refined grid.")
+@click.option("--plots", type=Path, metavar="FOLDER", help="Write the figures there, as PNG.")
+@as_json
+def analyze(**given: Any) -> None:
+    """Analyse any two-level experiment: effects, verdict, and where to search next.
+
+    Runs come from a CSV file or from an MLflow experiment, whose runs have the factors as params. A
+    run without a response has failed; a column `collapsed` (true, false) names those that learnt
+    nothing.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.analyze import analyse_csv, analyse_experiment, request_of, save_figures
+
+    request = request_of(given)
+    if given["csv"]:
+        analysis = analyse_csv(given["csv"], request)
+    else:
+        from tasks.tracking import Tracker
+
+        analysis = analyse_experiment(Tracker.open(settings), given["experiment"], request)
+    if given["plots"]:
+        save_figures(analysis.effects, given["plots"])
+    _answer(given["as_json"], analysis.to_json(), analysis.in_words())
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
 @click.option("--port", default=5000, show_default=True, help="The port to listen on.")
 def ui(host: str, port: int) -> None:
