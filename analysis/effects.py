@@ -323,6 +323,7 @@ def _collapsing(effects: Effects) -> tuple[Factor, Level, Level] | None:
     for factor in effects.factors:
         levels = effects.runs[factor.name]
         for working, dead in (factor.levels, factor.levels[::-1]):
-            if fallen[levels == dead].all() and not fallen[levels == working].all():
+            at = levels == dead
+            if at.any() and fallen[at].all() and not fallen[levels == working].all():
                 return factor, working, dead
     return None
