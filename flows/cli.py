@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it: ``--help`` answers at once.
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def main() -> None:
     State lives in ./.factorgrid, or where FACTORGRID_HOME says; MLFLOW_TRACKING_URI and
     PREFECT_API_URL are honoured.
     """
+    # A scheduler's or a system's stop ends a study as Ctrl-C does: MLflow is told.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # An interactive command says its errors itself, in one line; Prefect would print tracebacks.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
@@ -86,11 +89,22 @@ def search(
         per_class=per_class,
         image_size=image_size,
     )
-    settings.create()
-    from flows.search import search as flow
-    from tasks.report import in_words
+    if checked.data.source is not None:
+        from tasks.ingest import find_images
 
-    outcome = flow(checked)
+        # What is wrong with the source is said at once, before servers start.
+        with find_images(checked.data.source):
+            pass
+    settings.create()
+    from tasks.orchestrator import local_prefect
+
+    with local_prefect(settings) as server:
+        from flows.search import search as flow
+        from tasks.report import in_words
+
+        if server is not None:
+            server.wait()
+        outcome = flow(checked)
     _answer(as_json, outcome.to_json(), in_words(outcome))
 
 
@@ -112,8 +126,8 @@ def validate(data: Path, as_json: bool) -> None:  # noqa: FBT001 # a flag of the
 
 @main.command()
 @click.option("--csv", type=Path, help="A table with a header, a row a run.")
-@click.option("--experiment", help="An MLflow experiment, whoever logged it.")
-@click.option("--response", help="The column or metric to explain.")
+@click.option("--experiment", help="An MLflow experiment: a study's, or anyone's.")
+@click.option("--response", help="The column or metric to explain; a study knows its own.")
 @click.option(
     "--factor",
     "factors",
@@ -125,7 +139,7 @@ def validate(data: Path, as_json: bool) -> None:  # noqa: FBT001 # a flag of the
 @click.option("--order", type=int, help="The highest interaction to fit.")
 @click.option("--terms", help="Exactly the terms to fit, as in a,b,a:b.")
 @click.option("--block", help="The column whose values are blocks.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="Of the verdict.")
+@click.option("--alpha", type=float, help="Of the verdict; 0.05, or the study's.")
 @click.option(
     "--scale",
     type=click.Choice(["raw", "logit", "log_error"]),
@@ -139,27 +153,22 @@ def validate(data: Path, as_json: bool) -> None:  # noqa: FBT001 # a flag of the
 @click.option("--plots", type=Path, metavar="FOLDER", help="Write the figures there, as PNG.")
 @as_json
 def analyze(**given: Any) -> None:
-    """Analyse any two-level experiment: effects, verdict, and where to search next.
+    """Analyse a study, or any two-level experiment: effects, verdict, where to search next.
 
-    Runs come from a CSV file or from an MLflow experiment, whose runs have the factors as params. A
-    run without a response has failed; a column `collapsed` (true, false) names those that learnt
+    A study's effects, decision, grid and winner are rebuilt from MLflow alone. Anyone's runs come
+    from a CSV file, or from an MLflow experiment whose runs have the factors as params. A run
+    without a response has failed; a column `collapsed` (true, false) names those that learnt
     nothing.
     """
     from tasks.settings import prepare_environment
 
     settings = prepare_environment()
-    from tasks.analyze import analyse_csv, analyse_experiment, request_of, save_figures
+    from tasks.analyze import answer, request_of, save_figures
 
-    request = request_of(given)
-    if given["csv"]:
-        analysis = analyse_csv(given["csv"], request)
-    else:
-        from tasks.tracking import Tracker
-
-        analysis = analyse_experiment(Tracker.open(settings), given["experiment"], request)
+    found = answer(request_of(given), settings)
     if given["plots"]:
-        save_figures(analysis.effects, given["plots"])
-    _answer(given["as_json"], analysis.to_json(), analysis.in_words())
+        save_figures(found.effects, given["plots"])
+    _answer(given["as_json"], found.content, found.text)
 
 
 @main.command()

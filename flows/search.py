@@ -23,6 +23,7 @@ from tasks.register import register
 from tasks.report import Outcome, report
 from tasks.settings import prepare_environment
 from tasks.study import Study
+from tasks.tracking import Tracker
 from tasks.train import Workshop, open_workshop, train_stage
 
 
@@ -39,9 +40,10 @@ def search(study: Study) -> Outcome:
     study : what to vary, how to train, on which pictures.
     """
     settings = prepare_environment()
+    tracker = Tracker.open(settings)
     with Progress().shown() as progress:
         images = prepare_images(study, settings, progress)
-        with open_workshop(settings, study, images, progress) as shop:
+        with open_workshop(tracker, study, images, progress) as shop:
             return procedure(study, images, shop)
 
 
@@ -61,5 +63,5 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
     if train_stage(shop, plan_confirm(study, images.version, selection)):
         selection = choose(shop.execution)
 
-    registered = register(shop, selection)
-    return report(shop, effects, decision, selection, registered)
+    register(shop, selection)
+    return report(shop.execution)

@@ -17,6 +17,7 @@ from analysis.table import Experiment, experiment
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
+    from tasks.settings import Settings
     from tasks.tracking import Tracker
 
 TERM_FIELDS = ("coefficient", "effect", "std_error", "t", "p", "sum_of_squares")
@@ -31,23 +32,26 @@ class Request:
 
     Attributes
     ----------
-    response : the column or metric.
+    csv, experiment : where the runs are: one of the two.
+    response : the column or metric; a study has its own.
     factors : names, with low and high or None for those found; none: all that have two levels.
     log : factors on a log scale.
     order, terms : what to fit, see `analysis.effects.fit_effects`.
-    alpha : of the verdict.
+    alpha : of the verdict; None: 0.05, or a study's own.
     block : the column whose values are blocks.
     transform, images : the response's scale.
     minimise : whether a lower response is better.
     budget : the most cells of the refined grid.
     """
 
-    response: str
+    csv: Path | None = None
+    experiment: str | None = None
+    response: str = ""
     factors: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
     log: Sequence[str] = ()
     order: int | None = None
     terms: Sequence[str] | None = None
-    alpha: float = 0.05
+    alpha: float | None = None
     block: str | None = None
     transform: Transform = "raw"
     images: int | None = None
@@ -69,7 +73,9 @@ def request_of(given: Mapping[str, Any]) -> Request:
         raise UserError("analyze: --csv needs --response COLUMN too")
     terms = given["terms"]
     return Request(
-        response=given["response"] or "val_accuracy",
+        csv=given["csv"],
+        experiment=given["experiment"],
+        response=given["response"] or "",
         factors=dict(_factor_option(text) for text in given["factors"]),
         log=given["log"],
         order=given["order"],
@@ -121,21 +127,51 @@ class Analysis:
         return "\n".join([*lines, effects_table(self.effects), "", "Decision", *decision])
 
 
-def analyse_csv(path: Path, request: Request) -> Analysis:
-    """Analyse a CSV file with a header, a row a run.
+@dataclass(frozen=True)
+class Answer:
+    """What the command prints, as JSON and in words, and the effects that figures show."""
+
+    effects: Effects
+    content: dict[str, Any]
+    text: str
+
+
+def answer(request: Request, settings: "Settings") -> Answer:
+    """Analyse what the request names: a CSV file, a study, or anyone's MLflow experiment.
 
     Raises
     ------
     UserError, AnalysisError
-        If the file cannot be read, or is no experiment.
+        If it is not there, or no experiment that can be analysed.
     """
-    return analyse_table(read_table(path), request, str(path))
+    if request.csv is not None:
+        analysis = analyse_table(read_table(request.csv), request, str(request.csv))
+        return Answer(analysis.effects, analysis.to_json(), analysis.in_words())
+    from tasks.tracking import Tracker
+
+    tracker, name = Tracker.open(settings, create=False), str(request.experiment)
+    if _is_study(tracker, name) and request == Request(experiment=name):
+        return _study_answer(tracker, name)
+    analysis = analyse_experiment(tracker, name, request)
+    return Answer(analysis.effects, analysis.to_json(), analysis.in_words())
+
+
+def _is_study(tracker: "Tracker", name: str) -> bool:
+    return bool(tracker.search([tracker.existing_experiment(name)], STUDIES, limit=1))
+
+
+def _study_answer(tracker: "Tracker", name: str) -> Answer:
+    """Rebuild all findings of a study's last execution."""
+    tracker.settings.create()  # Prefect, which the report's tasks import, wants its folder
+    from tasks.report import in_words, outcome_of
+
+    run = tracker.last_execution(tracker.existing_experiment(name))
+    outcome = outcome_of(tracker.past(run))
+    return Answer(outcome.effects, outcome.to_json(), in_words(outcome))
 
 
 def analyse_table(table: pd.DataFrame, request: Request, source: str) -> Analysis:
     """Analyse a table of runs; see `analysis.table.experiment`."""
-    if not 0 < request.alpha < 1:
-        raise UserError(f"alpha {request.alpha:g}: a share between 0 and 1; 0.05 is usual")
     found = experiment(
         table,
         request.response,
@@ -147,13 +183,16 @@ def analyse_table(table: pd.DataFrame, request: Request, source: str) -> Analysi
 
 
 def _analysed(found: Experiment, request: Request, source: str) -> Analysis:
+    alpha = 0.05 if request.alpha is None else request.alpha
+    if not 0 < alpha < 1:
+        raise UserError(f"alpha {alpha:g}: a share between 0 and 1; 0.05 is usual")
     effects = fit_effects(
         found.runs,
         found.factors,
         request.response,
         order=request.order,
         terms=request.terms,
-        alpha=request.alpha,
+        alpha=alpha,
         block=request.block,
         transform=request.transform,
         images=request.images,
@@ -193,15 +232,17 @@ def analyse_experiment(tracker: "Tracker", name: str, request: Request) -> Analy
     """Analyse an MLflow experiment whose runs have the factors as params, whoever logged them.
 
     Of a study of FactorGrid's, the screen of its last execution is analysed, with the study's own
-    factors and budget.
+    factors, alpha and budget where the request has none.
 
     Raises
     ------
     UserError, AnalysisError
         If there is no such experiment, or it is none that can be analysed.
     """
-    if tracker.search([tracker.existing_experiment(name)], STUDIES, limit=1):
+    if _is_study(tracker, name):
         return _analyse_study(tracker, name, request)
+    if not request.response:
+        raise UserError(f"experiment {name}: no study of FactorGrid's; name --response METRIC")
     table = experiment_table(tracker, name, request.response)
     return analyse_table(table, request, f"MLflow experiment {name}")
 
@@ -209,9 +250,14 @@ def analyse_experiment(tracker: "Tracker", name: str, request: Request) -> Analy
 def _analyse_study(tracker: "Tracker", name: str, request: Request) -> Analysis:
     execution = tracker.past(tracker.last_execution(tracker.existing_experiment(name)))
     study, runs = execution.study, execution.runs("screen")
-    if not runs[request.response].notna().any():
-        raise UserError(f"study {name}: no cell of its screen has a finished run; run it again")
-    asked = replace(request, budget=request.budget or study.refine.budget)
+    asked = replace(
+        request,
+        response=request.response or study.response,
+        alpha=study.alpha if request.alpha is None else request.alpha,
+        budget=request.budget or study.refine.budget,
+    )
+    if asked.response not in runs or not runs[asked.response].notna().any():
+        raise UserError(f"study {name}: no run of its screen has {asked.response}; run it again")
     found = Experiment(runs, study.factor_list, ())
     return _analysed(found, asked, f"study {name}, screen of MLflow run {execution.run_id}")
 

@@ -36,12 +36,20 @@ class TrackingError(UserError):
     """An MLflow server or database that is not there or not ours."""
 
 
+class OrchestratorError(UserError):
+    """A Prefect server that is not there, or does not start."""
+
+
 class RetryableError(FactorGridError):
     """The same call may succeed a moment later."""
 
 
 class SlotDiedError(RetryableError):
     """The process that trained a replicate ended before its result came."""
+
+
+class SlotsClosedError(FactorGridError):
+    """The study is over: nothing more is trained."""
 
 
 class CellError(FactorGridError):

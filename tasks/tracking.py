@@ -5,12 +5,13 @@ variables into its threads, so that nested active runs lose their parents.
 """
 
 import datetime as dt
+import getpass
 import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,26 +50,31 @@ class Facts:
     classes : how many.
     validation_images : that the response is read on.
     chance : accuracy of the best constant answer on them.
+    pictures : what they are, in words.
     """
 
     classes: int
     validation_images: int
     chance: float
+    pictures: str
 
     @classmethod
-    def of(cls, arrays: ImageArrays) -> "Facts":
+    def of(cls, arrays: ImageArrays, pictures: str) -> "Facts":
         """Read them off the arrays."""
         labels = arrays.labels[arrays.side("validation")]
         counts = np.bincount(labels, minlength=len(arrays.classes))
-        return cls(len(arrays.classes), len(labels), round(float(counts.max() / len(labels)), 6))
+        chance = round(float(counts.max() / len(labels)), 6)
+        return cls(len(arrays.classes), len(labels), chance, pictures)
 
     @classmethod
     def of_params(cls, params: Mapping[str, str]) -> "Facts":
         """Read them back from a parent run's params."""
-        given = {name: params[f"data.{name}"] for name in ("classes", "validation_images")}
+        given = {f.name: params[f"data.{f.name}"] for f in fields(cls)}
         return cls(
-            **{name: int(value) for name, value in given.items()},
-            chance=float(params["data.chance"]),
+            int(given["classes"]),
+            int(given["validation_images"]),
+            float(given["chance"]),
+            given["pictures"],
         )
 
 
@@ -84,10 +90,15 @@ class Tracker:
     client: Any = field(repr=False)
 
     @classmethod
-    def open(cls, settings: Settings) -> "Tracker":
+    def open(cls, settings: Settings, *, create: bool = True) -> "Tracker":
         """Connect, creating and migrating the database once, before any fan-out.
 
         Four processes that open a fresh database at once would migrate it at once, and three die.
+
+        Parameters
+        ----------
+        settings : where MLflow is.
+        create : whether a local database that is missing is created, or is an error.
 
         Raises
         ------
@@ -97,6 +108,12 @@ class Tracker:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
+        file = Path(settings.tracking_uri.removeprefix("sqlite:///"))
+        if not create and settings.tracking_uri.startswith("sqlite:") and not file.exists():
+            raise TrackingError(
+                f"MLflow at {settings.tracking_uri}: no such database; run `factorgrid search` "
+                "first, or set FACTORGRID_HOME or MLFLOW_TRACKING_URI to where it is"
+            )
         settings.home.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(settings.home / "mlflow.lock"):
@@ -123,7 +140,9 @@ class Tracker:
         # A database without a server stores artifacts below the current folder unless told where.
         location = (self.settings.artifacts / _slug(name)).as_uri() if local else None
         try:
-            return str(self.client.create_experiment(name, artifact_location=location))
+            # The kind spares the user MLflow's question whether this is about language models.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            return str(self.client.create_experiment(name, location, kind))
         except MlflowException:
             return self.experiment(name)  # another process created it in between
 
@@ -220,18 +239,35 @@ class Tracker:
         return runs[0]
 
     def past(self, run: Any) -> "Execution":
-        """Return the execution of a parent run, for reading: all of it is in MLflow."""
-        version = run.data.tags[PREFIX + "dataset_version"]
-        facts = Facts.of_params(run.data.params)
-        study, experiment = self.study_of(run), run.info.experiment_id
-        return Execution(self, study, version, facts, experiment, run.info.run_id)
+        """Return the execution of a parent run, for reading: all of it is in MLflow.
 
-    def study_of(self, run: Any) -> Study:
-        """Return the study that a parent run carried out."""
+        Raises
+        ------
+        TrackingError
+            If the run was cut off before it said what it is.
+        """
+        run_id, experiment = run.info.run_id, run.info.experiment_id
+        content = self.read_json(run_id, "study.json")
+        try:
+            facts = Facts.of_params(run.data.params)
+        except KeyError:
+            content = None
+        if content is None:
+            raise TrackingError(
+                f"run {run_id}: cut off before its study was logged; run `factorgrid search` again"
+            )
+        study = parse_study(content, f"of MLflow run {run_id}")
+        version = run.data.tags[PREFIX + "dataset_version"]
+        return Execution(self, study, version, facts, experiment, run_id)
+
+    def read_json(self, run_id: str, path: str) -> Any:
+        """Return the content of a JSON artifact; None where the run has none of that name."""
+        names = {item.path for item in self.client.list_artifacts(run_id)}
+        if path not in names:
+            return None
         with tempfile.TemporaryDirectory() as folder:
-            path = self.client.download_artifacts(run.info.run_id, "study.json", folder)
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return parse_study(content, f"of MLflow run {run.info.run_id}")
+            file = Path(self.client.download_artifacts(run_id, path, folder))
+            return json.loads(file.read_text(encoding="utf-8"))
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path:
         """Fetch a replicate's artifact, from the run that trained it where it was reused."""
@@ -265,7 +301,8 @@ class Execution:
             KIND: "study",
             STUDY_DIGEST: digest,
             PREFIX + "dataset_version": self.version,
-            "mlflow.note.content": self.study.description or f"The study {self.study.name}.",
+            **_origin(),
+            "mlflow.note.content": _description(self.study),
         }
         name = f"study {now:%Y-%m-%d %H:%M}"
         self.run_id = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
@@ -386,27 +423,17 @@ class Execution:
         tags = {
             PARENT: self.run_id,
             KIND: "replicate",
+            **_origin(),
             KEY: planned.key,
             PREFIX + "dataset_version": self.version,
             PREFIX + "cell": planned.cell,
             _in_stage(planned.stage): "true",
         }
-        run = self.tracker.client.create_run(self.experiment, tags=tags, run_name=planned.name)
+        run = self.tracker.client.create_run(
+            self.experiment, tags=tags, run_name=planned.short_name
+        )
         run_id = str(run.info.run_id)
-        spec = planned.spec
-        params: dict[str, object] = {
-            **{f"training.{k}": v for k, v in spec.to_dict()["training"].items()},
-            **{f"model.{k}": v for k, v in spec.model.settings.items()},
-            "model.builder": spec.model.builder,
-            "image_size": spec.image_size,
-            **{name: show(level) for name, level in planned.levels.items()},
-            **{f"coded.{name}": show(level) for name, level in planned.coded.items()},
-            "stage": planned.stage,
-            "replicate": planned.replicate,
-            "seed": spec.seed,
-            "centre": planned.centre,
-        }
-        self.log(run_id, params=params)
+        self.log(run_id, params=_params(planned))
         return run_id
 
     def end_replicate(self, run_id: str, status: str, reason: str = "") -> None:
@@ -430,6 +457,39 @@ class Execution:
         )
 
 
+def _origin() -> dict[str, str]:
+    """Return what MLflow's tables show as source and author."""
+    origin = {"mlflow.source.name": "factorgrid search", "mlflow.source.type": "LOCAL"}
+    # In a container the user may have no name.
+    with suppress(KeyError, OSError):
+        origin["mlflow.user"] = getpass.getuser()
+    return origin
+
+
+def _description(study: Study) -> str:
+    what = study.description or f"The study {study.name}."
+    return f"{what}\n\nRuns are named {'/'.join(study.factors)} #replicate."
+
+
+def _params(planned: Planned) -> dict[str, object]:
+    """Return a replicate's params: each factor once, under its own name, and what is fixed."""
+    spec = planned.spec
+    fixed = {f"training.{k}": v for k, v in spec.to_dict()["training"].items()}
+    fixed |= {f"model.{k}": v for k, v in spec.model.settings.items()}
+    factors = {f"{room}.{name}" for name in planned.levels for room in ("training", "model")}
+    return {
+        **{name: show(level) for name, level in planned.levels.items()},
+        **{name: value for name, value in fixed.items() if name not in factors},
+        "model.builder": spec.model.builder,
+        "image_size": spec.image_size,
+        **{f"coded.{name}": show(level) for name, level in planned.coded.items()},
+        "stage": planned.stage,
+        "replicate": planned.replicate,
+        "seed": spec.seed,
+        "centre": planned.centre,
+    }
+
+
 def runs_table(
     runs: Sequence[Any], factors: Sequence[Factor], stage: Stage | None = None
 ) -> pd.DataFrame:
@@ -444,7 +504,9 @@ def runs_table(
     Returns
     -------
     A row a replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
-    ``status``, and every metric. A replicate that failed has no response (NaN).
+    ``status``, and every metric, in the order of cells and replicates: that in which they were
+    trained must not reach the last bits of the analysis. A replicate that failed has no response
+    (NaN).
     """
     rows = [
         _row(run, factors)
@@ -456,8 +518,11 @@ def runs_table(
     table = pd.DataFrame(rows, columns=None if rows else [*columns, "val_accuracy"])
     if "val_accuracy" not in table:
         table["val_accuracy"] = float("nan")
+    if not rows:
+        return table
     # A failed try that was trained again later counts once: the later one.
-    return table.drop_duplicates("key", keep="last") if rows else table
+    once = table.drop_duplicates("key", keep="last")
+    return once.sort_values([*(f.name for f in factors), "replicate"], ignore_index=True)
 
 
 def _row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
