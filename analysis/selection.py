@@ -3,15 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
-from scipy.stats import t as student
 
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level
+
+#: Of a simulated critical value.
+SETS = 200_000
+#: Means closer than this are equal.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def select(
     cost: str = "train_seconds",
     alpha: float = 0.05,
     among: pd.DataFrame | None = None,
+    images: int | None = None,
 ) -> Selection:
     """Choose by the one-standard-error rule: the cheapest cell that is as good as the best.
 
@@ -56,9 +62,11 @@ def select(
     factors : whose levels make a cell.
     response : higher is better.
     cost : a column of seconds; missing is as dear as any.
-    alpha : of the comparisons with the best cell, each by a t-test on the pooled spread.
+    alpha : the chance, at most, that the truly best cell is not among the tied ones.
     among : cells to choose from, a column a factor: those that were confirmed on fresh seeds, say;
         by default all. The others still tell how much figures scatter.
+    images : that the response was read on, the same for all; a lead of so few pictures that no test
+        on them could show it is none, however little the seeds scatter.
 
     Raises
     ------
@@ -72,9 +80,18 @@ def select(
     pooled spread, which one of them would swell until nothing could be told apart, nor among the
     cells to choose from, unless there is no other.
 
+    Cells are tied with the best unless a one-sided test for all comparisons at once, on the pooled
+    spread, tells them apart: a set that holds the best cell with probability 1 - alpha. Seeds show
+    how training scatters, not how the figure would move on other pictures. The floor that `images`
+    sets is the least that must be asked: with one network right on b more pictures than the other,
+    and never wrong where that one is right, McNemar's exact p is 2 ** (1 - b).
+
     References
     ----------
-    Breiman, Friedman, Olshen and Stone (1984), Classification and Regression Trees, section 3.4.3.
+    Breiman, Friedman, Olshen and Stone (1984), Classification and Regression Trees, section 3.4.3
+    (one standard error). Gupta, S. S. (1965), Technometrics 7, 225-245, and Hsu, J. C. (1984),
+    Annals of Statistics 12, 1136-1144 (the set with the best). McNemar, Q. (1947), Psychometrika
+    12, 153-157.
     """
     usable = runs[runs[response].notna()]
     if usable.empty:
@@ -85,7 +102,7 @@ def select(
     steady = _steady(cells if among is None else cells.merge(among[names].drop_duplicates()))
     top = steady.iloc[0]
     error = spread / math.sqrt(top["n"])
-    tied = _tied(steady, spread, df, alpha)
+    tied = _tied(steady, spread, df, alpha, _least_lead(images, alpha))
     near = tied[tied["mean"] >= top["mean"] - (error if df else 0.0)]
     chosen = near.sort_values(["cost", "mean"], ascending=[True, False]).iloc[0]
     return Selection(
@@ -130,13 +147,37 @@ def _pooled(cells: pd.DataFrame) -> tuple[float, int]:
     ), total
 
 
-def _tied(cells: pd.DataFrame, spread: float, df: int, alpha: float) -> pd.DataFrame:
-    """Return the cells that a t-test cannot tell from the best; all of them without replicates."""
+def _tied(cells: pd.DataFrame, spread: float, df: int, alpha: float, least: float) -> pd.DataFrame:
+    """Return the cells that cannot be told from the best; all of them without replicates."""
     if not df:
         return cells
     top = cells.iloc[0]
-    margin = student.ppf(1 - alpha / 2, df) * spread * np.sqrt(1 / top["n"] + 1 / cells["n"])
-    return cells[cells["mean"].ge(top["mean"] - margin)]
+    times = many_to_one(len(cells) - 1, df, alpha)
+    margin = times * spread * np.sqrt(1 / top["n"] + 1 / cells["n"])
+    return cells[cells["mean"].gt(top["mean"] - margin.clip(lower=least) - ROUNDING)]
+
+
+def _least_lead(images: int | None, alpha: float) -> float:
+    """Return the lead of the fewest pictures that McNemar's exact test could show, as a share."""
+    return math.ceil(1 - math.log2(alpha)) / images if images else 0.0
+
+
+@lru_cache(maxsize=64)
+def many_to_one(others: int, df: int, alpha: float) -> float:
+    """Return the one-sided critical value for comparing the best with all others at once.
+
+    Dunnett's, of means over as many runs each, by simulation (200,000 sets, fixed seed):
+    Dunnett, C. W. (1955), Journal of the American Statistical Association 50, 1096-1121.
+    """
+    if others < 1:
+        return 0.0
+    rng = np.random.default_rng([1955, others, df])
+    shared = rng.standard_normal(SETS)
+    largest = np.full(SETS, -np.inf)
+    for _ in range(others):
+        largest = np.maximum(largest, rng.standard_normal(SETS) - shared)
+    spread = np.sqrt(rng.chisquare(df, SETS) / df)
+    return float(np.quantile(largest / math.sqrt(2) / spread, 1 - alpha))
 
 
 def _levels(row: Any, factors: Sequence[Factor]) -> dict[str, Level]:
@@ -144,9 +185,11 @@ def _levels(row: Any, factors: Sequence[Factor]) -> dict[str, Level]:
     return {f.name: int(row[f.name]) if f.scale == "integer" else row[f.name] for f in factors}
 
 
+@lru_cache(maxsize=64)
 def _expected_maximum(n: int) -> float:
-    """Return the expected maximum of n standard normals, by Blom's approximation."""
-    return float(norm.ppf((n - 0.375) / (n + 0.25))) if n > 1 else 0.0
+    """Return the expected maximum of n standard normals: 1.42 of 8, 2.00 of 27, 2.34 of 64."""
+    x = np.linspace(-9, 9, 20_001)
+    return float(np.trapezoid(x * n * norm.pdf(x) * norm.cdf(x) ** (n - 1), x))
 
 
 def explain(selection: Selection) -> list[str]:

@@ -147,22 +147,50 @@ def cache(clear: bool, as_json: bool) -> None:  # noqa: FBT001 # flags of the co
 
 
 @main.command()
-@click.option("--experiment", required=True, help="The MLflow experiment of a study: its name.")
+@click.option("--csv", type=Path, help="A table with a header, a row a run.")
+@click.option("--experiment", help="An MLflow experiment: a study's, or anyone's.")
+@click.option("--response", help="The column or metric to explain; a study knows its own.")
+@click.option(
+    "--factor",
+    "factors",
+    multiple=True,
+    metavar="NAME[=LOW,HIGH]",
+    help="A factor; by default every column with two levels. Repeat it.",
+)
+@click.option("--log", multiple=True, metavar="FACTOR", help="A factor on a log scale. Repeat it.")
+@click.option("--order", type=int, help="The highest interaction to fit.")
+@click.option("--terms", help="Exactly the terms to fit, as in a,b,a:b.")
+@click.option("--block", help="The column whose values are blocks.")
+@click.option("--alpha", type=float, help="Of the verdict; 0.05, or the study's.")
+@click.option(
+    "--scale",
+    type=click.Choice(["raw", "logit", "log_error"]),
+    default="raw",
+    show_default=True,
+    help="The scale on which the response is fitted; a share may need another than its own.",
+)
+@click.option("--images", type=int, help="How many images a share was read on.")
+@click.option("--minimise", is_flag=True, help="A lower response is better.")
+@click.option("--budget", type=int, help="The most cells of the refined grid.")
+@click.option("--plots", type=Path, metavar="FOLDER", help="Write the figures there, as PNG.")
 @as_json
-def analyze(experiment: str, as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
-    """Rebuild effects, decision, grid and winner of the last execution from MLflow alone."""
+def analyze(**given: Any) -> None:
+    """Analyse a study, or any two-level experiment: effects, verdict, where to search next.
+
+    A study's effects, decision, grid and winner are rebuilt from MLflow alone. Anyone's runs come
+    from a CSV file, or from an MLflow experiment whose runs have the factors as params. A run
+    without a response has failed; a column `collapsed` (true, false) names those that learnt
+    nothing.
+    """
     from tasks.settings import prepare_environment
 
     settings = prepare_environment()
-    from tasks.tracking import Tracker
+    from tasks.analyze import answer, request_of, save_figures
 
-    tracker = Tracker.open(settings, create=False)
-    run = tracker.last_execution(tracker.existing_experiment(experiment))
-    settings.create()
-    from tasks.report import in_words, outcome_of
-
-    outcome = outcome_of(tracker.past(run))
-    _answer(as_json, outcome.to_json(), in_words(outcome))
+    found = answer(request_of(given), settings)
+    if given["plots"]:
+        save_figures(found.effects, given["plots"])
+    _answer(given["as_json"], found.content, found.text)
 
 
 @main.command()

@@ -134,13 +134,13 @@ def next_grid(execution: Execution, grid: Grid) -> Grid | None:
 def choose(execution: Execution) -> Selection:
     """Choose the cell: the cheapest within one standard error of the best; log why."""
     runs = execution.runs()
-    selection = selection_of(execution.study, runs)
+    selection = selection_of(execution.study, runs, execution.facts.validation_images)
     execution.log_text(execution.run_id, runs.to_csv(index=False), "runs.csv")
     execution.log_text(execution.run_id, selection.cells.to_csv(index=False), "cells.csv")
     return selection
 
 
-def selection_of(study: Study, runs: pd.DataFrame) -> Selection:
+def selection_of(study: Study, runs: pd.DataFrame, images: int | None = None) -> Selection:
     """Choose among the cells that were confirmed on fresh seeds; before that, among all."""
     confirmed = runs[runs["stage"] == "confirm"]
     return select(
@@ -149,6 +149,7 @@ def selection_of(study: Study, runs: pd.DataFrame) -> Selection:
         study.response,
         alpha=study.alpha,
         among=confirmed if len(confirmed) else None,
+        images=images,
     )
 
 
