@@ -96,13 +96,15 @@ def search(
         find_images(checked.data.source, settings.unpacked)
     settings.create()
     from tasks.orchestrator import local_prefect
+    from tasks.progress import waiting
 
     with local_prefect(settings) as server:
-        from flows.search import search as flow
-        from tasks.report import in_words
+        with waiting("starting Prefect"):
+            from flows.search import search as flow
+            from tasks.report import in_words
 
-        if server is not None:
-            server.wait()
+            if server is not None:
+                server.wait()
         outcome = flow(checked)
     _answer(as_json, outcome.to_json(), in_words(outcome))
 

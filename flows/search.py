@@ -41,8 +41,8 @@ def search(study: Study) -> Outcome:
     study : what to vary, how to train, on which pictures.
     """
     settings = prepare_environment()
-    tracker = Tracker.open(settings)
     with Progress().shown() as progress:
+        tracker = Tracker.open(settings)
         images = prepare_images(study, settings, progress)
         with open_workshop(tracker, study, images, progress) as shop:
             return procedure(study, images, shop)

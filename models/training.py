@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.backend import load_keras
 from models.cnn import build_from
+from models.errors import SpecError
 from models.spec import ReplicateSpec, TrainingSpec
 
 OnEpoch = Callable[[dict[str, Any]], None]
@@ -174,8 +175,9 @@ def _optimizer(training: TrainingSpec) -> Any:
             return keras.optimizers.SGD(training.learning_rate, momentum=0.9)
         case "rmsprop":
             return keras.optimizers.RMSprop(training.learning_rate)
-        case _:
+        case "adam":
             return keras.optimizers.Adam(training.learning_rate)
+    raise SpecError(f"optimizer {training.optimizer!r}: not adam, sgd or rmsprop")
 
 
 def _probability(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
