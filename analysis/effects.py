@@ -1,29 +1,52 @@
 """The effects model of a two-level design, fitted on coded levels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import combinations
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
-from numpy.typing import NDArray
 
-from analysis.errors import DesignError, NotEstimableError
-from analysis.factors import Factor
-from analysis.lenth import Lenth, lenth
+from analysis import verdict as verdicts
+from analysis.cautions import cautions
+from analysis.errors import AnalysisError, NotEstimableError
+from analysis.factors import Factor, Level
+from analysis.fitting import Fit, fit_matrix
+from analysis.lenth import FEWEST, Lenth, lenth
+from analysis.matrix import (
+    CURVATURE,
+    INTERCEPT,
+    Lost,
+    block_columns,
+    code,
+    estimable,
+    model_matrix,
+)
+from analysis.responses import Transform, transformed
+from analysis.runs import centre_points, checked_order, checked_runs, checked_terms
+from analysis.verdict import ENOUGH_ERROR_DF, Verdict
 
-#: Fewer error degrees of freedom than this, and Lenth's method speaks.
-ENOUGH_ERROR_DF = 3
+__all__ = ["Effects", "Half", "Verdict", "code", "fit_effects", "model_matrix"]
+
+#: Beyond so many factors only two-way interactions are looked at.
+MOST_FOR_ALL_ORDERS = 7
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Which test spoke, what it calls active, and what it cannot say."""
+class Half:
+    """The runs at the working level of a factor whose other level always collapses.
 
-    test: str
-    active: tuple[str, ...]
-    words: str
+    Attributes
+    ----------
+    factor : its name.
+    working, collapsed : its levels.
+    effects : of the other factors, at the working level.
+    """
+
+    factor: str
+    working: Level
+    collapsed: Level
+    effects: "Effects"
 
 
 @dataclass(frozen=True)
@@ -33,9 +56,17 @@ class Effects:
     Attributes
     ----------
     terms : a row a term, by name (``a:b`` an interaction): coefficient, effect (twice that),
-        std_error, t, p, ci_low, ci_high (of the coefficient), sum_of_squares.
+        std_error, t, p, ci_low, ci_high (of the coefficient), sum_of_squares. In units of the
+        response, on its `transform`.
+    anova : a row a source (blocks, terms, curvature, residual, lack of fit, pure error, total):
+        df, sum_of_squares, mean_square, f, p; curvature is tested on the residual.
     contrasts : every estimable effect, of any order, that Lenth's method judges.
-    runs : what was fitted, with its responses.
+    press, r_squared_predicted : prediction sum of squares, and 1 - press / total; NaN where a run
+        is fitted exactly.
+    lenth : its margins; None with fewer than three effects.
+    runs : what was fitted, with responses, ``fitted``, ``residual`` and ``studentised``.
+    lost : terms that these runs cannot tell from others.
+    half : the same on the working half, where a factor's level always collapses.
     """
 
     factors: tuple[Factor, ...]
@@ -43,19 +74,30 @@ class Effects:
     order: int
     alpha: float
     terms: pd.DataFrame
+    anova: pd.DataFrame
     contrasts: pd.Series
     residual_df: int
     r_squared: float
     r_squared_adjusted: float
+    press: float
+    r_squared_predicted: float
     lenth: Lenth | None
     verdict: Verdict
     runs: pd.DataFrame = field(repr=False)
+    transform: Transform = "raw"
+    lost: tuple[Lost, ...] = ()
+    half: Half | None = None
     warnings: tuple[str, ...] = ()
 
     @property
     def active(self) -> tuple[str, ...]:
         """The terms that the verdict calls active."""
         return self.verdict.active
+
+    @property
+    def response_words(self) -> str:
+        """The response with its scale, as an axis names it."""
+        return self.response if self.transform == "raw" else f"{self.transform} {self.response}"
 
 
 def fit_effects(
@@ -64,137 +106,224 @@ def fit_effects(
     response: str,
     *,
     order: int | None = None,
+    terms: Sequence[str] | None = None,
     alpha: float = 0.05,
+    block: str | None = None,
+    transform: Transform = "raw",
+    images: int | None = None,
 ) -> Effects:
     """Fit main effects and interactions by least squares on coded levels.
 
     Parameters
     ----------
-    runs : a row a run: factors in natural units, and the response (NaN where the run failed).
+    runs : a row a run: factors in natural units, and the response (NaN where the run failed). A
+        column ``collapsed`` names the runs that learnt nothing.
     factors : k factors.
     response : the column.
-    order : the highest interaction; by default k where there are replicates, else k - 1, which
-        leaves the highest to the residual.
+    order : the highest interaction; by default k where cells were run again, else k - 1, which
+        leaves the highest to the residual; 1 in a design too small for interactions.
+    terms : exactly the terms to fit (``a``, ``a:b``), instead of an order.
     alpha : of the verdict and the intervals.
+    block : a column whose values are blocks, a seed shared by all cells for one.
+    transform, images : the response's scale, see `analysis.responses.transformed`.
 
     Raises
     ------
     DesignError
-        If there is no run, or the response never changes.
+        If there is no run, the response never changes or is no number, or a factor has other
+        levels than its two and one between them.
     NotEstimableError
-        If the runs cannot tell the terms apart.
+        If no effect can be estimated, or a term asked for cannot be told from another.
+
+    Notes
+    -----
+    Where cells are missing, or the design is a fraction, terms are taken in rising order as long
+    as the runs can tell them apart; the others are named in `Effects.lost` with the terms they
+    hide in. Nothing is filled in. Centre points have an indicator of their own, so that the
+    factorial effects are those of the corners; its effect is their distance from the model's
+    figure at their true coded levels (integers are rounded).
 
     References
     ----------
-    Montgomery, D. C. (2013), Design and Analysis of Experiments, 8th ed., chapter 6.
+    Montgomery, D. C. (2013), Design and Analysis of Experiments, 8th ed., chapter 6 (6.8 for centre
+    points), 7.2 for blocks, 10.7 for aliases.
     """
-    usable = runs[runs[response].notna()]
-    y = usable[response].to_numpy(dtype=float)
-    if len(y) < 2 or np.ptp(y) == 0:  # noqa: PLR2004 # two runs make a difference
-        raise DesignError(
-            f"{len(y)} runs whose {response} never changes: no effect can be estimated; "
-            "look at the runs, or choose another response"
-        )
+    usable = checked_runs(runs, factors, response)
+    y = transformed(usable[response], transform, images=images)
     coded = code(usable, factors)
-    k = len(factors)
-    replicated = usable.duplicated([f.name for f in factors]).any()
-    highest = order if order is not None else (k if replicated or k == 1 else k - 1)
-    matrix = model_matrix(coded, highest)
-    rank = np.linalg.matrix_rank(matrix.to_numpy())
-    if rank < matrix.shape[1]:
-        raise NotEstimableError(
-            f"{len(y)} finished runs cannot tell {matrix.shape[1]} terms apart; run the missing "
-            f"cells, or fit a lower order than {highest}"
-        )
-    fit = sm.OLS(y, matrix.to_numpy()).fit()
-    terms = _terms(fit, list(matrix.columns), alpha, y)
-    contrasts = _contrasts(coded, y)
-    judged = lenth(contrasts.tolist(), alpha=alpha) if len(contrasts) >= 3 else None  # noqa: PLR2004
-    verdict = _judge(terms, int(fit.df_resid), contrasts, judged, alpha)
+    base = _base(coded, factors, usable[block] if block else None)
+    if terms is not None:
+        terms = checked_terms(terms, factors)
+        order = max(term.count(":") + 1 for term in terms)
+    highest = _default_order(coded, base) if order is None else checked_order(order)
+    cells = [coded[name].round(9) for name in coded] + ([usable[block]] if block else [])
+    fit = fit_matrix(_with_terms(base, coded, highest, terms), y, cells)
+    _check_asked(fit, terms)
+    every = _every_order(len(factors))
+    same = highest == every and terms is None
+    whole = fit if same else fit_matrix(_with_terms(base, coded, every), y, cells)
+    effects = _gathered(fit, whole, usable, factors, response, highest, alpha, transform)
+    effects = replace(effects, half=_half(effects, block, images))
+    return replace(effects, warnings=cautions(effects, runs))
+
+
+def _gathered(
+    fit: Fit,
+    whole: Fit,
+    usable: pd.DataFrame,
+    factors: Sequence[Factor],
+    response: str,
+    order: int,
+    alpha: float,
+    transform: Transform,
+) -> Effects:
+    terms = _terms(fit, alpha)
+    contrasts, scores, judged = _lenth(whole, alpha)
     return Effects(
         factors=tuple(factors),
         response=response,
-        order=highest,
+        order=order,
         alpha=alpha,
         terms=terms,
+        anova=fit.anova(),
         contrasts=contrasts,
-        residual_df=int(fit.df_resid),
-        r_squared=float(fit.rsquared),
-        r_squared_adjusted=float(fit.rsquared_adj) if fit.df_resid else float("nan"),
+        residual_df=fit.df,
+        r_squared=fit.r_squared,
+        r_squared_adjusted=fit.r_squared_adjusted,
+        press=fit.press,
+        r_squared_predicted=fit.r_squared_predicted,
         lenth=judged,
-        verdict=verdict,
-        runs=usable,
+        verdict=_judge(terms, fit, scores, judged, alpha),
+        runs=fit.with_residuals(usable),
+        transform=transform,
+        lost=tuple(whole.lost),
     )
 
 
-def code(runs: pd.DataFrame, factors: Sequence[Factor]) -> pd.DataFrame:
-    """Return coded levels, a column a factor."""
-    return pd.DataFrame({f.name: [f.code(level) for level in runs[f.name]] for f in factors})
-
-
-def model_matrix(coded: pd.DataFrame, order: int) -> pd.DataFrame:
-    """Return the columns of intercept, main effects and interactions, by term name."""
-    columns = {"intercept": np.ones(len(coded))}
-    for size in range(1, order + 1):
-        for names in combinations(coded.columns, size):
-            columns[":".join(names)] = coded[list(names)].prod(axis=1).to_numpy()
-    return pd.DataFrame(columns)
-
-
-def _terms(
-    fit: "sm.regression.linear_model.RegressionResultsWrapper",
-    names: list[str],
-    alpha: float,
-    y: NDArray[np.float64],
+def _base(
+    coded: pd.DataFrame, factors: Sequence[Factor], blocks: "pd.Series[Any] | None"
 ) -> pd.DataFrame:
-    missing = np.full(len(names), np.nan)
-    known = fit.df_resid > 0
-    interval = fit.conf_int(alpha) if known else np.column_stack([missing, missing])
-    table = pd.DataFrame(
-        {
-            "coefficient": fit.params,
-            "effect": 2 * fit.params,
-            "std_error": fit.bse if known else missing,
-            "t": fit.tvalues if known else missing,
-            "p": fit.pvalues if known else missing,
-            "ci_low": interval[:, 0],
-            "ci_high": interval[:, 1],
-            "sum_of_squares": len(y) * fit.params**2,
-        },
-        index=pd.Index(names, name="term"),
-    )
-    table.loc["intercept", ["effect", "sum_of_squares"]] = np.nan
-    return table
+    """Return the columns that every model has: intercept, blocks, centre points."""
+    columns = [pd.DataFrame({INTERCEPT: 1.0}, index=coded.index)]
+    if blocks is not None:
+        columns.append(block_columns(blocks, about="mean"))
+    centre = centre_points(coded, factors)
+    if centre.any():
+        columns.append(pd.DataFrame({CURVATURE: centre.astype(float)}))
+    return pd.concat(columns, axis=1)
 
 
-def _contrasts(coded: pd.DataFrame, y: NDArray[np.float64]) -> pd.Series:
-    """Return the effects of all orders over cell means, where the cells make a whole 2^k."""
+def _with_terms(
+    base: pd.DataFrame, coded: pd.DataFrame, order: int, terms: Sequence[str] | None = None
+) -> pd.DataFrame:
+    matrix = model_matrix(coded, order).drop(columns=INTERCEPT)
+    return pd.concat([base, matrix if terms is None else matrix[list(terms)]], axis=1)
+
+
+def _check_asked(fit: Fit, terms: Sequence[str] | None) -> None:
+    """Refuse a model whose every term was asked for, where one cannot be told from another."""
+    lost = [term for term in fit.lost if terms is not None and term.term in terms]
+    if lost:
+        raise NotEstimableError(
+            f"these runs cannot tell {lost[0].term} apart ({lost[0].words}): ask for one of them, "
+            "or run more cells"
+        )
+
+
+def _every_order(k: int) -> int:
+    return k if k <= MOST_FOR_ALL_ORDERS else 2
+
+
+def _default_order(coded: pd.DataFrame, base: pd.DataFrame) -> int:
     k = coded.shape[1]
-    means = coded.assign(y=y).groupby(list(coded.columns))["y"].mean().reset_index()
-    corners = means[(means[list(coded.columns)].abs() == 1).all(axis=1)]
-    if len(corners) != 2**k:
-        return pd.Series(dtype=float)
-    matrix = model_matrix(corners[list(coded.columns)].reset_index(drop=True), k)
-    effects = 2 * matrix.to_numpy().T @ corners["y"].to_numpy() / len(corners)
-    return pd.Series(effects, index=matrix.columns).drop("intercept")
+    corners = coded if CURVATURE not in base else coded[base[CURVATURE] == 0]
+    cells = len(corners.round(9).drop_duplicates())
+    if 2 * cells <= 2**k:
+        return min(k, 2 if k > MOST_FOR_ALL_ORDERS else k - 1) if _regular(corners) else 1
+    return k if coded.round(9).duplicated().any() or k == 1 else k - 1
+
+
+def _regular(corners: pd.DataFrame) -> bool:
+    """Whether each two-way interaction is either apart from all terms before it, or one of them."""
+    _, lost = estimable(model_matrix(corners, 2))
+    return all(np.allclose(np.abs(list(term.mixed_with.values())), 1) for term in lost)
+
+
+def _terms(fit: Fit, alpha: float) -> pd.DataFrame:
+    table = fit.terms(alpha)
+    table.insert(1, "effect", 2 * table["coefficient"])
+    table.loc[INTERCEPT, ["effect", "sum_of_squares"]] = np.nan
+    return table[[not _is_nuisance(str(name)) for name in table.index]]
+
+
+def _is_nuisance(name: str) -> bool:
+    return name == CURVATURE or name.startswith("block ")
+
+
+def _lenth(fit: Fit, alpha: float) -> tuple["pd.Series[float]", "pd.Series[float]", Lenth | None]:
+    """Return the effects of all orders, the same over relative standard errors, and the margins."""
+    at = [i for i, n in enumerate(fit.names) if n != INTERCEPT and not _is_nuisance(n)]
+    effects = pd.Series(2 * fit.results.params[at], index=[fit.names[i] for i in at], dtype=float)
+    covariance = fit.covariance[np.ix_(at, at)]
+    spread = np.sqrt(np.diag(covariance))
+    scores = effects / (spread / np.median(spread))
+    if len(at) < FEWEST:
+        return effects, scores, None
+    correlation = covariance / np.outer(spread, spread)
+    independent = np.allclose(correlation, np.eye(len(at)), atol=1e-6)
+    judged = lenth(scores.tolist(), alpha=alpha, correlation=None if independent else correlation)
+    return effects, scores, judged
 
 
 def _judge(
-    terms: pd.DataFrame, df: int, contrasts: pd.Series, judged: Lenth | None, alpha: float
+    terms: pd.DataFrame,
+    fit: Fit,
+    scores: "pd.Series[float]",
+    judged: Lenth | None,
+    alpha: float,
 ) -> Verdict:
-    if df >= ENOUGH_ERROR_DF:
-        effects = terms.drop("intercept")
-        active = tuple(str(name) for name in effects.index[effects["p"] < alpha])
-        words = f"t-tests on {df} error degrees of freedom, each at {alpha:.0%}."
-        return Verdict("pooled", active, words)
+    if fit.df >= ENOUGH_ERROR_DF and not fit.exact:
+        return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure[1], alpha, judged)
     if judged is None:
-        return Verdict("none", (), "Too few runs for any test.")
-    active = tuple(str(name) for name in contrasts.index[contrasts.abs() > judged.me])
-    words = (
-        f"{df} error degree{'s' * (df != 1)} of freedom: the t-tests above say next to nothing. "
-        f"Lenth's method with its simulated reference distribution judged {judged.m} effects: "
-        f"margin of error {judged.me:.4g}, for all of them at once {judged.sme:.4g} "
-        f"(by t(m/3) {judged.me_t:.4g} and {judged.sme_t:.4g}). It assumes that most effects "
-        "are nil."
-    )
-    return Verdict("lenth", active, words)
+        return verdicts.none(fit.df)
+    return verdicts.by_lenth(scores, judged, fit.df, alpha)
+
+
+def _half(effects: Effects, block: str | None, images: int | None) -> Half | None:
+    """Fit the other factors where one level of a factor collapses in every run."""
+    found = _collapsing(effects)
+    if found is None:
+        return None
+    factor, working, dead = found
+    runs, others = effects.runs, [f for f in effects.factors if f.name != factor.name]
+    given = runs.drop(columns=["fitted", "residual", "studentised"])
+    try:
+        part = fit_effects(
+            given[runs[factor.name] == working],
+            others,
+            effects.response,
+            order=min(effects.order, len(others))
+            if effects.residual_df >= ENOUGH_ERROR_DF
+            else None,
+            alpha=effects.alpha,
+            block=block,
+            transform=effects.transform,
+            images=images,
+        )
+    except AnalysisError:  # too little is left in this half: the whole stands alone
+        return None
+    return Half(factor.name, working, dead, part)
+
+
+def _collapsing(effects: Effects) -> tuple[Factor, Level, Level] | None:
+    """Return the first factor with a level at which every run collapsed: factor, other, level."""
+    if "collapsed" not in effects.runs or len(effects.factors) == 1:
+        return None
+    fallen = effects.runs["collapsed"].astype(bool)
+    for factor in effects.factors:
+        levels = effects.runs[factor.name]
+        for working, dead in (factor.levels, factor.levels[::-1]):
+            at = levels == dead
+            if at.any() and fallen[at].all() and not fallen[levels == working].all():
+                return factor, working, dead
+    return None

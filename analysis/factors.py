@@ -9,6 +9,9 @@ from analysis.errors import FactorError
 Level = bool | int | float | str
 Scale = Literal["linear", "log", "integer", "categorical"]
 
+#: Names that a table of terms, or of runs, needs for itself.
+RESERVED = frozenset({"intercept", "curvature"})
+
 
 @dataclass(frozen=True)
 class Factor:
@@ -16,7 +19,7 @@ class Factor:
 
     Attributes
     ----------
-    name : as the model or the training knows it.
+    name : as the model or the training knows it; no colon, which joins names in interactions.
     low, high : the levels coded -1 and +1, in natural units.
     scale : ``linear``, ``log``, ``integer``, or ``categorical`` (two values, no order).
     domain : the least and the greatest value that makes sense, in natural units.
@@ -25,6 +28,11 @@ class Factor:
     ------
     FactorError
         If the levels do not fit the scale or the domain.
+
+    Notes
+    -----
+    Coded levels are linear in the natural level, or in its logarithm: Montgomery, D. C. (2013),
+    Design and Analysis of Experiments, 8th ed., section 6.2 (page 240).
     """
 
     name: str
@@ -34,10 +42,16 @@ class Factor:
     domain: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if not self.name or ":" in self.name or self.name in RESERVED:
+            raise FactorError(
+                f"factor {self.name!r}: no name for a factor (no colon, not intercept, not "
+                "curvature); rename it"
+            )
         if self.scale == "categorical":
             if self.low == self.high:
                 raise FactorError(f"factor {self.name}: both levels are {self.low!r}; give two")
             return
+        self._check_domain()
         for field in ("low", "high"):
             self._check_number(field, getattr(self, field))
         low, high = float(self.low), float(self.high)
@@ -45,6 +59,13 @@ class Factor:
             raise FactorError(
                 f"factor {self.name}: low {self.low} is not below high {self.high}; "
                 "swap them or widen the range"
+            )
+
+    def _check_domain(self) -> None:
+        if self.domain and not self.domain[0] <= self.domain[1]:
+            raise FactorError(
+                f"factor {self.name}: domain {self.domain[0]:g} to {self.domain[1]:g} holds "
+                "nothing; swap its ends"
             )
 
     def _check_number(self, field: str, level: Level) -> None:
@@ -56,7 +77,10 @@ class Factor:
         if self.scale == "integer" and level != int(level):
             raise FactorError(f"{where} is no whole number; round it, or take a linear scale")
         if self.domain and not self.domain[0] <= level <= self.domain[1]:
-            raise FactorError(f"{where} lies outside {self.domain[0]:g} to {self.domain[1]:g}")
+            raise FactorError(
+                f"{where} lies outside {self.domain[0]:g} to {self.domain[1]:g}; move it inside, "
+                "or widen the domain"
+            )
 
     @property
     def levels(self) -> tuple[Level, Level]:
@@ -64,23 +88,47 @@ class Factor:
         return self.low, self.high
 
     def code(self, level: Level) -> float:
-        """Return a natural level in coded units: -1 low, +1 high, linear on the factor's scale."""
+        """Return a natural level in coded units: -1 low, +1 high, linear on the factor's scale.
+
+        Raises
+        ------
+        FactorError
+            If a category is neither level, or a number is none on this scale.
+        """
+        for own, coded in zip(self.levels, (-1.0, 1.0), strict=True):
+            if level == own:
+                return coded
         if self.scale == "categorical":
-            if level not in self.levels:
-                raise FactorError(f"factor {self.name}: {level!r} is not one of {self.levels}")
-            return -1.0 if level == self.low else 1.0
+            raise FactorError(
+                f"factor {self.name}: {level!r} is neither {self.low!r} nor {self.high!r}; "
+                "a categorical factor has two values"
+            )
         low, high = self._scaled(self.low), self._scaled(self.high)
         return 2 * (self._scaled(level) - low) / (high - low) - 1
 
     def decode(self, coded: float) -> Level:
-        """Return a coded level in natural units; integers are rounded."""
+        """Return a coded level in natural units.
+
+        Integers are rounded: the coded value of what was run is ``code(decode(x))``. Other numbers
+        have twelve digits, so that a level that went through a logarithm equals itself.
+
+        Raises
+        ------
+        FactorError
+            If a categorical factor is asked for a level between its two.
+        """
+        if coded in (-1, 1):
+            return self.levels[int(coded > 0)]
         if self.scale == "categorical":
-            return self.low if coded < 0 else self.high
+            raise FactorError(
+                f"factor {self.name}: categorical, so it has no level at coded {coded:g}; leave "
+                "centre and axial points out, or the factor"
+            )
         low, high = self._scaled(self.low), self._scaled(self.high)
         value = low + (coded + 1) / 2 * (high - low)
-        if self.scale == "log":
-            return math.exp(value)
-        return round(value) if self.scale == "integer" else value
+        if self.scale == "integer":
+            return round(value)
+        return float(f"{math.exp(value) if self.scale == 'log' else value:.12g}")
 
     def inside(self, level: Level) -> bool:
         """Whether a natural level lies in the factor's domain."""
@@ -89,4 +137,14 @@ class Factor:
         return self.domain[0] <= level <= self.domain[1]
 
     def _scaled(self, level: Level) -> float:
-        return math.log(float(level)) if self.scale == "log" else float(level)
+        try:
+            return math.log(float(level)) if self.scale == "log" else float(level)
+        except ValueError:
+            raise FactorError(
+                f"factor {self.name}: {level!r} is no number on a {self.scale} scale; correct it"
+            ) from None
+
+
+def show(level: object) -> str:
+    """Return a level as a person writes it: 0.001, 3, same."""
+    return f"{level:.6g}" if isinstance(level, float) else str(level)

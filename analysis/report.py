@@ -1,17 +1,84 @@
 """The effects in words, for a terminal."""
 
+import pandas as pd
+
 from analysis.effects import Effects
+from analysis.factors import show
+from analysis.fitting import value
+
+COLUMNS = ["coefficient", "effect", "std_error", "t", "p"]
+#: A longer table of terms shows main effects, two-way interactions and active terms.
+LONGEST = 31
 
 
 def effects_table(effects: Effects) -> str:
-    """Return the table of terms, with the verdict in words below it."""
-    table = effects.terms[["coefficient", "effect", "std_error", "t", "p"]].copy()
-    active = set(effects.active)
-    table[""] = ["active" if str(name) in active else "" for name in table.index]
-    table.index.name = None
-    text = table.to_string(float_format=lambda x: f"{x:.4f}", na_rep="-")
-    words = ", ".join(effects.active) or "none"
-    return (
-        f"{text}\n\nR^2 = {effects.r_squared:.4f}, {effects.residual_df} residual degrees of "
-        f"freedom, {len(effects.runs)} runs.\nActive: {words}.\n{effects.verdict.words}"
+    """Return the table of terms, with the verdict and what bears on it in words below.
+
+    Where a factor's level always collapses, the same follows for the runs at its other level.
+    """
+    parts = [_table(effects), "", _fit_in_words(effects), _verdict_in_words(effects)]
+    parts += [f"Note: {line}." for line in effects.warnings]
+    if effects.half is not None:
+        half = effects.half
+        title = f"At {half.factor} = {show(half.working)} alone, where networks learn:"
+        parts += ["", title, "", effects_table(half.effects)]
+    return "\n".join(parts)
+
+
+def _table(effects: Effects) -> str:
+    table = effects.terms[COLUMNS]
+    shown = table if len(table) <= LONGEST + 1 else table[_worth(effects)]
+    marked = shown.copy()
+    marked[""] = [_mark(effects, str(name)) for name in shown.index]
+    marked.index.name = None
+    text = str(marked.to_string(float_format=_number, na_rep="-"))
+    hidden = len(table) - len(shown)
+    note = f"\n({hidden} more terms of higher order, none of them active)" if hidden else ""
+    return text + note + _only_contrasts(effects)
+
+
+def _number(x: float) -> str:
+    return f"{x:.4f}" if 1e-3 <= abs(x) < 1e5 or x == 0 else f"{x:.3g}"  # noqa: PLR2004 # four places tell
+
+
+def _worth(effects: Effects) -> list[bool]:
+    names = effects.terms.index.astype(str)
+    return [name.count(":") <= 1 or name in effects.active for name in names]
+
+
+def _mark(effects: Effects, name: str) -> str:
+    if name in effects.verdict.surely:
+        return "active (surely)"
+    return "active" if name in effects.active else ""
+
+
+def _only_contrasts(effects: Effects) -> str:
+    """Give the active terms that the model left to the residual, and Lenth's method judged."""
+    names = [name for name in effects.active if name not in effects.terms.index]
+    lines = [
+        f"{name}: effect {effects.contrasts[name]:.4f}, left to the residual" for name in names
+    ]
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _fit_in_words(effects: Effects) -> str:
+    df, predicted = effects.residual_df, effects.r_squared_predicted
+    words = (
+        f"R^2 = {effects.r_squared:.4f}, {df} residual degree{'s' * (df != 1)} of freedom, "
+        f"{len(effects.runs)} runs"
     )
+    if df:
+        words += f"; adjusted {effects.r_squared_adjusted:.4f}"
+    if pd.notna(predicted):
+        words += f", of prediction {predicted:.4f} (PRESS {effects.press:.4g})"
+    tests = [_tested(effects, name) for name in ("curvature", "lack of fit", "blocks")]
+    return ". ".join([words, *filter(None, tests)]) + "."
+
+
+def _tested(effects: Effects, source: str) -> str:
+    f, p = (value(effects.anova, source, column) for column in ("f", "p"))
+    return f"{source}: F = {f:.2f}, p = {p:.3f}" if p >= 0 else ""
+
+
+def _verdict_in_words(effects: Effects) -> str:
+    return f"Active: {', '.join(effects.active) or 'none'}.\n{effects.verdict.words}"

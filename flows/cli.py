@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it: ``--help`` answers at once.
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def main() -> None:
     State lives in ./.factorgrid, or where FACTORGRID_HOME says; MLFLOW_TRACKING_URI and
     PREFECT_API_URL are honoured.
     """
+    # A scheduler's or a system's stop ends a study as Ctrl-C does: MLflow is told.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # An interactive command says its errors itself, in one line; Prefect would print tracebacks.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
@@ -86,11 +89,23 @@ def search(
         per_class=per_class,
         image_size=image_size,
     )
-    settings.create()
-    from flows.search import search as flow
-    from tasks.report import in_words
+    if checked.data.source is not None:
+        from tasks.ingest import find_images
 
-    outcome = flow(checked)
+        # What is wrong with the source is said at once, before servers start.
+        find_images(checked.data.source, settings.unpacked)
+    settings.create()
+    from tasks.orchestrator import local_prefect
+    from tasks.progress import waiting
+
+    with local_prefect(settings) as server:
+        with waiting("starting Prefect"):
+            from flows.search import search as flow
+            from tasks.report import in_words
+
+            if server is not None:
+                server.wait()
+        outcome = flow(checked)
     _answer(as_json, outcome.to_json(), in_words(outcome))
 
 
@@ -131,6 +146,53 @@ def cache(clear: bool, as_json: bool) -> None:  # noqa: FBT001 # flags of the co
     found = list_caches(settings.cache, settings.unpacked)
     removed = clear_caches(found) if clear else []
     _answer(as_json, to_json(found, removed), in_words(found, removed))
+
+
+@main.command()
+@click.option("--csv", type=Path, help="A table with a header, a row a run.")
+@click.option("--experiment", help="An MLflow experiment: a study's, or anyone's.")
+@click.option("--response", help="The column or metric to explain; a study knows its own.")
+@click.option(
+    "--factor",
+    "factors",
+    multiple=True,
+    metavar="NAME[=LOW,HIGH]",
+    help="A factor; by default every column with two levels. Repeat it.",
+)
+@click.option("--log", multiple=True, metavar="FACTOR", help="A factor on a log scale. Repeat it.")
+@click.option("--order", type=int, help="The highest interaction to fit.")
+@click.option("--terms", help="Exactly the terms to fit, as in a,b,a:b.")
+@click.option("--block", help="The column whose values are blocks.")
+@click.option("--alpha", type=float, help="Of the verdict; 0.05, or the study's.")
+@click.option(
+    "--scale",
+    type=click.Choice(["raw", "logit", "log_error"]),
+    default="raw",
+    show_default=True,
+    help="The scale on which the response is fitted; a share may need another than its own.",
+)
+@click.option("--images", type=int, help="How many images a share was read on.")
+@click.option("--minimise", is_flag=True, help="A lower response is better.")
+@click.option("--budget", type=int, help="The most cells of the refined grid.")
+@click.option("--plots", type=Path, metavar="FOLDER", help="Write the figures there, as PNG.")
+@as_json
+def analyze(**given: Any) -> None:
+    """Analyse a study, or any two-level experiment: effects, verdict, where to search next.
+
+    A study's effects, decision, grid and winner are rebuilt from MLflow alone. Anyone's runs come
+    from a CSV file, or from an MLflow experiment whose runs have the factors as params. A run
+    without a response has failed; a column `collapsed` (true, false) names those that learnt
+    nothing.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.analyze import answer, request_of, save_figures
+
+    found = answer(request_of(given), settings)
+    if given["plots"]:
+        save_figures(found.effects, given["plots"])
+    _answer(given["as_json"], found.content, found.text)
 
 
 @main.command()

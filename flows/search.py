@@ -24,6 +24,7 @@ from tasks.report import Outcome, report
 from tasks.settings import prepare_environment
 from tasks.study import Study
 from tasks.suspects import find_suspects
+from tasks.tracking import Tracker
 from tasks.train import Workshop, open_workshop, train_stage
 
 
@@ -41,8 +42,9 @@ def search(study: Study) -> Outcome:
     """
     settings = prepare_environment()
     with Progress().shown() as progress:
+        tracker = Tracker.open(settings)
         images = prepare_images(study, settings, progress)
-        with open_workshop(settings, study, images, progress) as shop:
+        with open_workshop(tracker, study, images, progress) as shop:
             return procedure(study, images, shop)
 
 
@@ -63,5 +65,5 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
         selection = choose(shop.execution)
 
     find_suspects(shop)
-    registered = register(shop, selection)
-    return report(shop, effects, decision, selection, registered)
+    register(shop, selection)
+    return report(shop.execution)

@@ -133,12 +133,24 @@ def next_grid(execution: Execution, grid: Grid) -> Grid | None:
 @task(name="choose", cache_policy=NO_CACHE, persist_result=False)
 def choose(execution: Execution) -> Selection:
     """Choose the cell: the cheapest within one standard error of the best; log why."""
-    study = execution.study
     runs = execution.runs()
-    selection = select(runs, study.factor_list, study.response)
+    selection = selection_of(execution.study, runs, execution.facts.validation_images)
     execution.log_text(execution.run_id, runs.to_csv(index=False), "runs.csv")
     execution.log_text(execution.run_id, selection.cells.to_csv(index=False), "cells.csv")
     return selection
+
+
+def selection_of(study: Study, runs: pd.DataFrame, images: int | None = None) -> Selection:
+    """Choose among the cells that were confirmed on fresh seeds; before that, among all."""
+    confirmed = runs[runs["stage"] == "confirm"]
+    return select(
+        runs,
+        study.factor_list,
+        study.response,
+        alpha=study.alpha,
+        among=confirmed if len(confirmed) else None,
+        images=images,
+    )
 
 
 def to_json(value: object) -> str:

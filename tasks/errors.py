@@ -41,6 +41,10 @@ class TrackingError(UserError):
     """An MLflow server or database that is not there or not ours."""
 
 
+class OrchestratorError(UserError):
+    """A Prefect server that is not there, or does not start."""
+
+
 class RetryableError(FactorGridError):
     """The same call may succeed a moment later."""
 
@@ -49,8 +53,21 @@ class SlotDiedError(RetryableError):
     """The process that trained a replicate ended before its result came."""
 
 
+class SlotsClosedError(FactorGridError):
+    """The study is over: nothing more is trained."""
+
+
 class CellError(FactorGridError):
-    """One cell cannot be trained; the others can."""
+    """One cell cannot be trained; the others can.
+
+    Attributes
+    ----------
+    details : the traceback from its slot, where there is one.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 #: What the command line turns into one line and exit status 2.

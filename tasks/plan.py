@@ -48,6 +48,11 @@ class Planned:
         """The cell and the replicate in words."""
         return f"{self.cell} #{self.replicate}"
 
+    @property
+    def short_name(self) -> str:
+        """The same where space is dear, as in ``3/1/0.001 #2``: MLflow's tables cut names."""
+        return f"{'/'.join(map(show, self.levels.values()))} #{self.replicate}"
+
 
 def cell_name(levels: Levels) -> str:
     """Return a cell's name, the same wherever it shows up."""

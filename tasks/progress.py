@@ -149,6 +149,17 @@ class Progress:
         return table
 
 
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say at a terminal what is waited for, while the block runs; elsewhere nothing."""
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
 def clock(seconds: float) -> str:
     """Return seconds as ``m:ss``; nothing where they are unknown."""
     if seconds != seconds:  # noqa: PLR0124 # NaN, without importing math for it

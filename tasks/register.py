@@ -4,8 +4,7 @@ import base64
 import importlib.metadata
 import json
 import tempfile
-import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,14 @@ from analysis.paired import Paired, Proportion, accuracy, compare
 from analysis.selection import Selection
 from models.drawn import draw_one
 from tasks.plan import cell_name
-from tasks.tracking import PREFIX
+from tasks.tracking import PREFIX, Execution
 from tasks.train import Workshop
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 SOURCE_RUN = PREFIX + "run"
 DATASET = PREFIX + "dataset_version"
+RECORD = "registered.json"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,19 @@ def register(shop: Workshop, selection: Selection) -> Registered:
     run_id = _trained_run(shop, selection)
     right = _right(shop, run_id)
     test = accuracy(right, alpha=shop.execution.study.alpha)
-    return _Registry(shop).enter(run_id, selection, right, test)
+    registered = _Registry(shop).enter(run_id, selection, right, test)
+    execution = shop.execution
+    execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), RECORD)
+    return registered
+
+
+def registered_of(execution: Execution) -> Registered | None:
+    """Read back what became of an execution's winner; None where it was not run to its end."""
+    record = execution.tracker.read_json(execution.run_id, RECORD)
+    if record is None:
+        return None
+    against = record["against"] and Paired(**record["against"])
+    return Registered(**record | {"test": Proportion(**record["test"]), "against": against})
 
 
 def _trained_run(shop: Workshop, selection: Selection) -> str:
@@ -102,7 +114,7 @@ class _Registry:
         against = self._against(champion, run_id, right)
         alias, why = _verdict(champion, against, run_id, self.execution)
         if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
-            return Registered(self.name, champion.version, CHAMPION, run_id, test, None, why)
+            return Registered(self.name, str(champion.version), CHAMPION, run_id, test, None, why)
         version = self._create(run_id, selection, test, why)
         # One call moves the alias: readers see the old champion or the new one, never none.
         self.client.set_registered_model_alias(self.name, alias, version)
@@ -192,19 +204,16 @@ def save_servable(network: Path, about: Path, to: Path) -> None:
         Schema([ColSpec(DataType.string, "image")]),
         Schema([ColSpec(DataType[kind], name) for kind, name in outputs]),
     )
-    with warnings.catch_warnings():
-        # It asks for type hints that would make it, not us, answer for a bad picture.
-        warnings.simplefilter("ignore", UserWarning)
-        mlflow.pyfunc.save_model(
-            str(to),
-            python_model=serving.__file__,
-            artifacts={"network": str(network), "about": str(about)},
-            code_paths=[str(Path(models.__file__).parent)],
-            signature=signature,
-            input_example=_example(),
-            # Given, they take 0.15 s; inferred, 16 s.
-            pip_requirements=_requirements(),
-        )
+    mlflow.pyfunc.save_model(
+        str(to),
+        python_model=serving.__file__,
+        artifacts={"network": str(network), "about": str(about)},
+        code_paths=[str(Path(models.__file__).parent)],
+        signature=signature,
+        input_example=_example(),
+        # Given, they take 0.15 s; inferred, 16 s.
+        pip_requirements=_requirements(),
+    )
 
 
 def _example() -> pd.DataFrame:

@@ -10,16 +10,17 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from analysis import plots
-from analysis.decision import Decision, explain
+from analysis.decision import Decision, decide, explain
 from analysis.effects import Effects
 from analysis.report import effects_table
 from analysis.selection import Selection
 from analysis.selection import explain as explain_selection
 from models.spec import Scalar
+from tasks.decide import analyse_runs, selection_of
 from tasks.plan import cell_name, show
-from tasks.register import Registered
+from tasks.register import Registered, registered_of
 from tasks.study import Study
-from tasks.train import Workshop
+from tasks.tracking import Execution
 
 
 @dataclass(frozen=True)
@@ -94,30 +95,36 @@ def _finite(value: Any) -> Any:
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
-def report(
-    shop: Workshop,
-    effects: Effects,
-    decision: Decision,
-    selection: Selection,
-    registered: Registered,
-) -> Outcome:
-    """Gather the findings; log them to the parent run, with the grid's picture."""
-    execution = shop.execution
+def report(execution: Execution) -> Outcome:
+    """Gather the findings from MLflow; log them to the parent run, with the grid's picture."""
+    outcome = outcome_of(execution)
     study, runs = execution.study, execution.runs("refine")
-    outcome = Outcome(
-        study,
-        shop.images.words,
-        effects,
-        decision,
-        grid_table(runs, study),
-        selection,
-        registered,
-        {"tracking_uri": shop.settings.tracking_uri, "run_id": execution.run_id},
-    )
     figure = plots.grid_heatmap(runs, study.factor_list, study.response)
     execution.log_figures(execution.run_id, {"grid/heatmap.png": figure})
     execution.log_text(execution.run_id, in_words(outcome), "summary.txt")
     return outcome
+
+
+def outcome_of(execution: Execution) -> Outcome:
+    """Rebuild a study's findings from its runs in MLflow alone, by the rules of today's code.
+
+    Raises
+    ------
+    UserError
+        If no cell of the screen finished.
+    """
+    study = execution.study
+    effects = analyse_runs(study, execution.runs("screen"))
+    return Outcome(
+        study,
+        execution.facts.pictures,
+        effects,
+        decide(effects, budget=study.refine.budget),
+        grid_table(execution.runs("refine"), study),
+        selection_of(study, execution.runs()),
+        registered_of(execution),
+        {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
+    )
 
 
 def grid_table(runs: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -26,7 +27,7 @@ from models.errors import BuilderError
 from models.images import open_arrays
 from models.spec import ReplicateSpec
 from models.training import ReplicateResult, fit, save_result
-from tasks.errors import CellError, SlotDiedError
+from tasks.errors import CellError, SlotDiedError, SlotsClosedError
 
 OnEpoch = Callable[[dict[str, Any]], None]
 
@@ -64,37 +65,25 @@ class SlotPool:
         for child in children:
             child.kill()
 
-    def run(
-        self,
-        spec: ReplicateSpec,
-        arrays_folder: Path,
-        out_folder: Path,
-        *,
-        on_epoch: OnEpoch | None = None,
-        timeout_seconds: float | None = None,
-    ) -> ReplicateResult:
-        """Train one replicate in a child, once a slot is free; any thread may call it.
-
-        Parameters
-        ----------
-        spec : what to train.
-        arrays_folder : the cached images, opened by the child itself.
-        out_folder : gets ``model.keras``, ``predictions.npz`` and ``result.json``, all or none.
-        on_epoch : told each epoch's figures, in the calling thread.
-        timeout_seconds : after which the child is killed.
+    @contextlib.contextmanager
+    def slot(self) -> Iterator["Slot"]:
+        """Wait for a free slot and hold it; any thread may call it.
 
         Raises
         ------
-        CellError
-            If this cell's network cannot be built.
-        SlotDiedError
-            If the child died or hung: worth another try.
+        SlotsClosedError
+            If the pool was closed in the meantime: the study is over.
         """
-        slot = self._free.get()
+        number = self._free.get()
         try:
-            return self._run(spec, arrays_folder, out_folder, on_epoch, timeout_seconds)
+            self._raise_if_closed()
+            yield Slot(self, number)
         finally:
-            self._free.put(slot)
+            self._free.put(number)
+
+    def _raise_if_closed(self) -> None:
+        if self._closed:
+            raise SlotsClosedError("the slots are closed: the study was interrupted")
 
     def _run(
         self,
@@ -112,7 +101,11 @@ class SlotPool:
             child = self._context.Process(target=_work, args=arguments, daemon=True)
             with self._watched(child):
                 send.close()
-                _listen(child, receive, on_epoch, timeout_seconds, log)
+                try:
+                    _listen(child, receive, on_epoch, timeout_seconds, log)
+                except SlotDiedError:
+                    self._raise_if_closed()
+                    raise
             partial.rename(out_folder)
         return load_result(out_folder)
 
@@ -120,8 +113,7 @@ class SlotPool:
     def _watched(self, child: ForkServerProcess) -> Iterator[None]:
         """Start a child, and see that it is gone when the block ends."""
         with self._lock:
-            if self._closed:
-                raise SlotDiedError("the slots are closed: the study was interrupted")
+            self._raise_if_closed()
             child.start()
             self._children.add(child)
         try:
@@ -131,6 +123,44 @@ class SlotPool:
             child.join()
             with self._lock:
                 self._children.discard(child)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place to train, held by one thread."""
+
+    pool: SlotPool
+    number: int
+
+    def run(
+        self,
+        spec: ReplicateSpec,
+        arrays_folder: Path,
+        out_folder: Path,
+        *,
+        on_epoch: OnEpoch | None = None,
+        timeout_seconds: float | None = None,
+    ) -> ReplicateResult:
+        """Train one replicate in a child process.
+
+        Parameters
+        ----------
+        spec : what to train.
+        arrays_folder : the cached images, opened by the child itself.
+        out_folder : gets ``model.keras``, ``predictions.npz`` and ``result.json``, all or none.
+        on_epoch : told each epoch's figures, in the calling thread.
+        timeout_seconds : after which the child is killed.
+
+        Raises
+        ------
+        CellError
+            If this cell's network cannot be built or trained.
+        SlotDiedError
+            If the child died or hung: worth another try.
+        SlotsClosedError
+            If the pool was closed.
+        """
+        return self.pool._run(spec, arrays_folder, out_folder, on_epoch, timeout_seconds)  # noqa: SLF001 # one class in two parts
 
 
 def _context() -> ForkServerContext:
@@ -166,9 +196,7 @@ def _listen(
             case "done":
                 return
             case "cell":
-                raise CellError(content)
-            case "bug":
-                raise RuntimeError(content)
+                raise CellError(*content)
 
 
 def _death(child: ForkServerProcess) -> str:
@@ -198,16 +226,25 @@ def _work(
             os.dup2(file.fileno(), descriptor)
     # Ctrl-C goes to the whole process group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _train(send, ReplicateSpec.from_dict(spec), Path(arrays_folder), Path(out_folder))
-    except BuilderError as error:
-        send.send(("cell", str(error)))
-    except Exception as error:  # noqa: BLE001 # it is raised again in the parent
+    except Exception as error:  # noqa: BLE001 # the network is the user's: anything may happen in it
         import traceback
 
-        send.send(("bug", "".join(traceback.format_exception(error))))
+        known = isinstance(error, BuilderError)
+        words = str(error) if known else f"{type(error).__name__}: {error}".splitlines()[0]
+        send.send(("cell", (words, "".join(traceback.format_exception(error)))))
     else:
         send.send(("done", None))
+
+
+def _end_with_parent() -> None:
+    """End this child with the study: a killed parent would leave it training for nobody."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _train(send: Connection, spec: ReplicateSpec, arrays_folder: Path, out_folder: Path) -> None:

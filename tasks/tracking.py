@@ -5,19 +5,24 @@ variables into its threads, so that nested active runs lose their parents.
 """
 
 import datetime as dt
+import getpass
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from analysis.collapse import collapsed
 from analysis.factors import Factor
+from models.images import ImageArrays
 from tasks.errors import TrackingError
 from tasks.plan import Planned, Stage, show, typed_level
 from tasks.settings import Settings
@@ -39,6 +44,43 @@ PARENT = "mlflow.parentRunId"
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the analysis must know of the pictures: kept as params of the parent run.
+
+    Attributes
+    ----------
+    classes : how many.
+    validation_images : that the response is read on.
+    chance : accuracy of the best constant answer on them.
+    pictures : what they are, in words.
+    """
+
+    classes: int
+    validation_images: int
+    chance: float
+    pictures: str
+
+    @classmethod
+    def of(cls, arrays: ImageArrays, pictures: str) -> "Facts":
+        """Read them off the arrays."""
+        labels = arrays.labels[arrays.side("validation")]
+        counts = np.bincount(labels, minlength=len(arrays.classes))
+        chance = round(float(counts.max() / len(labels)), 6)
+        return cls(len(arrays.classes), len(labels), chance, pictures)
+
+    @classmethod
+    def of_params(cls, params: Mapping[str, str]) -> "Facts":
+        """Read them back from a parent run's params."""
+        given = {f.name: params[f"data.{f.name}"] for f in fields(cls)}
+        return cls(
+            int(given["classes"]),
+            int(given["validation_images"]),
+            float(given["chance"]),
+            given["pictures"],
+        )
+
+
 def _in_stage(stage: Stage) -> str:
     return f"{PREFIX}in_{stage}"
 
@@ -51,10 +93,15 @@ class Tracker:
     client: Any = field(repr=False)
 
     @classmethod
-    def open(cls, settings: Settings) -> "Tracker":
+    def open(cls, settings: Settings, *, create: bool = True) -> "Tracker":
         """Connect, creating and migrating the database once, before any fan-out.
 
         Four processes that open a fresh database at once would migrate it at once, and three die.
+
+        Parameters
+        ----------
+        settings : where MLflow is.
+        create : whether a local database that is missing is created, or is an error.
 
         Raises
         ------
@@ -64,15 +111,20 @@ class Tracker:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
+        file = Path(settings.tracking_uri.removeprefix("sqlite:///"))
+        if not create and settings.tracking_uri.startswith("sqlite:") and not file.exists():
+            raise TrackingError(
+                f"MLflow at {settings.tracking_uri}: no such database; run `factorgrid search` "
+                "first, or set FACTORGRID_HOME or MLFLOW_TRACKING_URI to where it is"
+            )
         settings.home.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(settings.home / "mlflow.lock"):
+            with FileLock(settings.home / "mlflow.lock"), _impatient():
                 client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
                 client.search_experiments(max_results=1)
         except (MlflowException, OSError) as error:
-            first = str(error).strip().splitlines()[0][:200]
             raise TrackingError(
-                f"MLflow at {settings.tracking_uri}: {first}; start it, or correct "
+                f"MLflow at {settings.tracking_uri}: {_in_short(error)}; start it, or correct "
                 "MLFLOW_TRACKING_URI (unset it for a local database)"
             ) from error
         return cls(settings, client)
@@ -90,7 +142,9 @@ class Tracker:
         # A database without a server stores artifacts below the current folder unless told where.
         location = (self.settings.artifacts / _slug(name)).as_uri() if local else None
         try:
-            return str(self.client.create_experiment(name, artifact_location=location))
+            # The kind spares the user MLflow's question whether this is about language models.
+            kind = {"mlflow.experimentKind": "custom_model_development"}
+            return str(self.client.create_experiment(name, location, kind))
         except MlflowException:
             return self.experiment(name)  # another process created it in between
 
@@ -112,7 +166,7 @@ class Tracker:
         return str(found.experiment_id)
 
     @contextmanager
-    def execution(self, study: Study, version: str) -> Iterator["Execution"]:
+    def execution(self, study: Study, version: str, facts: Facts) -> Iterator["Execution"]:
         """Open the parent run of this execution, going on with one that was cut off.
 
         The run ends as FINISHED, FAILED or, on an interrupt, KILLED.
@@ -122,7 +176,9 @@ class Tracker:
         lock = self._lock(f"study-{digest}")
         held = _try_lock(lock)
         run_id = self._unfinished(experiment, digest) if held else None
-        execution = Execution(self, study, version, experiment, run_id or "", resumed=bool(run_id))
+        execution = Execution(
+            self, study, version, facts, experiment, run_id or "", resumed=bool(run_id)
+        )
         try:
             execution.begin(digest)
             yield execution
@@ -209,12 +265,36 @@ class Tracker:
             )
         return runs[0]
 
-    def study_of(self, run: Any) -> Study:
-        """Return the study that a parent run carried out."""
+    def past(self, run: Any) -> "Execution":
+        """Return the execution of a parent run, for reading: all of it is in MLflow.
+
+        Raises
+        ------
+        TrackingError
+            If the run was cut off before it said what it is.
+        """
+        run_id, experiment = run.info.run_id, run.info.experiment_id
+        content = self.read_json(run_id, "study.json")
+        try:
+            facts = Facts.of_params(run.data.params)
+        except KeyError:
+            content = None
+        if content is None:
+            raise TrackingError(
+                f"run {run_id}: cut off before its study was logged; run `factorgrid search` again"
+            )
+        study = parse_study(content, f"of MLflow run {run_id}")
+        version = run.data.tags[PREFIX + "dataset_version"]
+        return Execution(self, study, version, facts, experiment, run_id)
+
+    def read_json(self, run_id: str, path: str) -> Any:
+        """Return the content of a JSON artifact; None where the run has none of that name."""
+        names = {item.path for item in self.client.list_artifacts(run_id)}
+        if path not in names:
+            return None
         with tempfile.TemporaryDirectory() as folder:
-            path = self.client.download_artifacts(run.info.run_id, "study.json", folder)
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        return parse_study(content, f"of MLflow run {run.info.run_id}")
+            file = Path(self.client.download_artifacts(run_id, path, folder))
+            return json.loads(file.read_text(encoding="utf-8"))
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path:
         """Fetch a replicate's artifact, from the run that trained it where it was reused."""
@@ -231,6 +311,7 @@ class Execution:
     tracker: Tracker
     study: Study
     version: str
+    facts: Facts
     experiment: str
     run_id: str
     resumed: bool = False
@@ -247,12 +328,14 @@ class Execution:
             KIND: "study",
             STUDY_DIGEST: digest,
             PREFIX + "dataset_version": self.version,
-            "mlflow.note.content": self.study.description or f"The study {self.study.name}.",
+            **_origin(),
+            "mlflow.note.content": _description(self.study),
         }
         name = f"study {now:%Y-%m-%d %H:%M}"
         self.run_id = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
         client.log_dict(self.run_id, self.study.model_dump(mode="json"), "study.json")
-        self.log(self.run_id, params=_flat(self.study))
+        facts = {f"data.{name}": value for name, value in asdict(self.facts).items()}
+        self.log(self.run_id, params={**_flat(self.study), **facts})
 
     def _mark_cut_off(self) -> None:
         """Mark replicates whose process died: MLflow itself never ends their runs."""
@@ -367,27 +450,17 @@ class Execution:
         tags = {
             PARENT: self.run_id,
             KIND: "replicate",
+            **_origin(),
             KEY: planned.key,
             PREFIX + "dataset_version": self.version,
             PREFIX + "cell": planned.cell,
             _in_stage(planned.stage): "true",
         }
-        run = self.tracker.client.create_run(self.experiment, tags=tags, run_name=planned.name)
+        run = self.tracker.client.create_run(
+            self.experiment, tags=tags, run_name=planned.short_name
+        )
         run_id = str(run.info.run_id)
-        spec = planned.spec
-        params: dict[str, object] = {
-            **{f"training.{k}": v for k, v in spec.to_dict()["training"].items()},
-            **{f"model.{k}": v for k, v in spec.model.settings.items()},
-            "model.builder": spec.model.builder,
-            "image_size": spec.image_size,
-            **{name: show(level) for name, level in planned.levels.items()},
-            **{f"coded.{name}": show(level) for name, level in planned.coded.items()},
-            "stage": planned.stage,
-            "replicate": planned.replicate,
-            "seed": spec.seed,
-            "centre": planned.centre,
-        }
-        self.log(run_id, params=params)
+        self.log(run_id, params=_params(planned))
         return run_id
 
     def end_replicate(self, run_id: str, status: str, reason: str = "") -> None:
@@ -399,7 +472,72 @@ class Execution:
     def runs(self, stage: Stage | None = None) -> pd.DataFrame:
         """Read the replicates back, of one stage or all; see `runs_table`."""
         children = self.tracker.children(self.run_id, self.experiment)
-        return runs_table(children, self.study.factor_list, stage)
+        table = runs_table(children, self.study.factor_list, stage)
+        return table.assign(
+            collapsed=collapsed(
+                table["val_accuracy"],
+                table.get("val_loss"),
+                chance=self.facts.chance,
+                classes=self.facts.classes,
+                images=self.facts.validation_images,
+            )
+        )
+
+
+def _in_short(error: Exception) -> str:
+    text = str(error).strip()
+    return "no server answers" if "Max retries exceeded" in text else text.splitlines()[0][:200]
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Ask a server once: by default MLflow asks for minutes before it says that none is there.
+
+    Once a study runs, that patience is what carries it over a server's restart.
+    """
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _origin() -> dict[str, str]:
+    """Return what MLflow's tables show as source and author."""
+    origin = {"mlflow.source.name": "factorgrid search", "mlflow.source.type": "LOCAL"}
+    # In a container the user may have no name.
+    with suppress(KeyError, OSError):
+        origin["mlflow.user"] = getpass.getuser()
+    return origin
+
+
+def _description(study: Study) -> str:
+    what = study.description or f"The study {study.name}."
+    return f"{what}\n\nRuns are named {'/'.join(study.factors)} #replicate."
+
+
+def _params(planned: Planned) -> dict[str, object]:
+    """Return a replicate's params: each factor once, under its own name, and what is fixed."""
+    spec = planned.spec
+    fixed = {f"training.{k}": v for k, v in spec.to_dict()["training"].items()}
+    fixed |= {f"model.{k}": v for k, v in spec.model.settings.items()}
+    factors = {f"{room}.{name}" for name in planned.levels for room in ("training", "model")}
+    return {
+        **{name: show(level) for name, level in planned.levels.items()},
+        **{name: value for name, value in fixed.items() if name not in factors},
+        "model.builder": spec.model.builder,
+        "image_size": spec.image_size,
+        **{f"coded.{name}": show(level) for name, level in planned.coded.items()},
+        "stage": planned.stage,
+        "replicate": planned.replicate,
+        "seed": spec.seed,
+        "centre": planned.centre,
+    }
 
 
 def runs_table(
@@ -416,7 +554,9 @@ def runs_table(
     Returns
     -------
     A row a replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
-    ``status``, and every metric. A replicate that failed has no response (NaN).
+    ``status``, and every metric, in the order of cells and replicates: that in which they were
+    trained must not reach the last bits of the analysis. A replicate that failed has no response
+    (NaN).
     """
     rows = [
         _row(run, factors)
@@ -428,8 +568,11 @@ def runs_table(
     table = pd.DataFrame(rows, columns=None if rows else [*columns, "val_accuracy"])
     if "val_accuracy" not in table:
         table["val_accuracy"] = float("nan")
+    if not rows:
+        return table
     # A failed try that was trained again later counts once: the later one.
-    return table.drop_duplicates("key", keep="last") if rows else table
+    once = table.drop_duplicates("key", keep="last")
+    return once.sort_values([*(f.name for f in factors), "replicate"], ignore_index=True)
 
 
 def _row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:

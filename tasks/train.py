@@ -17,13 +17,13 @@ from models.images import ImageArrays, open_arrays
 from models.training import ReplicateResult
 from tasks import figures
 from tasks.dataset import Prepared
-from tasks.errors import CellError, FactorGridError, RetryableError
+from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.plan import Planned
 from tasks.progress import Progress
 from tasks.settings import Settings
-from tasks.slots import SlotPool
+from tasks.slots import Slot, SlotPool
 from tasks.study import Study
-from tasks.tracking import Execution, Tracker
+from tasks.tracking import Execution, Facts, Tracker
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,19 @@ class Workshop:
 
 @contextmanager
 def open_workshop(
-    settings: Settings, study: Study, images: Prepared, progress: Progress
+    tracker: Tracker, study: Study, images: Prepared, progress: Progress
 ) -> Iterator[Workshop]:
-    """Open the tracker, the execution and the slots; close them in turn, whatever happens."""
-    tracker = Tracker.open(settings)
+    """Open the execution and the slots; close them in turn, whatever happens."""
     arrays = open_arrays(images.arrays_folder)
     with (
-        tracker.execution(study, images.version) as execution,
+        tracker.execution(study, images.version, Facts.of(arrays, images.words)) as execution,
         SlotPool(slots=1) as pool,
     ):
         # Here first: fanned out, the first writers of a new dataset would collide.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
         if execution.resumed:
             progress.say(f"going on with run {execution.run_id}, which was cut off")
-        yield Workshop(settings, progress, pool, images, arrays, execution)
+        yield Workshop(tracker.settings, progress, pool, images, arrays, execution)
 
 
 def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -80,24 +79,32 @@ def train(planned: Planned, shop: Workshop) -> str | None:
         if finished is not None:
             shop.progress.finished(planned.key, planned.name, "reused")
             return finished
-        return _train(planned, shop)
+        # The run begins when its slot is free, so that its duration is that of the training.
+        with shop.pool.slot() as slot:
+            return _train(planned, shop, slot)
 
 
-def _train(planned: Planned, shop: Workshop) -> str | None:
+def _train(planned: Planned, shop: Workshop, slot: Slot) -> str | None:
     run_id = shop.execution.begin_replicate(planned)
     folder = shop.settings.work / run_id
     try:
-        result = _fit(planned, shop, run_id, folder)
+        result = _fit(planned, shop, slot, run_id, folder)
         _log_result(shop, run_id, planned, result, folder)
     except CellError as error:
+        if error.details:
+            shop.execution.log_text(run_id, error.details, "traceback.txt")
         shop.execution.end_replicate(run_id, "FAILED", str(error))
         shop.progress.finished(planned.key, planned.name, f"failed: {error}")
         return None
-    except FactorGridError as error:
+    except RetryableError as error:
         shop.execution.end_replicate(run_id, "FAILED", str(error))
         raise
-    except BaseException:
-        shop.execution.end_replicate(run_id, "KILLED", "interrupted")
+    except SlotsClosedError:
+        shop.execution.end_replicate(run_id, "KILLED", "interrupted: the study was ended")
+        raise
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        shop.execution.end_replicate(run_id, "FAILED", reason)
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -105,7 +112,9 @@ def _train(planned: Planned, shop: Workshop) -> str | None:
     return run_id
 
 
-def _fit(planned: Planned, shop: Workshop, run_id: str, folder: Path) -> ReplicateResult:
+def _fit(
+    planned: Planned, shop: Workshop, slot: Slot, run_id: str, folder: Path
+) -> ReplicateResult:
     epochs = planned.spec.training.epochs
 
     def on_epoch(report: dict[str, Any]) -> None:
@@ -118,7 +127,7 @@ def _fit(planned: Planned, shop: Workshop, run_id: str, folder: Path) -> Replica
     source = str(shop.images.source)
     shop.execution.log_dataset(run_id, source, {"accepted": shop.images.accepted})
     shop.progress.started(planned.key, planned.name, epochs)
-    result = shop.pool.run(planned.spec, shop.images.arrays_folder, folder, on_epoch=on_epoch)
+    result = slot.run(planned.spec, shop.images.arrays_folder, folder, on_epoch=on_epoch)
     if result.status != "finished":
         raise CellError(f"{planned.name}: {result.reason}")
     return result

@@ -1,0 +1,133 @@
+"""A table of runs, checked before anything is fitted to it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import DesignError
+from analysis.factors import Factor, show
+
+#: Coded levels closer than this are one.
+TOLERANCE = 1e-6
+
+
+def checked_runs(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -> pd.DataFrame:
+    """Return the runs that have a response, as numbers, indexed from 0.
+
+    Raises
+    ------
+    DesignError
+        If a column is missing, the response is no number, or it never changes.
+    """
+    if not factors:
+        raise DesignError("no factors: name one or more")
+    missing = [name for name in (response, *(f.name for f in factors)) if name not in runs]
+    if missing:
+        raise DesignError(
+            f"no column {missing[0]!r} among: {', '.join(map(str, runs.columns))}; correct the name"
+        )
+    numbers = pd.to_numeric(runs[response], errors="coerce")
+    _reject_text(runs[response], numbers)
+    usable: pd.DataFrame = runs.assign(**{response: numbers})[np.isfinite(numbers)]
+    if len(usable) < 2 or np.ptp(usable[response]) == 0:  # noqa: PLR2004 # two runs make a difference
+        raise DesignError(
+            f"{len(usable)} run{'s' * (len(usable) != 1)} whose {response} never changes: no "
+            "effect can be estimated; add runs, or choose another response"
+        )
+    return usable.reset_index(drop=True)
+
+
+def _reject_text(given: "pd.Series[Any]", numbers: "pd.Series[float]") -> None:
+    text = given[numbers.isna() & given.notna() & given.astype(str).str.strip().ne("")]
+    if len(text):
+        raise DesignError(
+            f"response {given.name}, row {int(text.index[0]) + 1}: {text.iloc[0]!r} is no number; "
+            "correct it, or leave it empty where the run failed"
+        )
+
+
+def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[bool]":
+    """Say which runs are centre points: between the levels, at one place.
+
+    Parameters
+    ----------
+    coded : (N, k) coded levels.
+    factors : k factors; categorical ones have no middle, and are left out of account.
+
+    Raises
+    ------
+    DesignError
+        If a factor has another level than its two and that one.
+    """
+    corner = (coded.abs() - 1).abs().lt(TOLERANCE)
+    between = coded.abs().lt(1 - TOLERANCE)
+    inside = ~corner.all(axis=1)
+    places = coded[inside].round(6)
+    for factor in factors:
+        column = coded[factor.name]
+        stray = ~corner[factor.name] & ~between[factor.name]
+        if _has_middle(factor):
+            # In the middle of one factor, but not of another: a level too many.
+            others = [f.name for f in factors if _has_middle(f)]
+            stray |= between[factor.name] & ~between[others].all(axis=1)
+            several = len(places[factor.name].unique()) > 1
+            stray |= between[factor.name] & several
+        if stray.any():
+            raise DesignError(_stray(factor, float(column[stray].iloc[0])))
+    return inside
+
+
+def _has_middle(factor: Factor) -> bool:
+    """Whether a centre point lies between its levels: not of a category, nor of 1 and 2."""
+    if factor.scale == "integer":
+        return float(factor.high) - float(factor.low) > 1
+    return factor.scale != "categorical"
+
+
+def _stray(factor: Factor, coded: float) -> str:
+    try:
+        level = show(factor.decode(coded))
+    except OverflowError:
+        level = f"coded {coded:g}"
+    return (
+        f"factor {factor.name}: level {level} is neither {show(factor.low)} nor "
+        f"{show(factor.high)}, nor that of centre points, which are in the middle of every factor; "
+        "name two levels of each factor, or leave those runs out"
+    )
+
+
+def checked_order(order: int) -> int:
+    """Return the order.
+
+    Raises
+    ------
+    DesignError
+        If it is below 1.
+    """
+    if order < 1:
+        raise DesignError(f"order {order}: the highest interaction has 1 factor or more; raise it")
+    return order
+
+
+def checked_terms(terms: Sequence[str], factors: Sequence[Factor]) -> list[str]:
+    """Return the terms with their factors in the factors' order, each once, lower orders first.
+
+    Raises
+    ------
+    DesignError
+        If a term names no factor, or one twice, or there are none.
+    """
+    names = [f.name for f in factors]
+    found = []
+    for term in terms:
+        parts = [part.strip() for part in term.split(":")]
+        unknown = [part for part in parts if part not in names]
+        if unknown or len(set(parts)) < len(parts):
+            what = f"no factor {unknown[0]!r}" if unknown else "a factor twice"
+            raise DesignError(f"term {term!r}: {what}; the factors are {', '.join(names)}")
+        found.append(":".join(name for name in names if name in parts))
+    if not found:
+        raise DesignError("no terms: name one or more, or an order")
+    return sorted(dict.fromkeys(found), key=lambda term: term.count(":"))

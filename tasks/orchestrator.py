@@ -1,0 +1,100 @@
+"""A Prefect server for one command, where none is configured.
+
+Prefect starts a temporary server itself, but in the terminal's process group: Ctrl-C ends it
+before the flow can say that it was interrupted (which then hangs), and a killed flow orphans it.
+This one runs under `tasks.guard`: deaf to the terminal, gone with its caller.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import OrchestratorError
+from tasks.settings import Settings
+
+STARTUP_SECONDS = 120
+
+
+class LocalServer:
+    """A Prefect server on a free port of this machine, on the way up until `wait` returns."""
+
+    def __init__(self, log: Path) -> None:
+        self.port = _free_port()
+        self.log = log
+        command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(  # noqa: S603 # our own interpreter and words
+                [sys.executable, "-m", "tasks.guard", *command],
+                stdin=subprocess.PIPE,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def api_url(self) -> str:
+        """What ``PREFECT_API_URL`` must say."""
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises
+        ------
+        OrchestratorError
+            If it ended, or did not answer in time.
+        """
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise OrchestratorError(
+                    f"Prefect's local server did not start; its log is {self.log}: mend what it "
+                    "says, or name a running server in PREFECT_API_URL"
+                )
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.api_url}/health", timeout=5) as answer:  # noqa: S310 # http by construction
+                return bool(answer.status == 200)  # noqa: PLR2004 # OK
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self) -> None:
+        """End it, and all that it started."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
+    """Start a server and point Prefect at it, unless ``PREFECT_API_URL`` names one.
+
+    Enter it before Prefect is imported, which reads its settings once; it does not wait for the
+    server, so that imports and start-up overlap.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        yield None
+        return
+    server = LocalServer(settings.home / "prefect-server.log")
+    os.environ["PREFECT_API_URL"] = server.api_url
+    try:
+        yield server
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        server.stop()
