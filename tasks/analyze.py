@@ -13,7 +13,9 @@ from analysis.effects import Effects, fit_effects
 from analysis.fitting import value
 from analysis.report import effects_table
 from analysis.responses import Transform
+from analysis.scales import on_scales
 from analysis.table import Experiment, experiment
+from analysis.verdict import ENOUGH_ERROR_DF
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
@@ -305,12 +307,16 @@ def save_figures(effects: Effects, folder: Path) -> list[Path]:
     UserError
         If the folder cannot be written.
     """
-    from analysis.plots import figures
+    from analysis import plots
 
+    drawn = plots.figures(effects)
+    fits = on_scales(effects) if effects.residual_df >= ENOUGH_ERROR_DF else []
+    if len(fits) > 1:
+        drawn["scales"] = plots.scales(fits)
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures(effects).items():
+        for name, figure in drawn.items():
             figure.savefig(folder / f"{name}.png", dpi=120)
             paths.append(folder / f"{name}.png")
     except OSError as error:
