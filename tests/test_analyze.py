@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from harness import Done, factorgrid
 
 from flows.cli import main
 from tasks.analyze import experiment_table
@@ -219,3 +220,14 @@ def test_runs_come_back_in_the_order_they_were_made(tracker: Tracker, foreign: s
     table: pd.DataFrame = experiment_table(tracker, foreign, "accuracy")
     assert table["accuracy"].iloc[0] == pytest.approx(0.80875)
     assert table["accuracy"].isna().sum() == 1
+
+
+def test_a_study_is_rebuilt_whole_and_its_cost_is_a_response_too(done: Done) -> None:
+    whole = factorgrid("analyze", "--experiment", "tiny", "--json", home=done.home)
+    assert whole.returncode == 0, whole.stderr
+    assert "registered" in json.loads(whole.stdout)
+    options = ("--response", "train_seconds", "--minimise", "--json")
+    cost = factorgrid("analyze", "--experiment", "tiny", *options, home=done.home)
+    assert cost.returncode == 0, cost.stderr
+    content = json.loads(cost.stdout)
+    assert set(content["decision"]["grid"]) == set(done.outcome["screen"]["decision"]["grid"])
