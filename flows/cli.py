@@ -150,6 +150,7 @@ def validate(data: Path, as_json: bool) -> None:  # noqa: FBT001 # a flag of the
 @click.option("--images", type=int, help="How many images a share was read on.")
 @click.option("--minimise", is_flag=True, help="A lower response is better.")
 @click.option("--budget", type=int, help="The most cells of the refined grid.")
+@click.option("--surface", is_flag=True, help="Fit a second-order surface: three levels or five.")
 @click.option("--plots", type=Path, metavar="FOLDER", help="Write the figures there, as PNG.")
 @as_json
 def analyze(**given: Any) -> None:
@@ -165,10 +166,10 @@ def analyze(**given: Any) -> None:
     settings = prepare_environment()
     from tasks.analyze import answer, request_of, save_figures
 
-    found = answer(request_of(given), settings)
+    answered = answer(request_of(given), settings)
     if given["plots"]:
-        save_figures(found.effects, given["plots"])
-    _answer(given["as_json"], found.content, found.text)
+        save_figures(answered.found, given["plots"])
+    _answer(given["as_json"], answered.content, answered.text)
 
 
 @main.command()

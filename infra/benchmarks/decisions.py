@@ -6,7 +6,7 @@ to 0.5 where the learning rate is far too high. Noise from run to run has s.d. 0
 the published study's repeated cell suggests (2.4 points between two runs); the 2,000 validation
 images add theirs:
 
-    python infra/benchmarks/decisions.py           # 1,000 surfaces a row, about 5 minutes
+    python infra/benchmarks/decisions.py           # 400 surfaces a row, some minutes
 
 corner : the decision's corner has the highest true accuracy of the eight.
 near : its true accuracy is within half a point of that.
@@ -25,7 +25,7 @@ import pandas as pd
 
 from analysis.collapse import collapsed
 from analysis.decision import decide, move_outward
-from analysis.effects import fit_effects
+from analysis.effects import code, fit_effects, model_matrix
 from analysis.factors import Factor
 
 FACTORS = (
@@ -110,9 +110,39 @@ def cells_of(grid: Any) -> pd.DataFrame:
     return pd.DataFrame(list(product(*grid.values())), columns=list(grid))
 
 
+def rules(n: int) -> None:
+    """Compare the decision's corner with simpler ways to choose one of the eight."""
+    print(f"\nCorner right, and points of true accuracy lost by it; {n:,} surfaces a row")
+    print(" noise  runs      decision    best cell  main effects   two-way")
+    for noise, replicates in product((0.01, 0.017), (1, 2)):
+        rng = np.random.default_rng(5)
+        rows = []
+        for number in range(n):
+            surface = Surface(np.random.default_rng([8, number]))
+            rows.append(picks(surface, screen(surface, replicates, noise, rng)))
+        lost = 100 * np.array(rows)
+        columns = (f"{np.mean(x < 1e-9):5.0%} {x.mean():5.2f}" for x in lost.T)
+        print(f"{noise:6} {8 * replicates:5}   {'   '.join(columns)}", flush=True)
+
+
+def picks(surface: Surface, runs: pd.DataFrame) -> list[float]:
+    """Return the true accuracy lost by each rule: decision, best cell, models of order 1 and 2."""
+    cells = runs[NAMES].drop_duplicates().reset_index(drop=True)
+    true = surface(cells)
+    means = runs.groupby(NAMES)["y"].mean().reindex(pd.MultiIndex.from_frame(cells)).to_numpy()
+    corner = decide(fit_effects(runs, FACTORS, "y")).corner
+    chosen = [int(np.flatnonzero((cells == pd.Series(corner)).all(axis=1))[0])]
+    chosen.append(int(np.argmax(means)))
+    for order in (1, 2):
+        matrix = model_matrix(code(cells, FACTORS), order).to_numpy()
+        fitted = matrix @ np.linalg.lstsq(matrix, means, rcond=None)[0]
+        chosen.append(int(np.argmax(fitted)))
+    return [float(true.max() - true[i]) for i in chosen]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--n", type=int, default=400)
     n = parser.parse_args().n
     print(f"{n:,} surfaces a row, {IMAGES:,} validation images; left: mean and 90th percentile")
     print(" noise  runs  corner   near   grid  moved   left   90 %")
@@ -123,6 +153,7 @@ def main() -> None:
         rates = " ".join(f"{t[name].mean():6.0%}" for name in ("corner", "near", "grid", "moved"))
         left = f"{t['left'].mean():6.2f} {t['left'].quantile(0.9):6.2f}"
         print(f"{noise:6} {8 * replicates:5}  {rates} {left}", flush=True)
+    rules(min(n, 300))
 
 
 if __name__ == "__main__":
