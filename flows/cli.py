@@ -93,35 +93,59 @@ def search(
         from tasks.ingest import find_images
 
         # What is wrong with the source is said at once, before servers start.
-        with find_images(checked.data.source):
-            pass
+        find_images(checked.data.source, settings.unpacked)
     settings.create()
     from tasks.orchestrator import local_prefect
+    from tasks.progress import waiting
 
     with local_prefect(settings) as server:
-        from flows.search import search as flow
-        from tasks.report import in_words
+        with waiting("starting Prefect"):
+            from flows.search import search as flow
+            from tasks.report import in_words
 
-        if server is not None:
-            server.wait()
+            if server is not None:
+                server.wait()
         outcome = flow(checked)
     _answer(as_json, outcome.to_json(), in_words(outcome))
 
 
 @main.command()
 @click.option("--data", type=Path, required=True, help="A folder or zip of pictures.")
+@click.option("--rules", type=Path, help="A file of rules, instead of FactorGrid's own.")
+@click.option("--accept", is_flag=True, help="Measure drift from this version from now on.")
 @as_json
-def validate(data: Path, as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+def validate(
+    data: Path,
+    rules: Path | None,
+    accept: bool,  # noqa: FBT001 # a flag of the command line
+    as_json: bool,  # noqa: FBT001 # likewise
+) -> None:
     """Validate pictures: what would be accepted, quarantined and passed over, and why."""
     from tasks.settings import prepare_environment
 
-    prepare_environment()
-    from tasks.prepare import check_pictures
-    from tasks.report import check_in_words
+    settings = prepare_environment().create()
+    from tasks.prepare import in_words, validate_pictures
+    from tasks.progress import Progress
 
-    checked = check_pictures(data)
-    _answer(as_json, checked.to_json(), check_in_words(checked))
-    sys.exit(0 if checked.to_json()["success"] else EXIT_USER)
+    with Progress().shown() as progress:
+        checked, page = validate_pictures(data, settings, progress, rules=rules, accept=accept)
+    content = {**checked.to_json(), "page": str(page)}
+    _answer(as_json, content, in_words(checked, page))
+    sys.exit(0 if content["success"] else EXIT_USER)
+
+
+@main.command()
+@click.option("--clear", is_flag=True, help="Remove what no study has open.")
+@as_json
+def cache(clear: bool, as_json: bool) -> None:  # noqa: FBT001 # flags of the command line
+    """Show the cache of decoded pictures, and clear it."""
+    from tasks.cache import clear_caches, in_words, list_caches, to_json
+    from tasks.settings import read_settings
+
+    settings = read_settings()
+    found = list_caches(settings.cache, settings.unpacked)
+    removed = clear_caches(found) if clear else []
+    _answer(as_json, to_json(found, removed), in_words(found, removed))
 
 
 @main.command()

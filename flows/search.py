@@ -23,6 +23,7 @@ from tasks.register import register
 from tasks.report import Outcome, report
 from tasks.settings import prepare_environment
 from tasks.study import Study
+from tasks.suspects import find_suspects
 from tasks.tracking import Tracker
 from tasks.train import Workshop, open_workshop, train_stage
 
@@ -40,8 +41,8 @@ def search(study: Study) -> Outcome:
     study : what to vary, how to train, on which pictures.
     """
     settings = prepare_environment()
-    tracker = Tracker.open(settings)
     with Progress().shown() as progress:
+        tracker = Tracker.open(settings)
         images = prepare_images(study, settings, progress)
         with open_workshop(tracker, study, images, progress) as shop:
             return procedure(study, images, shop)
@@ -63,5 +64,6 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
     if train_stage(shop, plan_confirm(study, images.version, selection)):
         selection = choose(shop.execution)
 
+    find_suspects(shop)
     register(shop, selection)
     return report(shop.execution)

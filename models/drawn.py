@@ -36,8 +36,13 @@ def draw(
     """
     images = np.empty((n, size, size, 3), dtype=np.uint8)
     for index in range(n):
-        images[index] = draw_one(index % 2, size, np.random.default_rng([seed, index]))
+        images[index] = draw_one(index % 2, size, generator(seed, index))
     return images, np.arange(n, dtype=np.int64) % 2, CLASSES
+
+
+def generator(seed: int, index: int) -> np.random.Generator:
+    """Return the random numbers of one picture, which no other picture changes."""
+    return np.random.default_rng([seed, index])
 
 
 def draw_one(label: int, size: int, rng: np.random.Generator) -> Image:

@@ -19,3 +19,7 @@ class DivergedError(ModelsError):
 
 class ArraysError(ModelsError):
     """A cached array that is damaged or incomplete: it must be written again."""
+
+
+class DecodeError(ModelsError, ValueError):
+    """Bytes that are no picture, or a damaged one: that picture goes to quarantine."""

@@ -1,28 +1,29 @@
-"""Pictures as arrays: decoding, the split by content, and the cache on disk."""
+"""The accepted pictures as arrays: the split by content, and the cache on disk."""
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from models.errors import ArraysError, ModelsError
+from models.errors import ArraysError
 
 Pixels = NDArray[np.uint8]
 SIDES = ("training", "validation", "test")
-
-
-class DecodeError(ModelsError, ValueError):
-    """Bytes that are no picture, or a damaged one."""
+#: Rows whose checksums are compared whenever a cache is opened; `verify` compares them all.
+SPOT_CHECKS = 64
+PARTIAL = ".partial-"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class ImageArrays:
     names : N paths, as they were found.
     classes : names in order.
     version : the dataset version, a digest of what was accepted and how it is split.
+    order : int64 (N,), the rows by content digest: equal versions train in equal order, whatever
+        the files are called and in whichever order they were written; empty: as they stand.
+    checks : uint32 (N,), the CRC-32 of each picture.
+    digests : N content digests, hexadecimal, of the files.
     """
 
     images: Pixels
@@ -45,6 +50,11 @@ class ImageArrays:
     names: tuple[str, ...]
     classes: tuple[str, ...]
     version: str
+    order: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    checks: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32), repr=False)
+    digests: tuple[str, ...] = field(default=(), repr=False)
+    #: Locked as shared while it is open, so that nobody clears a cache that is in use.
+    hold: io.BufferedReader | None = field(default=None, repr=False, compare=False)
 
     @property
     def image_size(self) -> int:
@@ -52,47 +62,14 @@ class ImageArrays:
         return int(self.images.shape[1])
 
     def side(self, name: str) -> NDArray[np.intp]:
-        """Return the rows of a side: training, validation or test."""
-        return np.flatnonzero(self.sides == SIDES.index(name))
+        """Return the rows of a side (training, validation or test), by content digest."""
+        order = self.order if len(self.order) else np.arange(len(self.sides))
+        return np.asarray(order[self.sides[order] == SIDES.index(name)], dtype=np.intp)
 
 
-def decode(data: bytes, size: int) -> Pixels:
-    """Decode a picture's bytes: upright, RGB, squeezed to a square.
-
-    Parameters
-    ----------
-    data : JPEG, PNG, WebP, GIF or BMP bytes; grey, CMYK, palette and transparent ones become RGB.
-    size : pixels a side. The whole picture is kept: its aspect changes, as in Keras's loaders.
-
-    Returns
-    -------
-    uint8 (size, size, 3).
-
-    Raises
-    ------
-    DecodeError
-        If the bytes are no picture, or a damaged one.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            picture.draft("RGB", (size, size))
-            upright = ImageOps.exif_transpose(picture)
-            return resize(np.asarray(upright.convert("RGB")), size)
-    except UnidentifiedImageError as error:
-        raise DecodeError("no picture of a known format") from error
-    except Image.DecompressionBombError as error:
-        raise DecodeError("too many pixels: a decompression bomb") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DecodeError(f"damaged: {error}") from error
-
-
-def resize(image: Pixels, size: int) -> Pixels:
-    """Resize uint8 (H, W, 3) to (size, size, 3): by area when shrinking, else bilinear."""
-    if image.shape[:2] == (size, size):
-        return np.asarray(image, dtype=np.uint8)
-    shrinking = image.shape[0] >= size and image.shape[1] >= size
-    how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=how), dtype=np.uint8)
+def digest_of(data: bytes) -> str:
+    """Return a picture's content digest."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def side_of(digest: str, training: float, validation: float) -> int:
@@ -107,6 +84,153 @@ def side_of(digest: str, training: float, validation: float) -> int:
     return int(place >= training) + int(place >= training + validation)
 
 
+@dataclass(frozen=True)
+class Slots:
+    """Where pictures are written: a file that any process can open, a row a picture."""
+
+    path: str
+    size: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes a picture."""
+        return self.size * self.size * 3
+
+    def offset(self, row: int) -> int:
+        """Return where a row begins in the file, bytes."""
+        return len(_npy_header(0, self.size)) + row * self.row_bytes
+
+
+def _npy_header(rows: int, size: int) -> bytes:
+    """Return the head of an npy file; numpy leaves room in it for more rows."""
+    head = io.BytesIO()
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (rows, size, size, 3)}
+    np.lib.format.write_array_header_1_0(head, shape)
+    return head.getvalue()
+
+
+def write_row(file: int, slots: Slots, row: int, image: Pixels) -> int:
+    """Write a picture, uint8 (size, size, 3), to its row and return its CRC-32.
+
+    It is written and not mapped: a full disk is then an error and not a signal, and what was
+    written does not count as this process's memory.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, say.
+    """
+    data = np.ascontiguousarray(image).tobytes()
+    if len(data) != slots.row_bytes:
+        raise ValueError(f"a picture of shape {image.shape} for rows of {slots.size} pixels")
+    _write_at(file, data, slots.offset(row))
+    return zlib.crc32(data)
+
+
+def _write_at(file: int, data: bytes, offset: int) -> None:
+    while data:
+        done = os.pwrite(file, data, offset)
+        data, offset = data[done:], offset + done
+
+
+class ArraysWriter:
+    """A cache in the making: it has its final name only once everything is in it.
+
+    Parameters
+    ----------
+    cache : the folder that holds caches.
+    rows : how many pictures there is room for; the disk space is taken at once, so that a disk
+        that is too small says so before the work and not after it.
+    size : pixels a side.
+    owner : marks what a killed writer left, for `sweep`.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or may not be written.
+    """
+
+    def __init__(self, cache: Path, rows: int, size: int, owner: str = "") -> None:
+        cache.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{owner}-", dir=cache))
+        self.slots = Slots(str(self.folder / "images.npy"), size)
+        self.rows = 0
+        self.file = os.open(self.slots.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            # Held while it is written, and freed when its writer dies.
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+            self.make_room(rows)
+        except BaseException:
+            self.discard()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing, unless it was published."""
+        self.discard()
+
+    def make_room(self, rows: int) -> None:
+        """Take disk space for so many rows, or give back what is beyond them."""
+        end = self.slots.offset(rows)
+        if rows > self.rows:
+            try:
+                os.posix_fallocate(self.file, 0, end)
+            except OSError as error:
+                need = f"{rows:,} pictures at {self.slots.size} pixels need {end / 1e6:,.0f} MB"
+                raise OSError(error.errno, f"{error.strerror}: {need}", self.slots.path) from error
+        os.ftruncate(self.file, end)
+        self.rows = rows
+
+    def read(self, row: int) -> bytes:
+        """Return the bytes of a row."""
+        return os.pread(self.file, self.slots.row_bytes, self.slots.offset(row))
+
+    def write(self, row: int, data: bytes) -> None:
+        """Write the bytes of a row."""
+        _write_at(self.file, data, self.slots.offset(row))
+
+    def publish(self, folder: Path, table: Mapping[str, Sequence[Any]], about: Any) -> None:
+        """Give the cache its name, `folder`; where another process was first, its own stays.
+
+        Parameters
+        ----------
+        folder : beside the partial one.
+        table : columns ``labels``, ``sides``, ``checks`` (numbers), ``names``, ``digests`` (text).
+        about : ``classes`` and ``version``.
+        """
+        _write_at(self.file, _npy_header(self.rows, self.slots.size), 0)
+        np.savez(
+            self.folder / "rows.npz",
+            labels=np.asarray(table["labels"], dtype=np.int64),
+            sides=np.asarray(table["sides"], dtype=np.uint8),
+            checks=np.asarray(table["checks"], dtype=np.uint32),
+            order=np.argsort(np.asarray(table["digests"], dtype=np.str_), kind="stable"),
+        )
+        text = {name: list(table[name]) for name in ("names", "digests")}
+        seal = digest_of((self.folder / "rows.npz").read_bytes())
+        content = {**about, **text, "size": self.slots.size, "rows": seal}
+        (self.folder / "about.json").write_text(json.dumps(content), encoding="utf-8")
+        _rename(self.folder, folder)
+
+    def discard(self) -> None:
+        """Remove what is not published."""
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _rename(partial: Path, folder: Path) -> None:
+    try:
+        os.rename(partial, folder)  # noqa: PTH104 # atomic, and fails where the folder has content
+    except OSError:
+        if not (folder / "about.json").exists():
+            raise
+
+
 def write_arrays(
     folder: Path,
     images: Iterable[Pixels],
@@ -117,51 +241,33 @@ def write_arrays(
     names: Sequence[str],
     classes: Sequence[str],
     version: str,
+    digests: Sequence[str] | None = None,
 ) -> None:
-    """Write the cache of a dataset version, whole or not at all.
+    """Write the cache of a dataset version from pictures at hand, whole or not at all.
 
     Parameters
     ----------
     folder : appears only when everything is in it.
     images : N pictures, uint8 (size, size, 3), in order.
+    digests : of the pictures' files; of their names where there are no files.
 
     Raises
     ------
     OSError
         If the disk is full, say; nothing is left then.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-    try:
-        path = partial / "images.npy"
-        shape = (len(labels), size, size, 3)
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-        for index, image in enumerate(images):
-            array[index] = image
-        array.flush()
-        del array
-        np.save(partial / "labels.npy", np.asarray(labels, dtype=np.int64))
-        np.save(partial / "sides.npy", np.asarray(sides, dtype=np.uint8))
-        about = {"names": list(names), "classes": list(classes), "version": version}
-        about["bytes"] = path.stat().st_size  # type: ignore[assignment] # one more entry
-        (partial / "about.json").write_text(json.dumps(about), encoding="utf-8")
-        _publish(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _publish(partial: Path, folder: Path) -> None:
-    try:
-        os.rename(partial, folder)  # noqa: PTH104 # atomic, and fails where the folder has content
-    except OSError:
-        if not (folder / "about.json").exists():
-            raise
-        shutil.rmtree(partial)  # another process was first with the same content
+    digests = digests or [digest_of(name.encode()) for name in names]
+    with ArraysWriter(folder.parent, len(labels), size) as writer:
+        checks = [
+            write_row(writer.file, writer.slots, row, image) for row, image in enumerate(images)
+        ]
+        table = {"labels": labels, "sides": sides, "checks": checks}
+        about = {"classes": list(classes), "version": version}
+        writer.publish(folder, {**table, "names": names, "digests": digests}, about)
 
 
 def open_arrays(folder: Path) -> ImageArrays:
-    """Map a cache written by `write_arrays`.
+    """Map a cache, and compare its length and some of its pictures with their checksums.
 
     Raises
     ------
@@ -169,19 +275,91 @@ def open_arrays(folder: Path) -> ImageArrays:
         If it is missing, incomplete or damaged.
     """
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        labels, sides = np.load(folder / "labels.npy"), np.load(folder / "sides.npy")
-    except (OSError, ValueError) as error:
+        hold = (folder / "about.json").open("rb")
+        fcntl.flock(hold, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        arrays = _map(folder, hold)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise ArraysError(
             f"cache {folder}: {error}; delete the folder, it is written again"
         ) from error
-    if not len(images) == len(labels) == len(sides) == len(about["names"]):
-        raise ArraysError(f"cache {folder}: its parts differ in length; delete the folder")
-    names, classes = tuple(about["names"]), tuple(about["classes"])
-    return ImageArrays(images, labels, sides, names, classes, about["version"])
+    n = len(arrays.images)
+    _compare(arrays, folder, np.unique(np.linspace(0, n - 1, min(n, SPOT_CHECKS)).astype(int)))
+    return arrays
 
 
-def digest_of(data: bytes) -> str:
-    """Return a picture's content digest."""
-    return hashlib.sha256(data).hexdigest()
+def _map(folder: Path, hold: io.BufferedReader) -> ImageArrays:
+    about = json.loads(hold.read())
+    rows = (folder / "rows.npz").read_bytes()
+    if digest_of(rows) != about["rows"]:
+        raise ValueError("rows.npz is damaged")
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    with np.load(io.BytesIO(rows)) as saved:
+        columns = {name: saved[name] for name in saved.files}
+    names, classes, digests = (tuple(about[key]) for key in ("names", "classes", "digests"))
+    size = about["size"]
+    if images.shape != (len(names), size, size, 3) or images.dtype != np.uint8:
+        raise ValueError(f"images.npy has shape {images.shape}, not {(len(names), size, size, 3)}")
+    return ImageArrays(
+        images,
+        columns["labels"],
+        columns["sides"],
+        names,
+        classes,
+        about["version"],
+        columns["order"],
+        columns["checks"],
+        digests,
+        hold,
+    )
+
+
+def verify(arrays: ImageArrays, folder: Path) -> None:
+    """Compare every picture of a cache with its checksum.
+
+    Raises
+    ------
+    ArraysError
+        If one is damaged.
+    """
+    _compare(arrays, folder, np.arange(len(arrays.images)))
+
+
+def _compare(arrays: ImageArrays, folder: Path, rows: NDArray[np.intp]) -> None:
+    slots = Slots(str(folder / "images.npy"), arrays.image_size)
+    with Path(slots.path).open("rb", buffering=0) as file:
+        for row in rows:
+            data = os.pread(file.fileno(), slots.row_bytes, slots.offset(int(row)))
+            if zlib.crc32(data) != arrays.checks[row]:
+                raise ArraysError(
+                    f"cache {folder}: {arrays.names[row]} is damaged; delete the folder, it is "
+                    "written again"
+                )
+
+
+def sweep(cache: Path, owner: str = "") -> int:
+    """Remove what killed writers of an owner left, and return how many there were."""
+    removed = [_remove_unused(folder) for folder in cache.glob(f"{PARTIAL}{owner}-*")]
+    return sum(removed)
+
+
+def _remove_unused(folder: Path) -> bool:
+    with unused(folder) as free:
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)
+        return free
+
+
+@contextlib.contextmanager
+def unused(folder: Path) -> Iterator[bool]:
+    """Say whether nobody reads or writes a cache, and keep it so while the block runs."""
+    with contextlib.ExitStack() as stack:
+        free = True
+        for name in ("about.json", "images.npy"):
+            try:
+                file = stack.enter_context((folder / name).open("rb"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except FileNotFoundError:
+                continue
+            except BlockingIOError:
+                free = False
+        yield free

@@ -1,42 +1,50 @@
-"""From a source of pictures to a dataset version: validated, split, decoded once."""
+"""From a source of pictures to a dataset version: validated, curated, split, decoded once."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pandas as pd
 
-from models.errors import ArraysError
-from models.images import DecodeError, decode, digest_of, open_arrays, side_of, write_arrays
+from models.decoding import DECODING
+from models.images import ArraysWriter, side_of, sweep
+from tasks.cache import is_whole, said_in_words, write_cache
+from tasks.curate import drift, find_copies, profile_of
 from tasks.errors import DataError
-from tasks.ingest import Entry, Source
-from tasks.validate import Validation, validate
-
-OnProgress = Callable[[str, int, int], None]
-#: Probe size, pixels a side, at which brightness and contrast are read.
-PROBE = 32
+from tasks.ingest import Source
+from tasks.metadata import Metadata, OnProgress, Scan, owner_of, scan
+from tasks.validate import Rules, Validation, Validator, read_rules
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A source after validation.
+    """A source after validation and curation.
 
     Attributes
     ----------
-    metadata : a row a picture found.
-    reasons : file -> why it is in quarantine.
+    words : which source.
+    metadata : a row a picture found, see `tasks.measure.Row`, with its ``label``.
+    validation : what the rules said.
+    reasons : file -> why it is in quarantine; what is not in it is accepted.
+    passed_over : file -> why it is no picture.
+    groups : file -> what decides its side of the split.
+    not_found : names of the exclusion list that are not there.
+    profile : what the next version's drift is measured from.
+    read : how many pictures were read; the others were known.
     """
 
     words: str
     metadata: pd.DataFrame
     validation: Validation
     reasons: dict[str, list[str]]
-    passed_over: list[str]
+    passed_over: dict[str, str]
+    groups: dict[str, str] = field(default_factory=dict, repr=False)
+    not_found: tuple[str, ...] = ()
+    profile: dict[str, Any] = field(default_factory=dict, repr=False)
+    read: int = 0
 
     @property
     def accepted(self) -> pd.DataFrame:
@@ -53,20 +61,23 @@ class Checked:
         """
         if self.validation.faults:
             raise DataError(
-                f"{self.words}: {'; '.join(self.validation.faults)}; look at the reasons with "
-                "`factorgrid validate`, mend the pictures or the rules"
+                f"{self.words}: {'; '.join(self.validation.faults)}; see the reasons with "
+                "`factorgrid validate`, then mend the pictures, or change the rules"
             )
 
     def to_json(self) -> dict[str, Any]:
         """Return counts and reasons; accepted + quarantined + passed_over = found."""
         return {
             "found": len(self.metadata) + len(self.passed_over),
-            "accepted": len(self.accepted),
+            "accepted": len(self.metadata) - len(self.reasons),
             "quarantined": len(self.reasons),
             "passed_over": len(self.passed_over),
             "reasons": self.reasons,
+            "passed_over_reasons": self.passed_over,
             "success": not self.validation.faults,
             "faults": list(self.validation.faults),
+            "excluded_not_found": list(self.not_found),
+            "read": self.read,
         }
 
 
@@ -85,126 +96,148 @@ class Prepared:
 
 
 def check(
-    source: Source, *, exclude: Mapping[str, str] | None = None, progress: OnProgress | None = None
-) -> Checked:
-    """Read every picture's metadata and validate it.
-
-    Parameters
-    ----------
-    source : the pictures.
-    exclude : file -> why a person left it out.
-    progress : told what is done, how much, of how many.
-    """
-    metadata = _metadata(source, progress)
-    validation = validate(metadata)
-    reasons = {path: list(why) for path, why in validation.reasons.items()}
-    for path, why in (exclude or {}).items():
-        reasons.setdefault(path, []).append(f"excluded: {why}")
-    for path, why in _copies(metadata[~metadata["path"].isin(list(reasons))]):
-        reasons.setdefault(path, []).append(why)
-    return Checked(source.words, metadata, validation, reasons, source.passed_over)
-
-
-def _metadata(source: Source, progress: OnProgress | None) -> pd.DataFrame:
-    rows = []
-    for row in _parallel(lambda entry: _describe(entry, source.read(entry)), source.entries):
-        rows.append(row)
-        if progress is not None:
-            progress("checking pictures", len(rows), len(source.entries))
-    return pd.DataFrame(rows)
-
-
-def _parallel(work: Callable[[Entry], Any], entries: list[Entry]) -> Iterator[Any]:
-    # Decoders and zlib release the interpreter's lock; two threads use two cores.
-    with ThreadPoolExecutor(2) as pool:
-        yield from pool.map(work, entries)
-
-
-def _describe(entry: Entry, data: bytes) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "path": entry.path,
-        "label": entry.label,
-        "bytes": len(data),
-        "digest": digest_of(data),
-        "decodable": True,
-        "why": "",
-    }
-    try:
-        width, height = _size(data)
-        probe = decode(data, PROBE)
-    except DecodeError as error:
-        return row | {"decodable": False, "why": str(error)}
-    grey = cv2.cvtColor(probe, cv2.COLOR_RGB2GRAY)
-    return row | {
-        "width": width,
-        "height": height,
-        "aspect": max(width, height) / min(width, height),
-        "brightness": float(grey.mean()),
-        "contrast": float(grey.std()),
-    }
-
-
-def _size(data: bytes) -> tuple[int, int]:
-    import io
-
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return picture.size
-    except Exception as error:  # whatever Pillow trips over, the bytes are no picture
-        raise DecodeError(f"no picture: {type(error).__name__}") from error
-
-
-def _copies(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the copies to leave out: all but one, or all of them where the labels differ."""
-    out = []
-    for _, group in table[table.duplicated("digest", keep=False)].groupby("digest"):
-        paths = list(group["path"])
-        if len(set(group["label"])) > 1:
-            out += [(p, f"the same picture under two labels: {', '.join(paths)}") for p in paths]
-        else:
-            out += [(p, f"a copy of {paths[0]}") for p in paths[1:]]
-    return out
-
-
-def prepare(
     source: Source,
+    store: Metadata,
     *,
-    image_size: int,
-    cache: Path,
-    per_class: int | None = None,
-    seed: int = 0,
+    rules: Rules | None = None,
     exclude: Mapping[str, str] | None = None,
-    training: float = 0.7,
-    validation: float = 0.15,
     progress: OnProgress | None = None,
-) -> Prepared:
-    """Check a source, stop at what breaks the rules, split it, and decode it once.
+) -> Checked:
+    """Read what is new of a source's pictures, and judge all of them.
 
     Parameters
     ----------
     source : the pictures.
-    image_size : pixels a side.
-    cache : where dataset versions are kept.
-    per_class : a sample of so many of each class, by seed.
+    store : what is known of pictures.
+    rules : what they must keep; FactorGrid's own unless given.
     exclude : file -> why a person left it out.
-    training, validation : shares of the split; the rest is the test side.
     progress : told what is done, how much, of how many.
 
     Raises
     ------
     DataError
-        If a rule for the whole set is broken.
+        If a rule cannot be carried out, or what is known cannot be read or written.
     """
-    checked = check(source, exclude=exclude, progress=progress)
-    checked.raise_if_failed()
-    rows = _sample(checked.accepted, per_class, seed)
-    sides = [side_of(digest, training, validation) for digest in rows["digest"]]
-    version = _version(rows, sides)
-    folder = cache / f"{version}-{image_size}"
-    if not _is_whole(folder):
-        _write(folder, source, rows, sides, version, image_size, progress)
+    with store.locked(source):
+        found, _ = scan(source, store, progress=progress)
+        return judge(source, found, store, rules=rules, exclude=exclude)
+
+
+def judge(
+    source: Source,
+    found: Scan,
+    store: Metadata,
+    *,
+    rules: Rules | None = None,
+    exclude: Mapping[str, str] | None = None,
+) -> Checked:
+    """Judge what a pass found: rules for each picture, exclusions, copies, rules for the set."""
+    table, exclude = found.table, exclude or {}
+    paths = set(table["path"])
+    validator = Validator(rules or read_rules())
+    broken = validator.pictures(table)
+    reasons = {path: list(why) for path, why in broken.items()}
+    for path, why in _excluded(table, exclude):
+        reasons.setdefault(path, []).append(why)
+    copies = find_copies(table[~table["path"].isin(list(reasons))])
+    for path, why in [*copies.two_labels.items(), *copies.left_out.items()]:
+        reasons.setdefault(path, []).append(why)
+    profile = profile_of(table[~table["path"].isin(list(reasons))])
+    kinds: tuple[Mapping[str, object], ...] = (broken, copies.left_out, copies.two_labels)
+    names = ("quarantined_share", "copies_share", "two_labels_share")
+    shares = {k: len(v) / max(len(table), 1) for k, v in zip(names, kinds, strict=True)}
+    moved = drift(profile, store.profile(source))
+    faults = validator.whole({**_sizes(profile), **shares, **moved})
+    return Checked(
+        source.words,
+        table,
+        Validation(broken, faults, validator.result, validator.write_docs),
+        reasons,
+        source.passed_over,
+        copies.groups,
+        tuple(sorted(exclude.keys() - paths)),
+        profile,
+        found.read,
+    )
+
+
+def _excluded(table: pd.DataFrame, exclude: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the pictures that a person left out, and byte-identical copies of them."""
+    named = table[table["path"].isin(list(exclude)) & (table["digest"] != "")]
+    by_digest = dict(zip(named["digest"], named["path"], strict=True))
+    out = [(path, f"excluded: {exclude[path]}") for path in table["path"] if path in exclude]
+    for path, digest in zip(table["path"], table["digest"], strict=True):
+        if digest in by_digest and path not in exclude:
+            out.append((path, f"a copy of {by_digest[digest]}, which is excluded"))
+    return out
+
+
+def _sizes(profile: Mapping[str, Any]) -> dict[str, float]:
+    classes = profile["classes"]
+    smallest = min(classes.values()) if len(classes) > 1 else 0.0
+    return {
+        "accepted": profile["accepted"],
+        "classes": len(classes),
+        "smallest_class_share": smallest,
+    }
+
+
+def prepare(
+    source: Source,
+    store: Metadata,
+    *,
+    image_size: int,
+    cache: Path,
+    rules: Rules | None = None,
+    exclude: Mapping[str, str] | None = None,
+    per_class: int | None = None,
+    seed: int = 0,
+    training: float = 0.7,
+    validation: float = 0.15,
+    on_checked: Callable[[Checked, str], None] | None = None,
+    progress: OnProgress | None = None,
+) -> Prepared:
+    """Check a source, stop at what breaks the rules, split it, and keep its pixels.
+
+    New pictures are decoded once, for their row of the metadata table and for the cache together.
+
+    Parameters
+    ----------
+    source, store, rules, exclude, progress : see `check`.
+    image_size : pixels a side.
+    cache : where dataset versions are kept.
+    per_class : a sample of so many of each class, by seed.
+    training, validation : shares of the split; the rest is the test side.
+    on_checked : told the judgement and the dataset version, whether it passed or not.
+
+    Raises
+    ------
+    DataError
+        If a rule for the whole set is broken, the disk is full, or pictures change meanwhile.
+    """
+
+    def writer(rows: int) -> ArraysWriter:
+        return ArraysWriter(cache, rows, image_size, owner_of(source))
+
+    with store.locked(source), said_in_words(cache), ExitStack() as stack:
+        sweep(cache, owner_of(source))
+        # A small sample of a large source is decoded once it is chosen.
+        fused = per_class is None or 4 * per_class >= len(source.entries)
+        found, staging = scan(source, store, writer=writer if fused else None, progress=progress)
+        if staging:
+            stack.enter_context(staging)
+        checked = judge(source, found, store, rules=rules, exclude=exclude)
+        rows = sample(checked.accepted, per_class, seed)
+        sides = [side_of(checked.groups[p], training, validation) for p in rows["path"]]
+        version = version_of(rows, sides)
+        if on_checked is not None:
+            on_checked(checked, version)
+        checked.raise_if_failed()
+        store.accept(source, checked.profile)
+        folder = cache / f"{version}-{image_size}"
+        if not is_whole(folder):
+            target = staging or stack.enter_context(writer(len(rows)))
+            write_cache(target, folder, source, rows, sides, found.staged, version, progress)
     return Prepared(
         arrays_folder=folder,
         version=version,
@@ -217,54 +250,25 @@ def prepare(
     )
 
 
-def _sample(rows: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFrame:
-    if per_class is None:
-        return rows.sort_values("path", ignore_index=True)
-    # By digest and seed: a picture stays in the sample as others come and go.
-    order = rows["digest"].map(lambda d: hashlib.sha256(f"{seed}{d}".encode()).hexdigest())
-    chosen = rows.assign(order=order).sort_values("order").groupby("label").head(per_class)
-    return chosen.drop(columns="order").sort_values("path", ignore_index=True)
+def sample(rows: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFrame:
+    """Return so many rows of each label, by path; all of them where ``per_class`` is None.
+
+    Rows are drawn by the digest of seed and content: one stays in the sample as others come and go,
+    and a larger sample holds the smaller one.
+
+    Parameters
+    ----------
+    rows : columns ``path``, ``label``, ``digest``.
+    """
+    if per_class is not None:
+        order = [hashlib.sha256(f"{seed}{d}".encode()).hexdigest() for d in rows["digest"]]
+        ranked = rows.assign(order=order).sort_values("order")
+        rows = ranked.groupby("label").head(per_class).drop(columns="order")
+    return rows.sort_values("path", ignore_index=True)
 
 
-def _version(rows: pd.DataFrame, sides: list[int]) -> str:
+def version_of(rows: pd.DataFrame, sides: Sequence[int]) -> str:
+    """Return the dataset version: a digest of contents, labels, sides, and the way of decoding."""
     lines = sorted(zip(rows["digest"], rows["label"], map(str, sides), strict=True))
-    return hashlib.sha256("\n".join(" ".join(line) for line in lines).encode()).hexdigest()[:32]
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        open_arrays(folder)
-    except ArraysError:
-        return False
-    return True
-
-
-def _write(
-    folder: Path,
-    source: Source,
-    rows: pd.DataFrame,
-    sides: list[int],
-    version: str,
-    size: int,
-    progress: OnProgress | None,
-) -> None:
-    classes = tuple(sorted(rows["label"].unique()))
-    entries = [Entry(path, label) for path, label in zip(rows["path"], rows["label"], strict=True)]
-
-    def images() -> Iterator[Any]:
-        decoded = _parallel(lambda entry: decode(source.read(entry), size), entries)
-        for index, image in enumerate(decoded):
-            yield np.asarray(image)
-            if progress is not None:
-                progress("decoding", index + 1, len(entries))
-
-    write_arrays(
-        folder,
-        images(),
-        size=size,
-        labels=[classes.index(label) for label in rows["label"]],
-        sides=sides,
-        names=list(rows["path"]),
-        classes=classes,
-        version=version,
-    )
+    text = "\n".join([str(DECODING), *(" ".join(line) for line in lines)])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -6,6 +6,7 @@ class                  who acts                           what happens
 `UserError`            the user: a file, a setting        one line, exit status 2, no traceback
 `RetryableError`       nobody: the world may come back    tried again, then reported
 `CellError`            the user, later: one cell is bad   that cell fails, the study goes on
+`UnreadableError`      the user, later: one picture is    it goes to quarantine
 anything else          us: a bug                          a traceback
 =====================  =================================  ==================================
 
@@ -32,6 +33,10 @@ class DataError(UserError):
     """Pictures that cannot be found, read or trusted."""
 
 
+class UnreadableError(FactorGridError):
+    """One picture cannot be read: it goes to quarantine, with these words as the reason."""
+
+
 class TrackingError(UserError):
     """An MLflow server or database that is not there or not ours."""
 
@@ -53,7 +58,16 @@ class SlotsClosedError(FactorGridError):
 
 
 class CellError(FactorGridError):
-    """One cell cannot be trained; the others can."""
+    """One cell cannot be trained; the others can.
+
+    Attributes
+    ----------
+    details : the traceback from its slot, where there is one.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 #: What the command line turns into one line and exit status 2.

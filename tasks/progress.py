@@ -10,6 +10,7 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 
@@ -32,6 +33,25 @@ class Line:
         return (time.monotonic() - self.started) / self.epoch * (self.epochs - self.epoch)
 
 
+@dataclass(frozen=True)
+class Count:
+    """A count on its way to its end, as it is shown."""
+
+    what: str
+    done: int
+    total: int
+    started: float
+
+    def __rich__(self) -> Table:
+        """Draw a bar, with the time that is left at the pace so far."""
+        elapsed = time.monotonic() - self.started
+        left = elapsed / self.done * (self.total - self.done) if self.done else float("nan")
+        table = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=self.total, completed=self.done, width=30)
+        table.add_row(self.what, bar, f"{self.done:,}/{self.total:,}", f"{clock(left)} left")
+        return table
+
+
 class Progress:
     """The display of a study; any thread may call it.
 
@@ -46,6 +66,7 @@ class Progress:
         self._lines: dict[str, Line] = {}
         self._stage, self._done, self._total = "", 0, 0
         self._stage_started = time.monotonic()
+        self._count: Count | None = None
         self._live: Live | None = None
 
     @contextmanager
@@ -66,6 +87,14 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def counted(self, what: str, done: int, total: int) -> None:
+        """Show how far a count is, from its first figure to its last."""
+        with self._lock:
+            last = self._count
+            same = last is not None and last.what == what
+            started = last.started if last is not None and same else time.monotonic()
+            self._count = Count(what, done, total, started) if done < total else None
 
     def stage(self, name: str, total: int) -> None:
         """Begin a stage of so many replicates."""
@@ -97,8 +126,10 @@ class Progress:
         self.say(f"  {self._stage} {count:>6}  {name}: {words}")
 
     def __rich__(self) -> Table:
-        """Draw the replicates in training."""
+        """Draw the count that is on its way, else the replicates in training."""
         with self._lock:
+            if self._count is not None:
+                return self._count.__rich__()
             lines, done, total = list(self._lines.values()), self._done, self._total
             elapsed = time.monotonic() - self._stage_started
         left = elapsed / done * (total - done) if done else float("nan")
@@ -116,6 +147,17 @@ class Progress:
                 clock(left),
             )
         return table
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say at a terminal what is waited for, while the block runs; elsewhere nothing."""
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 def clock(seconds: float) -> str:

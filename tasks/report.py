@@ -16,7 +16,6 @@ from analysis.report import effects_table
 from analysis.selection import Selection
 from analysis.selection import explain as explain_selection
 from models.spec import Scalar
-from tasks.dataset import Checked
 from tasks.decide import analyse_runs, selection_of
 from tasks.plan import cell_name, show
 from tasks.register import Registered, registered_of
@@ -182,17 +181,3 @@ def _registered_in_words(outcome: Outcome) -> list[str]:
         f"Every run, plot and model is in MLflow: {look}",
         f"The study's run: {outcome.tracking['run_id']}",
     ]
-
-
-def check_in_words(checked: Checked) -> str:
-    """Return what a validation found, in words: counts, reasons, and broken rules."""
-    counts = checked.to_json()
-    found, accepted = counts["found"], counts["accepted"]
-    first = (
-        f"{checked.words}: {found:,} files found, {accepted:,} accepted, "
-        f"{counts['quarantined']:,} in quarantine, {counts['passed_over']:,} passed over"
-    )
-    lines = [first]
-    lines += [f"  {path}: {'; '.join(reasons)}" for path, reasons in checked.reasons.items()]
-    lines += [f"broken rule: {fault}" for fault in checked.validation.faults]
-    return "\n".join(lines)

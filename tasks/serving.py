@@ -70,8 +70,8 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
         return answers
 
     def _decode(self, picture: Any) -> "np.ndarray[Any, Any] | str":
+        from models.decoding import decode, resize
         from models.errors import ModelsError
-        from models.images import decode, resize
 
         try:
             if isinstance(picture, np.ndarray):

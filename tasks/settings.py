@@ -48,6 +48,21 @@ class Settings:
         return self.home / "cache"
 
     @property
+    def unpacked(self) -> Path:
+        """Archives that were inside archives."""
+        return self.home / "unpacked"
+
+    @property
+    def metadata(self) -> Path:
+        """What is known of pictures from earlier passes."""
+        return self.home / "metadata.db"
+
+    @property
+    def validation(self) -> Path:
+        """Data Docs of the last validation, one folder a source."""
+        return self.home / "validation"
+
+    @property
     def artifacts(self) -> Path:
         """What MLflow stores beside its database, where no server stores it."""
         return self.home / "artifacts"

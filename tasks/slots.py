@@ -154,7 +154,7 @@ class Slot:
         Raises
         ------
         CellError
-            If this cell's network cannot be built.
+            If this cell's network cannot be built or trained.
         SlotDiedError
             If the child died or hung: worth another try.
         SlotsClosedError
@@ -196,9 +196,7 @@ def _listen(
             case "done":
                 return
             case "cell":
-                raise CellError(content)
-            case "bug":
-                raise RuntimeError(content)
+                raise CellError(*content)
 
 
 def _death(child: ForkServerProcess) -> str:
@@ -231,12 +229,12 @@ def _work(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _train(send, ReplicateSpec.from_dict(spec), Path(arrays_folder), Path(out_folder))
-    except BuilderError as error:
-        send.send(("cell", str(error)))
-    except Exception as error:  # noqa: BLE001 # it is raised again in the parent
+    except Exception as error:  # noqa: BLE001 # the network is the user's: anything may happen in it
         import traceback
 
-        send.send(("bug", "".join(traceback.format_exception(error))))
+        known = isinstance(error, BuilderError)
+        words = str(error) if known else f"{type(error).__name__}: {error}".splitlines()[0]
+        send.send(("cell", (words, "".join(traceback.format_exception(error)))))
     else:
         send.send(("done", None))
 

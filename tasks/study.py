@@ -149,6 +149,23 @@ class Study(Part):
         return parts
 
     @model_validator(mode="after")
+    def _training_takes_them(self) -> Self:
+        for name, part in self.factors.items():
+            if name in TrainingPart.model_fields:
+                for level in (part.low, part.high):
+                    self._training_takes(name, level)
+        return self
+
+    def _training_takes(self, name: str, level: Scalar) -> None:
+        try:
+            TrainingPart.model_validate({name: level}, strict=True)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            raise ValueError(
+                f"factors.{name}: level {level!r} cannot be trained: {fault['msg']}; correct it"
+            ) from None
+
+    @model_validator(mode="after")
     def _the_network_takes_them(self) -> Self:
         if self.model.builder != DEFAULT_BUILDER:
             return self

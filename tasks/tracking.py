@@ -8,6 +8,7 @@ import datetime as dt
 import getpass
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -36,6 +37,8 @@ KEY = PREFIX + "key"
 REUSED_FROM = PREFIX + "reused_from"
 STATUS = PREFIX + "status"
 STUDY_DIGEST = PREFIX + "study_digest"
+#: A tag of validations: what stopped the study.
+BROKEN = "broken_rules"
 PARENT = "mlflow.parentRunId"
 #: The most that one call of MLflow takes.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
@@ -116,13 +119,12 @@ class Tracker:
             )
         settings.home.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(settings.home / "mlflow.lock"):
+            with FileLock(settings.home / "mlflow.lock"), _impatient():
                 client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
                 client.search_experiments(max_results=1)
         except (MlflowException, OSError) as error:
-            first = str(error).strip().splitlines()[0][:200]
             raise TrackingError(
-                f"MLflow at {settings.tracking_uri}: {first}; start it, or correct "
+                f"MLflow at {settings.tracking_uri}: {_in_short(error)}; start it, or correct "
                 "MLFLOW_TRACKING_URI (unset it for a local database)"
             ) from error
         return cls(settings, client)
@@ -203,6 +205,31 @@ class Tracker:
             limit=1,
         )
         return str(runs[0].info.run_id) if runs else None
+
+    def log_validation(
+        self, experiment: str, counts: Mapping[str, float], tags: Mapping[str, str], folder: Path
+    ) -> str:
+        """Log a validation as a run of its own, FAILED where it did not pass; return its id.
+
+        Parameters
+        ----------
+        experiment : by name; created where it is missing.
+        counts : figures of the set.
+        tags : the dataset version, and what was broken, in words; empty where it passed.
+        folder : its artifacts: results, reasons, the metadata table, Data Docs.
+        """
+        now = dt.datetime.now(tz=dt.UTC)
+        run = self.client.create_run(
+            self.experiment(experiment),
+            tags={KIND: "validation", **{PREFIX + k: v for k, v in tags.items()}},
+            run_name=f"validation {now:%Y-%m-%d %H:%M}",
+        )
+        run_id = str(run.info.run_id)
+        for name, value in counts.items():
+            self.client.log_metric(run_id, name, float(value))
+        self.client.log_artifacts(run_id, str(folder))
+        self._end(run_id, "FAILED" if tags.get(BROKEN) else "FINISHED")
+        return run_id
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -455,6 +482,29 @@ class Execution:
                 images=self.facts.validation_images,
             )
         )
+
+
+def _in_short(error: Exception) -> str:
+    text = str(error).strip()
+    return "no server answers" if "Max retries exceeded" in text else text.splitlines()[0][:200]
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Ask a server once: by default MLflow asks for minutes before it says that none is there.
+
+    Once a study runs, that patience is what carries it over a server's restart.
+    """
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _origin() -> dict[str, str]:

@@ -91,6 +91,8 @@ def _train(planned: Planned, shop: Workshop, slot: Slot) -> str | None:
         result = _fit(planned, shop, slot, run_id, folder)
         _log_result(shop, run_id, planned, result, folder)
     except CellError as error:
+        if error.details:
+            shop.execution.log_text(run_id, error.details, "traceback.txt")
         shop.execution.end_replicate(run_id, "FAILED", str(error))
         shop.progress.finished(planned.key, planned.name, f"failed: {error}")
         return None

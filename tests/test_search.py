@@ -27,9 +27,14 @@ from models.images import open_arrays
 def test_every_replicate_is_a_finished_run_below_its_study(done: Done) -> None:
     execution = done.execution
     runs = execution.tracker.children(execution.run_id, execution.experiment)
-    # Four cells of the screen, six of the grid of which one was trained already, two confirmed.
-    assert len(runs) == 4 + 5 + 2
     assert {run.info.status for run in runs} == {"FINISHED"}
+    asked = {
+        stage: sum(f"factorgrid.in_{stage}" in run.data.tags for run in runs)
+        for stage in ("screen", "refine", "confirm")
+    }
+    # A cell of the grid that the screen trained is one run of both.
+    assert asked == {"screen": 4, "refine": len(done.outcome["grid"]), "confirm": 2}
+    assert len({run.data.tags["factorgrid.key"] for run in runs}) == len(runs) < sum(asked.values())
 
 
 def test_a_run_has_levels_metrics_by_epoch_pictures_and_model(done: Done) -> None:

@@ -65,6 +65,16 @@ BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
         {"filtres": 3},
         ("model.filtres", "filters"),
     ),
+    "a level that training does not know": (
+        ("factors", "optimizer"),
+        {"low": "adam", "high": "adamw"},
+        ("factors.optimizer", "'adamw'", "sgd"),
+    ),
+    "a level out of its range": (
+        ("factors", "epochs"),
+        {"low": 0, "high": 4, "domain": [0, 10]},
+        ("factors.epochs", "0", "greater than or equal to 1"),
+    ),
     "no replicates": (("replicates",), 0, ("replicates", "0")),
     "no test images": (("data", "training"), 0.9, ("data", "0.9", "below 1")),
     "text for a number": (("training",), {"epochs": "many"}, ("training.epochs", "'many'")),

@@ -1,0 +1,37 @@
+"""Validating pictures on their own, as one Prefect flow: it can be scheduled without a study."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from tasks.prepare import EXPERIMENT, validate_pictures
+from tasks.progress import Progress
+from tasks.settings import prepare_environment
+
+
+@flow(name="validate-images")
+def validate_images(
+    source: Path, rules: Path | None = None, experiment: str = EXPERIMENT
+) -> dict[str, Any]:
+    """Validate the pictures of a folder or zip; log results and Data Docs to MLflow.
+
+    The flow run fails where a rule for the whole set is broken, so that a schedule shows it.
+
+    Parameters
+    ----------
+    source : a folder or zip of pictures.
+    rules : a file of rules instead of FactorGrid's own.
+    experiment : MLflow's, by name.
+
+    Returns
+    -------
+    Counts and reasons, as ``factorgrid validate --json`` prints them.
+    """
+    settings = prepare_environment().create()
+    with Progress().shown() as progress:
+        checked, page = validate_pictures(
+            source, settings, progress, rules=rules, experiment=experiment
+        )
+    checked.raise_if_failed()
+    return {**checked.to_json(), "page": str(page)}

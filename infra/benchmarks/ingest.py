@@ -1,0 +1,245 @@
+"""How long pictures take to become a dataset version, against merely decoding them.
+
+    python infra/benchmarks/ingest.py --archive train.zip
+
+Method. `--pictures` different JPEG files are made from those of the archive: as they are, mirrored,
+and turned by 180 degrees, the latter two encoded again at the quality that gives the same bytes a
+picture; no two are copies of each other. They lie in a folder a class, in the page cache.
+
+The yardstick: two processes read each file, decode it by simplejpeg to the smallest eighth that is
+no smaller than the wanted size, and resize it by OpenCV; it is told the files, and keeps nothing.
+Ours: `tasks.dataset.prepare` into an empty home: it finds the files, decodes, measures, remembers,
+validates by Great Expectations, looks for copies, splits, and leaves the cache. Then once more in a
+new process (the second pass). The pages of Data Docs are written afterwards and timed beside it:
+like the imports they do not depend on the number of pictures. Every figure is taken in a fresh
+process, the two sides in turn, `--rounds` times; medians are printed. Libraries are imported before
+the clock starts, and the import is printed beside it.
+
+Memory: the largest sum of the proportional set sizes of ours and its processes, sampled every
+20 ms from /proc, less what the imports take, at three numbers of pictures.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Self
+
+import cv2
+import numpy as np
+import simplejpeg
+
+ROOT = Path(__file__).parents[2]
+PROCESSES = 2
+
+
+# -- the pictures -------------------------------------------------------------------------------
+
+
+def make_pictures(archive: Path, folder: Path, number: int) -> None:
+    """Write so many different JPEG files, a folder a class."""
+    with zipfile.ZipFile(archive) as opened:
+        names = [n for n in opened.namelist() if n.lower().endswith(".jpg")]
+    jobs = [(name, way) for way in range(3) for name in names][:number]
+    for label in ("cat", "dog"):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+    parts = [jobs[at::PROCESSES] for at in range(PROCESSES)]
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_make, itertools.repeat(archive), itertools.repeat(folder), parts))
+
+
+def _make(archive: Path, folder: Path, jobs: Sequence[tuple[str, int]]) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        for name, way in jobs:
+            data = opened.read(name)
+            if way:
+                image = simplejpeg.decode_jpeg(data, strict=False)
+                turned = image[:, ::-1] if way == 1 else image[::-1, ::-1]
+                data = _encoded(np.ascontiguousarray(turned), len(data))
+            label, number, _ = Path(name).name.split(".")
+            (folder / label / f"{way}-{number}.jpg").write_bytes(data)
+
+
+def _encoded(image: np.ndarray, size: int) -> bytes:
+    """Encode to about so many bytes."""
+    tries = (simplejpeg.encode_jpeg(image, quality=q, colorsubsampling="420") for q in (95, 85, 75))
+    return min(tries, key=lambda data: abs(len(data) - size))
+
+
+# -- the yardstick ------------------------------------------------------------------------------
+
+
+def decode_only(folder: Path, size: int) -> dict[str, float]:
+    files = [str(path) for path in sorted(folder.rglob("*.jpg"))]
+    batches = [files[at : at + 64] for at in range(0, len(files), 64)]
+    start = time.perf_counter()
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
+        done = sum(pool.map(_decode, batches, itertools.repeat(size)))
+    if done != len(files):
+        sys.exit(f"{done} of {len(files)} files were decoded")
+    return {"seconds": time.perf_counter() - start}
+
+
+def _decode(files: Sequence[str], size: int) -> int:
+    cv2.setNumThreads(1)
+    for file in files:
+        data = Path(file).read_bytes()
+        image = simplejpeg.decode_jpeg(data, min_height=size, min_width=size, strict=False)
+        how = cv2.INTER_AREA if min(image.shape[:2]) >= size else cv2.INTER_LINEAR
+        cv2.resize(image, (size, size), interpolation=how)
+    return len(files)
+
+
+# -- ours ---------------------------------------------------------------------------------------
+
+
+def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
+    start = time.perf_counter()
+    os.environ["FACTORGRID_HOME"] = str(home)
+    sys.path.insert(0, str(ROOT))
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    import great_expectations.expectations  # noqa: F401 # before the clock starts
+
+    from tasks.dataset import Checked, prepare
+    from tasks.ingest import find_images
+    from tasks.metadata import Metadata
+
+    imported = time.perf_counter()
+    store = Metadata(settings.metadata, settings.locks)
+    with PeakMemory() as memory:
+        source = find_images(folder, settings.unpacked)
+        kept: list[Checked] = []
+        prepared = prepare(
+            source,
+            store,
+            image_size=size,
+            cache=settings.cache,
+            on_checked=lambda checked, _: kept.append(checked),
+        )
+    done = time.perf_counter()
+    kept[0].validation.write_docs(home / "docs" / str(done))
+    return {
+        "import": imported - start,
+        "seconds": done - imported,
+        "docs": time.perf_counter() - done,
+        "accepted": prepared.accepted,
+        "peak_mb": memory.peak / 1e6,
+    }
+
+
+class PeakMemory:
+    """The largest proportional set size of this process and its children, above the first."""
+
+    def __enter__(self) -> Self:
+        self.start, self.peak, self._on = _tree_pss(), 0, "watch" in sys.argv
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._on = False
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while self._on:
+            self.peak = max(self.peak, _tree_pss() - self.start)
+            time.sleep(0.02)
+
+
+def _tree_pss() -> int:
+    """Return bytes; pages that processes share are counted once."""
+    total, todo = 0, [os.getpid()]
+    while todo:
+        pid = todo.pop()
+        try:
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        except OSError:
+            continue
+        total += 1024 * int(rollup.split("\nPss:")[1].split()[0])
+    return total
+
+
+# -- the comparison -----------------------------------------------------------------------------
+
+
+def in_new_process(*arguments: object) -> dict[str, float]:
+    command = [sys.executable, __file__, *map(str, arguments)]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    return dict(json.loads(answer.stdout.splitlines()[-1]))
+
+
+def compare(folder: Path, size: int, rounds: int, scratch: Path) -> None:
+    plain, first, second, imports = [], [], [], []
+    for number in range(rounds):
+        home = scratch / f"home-{size}-{number}"
+        plain.append(in_new_process("decode", folder, size)["seconds"])
+        answer = in_new_process("ours", folder, size, home)
+        first.append(answer["seconds"])
+        imports.append(answer["import"])
+        second.append(in_new_process("ours", folder, size, home)["seconds"])
+        shutil.rmtree(home)
+    base, whole = median(plain), median(first)
+    ratios = sorted(a / b for a, b in zip(first, plain, strict=True))
+    print(
+        f"{size:>4} px  decode and resize {base:6.2f} s   metadata, validation and cache "
+        f"{whole:6.2f} s   ratio {whole / base:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})   "
+        f"second pass {median(second):5.2f} s   imports {median(imports):.1f} s   "
+        f"Data Docs {answer['docs']:.2f} s   "
+        f"accepted {answer['accepted']:,.0f}",
+        flush=True,
+    )
+
+
+def memory(archive: Path, numbers: Sequence[int], scratch: Path) -> None:
+    for number in numbers:
+        folder, home = scratch / f"memory-{number}", scratch / "home-memory"
+        make_pictures(archive, folder, number)
+        peak = in_new_process("ours", folder, 64, home, "watch")["peak_mb"]
+        print(f"{number:>7,} pictures at 64 px: peak {peak:,.0f} MB above the imports", flush=True)
+        shutil.rmtree(folder)
+        shutil.rmtree(home)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--archive", type=Path, required=True)
+    parser.add_argument("--pictures", type=int, default=25_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scratch", type=Path, default=None, help="a folder with 10 GB free")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.scratch) as text:
+        scratch, folder = Path(text), Path(text) / "pictures"
+        make_pictures(given.archive, folder, given.pictures)
+        size = sum(path.stat().st_size for path in folder.rglob("*.jpg")) / given.pictures
+        print(f"{given.pictures:,} pictures, {size:,.0f} bytes each, {os.cpu_count()} cores")
+        for pixels in given.sizes:
+            compare(folder, pixels, given.rounds, scratch)
+        shutil.rmtree(folder)
+        numbers = [given.pictures // 10, given.pictures // 2, given.pictures]
+        memory(given.archive, numbers, scratch)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["decode", folder_, size_]:
+            print(json.dumps(decode_only(Path(folder_), int(size_))))
+        case ["ours", folder_, size_, home_, *_]:
+            print(json.dumps(ours(Path(folder_), int(size_), Path(home_))))
+        case _:
+            main()

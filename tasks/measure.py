@@ -1,0 +1,253 @@
+"""Measuring pictures, in processes of their own: what each is, and its pixels on the way.
+
+A picture is read and decoded once, for its row of the metadata table and for the cache alike. The
+processes import this module and little else.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from models.decoding import AT_LEAST, Pixels, load, resize
+from models.errors import DecodeError
+from models.images import Slots, digest_of, write_row
+from tasks.errors import DataError, UnreadableError
+from tasks.ingest import Entry, Reader
+
+#: Raised by one whenever equal bytes would be measured otherwise than before.
+MEASURES = 1
+#: Pixels a side of what is kept to compare pictures by, and of what brightness is read from.
+THUMB, PROBE = 16, 32
+#: Pictures that a process is sent at a time, and from how many on a process is worth its start.
+BATCH, SERIAL = 64, 384
+
+Blob = bytes
+
+
+class Row(NamedTuple):
+    """A row of the metadata table, but for the label.
+
+    Attributes
+    ----------
+    path, stamp : of the entry.
+    bytes : of the file; 0 where it could not be read.
+    digest : SHA-256 of the bytes, hexadecimal; empty where it could not be read.
+    format, mode, width, height, orientation, flaw : see `models.decoding.Header`.
+    hash : 64 bits in hexadecimal, whether brightness falls or rises along 8 rows of 9 spots.
+    brightness, contrast : mean and standard deviation of grey, 0-255.
+    decodable : whether it is a whole picture; `why` says why not.
+    thumb : grey 16 x 16 pixels, to compare pictures by; empty where there are none.
+    """
+
+    path: str
+    stamp: str
+    bytes: int = 0
+    digest: str = ""
+    format: str | None = None
+    mode: str | None = None
+    width: int | None = None
+    height: int | None = None
+    orientation: int | None = None
+    hash: str | None = None
+    brightness: float | None = None
+    contrast: float | None = None
+    decodable: bool = False
+    why: str = ""
+    flaw: str = ""
+    thumb: Blob = b""
+
+
+class Job(NamedTuple):
+    """A picture to be read; its pixels go to a row of the cache, unless that is negative."""
+
+    entry: Entry
+    row: int = -1
+
+
+class Done(NamedTuple):
+    """What came of a job.
+
+    Attributes
+    ----------
+    measured : the picture's row of the metadata table.
+    row : of the cache.
+    check : the CRC-32 of its pixels; None where they were not kept.
+    """
+
+    measured: Row
+    row: int
+    check: int | None
+
+
+def describe(entry: Entry, data: bytes, size: int) -> tuple[Row, Pixels | None]:
+    """Measure a picture.
+
+    Parameters
+    ----------
+    entry : where it was found.
+    data : its bytes.
+    size : pixels a side that its pixels are wanted at, or less than 1.
+
+    Returns
+    -------
+    The row, and the decoded picture, uint8 (H, W, 3), at least `size` a side; None where it cannot
+    be decoded.
+    """
+    row = Row(entry.path, entry.stamp, len(data), digest_of(data))
+    try:
+        header, pixels = load(data, max(size, AT_LEAST))
+    except DecodeError as error:
+        return row._replace(why=str(error)), None
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    probe = cv2.resize(grey, (PROBE, PROBE), interpolation=cv2.INTER_AREA)
+    mean, deviation = cv2.meanStdDev(probe)
+    return row._replace(
+        format=header.format,
+        mode=header.mode,
+        width=header.width,
+        height=header.height,
+        orientation=header.orientation,
+        hash=perceptual_hash(probe),
+        brightness=float(mean[0, 0]),
+        contrast=float(deviation[0, 0]),
+        decodable=True,
+        flaw=header.flaw,
+        thumb=cv2.resize(probe, (THUMB, THUMB), interpolation=cv2.INTER_AREA).tobytes(),
+    ), pixels
+
+
+def perceptual_hash(grey: Pixels) -> str:
+    """Return 64 bits in hexadecimal that survive another size, format or quality.
+
+    Parameters
+    ----------
+    grey : uint8 (H, W).
+
+    References
+    ----------
+    The difference hash of N. Krawetz, "Kind of like that", 2013.
+    """
+    spots = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA)
+    return np.packbits(spots[:, 1:] > spots[:, :-1]).tobytes().hex()
+
+
+class Worker:
+    """Does jobs, here or in a process of its own."""
+
+    def __init__(self, reader: Reader, slots: Slots | None) -> None:
+        self.reader, self.slots = reader, slots
+        self.file = os.open(slots.path, os.O_WRONLY) if slots else -1
+
+    def close(self) -> None:
+        """Close the cache's file."""
+        if self.file >= 0:
+            os.close(self.file)
+
+    def do(self, jobs: Sequence[Job]) -> list[Done]:
+        """Do jobs in turn."""
+        return [self._do(job) for job in jobs]
+
+    def _do(self, job: Job) -> Done:
+        entry = job.entry
+        if entry.fault:
+            return Done(Row(entry.path, entry.stamp, why=entry.fault), job.row, None)
+        try:
+            data = self.reader.read(entry)
+        except UnreadableError as error:
+            return Done(Row(entry.path, entry.stamp, why=str(error)), job.row, None)
+        size = self.slots.size if self.slots else 0
+        row, pixels = describe(entry, data, size)
+        if pixels is None or self.slots is None or job.row < 0:
+            return Done(row, job.row, None)
+        check = write_row(self.file, self.slots, job.row, resize(pixels, size))
+        return Done(row, job.row, check)
+
+
+_workers: list[Worker] = []
+
+
+def _start(reader: Reader, slots: Slots | None) -> None:
+    # Ctrl-C goes to the whole process group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    cv2.setNumThreads(1)
+    _workers.append(Worker(reader, slots))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _do(jobs: Sequence[Job]) -> list[Done]:
+    return _workers[0].do(jobs)
+
+
+def measure(
+    reader: Reader, slots: Slots | None, jobs: Sequence[Job], processes: int | None = None
+) -> Iterator[list[Done]]:
+    """Read and measure pictures in parallel; batches come as they are done, in no order.
+
+    Parameters
+    ----------
+    reader : where they are.
+    slots : where pixels go, for jobs that have a row; None for nowhere.
+    jobs : the pictures.
+    processes : how many at once; as many as there are cores unless given. A few pictures are done
+        here, without any.
+
+    Raises
+    ------
+    DataError
+        If a process was killed.
+    OSError
+        If pixels cannot be written: the disk is full, say.
+    """
+    batches = [jobs[at : at + BATCH] for at in range(0, len(jobs), BATCH)]
+    processes = min(processes or len(os.sched_getaffinity(0)), len(jobs) // SERIAL + 1)
+    if processes < 2 and len(jobs) < SERIAL:  # noqa: PLR2004 # one process beside this one gains nothing
+        with contextlib.closing(Worker(reader, slots)) as worker:
+            yield from map(worker.do, batches)
+        return
+    # Not from the slots' fork server: it would be started here, and without TensorFlow.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_start, initargs=(reader, slots)
+    ) as pool:
+        try:
+            yield from _gather(pool, batches, processes)
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process that read pictures was killed (out of memory, perhaps); run the same "
+                "command again, it goes on from here"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _gather(
+    pool: ProcessPoolExecutor, batches: Sequence[Sequence[Job]], processes: int
+) -> Iterator[list[Done]]:
+    """Keep every process busy with as few batches waiting as that takes."""
+    running: set[Future[list[Done]]] = set()
+    for batch in batches:
+        if len(running) >= 3 * processes:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+        running.add(pool.submit(_do, batch))
+    while running:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()

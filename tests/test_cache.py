@@ -1,0 +1,197 @@
+"""The cache on disk: whole or not there, checked when it is used, shown and cleared."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from flows.cli import main
+from models.errors import ArraysError
+from models.images import (
+    ArraysWriter,
+    Slots,
+    open_arrays,
+    sweep,
+    unused,
+    verify,
+    write_arrays,
+    write_row,
+)
+from tasks.cache import clear_caches, is_whole, list_caches
+
+N, SIZE = 200, 8
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (N, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def write(folder: Path) -> Path:
+    write_arrays(
+        folder,
+        images(),
+        size=SIZE,
+        labels=[i % 2 for i in range(N)],
+        sides=[i % 3 for i in range(N)],
+        names=[f"{i}.jpg" for i in range(N)],
+        classes=("cat", "dog"),
+        version="v",
+    )
+    return folder
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    arrays = open_arrays(write(tmp_path / "v-8"))
+    np.testing.assert_array_equal(arrays.images, images())
+    assert arrays.image_size == SIZE
+    assert not arrays.images.flags.writeable
+    sides = [set(arrays.side(name)) for name in ("training", "validation", "test")]
+    assert [len(side) for side in sides] == [67, 67, 66]
+    assert set.union(*sides) == set(range(N))
+
+
+def test_npy_files_are_read_by_numpy_alone(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(np.load(write(tmp_path / "v-8") / "images.npy"), images())
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0xFF
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a byte of the first picture": lambda f: flip(f / "images.npy", 130),
+    "the last byte": lambda f: flip(f / "images.npy", -1),
+    "a byte of the labels": lambda f: flip(f / "rows.npz", 300),
+    "cut off": lambda f: (f / "images.npy").write_bytes((f / "images.npy").read_bytes()[:-1000]),
+    "no pixels": lambda f: (f / "images.npy").unlink(),
+    "no labels": lambda f: (f / "rows.npz").unlink(),
+    "half a description": lambda f: (f / "about.json").write_text('{"names": ['),
+    "another description": lambda f: (f / "about.json").write_text("[]"),
+    "no description": lambda f: (f / "about.json").unlink(),
+    "nothing": lambda f: [path.unlink() for path in f.iterdir()],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_cache_is_not_used_and_the_line_says_what_to_do(
+    tmp_path: Path, name: str
+) -> None:
+    folder = write(tmp_path / "v-8")
+    DAMAGE[name](folder)
+    with pytest.raises(ArraysError, match=r"cache .*v-8: .*delete the folder"):
+        open_arrays(folder)
+    assert not is_whole(folder)
+    assert list(tmp_path.iterdir()) == []  # removed: it is written again
+
+
+def test_damage_between_the_spot_checks_is_found_before_a_study(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v-8")
+    flip(folder / "images.npy", Slots("", SIZE).offset(1) + 5)
+    arrays = open_arrays(folder)  # 64 of 200 pictures are compared, and the second is not
+    with pytest.raises(ArraysError, match=r"1\.jpg is damaged"):
+        verify(arrays, folder)
+    assert not is_whole(folder)
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def broken() -> object:
+        yield images()[0]
+        raise RuntimeError("the third-party decoder died")
+
+    with pytest.raises(RuntimeError):
+        write_arrays(
+            tmp_path / "v-8",
+            broken(),  # type: ignore[arg-type]
+            size=SIZE,
+            labels=[0, 1],
+            sides=[0, 1],
+            names=["a", "b"],
+            classes=("cat", "dog"),
+            version="v",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_of_two_writers_wins_and_the_second_leaves_nothing(tmp_path: Path) -> None:
+    written = (write(tmp_path / "v-8") / "about.json").stat().st_ino
+    write(tmp_path / "v-8")
+    assert (tmp_path / "v-8" / "about.json").stat().st_ino == written
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def killed(cache: Path, owner: str) -> None:
+    """Leave what a killed writer leaves: its folder, and no lock."""
+    os.close(ArraysWriter(cache, 3, SIZE, owner).file)
+
+
+def test_what_is_being_written_is_neither_swept_nor_cleared(tmp_path: Path) -> None:
+    with ArraysWriter(tmp_path, 3, SIZE, "mine") as writer:
+        assert sweep(tmp_path, "mine") == 0
+        (found,) = list_caches(tmp_path, tmp_path / "unpacked")
+        assert found.state == "being written"
+        assert clear_caches([found]) == []
+        assert writer.folder.exists()
+
+
+def test_what_a_killed_writer_left_is_swept_by_its_owner_alone(tmp_path: Path) -> None:
+    killed(tmp_path, "mine")
+    killed(tmp_path, "yours")
+    assert sweep(tmp_path, "mine") == 1
+    assert [path.name.split("-")[1] for path in tmp_path.iterdir()] == ["yours"]
+
+
+def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
+    with (
+        ArraysWriter(tmp_path, 3, SIZE) as writer,
+        pytest.raises(ValueError, match="rows of 8 pixels"),
+    ):
+        write_row(writer.file, writer.slots, 0, np.zeros((9, 9, 3), np.uint8))
+
+
+# -- shown and cleared --------------------------------------------------------------------------
+
+
+def test_a_cache_that_a_study_has_open_is_not_cleared(tmp_path: Path) -> None:
+    folder = write(tmp_path / "cache" / "v-8")
+    arrays = open_arrays(folder)
+    with unused(folder) as free:
+        assert not free
+    (found,) = list_caches(tmp_path / "cache", tmp_path / "unpacked")
+    assert found.in_use
+    assert clear_caches([found]) == []
+    del arrays
+    assert clear_caches([found]) == [found]
+    assert not folder.exists()
+
+
+def test_the_command_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACTORGRID_HOME", str(tmp_path))
+    write(tmp_path / "cache" / "v-8")
+    killed(tmp_path / "cache", "mine")
+    (tmp_path / "unpacked").mkdir()
+    (tmp_path / "unpacked" / "00-1.zip").write_bytes(b"x")
+
+    def answer(*options: str) -> dict[str, object]:
+        result = CliRunner().invoke(main, ["cache", "--json", *options])
+        assert result.exit_code == 0, result.output
+        return dict(json.loads(result.stdout))
+
+    shown = answer()
+    states = {row["state"] for row in shown["caches"]}  # type: ignore[attr-defined]
+    assert states == {"whole", "left by a killed writer", "an unpacked archive"}
+    text = CliRunner().invoke(main, ["cache"]).stdout
+    assert "200 pictures at 8 px" in text
+    assert answer("--clear")["removed"] == 3
+    assert answer()["caches"] == []
+
+
+def test_an_empty_home_has_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACTORGRID_HOME", str(tmp_path / "new"))
+    assert CliRunner().invoke(main, ["cache"]).stdout == "0 in the cache, 0 MB\n"
+    assert not (tmp_path / "new").exists()
