@@ -15,6 +15,9 @@ INTERCEPT = "intercept"
 CURVATURE = "curvature"
 #: Columns closer than this to a combination of others, relative to their length, are one.
 SAME = 1e-9
+#: Columns of a regular fraction of 8 runs, one of which failed, are alike by 1/7; those of a design
+#: of Plackett and Burman's by 1/3 and more.
+SPOILT = 0.15
 
 
 @dataclass(frozen=True)
