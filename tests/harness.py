@@ -64,6 +64,32 @@ def factorgrid(
     )
 
 
+#: Notes every look-up and connection of a process and its children that leaves this machine.
+WATCH = """
+import os, sys
+
+def watch(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        host = str(args[1][0])
+    elif event == "socket.getaddrinfo":
+        host = str(args[0])
+    else:
+        return
+    if host not in {"127.0.0.1", "::1", "localhost", "0.0.0.0", "None"}:
+        with open(os.environ["WATCHED"], "a") as file:
+            file.write(f"{event} {host} {sys.argv[:3]}\\n")
+
+sys.addaudithook(watch)
+"""
+
+
+def watched(folder: Path) -> dict[str, str]:
+    """Return an environment whose processes note in ``watched.txt`` what leaves this machine."""
+    (folder / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
+    root = Path(__file__).parents[1]
+    return {"WATCHED": str(folder / "watched.txt"), "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
+
+
 def write_study(folder: Path, text: str = STUDY) -> Path:
     path = folder / "study.toml"
     path.write_text(text, encoding="utf-8")

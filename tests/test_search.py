@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from harness import (
     environment,
     factorgrid,
     last_execution,
+    watched,
     write_study,
 )
 
@@ -103,6 +105,19 @@ def test_the_champion_answers_as_the_network_did_in_training(done: Done) -> None
     assert np.allclose([row["probability"] for row in good], expected, atol=2e-3)
     assert bad["error"]
     assert bad["label"] == ""
+
+
+def test_nothing_tries_to_reach_the_internet(done: Done, tmp_path: Path) -> None:
+    probe = environment(tmp_path, **watched(tmp_path))
+    code = "import socket; socket.getaddrinfo('example.invalid', 80)"
+    subprocess.run([sys.executable, "-c", code], env=probe, capture_output=True, check=False)
+    assert "example.invalid" in (tmp_path / "watched.txt").read_text()  # the watch works
+    assert not (done.path.parent / "watched.txt").exists()
+
+
+def test_a_study_says_only_what_is_its_own(done: Done) -> None:
+    for line in done.said.splitlines():
+        assert line.startswith(("pictures: ", "screen", "refine", "confirm", "  ", "suspects: "))
 
 
 def test_analyze_rebuilds_the_outcome_from_mlflow_alone(done: Done) -> None:
