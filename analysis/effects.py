@@ -155,7 +155,8 @@ def fit_effects(
     if terms is not None:
         terms = checked_terms(terms, factors)
         order = max(term.count(":") + 1 for term in terms)
-    highest = _default_order(coded, base) if order is None else checked_order(order)
+    asked = _default_order(coded, base) if order is None else checked_order(order)
+    highest = min(asked, len(factors))
     cells = [coded[name].round(9) for name in coded] + ([usable[block]] if block else [])
     fit = fit_matrix(_with_terms(base, coded, highest, terms), y, cells)
     _check_asked(fit, terms)
