@@ -132,7 +132,7 @@ class Analysis:
     def in_words(self) -> str:
         """Return what a terminal prints."""
         lines = [f"{self.source}: {len(self.effects.runs)} runs", *map(wrapped, self.notes), ""]
-        decision = [f"- {line}" for line in explain(self.decision)]
+        decision = [wrapped(f"- {line}") for line in explain(self.decision)]
         return "\n".join([*lines, effects_table(self.effects), "", "Decision", *decision])
 
 

@@ -46,7 +46,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     """Return an environment in which all state is below a folder."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_"))}
     root = str(Path(__file__).parents[1])
-    return {**kept, "FACTORGRID_HOME": str(home), "PYTHONPATH": root, **more}
+    fixed = {"FACTORGRID_HOME": str(home), "PYTHONPATH": root, "COLUMNS": "100"}
+    return {**kept, **fixed, **more}
 
 
 def factorgrid(
