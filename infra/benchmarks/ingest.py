@@ -53,7 +53,8 @@ PROCESSES = 2
 def make_pictures(archive: Path, folder: Path, number: int) -> None:
     """Write so many different JPEG files, a folder a class."""
     with zipfile.ZipFile(archive) as opened:
-        names = [n for n in opened.namelist() if n.lower().endswith(".jpg")]
+        members = [m for m in opened.infolist() if m.filename.lower().endswith(".jpg")]
+        names = [member.filename for member in members if member.file_size]
     jobs = [(name, way) for way in range(max(3, -(-number // len(names)))) for name in names]
     random.Random(1).shuffle(jobs)
     jobs = jobs[:number]
