@@ -312,7 +312,7 @@ def _judge(
         return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure[1], alpha, judged)
     if judged is None:
         return verdicts.none(fit.df)
-    return verdicts.by_lenth(scores, judged, fit.df, alpha)
+    return verdicts.by_lenth(scores, judged, fit.df, alpha, terms.drop(INTERCEPT))
 
 
 def _half(effects: Effects, block: str | None, images: int | None) -> Half | None:

@@ -81,10 +81,23 @@ def _origin(df: int, pure_df: int) -> str:
     return f"{pure_df} from runs of the same cell, {df - pure_df} from terms left out of the model"
 
 
-def by_lenth(scores: "pd.Series[float]", judged: Lenth, df: int, alpha: float) -> Verdict:
-    """Judge by Lenth's margins, simulated reference distribution; `df` is what a t-test had."""
+def by_lenth(
+    scores: "pd.Series[float]", judged: Lenth, df: int, alpha: float, terms: pd.DataFrame
+) -> Verdict:
+    """Judge by Lenth's margins, simulated reference distribution.
+
+    Parameters
+    ----------
+    scores : (m,) effects over their relative standard errors.
+    judged : the margins.
+    df : what the t-tests of `terms` had.
+    alpha : of each test.
+    terms : without the intercept; what a t-test says yes to is told, since its yes is worth
+        something on however few degrees of freedom.
+    """
     words = (
-        f"{_t_tests_say(df, alpha)} Lenth's method with its simulated reference distribution "
+        f"{_t_tests_say(df, alpha, terms)} "
+        "Lenth's method with its simulated reference distribution "
         f"judged {judged.m} effects: margin of error {judged.me:.4g}, for all of them at once "
         f"{judged.sme:.4g} (by t(m/3) {judged.me_t:.4g} and {judged.sme_t:.4g}). It assumes that "
         "most effects are nil, and says nothing of an effect below its margin: that one is not "
@@ -98,13 +111,15 @@ def by_lenth(scores: "pd.Series[float]", judged: Lenth, df: int, alpha: float) -
     return _beyond("lenth", scores, judged.me, judged.sme, words)
 
 
-def _t_tests_say(df: int, alpha: float) -> str:
+def _t_tests_say(df: int, alpha: float, terms: pd.DataFrame) -> str:
     if not df:
         return "No error degrees of freedom: no t-test."
     bar = float(student.ppf(1 - alpha / 2, df))
+    yes = [str(name) for name in terms.index[terms["p"].lt(alpha)]]
     return (
         f"{df} error degree{'s' * (df != 1)} of freedom: a t-test calls an effect active only "
         f"beyond {bar:.1f} of its standard errors, so a large p-value above says nothing."
+        + (f" It does so call: {', '.join(yes)}." if yes else "")
     )
 
 

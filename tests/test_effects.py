@@ -350,3 +350,15 @@ def test_two_runs_of_one_factor_have_an_effect_and_no_verdict() -> None:
     assert value(effects.terms, "A", "effect") == pytest.approx(2)
     assert effects.verdict.test == "none"
     assert "another seed" in effects.verdict.words
+
+
+def test_what_a_t_test_calls_active_on_two_degrees_of_freedom_is_told_beside_lenths_verdict() -> (
+    None
+):
+    factors = [Factor("a", 0, 1), Factor("b", 0, 1)]
+    cells = [(0, 0), (1, 0), (0, 1), (1, 1), (0, 0), (1, 1)]
+    runs = pd.DataFrame(cells, columns=["a", "b"]).assign(y=[3.2, 4.1, 5.0, 7.7, 3.0, 7.9])
+    effects = fit_effects(runs, factors, "y")
+    assert effects.verdict.test == "lenth"
+    assert effects.active == ()
+    assert "It does so call: a, b, a:b." in effects.verdict.words
