@@ -196,6 +196,22 @@ def analyze(**given: Any) -> None:
 
 
 @main.command()
+@click.option("--experiment", required=True, help="A study's MLflow experiment: its name.")
+@click.option("--out", type=Path, metavar="FILE", help="Where to; by default NAME.html here.")
+@click.option("--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True)
+@as_json
+def report(experiment: str, out: Path | None, lang: str, as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+    """Write a study's report: one HTML page, rebuilt from MLflow alone."""
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.page import write_report
+
+    file = write_report(settings, experiment, out, lang)
+    _answer(as_json, {"report": str(file.absolute())}, str(file))
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
 @click.option("--port", default=5000, show_default=True, help="The port to listen on.")
 def ui(host: str, port: int) -> None:
