@@ -212,6 +212,26 @@ def report(experiment: str, out: Path | None, lang: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("model")
+@click.argument("files", nargs=-1, required=True, type=Path)
+@as_json
+def predict(model: str, files: tuple[Path, ...], as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+    """Answer pictures with MODEL's champion: label, probability and name, a line a file.
+
+    A file that is no picture has its own error and fails no other; exit status 2 where none was
+    answered.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.predict import predict_files
+
+    found = predict_files(settings, model, files)
+    _answer(as_json, found.to_json(), found.in_words())
+    sys.exit(0 if found.any else EXIT_USER)
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
 @click.option("--port", default=5000, show_default=True, help="The port to listen on.")
 def ui(host: str, port: int) -> None:

@@ -108,19 +108,21 @@ def write_report(settings: Settings, experiment: str, out: Path | None, language
     UserError
         If there is no such study, no cell of it finished, or the file cannot be written.
     """
+    file = out or Path(f"{experiment}.html")
+    if not file.absolute().parent.is_dir():
+        raise UserError(f"--out {file}: its folder is not there; create it, or name another")
     tracker = Tracker.open(settings, create=False)
     settings.create()  # Prefect, which the report's tasks import, wants its folder
     from tasks.report import outcome_of
 
     execution = tracker.past(tracker.last_execution(tracker.existing_experiment(experiment)))
     page = page_of(outcome_of(execution), execution, language)
-    file = out or Path(f"{experiment}.html")
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"--out {file}: {error.strerror}; name a file in a folder that can be written"
-        ) from error
+            f"--out {file}: {error.strerror}; name a file that can be written"
+        ) from None
     return file
 
 
@@ -143,7 +145,16 @@ def _short_winner(source: Source) -> list[str]:
     cell = cell_name(source.outcome.selection.chosen)
     if source.outcome.registered is None:
         return [source.say("short_unfinished", cell=cell)]
-    return [source.say("short_winner", cell=cell, **_test(source))]
+    chance, test = _test_chance(source), source.outcome.registered.test
+    warning = [source.say("short_chance", chance=_share(chance))] if test.low <= chance else []
+    return [source.say("short_winner", cell=cell, **_test(source)), *warning]
+
+
+def _test_chance(source: Source) -> float:
+    """Return the accuracy of the best constant answer on the test images; 0 where not known."""
+    pictures = source.json(PICTURES)
+    counts = pictures["counts"]["test"] if pictures else [0]
+    return float(max(counts) / max(sum(counts), 1))
 
 
 def _short_active(source: Source) -> str:
@@ -382,7 +393,7 @@ def _grid_words(selection: Selection, say: Say) -> list[str]:
     tied, optimism = len(selection.tied), _number(selection.optimism)
     apart = say("tied_text", n=tied, optimism=optimism) if tied > 1 else say("tied_one")
     error = _number(selection.standard_error)
-    return [say("grid_text", error=error, df=df), apart, say(chosen, cell=cell)]
+    return [say("grid_text", error=error, df=df), apart, say("among"), say(chosen, cell=cell)]
 
 
 def _cell_rows(
@@ -529,7 +540,7 @@ def _repeat(source: Source) -> dict[str, Any]:
     versions = source.json(VERSIONS) or {}
     return {
         "text": f"{say('repeat_text', file=file)} {say('rebuild')}",
-        "study": study_toml(study),
+        "study": study_toml(study).strip().split("\n\n"),
         "commands": commands,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }

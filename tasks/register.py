@@ -19,13 +19,10 @@ from analysis.paired import Paired, Proportion, accuracy, compare
 from analysis.selection import Selection
 from models.drawn import draw_one
 from tasks.plan import cell_name
+from tasks.registry import CHALLENGER, CHAMPION, DATASET, SOURCE_RUN, STUDY_RUN, Registry
 from tasks.tracking import PREFIX, Execution
 from tasks.train import Workshop
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-SOURCE_RUN = PREFIX + "run"
-DATASET = PREFIX + "dataset_version"
 RECORD = "registered.json"
 
 
@@ -62,7 +59,7 @@ def register(shop: Workshop, selection: Selection) -> Registered:
     run_id = _trained_run(shop, selection)
     right = _right(shop, run_id)
     test = accuracy(right, alpha=shop.execution.study.alpha)
-    registered = _Registry(shop).enter(run_id, selection, right, test)
+    registered = _Entry(shop).enter(run_id, selection, right, test)
     execution = shop.execution
     execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), RECORD)
     return registered
@@ -98,40 +95,32 @@ def _right(shop: Workshop, run_id: str) -> NDArray[np.bool_]:
     return np.asarray(answers == truth, dtype=bool)
 
 
-class _Registry:
-    """MLflow's registry, for one execution."""
+class _Entry:
+    """The way into the registry, for one execution."""
 
     def __init__(self, shop: Workshop) -> None:
         self.shop = shop
         self.execution = shop.execution
-        self.client = shop.execution.tracker.client
         self.name = shop.execution.study.model_name
+        self.registry = Registry(shop.execution.tracker, self.name)
 
     def enter(
         self, run_id: str, selection: Selection, right: NDArray[np.bool_], test: Proportion
     ) -> Registered:
-        champion = self._champion()
+        champion = self.registry.at(CHAMPION)
         against = self._against(champion, run_id, right)
         alias, why = _verdict(champion, against, run_id, self.execution)
         if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
             return Registered(self.name, str(champion.version), CHAMPION, run_id, test, None, why)
         version = self._create(run_id, selection, test, why)
-        # One call moves the alias: readers see the old champion or the new one, never none.
-        self.client.set_registered_model_alias(self.name, alias, version)
+        move = self.registry.crown if alias == CHAMPION else self.registry.challenge
+        move(version)
         self.execution.log(
             self.execution.run_id,
             metrics={"test_accuracy": test.value, "test_low": test.low, "test_high": test.high},
             tags={PREFIX + "registered": f"{self.name} version {version} ({alias})"},
         )
         return Registered(self.name, version, alias, run_id, test, against, why)
-
-    def _champion(self) -> Any:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return self.client.get_model_version_by_alias(self.name, CHAMPION)
-        except MlflowException:
-            return None
 
     def _against(self, champion: Any, run_id: str, right: NDArray[np.bool_]) -> Paired | None:
         if champion is None or champion.tags.get(SOURCE_RUN) == run_id:
@@ -141,33 +130,18 @@ class _Registry:
         return compare(right, _right(self.shop, champion.tags[SOURCE_RUN]))
 
     def _create(self, run_id: str, selection: Selection, test: Proportion, why: str) -> str:
-        from mlflow.exceptions import MlflowException
-
         execution = self.execution
-        try:
-            self.client.create_registered_model(
-                self.name, description=execution.study.description or None
-            )
-        except MlflowException as error:
-            if "already exists" not in str(error):
-                raise
-        source = self._save(run_id)
+        self.registry.create(execution.study.description)
         tags = {
             SOURCE_RUN: run_id,
-            PREFIX + "study_run": execution.run_id,
+            STUDY_RUN: execution.run_id,
             PREFIX + "study": execution.study.name,
             DATASET: execution.version,
             PREFIX + "code_version": importlib.metadata.version("factorgrid"),
             "test_accuracy": f"{test.value:.4f}",
         }
-        created = self.client.create_model_version(
-            self.name,
-            source,
-            run_id,
-            tags=tags,
-            description=f"{cell_name(selection.chosen)}. Test accuracy {test}. {why}",
-        )
-        return str(created.version)
+        words = f"{cell_name(selection.chosen)}. Test accuracy {test}. {why}"
+        return self.registry.add(self._save(run_id), run_id, tags, words)
 
     def _save(self, run_id: str) -> str:
         """Write the servable model below the run that trained it; return its address."""
@@ -178,8 +152,8 @@ class _Registry:
             network = tracker.artifact(run_id, "model/model.keras", folder)
             (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
             save_servable(network, folder / "about.json", folder / "servable")
-            self.client.log_artifacts(run_id, str(folder / "servable"), "servable")
-        run = self.client.get_run(run_id)
+            tracker.client.log_artifacts(run_id, str(folder / "servable"), "servable")
+        run = tracker.client.get_run(run_id)
         return f"{run.info.artifact_uri}/servable"
 
 
