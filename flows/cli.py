@@ -232,6 +232,28 @@ def predict(model: str, files: tuple[Path, ...], as_json: bool) -> None:  # noqa
 
 
 @main.command()
+@click.argument("model")
+@click.option("--version", "number", metavar="N", help="The version; by default the challenger.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--rollback", is_flag=True, help="Return to the champion before today's.")
+@click.option("--force", is_flag=True, help="Make it champion by hand; needs --because.")
+@click.option("--because", metavar="TEXT", help="The reason, which is kept with the version.")
+@as_json
+def promote(model: str, as_json: bool, **given: Any) -> None:  # noqa: FBT001 # a flag of the command line
+    """Make MODEL's challenger its champion, if it beats today's on the same test images.
+
+    McNemar's test on the answers that MLflow has judges it; on other pictures nothing moves.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.promote import promotion_of
+
+    found = promotion_of(settings, model, given)
+    _answer(as_json, found.to_json(), found.in_words())
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
 @click.option("--port", default=5000, show_default=True, help="The port to listen on.")
 def ui(host: str, port: int) -> None:

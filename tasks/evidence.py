@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from models.images import SIDES, ImageArrays
-from tasks import figures
 from tasks.tracking import Execution
 
 SAMPLES = "data/samples.png"
@@ -34,6 +33,9 @@ LIBRARIES = (
 
 def log_evidence(execution: Execution, arrays: ImageArrays) -> None:
     """Log samples of the pictures, how they are split, the test labels, and the versions in use."""
+    # Whoever reads the names above needs no plots.
+    from tasks import figures
+
     run_id = execution.run_id
     execution.log_figures(run_id, {SAMPLES: figures.samples(arrays)})
     execution.log_text(run_id, json.dumps(_pictures(arrays)), PICTURES)

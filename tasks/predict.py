@@ -75,7 +75,8 @@ def predict_files(settings: Settings, name: str, files: Sequence[Path]) -> Answe
             f"model {name}: no version is champion; make one with `factorgrid promote {name} "
             "--version N`"
         )
-    model = registry.load(champion)
+    # Loading takes seconds: not for names of nothing.
+    model = registry.load(champion) if any(file.is_file() for file in files) else None
     answers = tuple(answer for part in _parts(files) for answer in _answered(model, part))
     return Answers(name, str(champion.version), answers)
 
@@ -86,11 +87,12 @@ def _parts(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
 
 
 def _answered(model: Any, files: Sequence[Path]) -> list[Answer]:
-    texts, errors = zip(*(_read(file) for file in files), strict=True)
-    rows = model.predict(pd.DataFrame({"image": list(texts)}))
+    read = [_read(file) for file in files]
+    texts = [text for text, error in read if not error]
+    rows = iter(model.predict(pd.DataFrame({"image": texts})) if texts else [])
     return [
-        Answer(str(file), row["label"], float(row["probability"]), error or row["error"])
-        for file, row, error in zip(files, rows, errors, strict=True)
+        Answer(str(file), "", 0.0, error) if error else Answer(str(file), **next(rows))
+        for file, (_, error) in zip(files, read, strict=True)
     ]
 
 

@@ -1,7 +1,10 @@
 """MLflow's model registry: one model's versions, its champion, and who was champion before."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from tasks.errors import UserError
 from tasks.tracking import PREFIX, Tracker
@@ -16,6 +19,8 @@ STUDY_RUN = PREFIX + "study_run"
 DATASET = PREFIX + "dataset_version"
 #: A tag of a version that was champion and had to go, with the day.
 ROLLED_BACK = PREFIX + "rolled_back"
+#: A tag of a version that a person made champion, with the day and the reason.
+FORCED = PREFIX + "forced"
 #: A tag of the model: every champion, oldest first, as in ``1 3 4``.
 HISTORY = PREFIX + "champions"
 
@@ -54,6 +59,13 @@ class Registry:
     def client(self) -> Any:
         """MLflow's."""
         return self.tracker.client
+
+    def held(self) -> FileLock:
+        """Return a lock: of two on this machine who judge at once, one waits for the other."""
+        locks = self.tracker.settings.locks
+        locks.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        return FileLock(locks / f"model-{digest}.lock")
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -153,6 +165,11 @@ class Registry:
     def tag(self, number: str, key: str, value: str) -> None:
         """Tag a version."""
         self.client.set_model_version_tag(self.name, number, key, value)
+
+    def untag(self, number: str, key: str) -> None:
+        """Remove a version's tag, if it has it."""
+        if key in self.version(number).tags:
+            self.client.delete_model_version_tag(self.name, number, key)
 
     def describe(self, number: str, description: str) -> None:
         """Describe a version."""
