@@ -302,17 +302,26 @@ def _judged(effects: Effects, say: Say) -> dict[str, Any]:
     names = ", ".join(effects.active)
     active = say("active_some", alpha=alpha, names=names) if names else ""
     return {
-        "terms": [_term(effects, str(name), say) for name in effects.terms.index[1:]][:MOST_TERMS],
+        "terms": [_term(effects, name, say) for name in _worth(effects)],
         "verdict": f"{active or say('active_none', alpha=alpha)} {_tested(effects, say)}",
     }
 
 
+def _worth(effects: Effects) -> list[str]:
+    """Return the terms to show, and the active ones that the model left to the residual."""
+    fitted = [str(name) for name in effects.terms.index[1:]]
+    if len(fitted) > MOST_TERMS:
+        fitted = [name for name in fitted if name.count(":") <= 1 or name in effects.active]
+    return [*fitted, *(name for name in effects.active if name not in fitted)]
+
+
 def _term(effects: Effects, name: str, say: Say) -> dict[str, Any]:
-    row: Any = effects.terms.loc[name]
+    row: Any = effects.terms.reindex([name]).iloc[0]
+    effect = row["effect"] if name in effects.terms.index else effects.contrasts[name]
     verdict = "surely" if name in effects.verdict.surely else "active"
     return {
         "name": name.replace(":", " : "),
-        "effect": _signed(row["effect"]),
+        "effect": _signed(effect),
         # Of the effect, which is twice the coefficient.
         "std_error": _number(2 * row["std_error"]),
         "t": _number(row["t"], 2),
