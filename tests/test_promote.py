@@ -2,16 +2,21 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from harness import factorgrid, open_tracker
+from harness import Done, factorgrid, open_tracker
 
+from analysis.paired import accuracy
+from models.images import open_arrays
 from tasks.errors import UserError
 from tasks.evidence import PICTURES
-from tasks.promote import judge, promote_model, roll_back
+from tasks.promote import judge, promote_model, right_answers, roll_back
+from tasks.register import Registered, _Entry
 from tasks.registry import (
     CHALLENGER,
     CHAMPION,
@@ -200,6 +205,34 @@ def test_judging_alone_writes_nothing(shelf: Shelf) -> None:
     assert judge(shelf.registry, shelf.registry.version(number)).earned
     assert shelf.champion == "1"
     assert shelf.registry.version(number).description == "150 right."
+
+
+def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
+    execution = done.execution
+    study = execution.study.model_copy(update={"registered_model": "tiny-2"})
+    arrays = open_arrays(next(path for path in (done.home / "cache").iterdir()))
+    shop: Any = SimpleNamespace(execution=replace(execution, study=study), arrays=arrays)
+    labels = arrays.labels[arrays.side("test")]
+    selection: Any = SimpleNamespace(chosen={"conv_layers": 1})
+    runs = execution.runs()["run_id"].tolist()
+    right = [right_answers(execution.tracker, run, labels) for run in runs]
+    worst, best = np.argsort([own.mean() for own in right])[[0, -1]]
+
+    def enter(place: int) -> Registered:
+        test = accuracy(right[place])
+        return _Entry(shop).enter(runs[place], selection, test, labels)
+
+    assert enter(best).alias == CHAMPION
+    second = enter(worst)
+    assert (second.alias, second.version) == (CHALLENGER, "2")
+    assert second.against is not None
+    assert second.against.only_champion >= second.against.only_challenger
+    # The same run again is the same version, and the champion is not beaten by itself.
+    assert enter(worst).version == "2"
+    assert (enter(best).alias, enter(best).version) == (CHAMPION, "1")
+    described = Registry(execution.tracker, "tiny-2").version("2").description
+    assert described.count("Judged") == 1
+    assert str(second.against) in described
 
 
 def test_promote_from_the_terminal(shelf: Shelf) -> None:
