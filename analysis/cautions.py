@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.factors import show
 from analysis.fitting import value
-from analysis.matrix import CURVATURE
+from analysis.matrix import CURVATURE, SPOILT, code, model_matrix
 
 if TYPE_CHECKING:
     from analysis.effects import Effects
@@ -32,6 +33,7 @@ def cautions(effects: "Effects", runs: pd.DataFrame) -> tuple[str, ...]:
     lines = [f"{failed} of {len(runs)} runs {has} no {effects.response}"] if failed else []
     lines += _missing(effects)
     lines += _lost(effects)
+    lines += _shares(effects)
     lines += _copies(effects)
     lines += _exact(effects)
     lines += _unbalanced(effects)
@@ -69,6 +71,21 @@ def _lost(effects: "Effects") -> list[str]:
     words = (
         f"these runs cannot tell apart: {_some([term.words for term in effects.lost])}; run the "
         "missing cells, or a larger fraction, to separate them"
+    )
+    return [words]
+
+
+def _shares(effects: "Effects") -> list[str]:
+    """Warn of main effects that hold shares of interactions, as in a Plackett-Burman design."""
+    if effects.order > 1 or effects.lost or len(effects.factors) < 3:  # noqa: PLR2004 # nothing to hold
+        return []
+    coded = code(effects.runs, effects.factors)
+    pairs = model_matrix(coded, 2).iloc[:, 1 + coded.shape[1] :]
+    if not (np.abs(coded.to_numpy().T @ pairs.to_numpy()) > SPOILT * len(coded)).any():
+        return []
+    words = (
+        "every main effect holds shares of the two-way interactions: what is active here may be an "
+        "interaction of others; run the active factors again in a full design"
     )
     return [words]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
 import numpy as np
@@ -102,7 +102,7 @@ def _reasons(effects: Effects, sign: float) -> dict[str, Reason]:
         return reasons
     half, at = effects.half, {effects.half.factor: effects.half.working}
     inner = _reasons(half.effects, sign)
-    judged = {name: Reason(**{**vars(r), "at": {**at, **r.at}}) for name, r in inner.items()}
+    judged = {name: replace(r, at={**at, **r.at}) for name, r in inner.items()}
     own = next(f for f in effects.factors if f.name == half.factor)
     collapsed = Reason(
         own.name,
@@ -180,8 +180,7 @@ def _within(budget: int | None, reasons: list[Reason]) -> list[Reason]:
         if budget is None or cells <= budget:
             break
         if len(reason.levels) > 1:
-            single = {**vars(reason), "code": "budget", "levels": (reason.level,)}
-            kept[reason.factor] = Reason(**single)
+            kept[reason.factor] = replace(reason, code="budget", levels=(reason.level,))
     return [kept[r.factor] for r in reasons]
 
 

@@ -16,10 +16,10 @@ from analysis.lenth import FEWEST, Lenth, lenth
 from analysis.matrix import (
     CURVATURE,
     INTERCEPT,
+    SPOILT,
     Lost,
     block_columns,
     code,
-    estimable,
     model_matrix,
 )
 from analysis.responses import Transform, transformed
@@ -155,11 +155,12 @@ def fit_effects(
     if terms is not None:
         terms = checked_terms(terms, factors)
         order = max(term.count(":") + 1 for term in terms)
-    highest = _default_order(coded, base) if order is None else checked_order(order)
+    asked = _default_order(coded, base) if order is None else checked_order(order)
+    highest = min(asked, len(factors))
     cells = [coded[name].round(9) for name in coded] + ([usable[block]] if block else [])
     fit = fit_matrix(_with_terms(base, coded, highest, terms), y, cells)
     _check_asked(fit, terms)
-    every = _every_order(len(factors))
+    every = _every_order(coded, base) or highest
     same = highest == every and terms is None
     whole = fit if same else fit_matrix(_with_terms(base, coded, every), y, cells)
     effects = _gathered(fit, whole, usable, factors, response, highest, alpha, transform)
@@ -230,23 +231,48 @@ def _check_asked(fit: Fit, terms: Sequence[str] | None) -> None:
         )
 
 
-def _every_order(k: int) -> int:
-    return k if k <= MOST_FOR_ALL_ORDERS else 2
+def _every_order(coded: pd.DataFrame, base: pd.DataFrame) -> int:
+    """Return the order up to which Lenth's method judges; 0 where it can judge the model alone.
+
+    Those are the designs, Plackett and Burman's for one, in which main effects hold shares of
+    interactions.
+    """
+    k = coded.shape[1]
+    return (k if k <= MOST_FOR_ALL_ORDERS else 2) if _tells(coded, base) else 0
 
 
 def _default_order(coded: pd.DataFrame, base: pd.DataFrame) -> int:
     k = coded.shape[1]
-    corners = coded if CURVATURE not in base else coded[base[CURVATURE] == 0]
-    cells = len(corners.round(9).drop_duplicates())
-    if 2 * cells <= 2**k:
-        return min(k, 2 if k > MOST_FOR_ALL_ORDERS else k - 1) if _regular(corners) else 1
-    return k if coded.round(9).duplicated().any() or k == 1 else k - 1
+    if not _tells(coded, base):
+        return 1
+    if k > MOST_FOR_ALL_ORDERS:
+        return 2
+    again = len(coded.round(9).drop_duplicates()) < len(coded)
+    return k if k == 1 or (again and _is_whole(coded, base)) else k - 1
+
+
+def _tells(coded: pd.DataFrame, base: pd.DataFrame) -> bool:
+    """Whether interactions can be looked at: most cells were run, or a regular fraction."""
+    return _is_whole(coded, base) or _regular(_corners(coded, base))
+
+
+def _is_whole(coded: pd.DataFrame, base: pd.DataFrame) -> bool:
+    cells = len(_corners(coded, base).round(9).drop_duplicates())
+    return bool(2 * cells > 2 ** coded.shape[1])
+
+
+def _corners(coded: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
+    return coded if CURVATURE not in base else coded[base[CURVATURE] == 0]
 
 
 def _regular(corners: pd.DataFrame) -> bool:
-    """Whether each two-way interaction is either apart from all terms before it, or one of them."""
-    _, lost = estimable(model_matrix(corners, 2))
-    return all(np.allclose(np.abs(list(term.mixed_with.values())), 1) for term in lost)
+    """Whether any two of main effects and two-way interactions are apart, or one and the same.
+
+    A run that failed spoils that a little, a design of Plackett and Burman's (1/3 and more) a lot.
+    """
+    columns = model_matrix(corners, 2).to_numpy()[:, 1:]
+    alike = np.abs(columns.T @ columns) / len(corners)
+    return bool(((alike < SPOILT) | (alike > 1 - SPOILT)).all())
 
 
 def _terms(fit: Fit, alpha: float) -> pd.DataFrame:

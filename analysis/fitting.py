@@ -155,7 +155,7 @@ def fit_matrix(matrix: pd.DataFrame, y: "pd.Series[float]", groups: Sequence[Any
             f"{len(y)} finished runs at one cell: no effect can be estimated; run the other cells"
         )
     x = matrix[names].to_numpy(dtype=float)
-    results = sm.OLS(y.to_numpy(dtype=float), x).fit()
+    results = sm.OLS(y.to_numpy(dtype=float), x).fit(method="qr")
     return Fit(names, lost, np.linalg.inv(x.T @ x), results, _pure_error(y, groups))
 
 

@@ -93,7 +93,7 @@ def pareto(effects: Effects) -> Figure:
     axes.set_title(f"black: active{few}", fontsize=10, loc="left")
     axes.tick_params(axis="y", labelsize=9)
     if np.isfinite(effects.verdict.margin):
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(loc="lower right", framealpha=1, edgecolor="white")
     return figure
 
 
@@ -121,7 +121,7 @@ def half_normal(effects: Effects) -> Figure:
     axes.set_title("filled: active", fontsize=10, loc="left")
     axes.set_ylabel("half-normal quantile")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(loc="lower right", framealpha=1, edgecolor="white")
     return figure
 
 
@@ -337,7 +337,10 @@ def _against_normal(axes: Axes, effects: Effects) -> None:
 
 
 def scales(fits: Sequence[Effects]) -> Figure:
-    """Draw the same experiment's residuals on several scales of its response, a column each."""
+    """Draw the same experiment's residuals on several scales of its response, a column each.
+
+    The scale that fits has no funnel above and a straight line below.
+    """
     figure = Figure(figsize=(3.1 * len(fits), 5.4), layout="constrained")
     panels = figure.subplots(2, len(fits), squeeze=False)
     for (above, below), effects in zip(panels.T, fits, strict=True):

@@ -1,14 +1,18 @@
 """The effects in words, for a terminal."""
 
+import textwrap
+
 import pandas as pd
 
 from analysis.effects import Effects
 from analysis.factors import show
 from analysis.fitting import value
+from analysis.surface import Surface
 
 COLUMNS = ["coefficient", "effect", "std_error", "t", "p"]
 #: A longer table of terms shows main effects, two-way interactions and active terms.
 LONGEST = 31
+WIDTH = 100
 
 
 def effects_table(effects: Effects) -> str:
@@ -16,8 +20,9 @@ def effects_table(effects: Effects) -> str:
 
     Where a factor's level always collapses, the same follows for the runs at its other level.
     """
-    parts = [_table(effects), "", _fit_in_words(effects), _verdict_in_words(effects)]
-    parts += [f"Note: {line}." for line in effects.warnings]
+    words = [_fit_in_words(effects), *_verdict_in_words(effects)]
+    words += [f"Note: {line}." for line in effects.warnings]
+    parts = [_table(effects), "", *map(wrapped, words)]
     if effects.half is not None:
         half = effects.half
         title = f"At {half.factor} = {show(half.working)} alone, where networks learn:"
@@ -35,6 +40,13 @@ def _table(effects: Effects) -> str:
     hidden = len(table) - len(shown)
     note = f"\n({hidden} more terms of higher order, none of them active)" if hidden else ""
     return text + note + _only_contrasts(effects)
+
+
+def surface_table(surface: Surface) -> str:
+    """Return the table of a surface's terms, in coded units."""
+    table = surface.terms[["coefficient", "std_error", "t", "p"]].copy()
+    table.index.name = None
+    return str(table.to_string(float_format=_number, na_rep="-"))
 
 
 def _number(x: float) -> str:
@@ -80,5 +92,12 @@ def _tested(effects: Effects, source: str) -> str:
     return f"{source}: F = {f:.2f}, p = {p:.3f}" if p >= 0 else ""
 
 
-def _verdict_in_words(effects: Effects) -> str:
-    return f"Active: {', '.join(effects.active) or 'none'}.\n{effects.verdict.words}"
+def _verdict_in_words(effects: Effects) -> list[str]:
+    return [f"Active: {', '.join(effects.active) or 'none'}.", effects.verdict.words]
+
+
+def wrapped(line: str) -> str:
+    """Return a line broken for a terminal, its continuations indented; names stay whole."""
+    return textwrap.fill(
+        line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.errors import DesignError
 
 Transform = Literal["raw", "logit", "log_error"]
+SCALES: tuple[Transform, ...] = get_args(Transform)
 
 
 def transformed(
@@ -34,7 +35,7 @@ def transformed(
     """
     if transform == "raw":
         return response
-    if transform not in get_args(Transform):
+    if transform not in SCALES:
         raise DesignError(f"scale {transform!r}: take raw, logit or log_error")
     outside = response[(response < 0) | (response > 1)]
     if len(outside):

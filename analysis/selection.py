@@ -33,6 +33,8 @@ class Selection:
     standard_error : of the best mean, from the pooled spread of replicates; NaN without any.
     error_df : degrees of freedom of that spread.
     optimism : how much too high the best mean is to be expected, from choosing the best of many.
+    least_lead : a lead below this counts for nothing, however little the seeds scatter; 0 where the
+        number of images is not known.
     """
 
     cells: pd.DataFrame
@@ -42,6 +44,7 @@ class Selection:
     standard_error: float
     error_df: int
     optimism: float
+    least_lead: float = 0.0
 
 
 def select(
@@ -102,7 +105,8 @@ def select(
     steady = _steady(cells if among is None else cells.merge(among[names].drop_duplicates()))
     top = steady.iloc[0]
     error = spread / math.sqrt(top["n"])
-    tied = _tied(steady, spread, df, alpha, _least_lead(images, alpha))
+    least = _least_lead(images, alpha)
+    tied = _tied(steady, spread, df, alpha, least)
     near = tied[tied["mean"] >= top["mean"] - (error if df else 0.0)]
     chosen = near.sort_values(["cost", "mean"], ascending=[True, False]).iloc[0]
     return Selection(
@@ -113,6 +117,7 @@ def select(
         float(error),
         df,
         float(error * _expected_maximum(len(tied))),
+        least,
     )
 
 
@@ -203,8 +208,24 @@ def explain(selection: Selection) -> list[str]:
         f"standard error of that mean {selection.standard_error:.4f} "
         f"({selection.error_df} degrees of freedom); {_told_apart(len(selection.tied))}"
     )
+    lines += _how_far(selection)
     if selection.chosen != selection.best:
         lines.append(f"cheapest within one standard error, so chosen: {_words(selection.chosen)}")
+    return lines
+
+
+def _how_far(selection: Selection) -> list[str]:
+    lines = []
+    if len(selection.tied) > 1:
+        lines.append(
+            f"being the best of {len(selection.tied)}, that mean is likely "
+            f"{selection.optimism:.4f} too high"
+        )
+    if selection.least_lead:
+        lines.append(
+            f"leads below {selection.least_lead:.4f} count for nothing: so few pictures could not "
+            "show a difference"
+        )
     return lines
 
 

@@ -5,7 +5,7 @@ The two-step way, a factorial screen and then a response surface, is that of Luj
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -184,8 +184,7 @@ def _gathered(
         runs=fit.with_residuals(usable),
     )
     point = stationary_point(plain) if model == "second" else None
-    fields = {**vars(plain), "stationary": point}
-    return Surface(**{**fields, "warnings": tuple(_warnings(plain, point, alpha))})
+    return replace(plain, stationary=point, warnings=tuple(_warnings(plain, point, alpha)))
 
 
 def surface_matrix(coded: pd.DataFrame, model: Model = "second") -> pd.DataFrame:

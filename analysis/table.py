@@ -10,14 +10,13 @@ import pandas as pd
 from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor, Level, Scale, show
 
-#: Columns that say something of a run, but are not what was varied. Compared in lower case.
+#: Columns that say something of a run but are not what was varied, though they have two values;
+#: compared in lower case. Named as a factor, each of them is one.
 NOT_FACTORS = frozenset(
     {
-        *("run", "run_id", "runid", "run_name", "id", "index", "name", "key", "reused_from"),
-        *("order", "run_order", "std", "stdorder", "std_order", "centre", "center", "stage"),
+        *("run", "run_id", "run_name", "key", "reused_from", "stage", "status", "collapsed"),
         *("replicate", "rep", "repeat", "block", "seed", "random_seed", "random_state"),
-        *("status", "state", "collapsed", "date", "time", "timestamp", "start_time", "end_time"),
-        *("duration", "seconds", "train_seconds"),
+        *("centre", "center", "start_time", "end_time", "train_seconds"),
     }
 )
 #: High over low from which a linear factor may want a log scale.
@@ -96,6 +95,62 @@ def experiment(
     return Experiment(typed, tuple(factors), tuple(notes))
 
 
+def surface_experiment(
+    table: pd.DataFrame,
+    response: str,
+    *,
+    levels: Mapping[str, tuple[str, str] | None] | None = None,
+    log: Sequence[str] = (),
+    apart: Sequence[str] = (),
+) -> Experiment:
+    """Find the factors of a second-order design, and the levels coded -1 and +1.
+
+    Parameters
+    ----------
+    table, response, log, apart : as for `experiment`.
+    levels : the factors, where they are given, with the levels coded -1 and +1. By default every
+        column of numbers with three levels or five that come again is one: of three the outer ones,
+        of five those next to the axial ones.
+
+    Raises
+    ------
+    DesignError
+        If there are no such columns, or one is missing.
+    """
+    table = table.rename(columns=str)
+    _check_columns(table, [response, *(levels or {}), *log, *apart])
+    given = dict(levels or {})
+    others = [c for c in map(str, table) if c not in {response, *apart}]
+    free = [c for c in others if c.lower() not in NOT_FACTORS]
+    names = list(given) or [c for c in free if _is_curved(table[c])]
+    if not names:
+        raise DesignError(
+            "no factors: no column of numbers has three or five levels; name them and their levels"
+        )
+    typed = table.assign(**{name: _typed(table[name]) for name in names})
+    whole = _complete(typed, names, response)
+    factors = [_curved(whole, name, given.get(name), log) for name in names]
+    return Experiment(whole, tuple(factors), tuple(_left_out(table, response, names)))
+
+
+def _is_curved(column: "pd.Series[Any]") -> bool:
+    numbers = pd.to_numeric(column, errors="coerce")
+    return not numbers.isna().any() and column.nunique() in {3, 5} and len(column) > 5  # noqa: PLR2004 # a design
+
+
+def _curved(
+    runs: pd.DataFrame, name: str, given: tuple[str, str] | None, log: Sequence[str]
+) -> Factor:
+    values = sorted(set(runs[name]))
+    low, high = values[len(values) // 4], values[-1 - len(values) // 4]
+    if given is not None:
+        low, high = (type(low)(_number(level)) for level in given)
+    scale = _scale(name, low, high, log)
+    # Axial levels between whole numbers were not rounded, so the factor is not one of them.
+    whole = all(isinstance(value, int) for value in values)
+    return Factor(name, low, high, "linear" if scale == "integer" and not whole else scale)
+
+
 def _check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
@@ -168,7 +223,7 @@ def _check_two_levels(column: "pd.Series[Any]") -> None:
     raise DesignError(
         f"column {column.name} has {len(levels)} levels ({', '.join(levels[:6])}), not two: name "
         f"two of them, as in --factor {column.name}={levels[0]},{levels[-1]} (and each other "
-        "factor), or the factors without it"
+        "factor), or the factors without it; --surface fits a second-order design"
     )
 
 

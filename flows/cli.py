@@ -174,6 +174,7 @@ def cache(clear: bool, as_json: bool) -> None:  # noqa: FBT001 # flags of the co
 @click.option("--images", type=int, help="How many images a share was read on.")
 @click.option("--minimise", is_flag=True, help="A lower response is better.")
 @click.option("--budget", type=int, help="The most cells of the refined grid.")
+@click.option("--surface", is_flag=True, help="Fit a second-order surface: three levels or five.")
 @click.option("--plots", type=Path, metavar="FOLDER", help="Write the figures there, as PNG.")
 @as_json
 def analyze(**given: Any) -> None:
@@ -189,10 +190,10 @@ def analyze(**given: Any) -> None:
     settings = prepare_environment()
     from tasks.analyze import answer, request_of, save_figures
 
-    found = answer(request_of(given), settings)
+    answered = answer(request_of(given), settings)
     if given["plots"]:
-        save_figures(found.effects, given["plots"])
-    _answer(given["as_json"], found.content, found.text)
+        save_figures(answered.found, given["plots"])
+    _answer(given["as_json"], answered.content, answered.text)
 
 
 @main.command()

@@ -19,6 +19,17 @@ def load_keras() -> Any:
     return keras
 
 
+def make_deterministic() -> None:
+    """Make equal seeds give bit-equal weights in this process, for as long as it lives.
+
+    TensorFlow may otherwise add in any order; JAX on a CPU never does.
+    """
+    if load_keras().backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
 @contextmanager
 def _held_back(descriptor: int) -> Iterator[None]:
     sys.stderr.flush()

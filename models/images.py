@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,6 +92,10 @@ class Slots:
     path: str
     size: int
 
+    @cached_property
+    def _start(self) -> int:
+        return len(_npy_header(0, self.size))
+
     @property
     def row_bytes(self) -> int:
         """Bytes a picture."""
@@ -98,7 +103,7 @@ class Slots:
 
     def offset(self, row: int) -> int:
         """Return where a row begins in the file, bytes."""
-        return len(_npy_header(0, self.size)) + row * self.row_bytes
+        return self._start + row * self.row_bytes
 
 
 def _npy_header(rows: int, size: int) -> bytes:
@@ -120,15 +125,15 @@ def write_row(file: int, slots: Slots, row: int, image: Pixels) -> int:
     OSError
         If the disk is full, say.
     """
-    data = np.ascontiguousarray(image).tobytes()
-    if len(data) != slots.row_bytes:
+    if image.nbytes != slots.row_bytes:
         raise ValueError(f"a picture of shape {image.shape} for rows of {slots.size} pixels")
+    data = np.ascontiguousarray(image).reshape(-1).data
     _write_at(file, data, slots.offset(row))
     return zlib.crc32(data)
 
 
-def _write_at(file: int, data: bytes, offset: int) -> None:
-    while data:
+def _write_at(file: int, data: bytes | memoryview, offset: int) -> None:
+    while len(data):
         done = os.pwrite(file, data, offset)
         data, offset = data[done:], offset + done
 

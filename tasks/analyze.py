@@ -11,12 +11,18 @@ import pandas as pd
 from analysis.decision import Decision, decide, explain
 from analysis.effects import Effects, fit_effects
 from analysis.fitting import value
-from analysis.report import effects_table
+from analysis.report import effects_table, surface_table, wrapped
 from analysis.responses import Transform
-from analysis.table import Experiment, experiment
+from analysis.scales import on_scales
+from analysis.surface import Surface, fit_surface, steepest_ascent
+from analysis.surface import explain as explain_surface
+from analysis.table import Experiment, experiment, surface_experiment
+from analysis.verdict import ENOUGH_ERROR_DF
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from tasks.settings import Settings
     from tasks.tracking import Tracker
 
@@ -42,6 +48,7 @@ class Request:
     transform, images : the response's scale.
     minimise : whether a lower response is better.
     budget : the most cells of the refined grid.
+    surface : whether to fit a second-order surface instead of effects.
     """
 
     csv: Path | None = None
@@ -57,6 +64,7 @@ class Request:
     images: int | None = None
     minimise: bool = False
     budget: int | None = None
+    surface: bool = False
 
 
 def request_of(given: Mapping[str, Any]) -> Request:
@@ -86,6 +94,7 @@ def request_of(given: Mapping[str, Any]) -> Request:
         images=given["images"],
         minimise=given["minimise"],
         budget=given["budget"],
+        surface=given["surface"],
     )
 
 
@@ -122,16 +131,16 @@ class Analysis:
 
     def in_words(self) -> str:
         """Return what a terminal prints."""
-        lines = [f"{self.source}: {len(self.effects.runs)} runs", *self.notes, ""]
-        decision = [f"- {line}" for line in explain(self.decision)]
+        lines = [f"{self.source}: {len(self.effects.runs)} runs", *map(wrapped, self.notes), ""]
+        decision = [wrapped(f"- {line}") for line in explain(self.decision)]
         return "\n".join([*lines, effects_table(self.effects), "", "Decision", *decision])
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the command prints, as JSON and in words, and the effects that figures show."""
+    """What the command prints, as JSON and in words, and what figures show of it."""
 
-    effects: Effects
+    found: Effects | Surface
     content: dict[str, Any]
     text: str
 
@@ -145,15 +154,77 @@ def answer(request: Request, settings: "Settings") -> Answer:
         If it is not there, or no experiment that can be analysed.
     """
     if request.csv is not None:
-        analysis = analyse_table(read_table(request.csv), request, str(request.csv))
-        return Answer(analysis.effects, analysis.to_json(), analysis.in_words())
+        return _table_answer(read_table(request.csv), request, str(request.csv))
     from tasks.tracking import Tracker
 
     tracker, name = Tracker.open(settings, create=False), str(request.experiment)
     if _is_study(tracker, name) and request == Request(experiment=name):
         return _study_answer(tracker, name)
+    if request.surface:
+        table = experiment_table(tracker, name, request.response)
+        return _surface_answer(table, request, f"MLflow experiment {name}")
     analysis = analyse_experiment(tracker, name, request)
     return Answer(analysis.effects, analysis.to_json(), analysis.in_words())
+
+
+def _table_answer(table: pd.DataFrame, request: Request, source: str) -> Answer:
+    if request.surface:
+        return _surface_answer(table, request, source)
+    analysis = analyse_table(table, request, source)
+    return Answer(analysis.effects, analysis.to_json(), analysis.in_words())
+
+
+def _surface_answer(table: pd.DataFrame, request: Request, source: str) -> Answer:
+    """Fit a response surface, and follow it uphill."""
+    found = surface_experiment(
+        table,
+        request.response,
+        levels=request.factors,
+        log=request.log,
+        apart=[request.block] if request.block else [],
+    )
+    surface = fit_surface(
+        found.runs,
+        found.factors,
+        request.response,
+        alpha=_alpha(request),
+        block=request.block,
+    )
+    path = steepest_ascent(surface, step=0.5, steps=4, maximise=not request.minimise)
+    text = [f"{source}: {len(surface.runs)} runs", *found.notes, "", surface_table(surface), ""]
+    text += [wrapped(line) for line in explain_surface(surface)]
+    text += ["", "The best points at growing distance from the centre", path.to_string(index=False)]
+    return Answer(surface, surface_json(surface, path, source), "\n".join(text))
+
+
+def surface_json(surface: Surface, path: pd.DataFrame, source: str) -> dict[str, Any]:
+    """Return a surface as plain JSON types."""
+    point = surface.stationary
+    return {
+        "source": source,
+        "terms": _table_json(surface.terms),
+        "residual_df": surface.residual_df,
+        "r_squared": _number(surface.r_squared),
+        "r_squared_predicted": _number(surface.r_squared_predicted),
+        "anova": _table_json(surface.anova),
+        "stationary": point
+        and {
+            "kind": point.kind,
+            "coded": point.coded,
+            "natural": point.natural,
+            "predicted": point.predicted,
+            "eigenvalues": point.eigenvalues.tolist(),
+            "inside": point.inside,
+            "ridge": bool(point.ridge),
+        },
+        "path": [{str(k): _number(x) for k, x in row.items()} for row in path.to_dict("records")],
+        "warnings": list(surface.warnings),
+    }
+
+
+def _table_json(table: pd.DataFrame) -> dict[str, Any]:
+    rows = table.to_dict("index")
+    return {str(row): {str(k): _number(x) for k, x in found.items()} for row, found in rows.items()}
 
 
 def _is_study(tracker: "Tracker", name: str) -> bool:
@@ -183,22 +254,26 @@ def analyse_table(table: pd.DataFrame, request: Request, source: str) -> Analysi
 
 
 def _analysed(found: Experiment, request: Request, source: str) -> Analysis:
-    alpha = 0.05 if request.alpha is None else request.alpha
-    if not 0 < alpha < 1:
-        raise UserError(f"alpha {alpha:g}: a share between 0 and 1; 0.05 is usual")
     effects = fit_effects(
         found.runs,
         found.factors,
         request.response,
         order=request.order,
         terms=request.terms,
-        alpha=alpha,
+        alpha=_alpha(request),
         block=request.block,
         transform=request.transform,
         images=request.images,
     )
     decision = decide(effects, budget=request.budget, maximise=not request.minimise)
     return Analysis(source, effects, decision, found.notes)
+
+
+def _alpha(request: Request) -> float:
+    alpha = 0.05 if request.alpha is None else request.alpha
+    if not 0 < alpha < 1:
+        raise UserError(f"alpha {alpha:g}: a share between 0 and 1; 0.05 is usual")
+    return alpha
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -297,7 +372,7 @@ def _metric(run: Any, name: str) -> float:
     )
 
 
-def save_figures(effects: Effects, folder: Path) -> list[Path]:
+def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
     """Write the figures of an analysis as PNG files into a folder, and return their paths.
 
     Raises
@@ -305,17 +380,28 @@ def save_figures(effects: Effects, folder: Path) -> list[Path]:
     UserError
         If the folder cannot be written.
     """
-    from analysis.plots import figures
-
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures(effects).items():
+        for name, figure in _figures(found).items():
             figure.savefig(folder / f"{name}.png", dpi=120)
             paths.append(folder / f"{name}.png")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}; name another") from None
     return paths
+
+
+def _figures(found: Effects | Surface) -> "dict[str, Figure]":
+    from analysis import plots
+    from analysis.surface_plots import contours
+
+    if isinstance(found, Surface):
+        return {"contours": contours(found)} if len(found.factors) > 1 else {}
+    drawn = plots.figures(found)
+    fits = on_scales(found) if found.residual_df >= ENOUGH_ERROR_DF else []
+    if len(fits) > 1:
+        drawn["scales"] = plots.scales(fits)
+    return drawn
 
 
 def to_json(effects: Effects, decision: Decision) -> dict[str, Any]:
@@ -333,10 +419,7 @@ def to_json(effects: Effects, decision: Decision) -> dict[str, Any]:
         "lenth": effects.lenth and {name: getattr(effects.lenth, name) for name in MARGINS},
         "active": list(effects.active),
         "verdict": _verdict(effects),
-        "anova": {
-            str(name): {str(k): _number(x) for k, x in row.items()}
-            for name, row in effects.anova.iterrows()
-        },
+        "anova": _table_json(effects.anova),
         "aliases": {term.term: term.mixed_with for term in effects.lost},
         "warnings": list(effects.warnings),
         "half": effects.half and _half(effects),

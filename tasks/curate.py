@@ -98,9 +98,10 @@ def _components(n: int, pairs: Pairs) -> list[NDArray[np.intp]]:
         return []
     graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     _, of = connected_components(graph, directed=False)
-    order = np.argsort(of, kind="stable")
+    several = np.flatnonzero(np.bincount(of)[of] > 1)
+    order = several[np.argsort(of[several], kind="stable")]
     cuts = np.flatnonzero(np.diff(of[order])) + 1
-    return [rows for rows in np.split(order, cuts) if len(rows) > 1]
+    return [rows for rows in np.split(order, cuts) if len(rows)]
 
 
 def _pairs(table: pd.DataFrame) -> tuple[Pairs, Pairs]:

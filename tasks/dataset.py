@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from models.decoding import DECODING
-from models.images import ArraysWriter, side_of, sweep
+from models.images import SIDES, ArraysWriter, side_of, sweep
 from tasks.cache import is_whole, said_in_words, write_cache
 from tasks.curate import drift, find_copies, profile_of
 from tasks.errors import DataError
@@ -233,6 +234,7 @@ def prepare(
         if on_checked is not None:
             on_checked(checked, version)
         checked.raise_if_failed()
+        _refuse_an_empty_side(source.words, rows["label"].tolist(), sides)
         store.accept(source, checked.profile)
         folder = cache / f"{version}-{image_size}"
         if not is_whole(folder):
@@ -248,6 +250,18 @@ def prepare(
         passed_over=len(source.passed_over),
         validation={**checked.to_json(), "results": checked.validation.result},
     )
+
+
+def _refuse_an_empty_side(words: str, labels: Sequence[str], sides: Sequence[int]) -> None:
+    """Refuse a split that could not train, choose or judge: chance decides it where n is small."""
+    there = set(zip(labels, sides, strict=True))
+    for label, side in product(sorted(set(labels)), range(len(SIDES))):
+        if (label, side) not in there:
+            raise DataError(
+                f"{words}: no picture of {label!r} falls to the {SIDES[side]} side: "
+                f"{labels.count(label)} are too few for this split; add pictures, or change "
+                "training and validation in [data]"
+            )
 
 
 def sample(rows: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFrame:

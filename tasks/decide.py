@@ -14,6 +14,7 @@ from analysis import plots
 from analysis.decision import Decision, decide, explain, move_outward
 from analysis.design import full_factorial
 from analysis.effects import Effects, fit_effects
+from analysis.errors import AnalysisError
 from analysis.report import effects_table
 from analysis.selection import Selection, select
 from models.spec import Scalar
@@ -22,6 +23,7 @@ from tasks.plan import Planned, grid_cells, plan, planned
 from tasks.study import Study
 from tasks.tracking import Execution
 
+COST = "train_seconds"
 Grid = Mapping[str, tuple[Scalar, ...]]
 
 
@@ -82,7 +84,17 @@ def analyse(execution: Execution) -> Effects:
     execution.log_text(execution.run_id, effects_table(effects), "screen/effects.txt")
     execution.log_text(execution.run_id, effects.terms.to_csv(), "screen/effects.csv")
     execution.log_figures(execution.run_id, screen_figures(effects))
+    execution.log_text(execution.run_id, cost_in_words(study, runs), "screen/cost.txt")
     return effects
+
+
+def cost_in_words(study: Study, runs: pd.DataFrame) -> str:
+    """Return what the factors do to the seconds of training: cost is a response too."""
+    try:
+        effects = fit_effects(runs, study.factor_list, COST, alpha=study.alpha)
+    except AnalysisError as error:
+        return f"no effects on {COST}: {error}"
+    return effects_table(effects)
 
 
 def analyse_runs(study: Study, runs: pd.DataFrame) -> Effects:
@@ -102,15 +114,8 @@ def analyse_runs(study: Study, runs: pd.DataFrame) -> Effects:
 
 
 def screen_figures(effects: Effects) -> dict[str, Any]:
-    """Draw the screen: Pareto, half-normal, main effects and interactions, by artifact path."""
-    figures = {
-        "screen/pareto.png": plots.pareto(effects),
-        "screen/half_normal.png": plots.half_normal(effects),
-        "screen/main_effects.png": plots.main_effects(effects),
-    }
-    if len(effects.factors) > 1:
-        figures["screen/interactions.png"] = plots.interactions(effects)
-    return figures
+    """Draw the screen, and its working half where a level always collapses, by artifact path."""
+    return {f"screen/{name}.png": figure for name, figure in plots.figures(effects).items()}
 
 
 @task(name="decide", cache_policy=NO_CACHE, persist_result=False)

@@ -28,7 +28,7 @@ MEASURES = 1
 #: Pixels a side of what is kept to compare pictures by, and of what brightness is read from.
 THUMB, PROBE = 16, 32
 #: Pictures that a process is sent at a time, and from how many on a process is worth its start.
-BATCH, SERIAL = 64, 384
+BATCH, SERIAL = 128, 384
 
 Blob = bytes
 
@@ -95,19 +95,21 @@ def describe(entry: Entry, data: bytes, size: int) -> tuple[Row, Pixels | None]:
     ----------
     entry : where it was found.
     data : its bytes.
-    size : pixels a side that its pixels are wanted at, or less than 1.
+    size : pixels a side that its pixels are wanted at; 0 where they are not wanted.
 
     Returns
     -------
-    The row, and the decoded picture, uint8 (H, W, 3), at least `size` a side; None where it cannot
-    be decoded.
+    The row, and its pixels as `models.decoding.decode` returns them; None where it cannot be
+    decoded, and meaningless where they are not wanted.
     """
     row = Row(entry.path, entry.stamp, len(data), digest_of(data))
     try:
-        header, pixels = load(data, max(size, AT_LEAST))
+        header, loaded = load(data, max(size, AT_LEAST))
     except DecodeError as error:
         return row._replace(why=str(error)), None
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    large = resize(loaded, max(size, AT_LEAST))
+    pixels = large if size >= AT_LEAST or not size else resize(loaded, size)
+    grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)
     probe = cv2.resize(grey, (PROBE, PROBE), interpolation=cv2.INTER_AREA)
     mean, deviation = cv2.meanStdDev(probe)
     return row._replace(
@@ -168,8 +170,7 @@ class Worker:
         row, pixels = describe(entry, data, size)
         if pixels is None or self.slots is None or job.row < 0:
             return Done(row, job.row, None)
-        check = write_row(self.file, self.slots, job.row, resize(pixels, size))
-        return Done(row, job.row, check)
+        return Done(row, job.row, write_row(self.file, self.slots, job.row, pixels))
 
 
 _workers: list[Worker] = []

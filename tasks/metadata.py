@@ -97,16 +97,17 @@ class Metadata:
 
     def forget(self, source: Source, paths: Iterable[str]) -> None:
         """Remove rows of a source."""
+        key = _key(source)
         with self._open() as connection, connection:
             connection.executemany(
                 "delete from pictures where source = ? and path = ?",
-                [(_key(source), path) for path in paths],
+                [(key, path) for path in paths],
             )
 
     @contextlib.contextmanager
     def remembering(self, source: Source) -> Iterator[Callable[[Sequence[Row]], None]]:
         """Yield what takes rows; they are committed every few seconds, and at the end."""
-        marks = ", ".join("?" * (len(Row._fields) + 1))
+        marks, key = ", ".join("?" * (len(Row._fields) + 1)), _key(source)
         with self._open() as connection:
             last = time.monotonic()
 
@@ -114,7 +115,7 @@ class Metadata:
                 nonlocal last
                 connection.executemany(
                     f"insert or replace into pictures values ({marks})",  # noqa: S608 # question marks
-                    [(_key(source), *row) for row in rows],
+                    [(key, *row) for row in rows],
                 )
                 if time.monotonic() - last > COMMIT_SECONDS:
                     connection.commit()
@@ -239,11 +240,13 @@ def _collect(
 
 
 def _table(source: Source, rows: dict[str, Row]) -> pd.DataFrame:
-    records = [rows[entry.path] for entry in source.entries]
-    table = pd.DataFrame.from_records(records, columns=Row._fields)
-    table = table.astype({"decodable": bool})
-    numbers = ["width", "height", "orientation", "brightness", "contrast"]
-    table[numbers] = table[numbers].astype(float)
+    columns = zip(*(rows[entry.path] for entry in source.entries), strict=True)
+    # Objects, not pandas's own text: it is gone through in Python, again and again.
+    table = pd.DataFrame(
+        {k: pd.Series(v, dtype=object) for k, v in zip(Row._fields, columns, strict=True)}
+    )
+    numbers = ("width", "height", "orientation", "brightness", "contrast")
+    table = table.astype({"bytes": int, "decodable": bool, **dict.fromkeys(numbers, float)})
     sides = table[["width", "height"]]
     table["aspect"] = sides.max(axis=1) / sides.min(axis=1)
-    return table.assign(label=pd.array([e.label for e in source.entries], dtype="str"))
+    return table.assign(label=pd.Series([e.label for e in source.entries], dtype=object))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -125,11 +125,11 @@ class Progress:
             count = f"{self._done}/{self._total}"
         self.say(f"  {self._stage} {count:>6}  {name}: {words}")
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> RenderableType:
         """Draw the count that is on its way, else the replicates in training."""
         with self._lock:
-            if self._count is not None:
-                return self._count.__rich__()
+            if self._count is not None or not self._total:
+                return self._count or "preparing"
             lines, done, total = list(self._lines.values()), self._done, self._total
             elapsed = time.monotonic() - self._stage_started
         left = elapsed / done * (total - done) if done else float("nan")

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from analysis import plots
 from analysis.decision import Decision, decide, explain
 from analysis.effects import Effects
-from analysis.report import effects_table
+from analysis.report import effects_table, wrapped
 from analysis.selection import Selection
 from analysis.selection import explain as explain_selection
 from models.spec import Scalar
@@ -144,11 +144,11 @@ def in_words(outcome: Outcome) -> str:
         _title("Effects (screen)"),
         effects_table(outcome.effects),
         _title("Decision"),
-        *(f"- {line}" for line in explain(outcome.decision)),
+        *(wrapped(f"- {line}") for line in explain(outcome.decision)),
         _title("Refined grid, best first"),
         _grid_in_words(outcome),
         _title("Winner"),
-        *(f"- {line}" for line in explain_selection(outcome.selection)),
+        *(wrapped(f"- {line}") for line in explain_selection(outcome.selection)),
         *_registered_in_words(outcome),
     ]
     return "\n".join(parts)
@@ -178,7 +178,10 @@ def _registered_in_words(outcome: Outcome) -> list[str]:
     look = "`factorgrid ui`, then http://127.0.0.1:5000" if not uri.startswith("http") else uri
     return [
         f"- {cell_name(outcome.selection.chosen)}: accuracy on the test images {registered.test}.",
-        f"- Registered as models:/{name}@{registered.alias} (version {version}). {registered.why}",
+        wrapped(
+            f"- Registered as models:/{name}@{registered.alias} (version {version}). "
+            f"{registered.why}"
+        ),
         _title("Where to look"),
         f"Every run, plot and model is in MLflow: {look}",
         f"The study's run: {outcome.tracking['run_id']}",

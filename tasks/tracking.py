@@ -8,6 +8,7 @@ import datetime as dt
 import getpass
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -118,13 +119,12 @@ class Tracker:
             )
         settings.home.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(settings.home / "mlflow.lock"):
+            with FileLock(settings.home / "mlflow.lock"), _impatient():
                 client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
                 client.search_experiments(max_results=1)
         except (MlflowException, OSError) as error:
-            first = str(error).strip().splitlines()[0][:200]
             raise TrackingError(
-                f"MLflow at {settings.tracking_uri}: {first}; start it, or correct "
+                f"MLflow at {settings.tracking_uri}: {_in_short(error)}; start it, or correct "
                 "MLFLOW_TRACKING_URI (unset it for a local database)"
             ) from error
         return cls(settings, client)
@@ -486,6 +486,29 @@ class Execution:
                 images=self.facts.validation_images,
             )
         )
+
+
+def _in_short(error: Exception) -> str:
+    text = str(error).strip()
+    return "no server answers" if "Max retries exceeded" in text else text.splitlines()[0][:200]
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Ask a server once: by default MLflow asks for minutes before it says that none is there.
+
+    Once a study runs, that patience is what carries it over a server's restart.
+    """
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _origin() -> dict[str, str]:

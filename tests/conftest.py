@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from harness import Done, factorgrid, write_study
+from harness import Done, factorgrid, watched, write_study
 
 from tasks.settings import QUIET
 
@@ -16,6 +16,6 @@ for name, value in QUIET.items():
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("study")
     path = write_study(folder)
-    ended = factorgrid("search", path, "--json", home=folder / "home")
+    ended = factorgrid("search", path, "--json", home=folder / "home", **watched(folder))
     assert ended.returncode == 0, ended.stderr
     return Done(folder / "home", path, json.loads(ended.stdout), ended.stderr)

@@ -46,7 +46,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     """Return an environment in which all state is below a folder."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "PREFECT_"))}
     root = str(Path(__file__).parents[1])
-    return {**kept, "FACTORGRID_HOME": str(home), "PYTHONPATH": root, **more}
+    fixed = {"FACTORGRID_HOME": str(home), "PYTHONPATH": root, "COLUMNS": "100"}
+    return {**kept, **fixed, **more}
 
 
 def factorgrid(
@@ -62,6 +63,32 @@ def factorgrid(
         timeout=timeout,
         check=False,
     )
+
+
+#: Notes every look-up and connection of a process and its children that leaves this machine.
+WATCH = """
+import os, sys
+
+def watch(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        host = str(args[1][0])
+    elif event == "socket.getaddrinfo":
+        host = str(args[0])
+    else:
+        return
+    if host not in {"127.0.0.1", "::1", "localhost", "0.0.0.0", "None"}:
+        with open(os.environ["WATCHED"], "a") as file:
+            file.write(f"{event} {host} {sys.argv[:3]}\\n")
+
+sys.addaudithook(watch)
+"""
+
+
+def watched(folder: Path) -> dict[str, str]:
+    """Return an environment whose processes note in ``watched.txt`` what leaves this machine."""
+    (folder / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
+    root = Path(__file__).parents[1]
+    return {"WATCHED": str(folder / "watched.txt"), "PYTHONPATH": f"{folder}{os.pathsep}{root}"}
 
 
 def write_study(folder: Path, text: str = STUDY) -> Path:

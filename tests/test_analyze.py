@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from harness import Done, factorgrid
 
 from flows.cli import main
 from tasks.analyze import experiment_table
@@ -219,3 +220,69 @@ def test_runs_come_back_in_the_order_they_were_made(tracker: Tracker, foreign: s
     table: pd.DataFrame = experiment_table(tracker, foreign, "accuracy")
     assert table["accuracy"].iloc[0] == pytest.approx(0.80875)
     assert table["accuracy"].isna().sum() == 1
+
+
+def test_a_study_is_rebuilt_whole_and_its_cost_is_a_response_too(done: Done) -> None:
+    whole = factorgrid("analyze", "--experiment", "tiny", "--json", home=done.home)
+    assert whole.returncode == 0, whole.stderr
+    assert "registered" in json.loads(whole.stdout)
+    options = ("--response", "train_seconds", "--minimise", "--json")
+    cost = factorgrid("analyze", "--experiment", "tiny", *options, home=done.home)
+    assert cost.returncode == 0, cost.stderr
+    content = json.loads(cost.stdout)
+    assert set(content["decision"]["grid"]) == set(done.outcome["screen"]["decision"]["grid"])
+
+
+#: Montgomery (2013), table 11.6, in natural units.
+CENTRAL_COMPOSITE = """time,temp,y
+80,170,76.5
+80,180,77.0
+90,170,78.0
+90,180,79.5
+85,175,79.9
+85,175,80.3
+85,175,80.0
+85,175,79.7
+85,175,79.8
+92.07106781,175,78.4
+77.92893219,175,75.6
+85,182.07106781,78.5
+85,167.92893219,77.0
+"""
+
+
+def test_a_second_order_design_has_a_surface(tmp_path: Path) -> None:
+    (tmp_path / "composite.csv").write_text(CENTRAL_COMPOSITE)
+    options = ("--surface", "--plots", str(tmp_path / "figures"), "--json")
+    result = _run(tmp_path, "composite", *options)
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    natural = content["stationary"]["natural"]
+    assert natural == pytest.approx({"time": 86.95, "temp": 176.53}, abs=0.005)
+    assert content["stationary"]["kind"] == "maximum"
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["contours.png"]
+    assert "maximum at time" in _run(tmp_path, "composite", "--surface").stdout
+    assert "--surface" in _run(tmp_path, "composite").stderr
+
+
+def test_a_factor_named_like_a_note_is_one_where_it_is_named(tmp_path: Path) -> None:
+    text = PAPER.replace("conv", "block")
+    (tmp_path / "named.csv").write_text(text)
+    names = ("--factor", "block", "--factor", "fc", "--factor", "lr")
+    found = json.loads(_run(tmp_path, "named", *names, "--json", response="accuracy").stdout)
+    assert found["decision"]["grid"]["block"] == [6, 7]
+    left = json.loads(_run(tmp_path, "named", "--json", response="accuracy").stdout)
+    assert "left out: block" in " ".join(left["notes"])
+
+
+def test_collapsed_runs_of_a_table_are_judged_apart(tmp_path: Path) -> None:
+    lines = PAPER.splitlines()
+    marked = [
+        f"{lines[0]},collapsed",
+        *(f"{x},{'true' if ',0.1,' in x else 'no'}" for x in lines[1:]),
+    ]
+    (tmp_path / "marked.csv").write_text("\n".join(marked) + "\n")
+    result = _run(tmp_path, "marked", "--json", response="accuracy")
+    content = json.loads(result.stdout)
+    assert content["half"]["factor"] == "lr"
+    assert content["half"]["effects"]["conv"] == pytest.approx(0.0938, abs=5e-5)

@@ -237,6 +237,15 @@ def test_every_class_is_split_in_the_same_shares() -> None:
     np.testing.assert_allclose(shares, [[0.7, 0.15, 0.15]] * 2, atol=0.015)
 
 
+def test_a_split_without_a_class_on_one_side_is_said_in_one_line(
+    data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        DataError, match=r"no picture of 'cat' falls to the validation side: 30 are"
+    ):
+        prepare_path(data, tmp_path, training=0.9, validation=0.001)
+
+
 # -- copies -------------------------------------------------------------------------------------
 
 
@@ -290,6 +299,45 @@ def test_different_pictures_are_no_copies() -> None:
 def test_nothing_has_no_copies() -> None:
     empty = table_of({"a": ("cat", encoded(2))}).iloc[:0]
     assert find_copies(empty).groups == {}
+
+
+def unlike(names: set[str]) -> pd.DataFrame:
+    """Return rows of pictures of nothing but noise, each from its name alone."""
+    rows = rows_of(names)
+    noise = [np.random.default_rng(int(name[:12], 16)) for name in rows["digest"]]
+    return rows.assign(
+        width=64.0,
+        height=64.0,
+        bytes=1000,
+        hash=[chance.bytes(8).hex() for chance in noise],
+        thumb=[chance.bytes(256) for chance in noise],
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(digests, digests, digests)
+def test_a_picture_stays_on_its_side_as_others_come_and_go(
+    here: set[str], come: set[str], gone: set[str]
+) -> None:
+    def sides(names: set[str]) -> dict[str, int]:
+        groups = find_copies(unlike(names)).groups
+        return {path: side_of(digest, 0.7, 0.15) for path, digest in groups.items()}
+
+    before, after = sides(here | gone), sides(here | come)
+    assert {path: before[path] for path in here} == {path: after[path] for path in here}
+
+
+@settings(max_examples=50, deadline=None)
+@given(digests, st.integers(0, 40))
+def test_copies_of_a_picture_are_always_on_its_side(names: set[str], by: int) -> None:
+    table = unlike(names)
+    thumbs = [bytes([thumb[0] ^ by]) + thumb[1:] for thumb in table["thumb"]]
+    paths = ["again/" + path for path in table["path"]]
+    again = table.assign(path=paths, digest=[digest_of(p.encode()) for p in paths], thumb=thumbs)
+    copies = find_copies(pd.concat([table, again], ignore_index=True))
+    for path in names:
+        assert copies.groups[path] == copies.groups["again/" + path]
+        assert (path in copies.left_out) != ("again/" + path in copies.left_out)
 
 
 # -- drift --------------------------------------------------------------------------------------

@@ -78,6 +78,18 @@ def test_interactions_decide_where_they_are_active() -> None:
     assert (corner["A"], corner["B"]) == (-1, 1)
 
 
+def test_an_interaction_of_three_factors_counts_only_beyond_the_margin_for_all() -> None:
+    # A:B:C is active by the margin for one effect alone; it would turn the corner over.
+    runs, factors = whole(3)
+    signs = runs["A"] * runs["B"] * runs["C"]
+    noise = 0.02 * (runs["A"] * runs["B"] + runs["B"] * runs["C"])
+    y = 0.01 * (runs["A"] + runs["B"] + runs["C"]) - 0.06 * signs + noise
+    effects = fit_effects(runs.assign(y=y), factors, "y", order=3)
+    assert effects.active == ("A:B:C",)
+    assert effects.verdict.surely == ()
+    assert decide(effects).corner == {"A": 1, "B": 1, "C": 1}
+
+
 def test_a_lower_response_can_be_better() -> None:
     effects = fit_effects(paper().assign(loss=lambda t: 1 - t["accuracy"]), PAPER_FACTORS, "loss")
     assert decide(effects, maximise=False).corner == {"conv": 6, "fc": 1, "lr": 0.001}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.design import plackett_burman
 from analysis.effects import Effects, fit_effects
 from analysis.errors import DesignError, FactorError, NotEstimableError
 from analysis.factors import Factor
@@ -327,3 +328,25 @@ def test_the_scale_of_a_share_changes_what_is_fitted() -> None:
     assert first == pytest.approx(mean)
     assert raw.response_words == "accuracy"
     assert logit.response_words == "logit accuracy"
+
+
+@pytest.mark.parametrize(("k", "test"), [(5, "pooled"), (9, "lenth"), (11, "lenth")])
+def test_a_plackett_burman_design_is_judged_by_its_main_effects_alone(k: int, test: str) -> None:
+    factors = [Factor(f"x{i}", -1, 1) for i in range(k)]
+    runs = plackett_burman(factors, runs=12, seed=1).cells
+    rng = np.random.default_rng(k)
+    y = 5 * runs["x0"] + rng.normal(size=12)
+    effects = fit_effects(runs.assign(y=y), factors, "y")
+    assert effects.order == 1
+    assert effects.verdict.test == test
+    assert list(effects.verdict.scores.index) == [f.name for f in factors]
+    assert "x0" in effects.active
+    assert "shares of the two-way interactions" in " ".join(effects.warnings)
+
+
+def test_two_runs_of_one_factor_have_an_effect_and_no_verdict() -> None:
+    runs, factors = whole(1)
+    effects = fit_effects(runs.assign(y=[1.0, 3.0]), factors, "y")
+    assert value(effects.terms, "A", "effect") == pytest.approx(2)
+    assert effects.verdict.test == "none"
+    assert "another seed" in effects.verdict.words

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.errors import FactorError
@@ -8,6 +8,7 @@ from analysis.factors import Factor
 NUMBERS = st.floats(1e-6, 1e6)
 
 
+@settings(deadline=None)
 @given(NUMBERS, NUMBERS, st.sampled_from(["linear", "log"]), st.floats(-3, 3))
 def test_coding_undoes_decoding(a: float, b: float, scale: str, coded: float) -> None:
     low, high = sorted((a, b))
@@ -19,6 +20,7 @@ def test_coding_undoes_decoding(a: float, b: float, scale: str, coded: float) ->
     assert factor.code(level) == pytest.approx(coded, abs=1e-6 + 1e-9 * high / (high - low))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 50), st.integers(1, 50), st.floats(-1, 1))
 def test_an_integer_is_rounded_and_its_coded_level_is_that_of_what_is_run(
     low: int, width: int, coded: float

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from harness import (
     environment,
     factorgrid,
     last_execution,
+    watched,
     write_study,
 )
 
@@ -27,9 +29,14 @@ from models.images import open_arrays
 def test_every_replicate_is_a_finished_run_below_its_study(done: Done) -> None:
     execution = done.execution
     runs = execution.tracker.children(execution.run_id, execution.experiment)
-    # Four cells of the screen, six of the grid of which one was trained already, two confirmed.
-    assert len(runs) == 4 + 5 + 2
     assert {run.info.status for run in runs} == {"FINISHED"}
+    asked = {
+        stage: sum(f"factorgrid.in_{stage}" in run.data.tags for run in runs)
+        for stage in ("screen", "refine", "confirm")
+    }
+    # A cell of the grid that the screen trained is one run of both.
+    assert asked == {"screen": 4, "refine": len(done.outcome["grid"]), "confirm": 2}
+    assert len({run.data.tags["factorgrid.key"] for run in runs}) == len(runs) < sum(asked.values())
 
 
 def test_a_run_has_levels_metrics_by_epoch_pictures_and_model(done: Done) -> None:
@@ -98,6 +105,19 @@ def test_the_champion_answers_as_the_network_did_in_training(done: Done) -> None
     assert np.allclose([row["probability"] for row in good], expected, atol=2e-3)
     assert bad["error"]
     assert bad["label"] == ""
+
+
+def test_nothing_tries_to_reach_the_internet(done: Done, tmp_path: Path) -> None:
+    probe = environment(tmp_path, **watched(tmp_path))
+    code = "import socket; socket.getaddrinfo('example.invalid', 80)"
+    subprocess.run([sys.executable, "-c", code], env=probe, capture_output=True, check=False)
+    assert "example.invalid" in (tmp_path / "watched.txt").read_text()  # the watch works
+    assert not (done.path.parent / "watched.txt").exists()
+
+
+def test_a_study_says_only_what_is_its_own(done: Done) -> None:
+    for line in done.said.splitlines():
+        assert line.startswith(("pictures: ", "screen", "refine", "confirm", "  ", "suspects: "))
 
 
 def test_analyze_rebuilds_the_outcome_from_mlflow_alone(done: Done) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -63,10 +64,30 @@ def test_a_replicate_trains_and_leaves_its_network(
     assert (tmp_path / "out" / "model.keras").stat().st_size > 0
 
 
-def test_equal_seeds_give_equal_figures(pool: SlotPool, arrays: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("augment", [False, True])
+def test_equal_seeds_give_equal_weights_where_that_is_asked_for(
+    pool: SlotPool, arrays: Path, tmp_path: Path, *, augment: bool
+) -> None:
+    spec = SPEC.with_levels({"deterministic": True, "augment": augment})
     with pool.slot() as slot:
-        first, second = (slot.run(SPEC, arrays, tmp_path / name) for name in "ab")
-    assert np.array_equal(first.val_probability, second.val_probability)
+        results = [slot.run(spec, arrays, tmp_path / name) for name in "ab"]
+        other = slot.run(replace(spec, seed=2), arrays, tmp_path / "c")
+    first, second = (result.val_probability for result in results)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other.val_probability)
+
+
+def test_augmentation_changes_what_is_learnt_and_nothing_of_what_is_saved(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    with pool.slot() as slot:
+        plain = slot.run(SPEC, arrays, tmp_path / "plain")
+        augmented = slot.run(SPEC.with_levels({"augment": True}), arrays, tmp_path / "augmented")
+    assert not np.array_equal(plain.val_probability, augmented.val_probability)
+    assert plain.parameters == augmented.parameters
+    for name in ("plain", "augmented"):
+        with zipfile.ZipFile(tmp_path / name / "model.keras") as file:
+            assert b"Random" not in file.read("config.json")
 
 
 def test_a_killed_child_is_worth_another_try_and_leaves_nothing(

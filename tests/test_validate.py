@@ -1,6 +1,8 @@
 """Rules that people read and change, what breaks them, and what is kept of it."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -242,18 +244,30 @@ def test_a_source_that_is_none_is_one_line_and_2(tmp_path: Path, home: Path) -> 
     assert "no such file or folder" in result.stderr
 
 
-@pytest.mark.slow
-def test_the_flow_runs_alone(tmp_path: Path, home: Path) -> None:
-    from flows.validate_images import validate_images
-    from tasks.settings import prepare_environment
+FLOW = """
+import json, sys
+from tasks.settings import prepare_environment
+prepare_environment().create()
+from flows.validate_images import validate_images
+print(json.dumps(validate_images(sys.argv[1])))
+"""
 
-    prepare_environment()
+
+@pytest.mark.slow
+def test_the_flow_runs_alone_and_fails_where_the_set_does(tmp_path: Path, home: Path) -> None:
+    def run(folder: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", FLOW, str(folder)]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=OWN.parents[1]
+        )
+
     write_pictures(tmp_path / "data", 25, 25)
-    assert validate_images(tmp_path / "data")["accepted"] == 50
-    (tmp_path / "few").mkdir()
+    passed = run(tmp_path / "data")
+    assert json.loads(passed.stdout.splitlines()[-1])["accepted"] == 50, passed.stderr
     write_pictures(tmp_path / "few", 4, 4)
-    with pytest.raises(DataError, match="8 pictures are accepted"):
-        validate_images(tmp_path / "few")
+    failed = run(tmp_path / "few")
+    assert failed.returncode != 0
+    assert "8 pictures are accepted, fewer than 40" in failed.stderr
 
 
 # -- the real pictures --------------------------------------------------------------------------
