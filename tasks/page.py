@@ -402,6 +402,8 @@ def _grid_words(selection: Selection, say: Say) -> list[str]:
     tied, optimism = len(selection.tied), _number(selection.optimism)
     apart = say("tied_text", n=tied, optimism=optimism) if tied > 1 else say("tied_one")
     error = _number(selection.standard_error)
+    least = selection.least_lead
+    apart += " " + say("lead", lead=_number(least)) if least else ""
     return [say("grid_text", error=error, df=df), apart, say("among"), say(chosen, cell=cell)]
 
 

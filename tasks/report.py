@@ -123,7 +123,7 @@ def outcome_of(execution: Execution) -> Outcome:
         effects,
         decide(effects, budget=study.refine.budget),
         grid_table(execution.runs("refine"), study),
-        selection_of(study, execution.runs()),
+        selection_of(study, execution.runs(), execution.facts.validation_images),
         registered_of(execution),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
     )
