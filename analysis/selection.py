@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level
+from analysis.factors import Factor, Level, show
 
 #: Of a simulated critical value.
 SETS = 200_000
@@ -33,6 +33,8 @@ class Selection:
     standard_error : of the best mean, from the pooled spread of replicates; NaN without any.
     error_df : degrees of freedom of that spread.
     optimism : how much too high the best mean is to be expected, from choosing the best of many.
+    edges : factors of which the chosen cell has the least or the most that any cell had, though the
+        factor's domain goes on: that the best lies there, and not beyond, was not shown.
     least_lead : a lead below this counts for nothing, however little the seeds scatter; 0 where the
         number of images is not known.
     """
@@ -45,6 +47,7 @@ class Selection:
     error_df: int
     optimism: float
     least_lead: float = 0.0
+    edges: tuple[str, ...] = ()
 
 
 def select(
@@ -118,6 +121,17 @@ def select(
         df,
         float(error * _expected_maximum(len(tied))),
         least,
+        _edges(cells, chosen, factors),
+    )
+
+
+def _edges(cells: pd.DataFrame, chosen: Any, factors: Sequence[Factor]) -> tuple[str, ...]:
+    ordered = [f for f in factors if f.scale != "categorical" and cells[f.name].nunique() > 1]
+    return tuple(
+        f.name
+        for f in ordered
+        if chosen[f.name] in (cells[f.name].min(), cells[f.name].max())
+        and chosen[f.name] not in (f.domain or ())
     )
 
 
@@ -201,7 +215,7 @@ def explain(selection: Selection) -> list[str]:
     """Return the choice in words."""
     top = _row_of(selection.cells, selection.best)
     lines = [f"best mean: {_words(selection.best)}, {top['mean']:.4f} over n = {top['n']:.0f}"]
-    lines += _unsteady(selection)
+    lines += _unsteady(selection) + _on_edge(selection)
     if not selection.error_df:
         return [*lines, "no cell was run twice: how much of this is luck is not known"]
     lines.append(
@@ -247,12 +261,19 @@ def _unsteady(selection: Selection) -> list[str]:
     ]
 
 
+def _on_edge(selection: Selection) -> list[str]:
+    ends = [
+        f"{name}={show(selection.chosen[name])} is the "
+        f"{'least' if selection.chosen[name] == selection.cells[name].min() else 'most'} tried"
+        for name in selection.edges
+    ]
+    return [f"an optimum inside was not shown: {', '.join(ends)}"] if ends else []
+
+
 def _row_of(cells: pd.DataFrame, levels: dict[str, Level]) -> Any:
     same = np.logical_and.reduce([cells[name] == level for name, level in levels.items()])
     return cells[same].iloc[0]
 
 
 def _words(levels: dict[str, Level]) -> str:
-    return " ".join(
-        f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in levels.items()
-    )
+    return " ".join(f"{name}={show(level)}" for name, level in levels.items())

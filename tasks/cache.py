@@ -31,11 +31,11 @@ DISK_ERRORS = {
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a cache is there and undamaged, every picture of it; a damaged one is removed."""
+    """Whether a cache is there and undamaged, as `verify` sees it; a damaged one is removed."""
     if not folder.exists():
         return False
     try:
-        verify(open_arrays(folder), folder)
+        verify(open_arrays(folder), folder, np.random.default_rng())
     except ArraysError:
         _set_aside(folder)
         return False

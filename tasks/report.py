@@ -63,6 +63,7 @@ class Outcome:
                 "grid": self.grid.to_dict("records"),
                 "best": dict(self.selection.best),
                 "chosen": dict(self.selection.chosen),
+                "edges": list(self.selection.edges),
                 "tied": [dict(cell) for cell in self.selection.tied],
                 "registered": registered
                 and {

@@ -459,6 +459,8 @@ class Execution:
             PREFIX + "dataset_version": self.version,
             PREFIX + "cell": planned.cell,
             _in_stage(planned.stage): "true",
+            # Tags, not params: MLflow's compare page draws the first params that differ.
+            **{f"{PREFIX}coded.{k}": show(level) for k, level in planned.coded.items()},
         }
         run = self.tracker.client.create_run(
             self.experiment, tags=tags, run_name=planned.short_name
@@ -536,7 +538,6 @@ def _params(planned: Planned) -> dict[str, object]:
         **{name: value for name, value in fixed.items() if name not in factors},
         "model.builder": spec.model.builder,
         "image_size": spec.image_size,
-        **{f"coded.{name}": show(level) for name, level in planned.coded.items()},
         "stage": planned.stage,
         "replicate": planned.replicate,
         "seed": spec.seed,

@@ -95,8 +95,20 @@ def test_damage_between_the_spot_checks_is_found_before_a_study(tmp_path: Path) 
     flip(folder / "images.npy", Slots("", SIZE).offset(1) + 5)
     arrays = open_arrays(folder)  # 64 of 200 pictures are compared, and the second is not
     with pytest.raises(ArraysError, match=r"1\.jpg is damaged"):
-        verify(arrays, folder)
+        verify(arrays, folder, np.random.default_rng(1))
     assert not is_whole(folder)
+
+
+def test_of_a_large_cache_other_pictures_are_compared_each_time(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v-8")
+    flip(folder / "images.npy", Slots("", SIZE).offset(1) + 5)
+    arrays, found = open_arrays(folder), 0
+    for seed in range(40):
+        try:
+            verify(arrays, folder, np.random.default_rng(seed), most_bytes=N * SIZE * SIZE)
+        except ArraysError:
+            found += 1
+    assert 5 <= found <= 22  # a third of the pictures is compared: 13.3 of 40, 3 s.d. each way
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ def test_a_run_has_levels_metrics_by_epoch_pictures_and_model(done: Done) -> Non
     execution = done.execution
     client = execution.tracker.client
     run = execution.tracker.children(execution.run_id, execution.experiment)[0]
-    assert {"conv_layers", "learning_rate", "coded.conv_layers", "seed"} <= set(run.data.params)
+    assert {"conv_layers", "learning_rate", "seed"} <= set(run.data.params)
+    assert "factorgrid.coded.conv_layers" in run.data.tags
     assert "training.learning_rate" not in run.data.params  # a factor stands once
     history = client.get_metric_history(run.info.run_id, "val_accuracy")
     assert [point.step for point in history] == [1, 2]

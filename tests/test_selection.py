@@ -75,3 +75,25 @@ def test_collapsed_runs_count_in_the_mean_but_not_in_the_spread() -> None:
 def test_nothing_to_choose_from_says_what_to_do() -> None:
     with pytest.raises(DesignError, match="train again"):
         select(_runs({3: [math.nan]}), [DEPTH], "y")
+
+
+@pytest.mark.parametrize(
+    ("best", "domain", "edges"),
+    [
+        (4, None, ()),
+        (6, None, ("depth",)),
+        (3, None, ("depth",)),
+        (3, (3, 16), ()),  # nothing lies beyond
+    ],
+)
+def test_a_winner_on_the_edge_of_what_was_tried_is_said_to_be_there(
+    best: int, domain: tuple[float, float] | None, edges: tuple[str, ...]
+) -> None:
+    factor = Factor("depth", 3, 6, "integer", domain)
+    figures = {depth: [0.9, 0.91] if depth == best else [0.7, 0.71] for depth in (3, 4, 6)}
+    selection = select(_runs(figures), [factor], "y")
+    assert selection.edges == edges
+    words = "\n".join(explain(selection))
+    assert ("an optimum inside was not shown" in words) == bool(edges)
+    if edges:
+        assert f"depth={best} is the {'most' if best == 6 else 'least'} tried" in words
