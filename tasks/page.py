@@ -396,15 +396,26 @@ def _grid(source: Source) -> dict[str, Any]:
 
 def _grid_words(selection: Selection, say: Say) -> list[str]:
     cell, df = cell_name(selection.chosen), selection.error_df
-    chosen = "chosen_best" if selection.chosen == selection.best else "chosen_text"
+    edges = ", ".join(f"{name} = {show(selection.chosen[name])}" for name in selection.edges)
+    outermost = [say("edge", names=edges)] if edges else []
     if not df:
-        return [say("grid_once"), say("chosen_best", cell=cell)]
-    tied, optimism = len(selection.tied), _number(selection.optimism)
-    apart = say("tied_text", n=tied, optimism=optimism) if tied > 1 else say("tied_one")
+        return [say("grid_once"), say("chosen_best", cell=cell), *outermost]
+    chosen = "chosen_best" if selection.chosen == selection.best else "chosen_text"
     error = _number(selection.standard_error)
-    least = selection.least_lead
-    apart += " " + say("lead", lead=_number(least)) if least else ""
-    return [say("grid_text", error=error, df=df), apart, say("among"), say(chosen, cell=cell)]
+    return [
+        say("grid_text", error=error, df=df),
+        _apart(selection, say),
+        say("among"),
+        " ".join([say(chosen, cell=cell), *outermost]),
+    ]
+
+
+def _apart(selection: Selection, say: Say) -> str:
+    tied, least = len(selection.tied), selection.least_lead
+    optimism = _number(selection.optimism)
+    words = [say("tied_text", n=tied, optimism=optimism) if tied > 1 else say("tied_one")]
+    words += [say("lead", lead=_number(least))] if least else []
+    return " ".join(words)
 
 
 def _cell_rows(
