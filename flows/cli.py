@@ -197,6 +197,64 @@ def analyze(**given: Any) -> None:
 
 
 @main.command()
+@click.option("--experiment", required=True, help="A study's MLflow experiment: its name.")
+@click.option("--out", type=Path, metavar="FILE", help="Where to; by default NAME.html here.")
+@click.option("--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True)
+@as_json
+def report(experiment: str, out: Path | None, lang: str, as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+    """Write a study's report: one HTML page, rebuilt from MLflow alone."""
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.page import write_report
+
+    file = write_report(settings, experiment, out, lang)
+    _answer(as_json, {"report": str(file.absolute())}, str(file))
+
+
+@main.command()
+@click.argument("model")
+@click.argument("files", nargs=-1, required=True, type=Path)
+@as_json
+def predict(model: str, files: tuple[Path, ...], as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+    """Answer pictures with MODEL's champion: label, probability and name, a line a file.
+
+    A file that is no picture has its own error and fails no other; exit status 2 where none was
+    answered.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.predict import predict_files
+
+    found = predict_files(settings, model, files)
+    _answer(as_json, found.to_json(), found.in_words())
+    sys.exit(0 if found.any else EXIT_USER)
+
+
+@main.command()
+@click.argument("model")
+@click.option("--version", "number", metavar="N", help="The version; by default the challenger.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+@click.option("--rollback", is_flag=True, help="Return to the champion before today's.")
+@click.option("--force", is_flag=True, help="Make it champion by hand; needs --because.")
+@click.option("--because", metavar="TEXT", help="The reason, which is kept with the version.")
+@as_json
+def promote(model: str, as_json: bool, **given: Any) -> None:  # noqa: FBT001 # a flag of the command line
+    """Make MODEL's challenger its champion, if it beats today's on the same test images.
+
+    McNemar's test on the answers that MLflow has judges it; on other pictures nothing moves.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.promote import promotion_of
+
+    found = promotion_of(settings, model, given)
+    _answer(as_json, found.to_json(), found.in_words())
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to bind to.")
 @click.option("--port", default=5000, show_default=True, help="The port to listen on.")
 def ui(host: str, port: int) -> None:

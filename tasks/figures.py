@@ -9,6 +9,25 @@ from numpy.typing import NDArray
 from models.images import ImageArrays
 
 WORST = 12
+#: Classes on a contact sheet, and pictures of each.
+ROWS, ACROSS = 6, 8
+
+
+def samples(arrays: ImageArrays, seed: int = 1) -> Figure:
+    """Draw a contact sheet of training pictures, a row a class, as the network sees them."""
+    rng = np.random.default_rng(seed)
+    rows, shown = arrays.side("training"), range(min(len(arrays.classes), ROWS))
+    figure = Figure(figsize=(ACROSS, len(shown) * 1.02), layout="constrained")
+    panels = figure.subplots(len(shown), ACROSS, squeeze=False)
+    for label, line in zip(shown, panels, strict=True):
+        own = rows[arrays.labels[rows] == label]
+        for axes, row in zip(line, rng.permutation(own)[:ACROSS], strict=False):
+            axes.imshow(arrays.images[row])
+        line[0].set_ylabel(arrays.classes[label], fontsize=9)
+    for axes in panels.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    return figure
 
 
 def learning_curve(history: Sequence[Mapping[str, float]], title: str) -> Figure:

@@ -6,7 +6,6 @@ import json
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,17 +14,15 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from analysis.paired import Paired, Proportion, accuracy, compare
+from analysis.paired import Paired, Proportion, accuracy
 from analysis.selection import Selection
 from models.drawn import draw_one
 from tasks.plan import cell_name
+from tasks.promote import judge, right_answers, settle
+from tasks.registry import CHALLENGER, CHAMPION, DATASET, SOURCE_RUN, STUDY_RUN, Registry
 from tasks.tracking import PREFIX, Execution
 from tasks.train import Workshop
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-SOURCE_RUN = PREFIX + "run"
-DATASET = PREFIX + "dataset_version"
 RECORD = "registered.json"
 
 
@@ -60,10 +57,11 @@ def register(shop: Workshop, selection: Selection) -> Registered:
     challenger beats today's champion on the same test images by McNemar's test.
     """
     run_id = _trained_run(shop, selection)
-    right = _right(shop, run_id)
-    test = accuracy(right, alpha=shop.execution.study.alpha)
-    registered = _Registry(shop).enter(run_id, selection, right, test)
-    execution = shop.execution
+    execution, arrays = shop.execution, shop.arrays
+    labels = arrays.labels[arrays.side("test")]
+    right = right_answers(execution.tracker, run_id, labels)
+    test = accuracy(right, alpha=execution.study.alpha)
+    registered = _Entry(shop).enter(run_id, selection, test, labels)
     execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), RECORD)
     return registered
 
@@ -88,86 +86,55 @@ def _trained_run(shop: Workshop, selection: Selection) -> str:
     return str(best["reused_from"] or best["run_id"])
 
 
-def _right(shop: Workshop, run_id: str) -> NDArray[np.bool_]:
-    """Return for every test image whether this run's network answered right."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = shop.execution.tracker.artifact(run_id, "model/predictions.npz", Path(folder))
-        with np.load(path) as saved:
-            answers = saved["test_probability"].argmax(axis=1)
-    truth = shop.arrays.labels[shop.arrays.side("test")]
-    return np.asarray(answers == truth, dtype=bool)
-
-
-class _Registry:
-    """MLflow's registry, for one execution."""
+class _Entry:
+    """The way into the registry, for one execution."""
 
     def __init__(self, shop: Workshop) -> None:
         self.shop = shop
         self.execution = shop.execution
-        self.client = shop.execution.tracker.client
         self.name = shop.execution.study.model_name
+        self.registry = Registry(shop.execution.tracker, self.name)
 
     def enter(
-        self, run_id: str, selection: Selection, right: NDArray[np.bool_], test: Proportion
+        self, run_id: str, selection: Selection, test: Proportion, labels: NDArray[np.int64]
     ) -> Registered:
-        champion = self._champion()
-        against = self._against(champion, run_id, right)
-        alias, why = _verdict(champion, against, run_id, self.execution)
-        if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
-            return Registered(self.name, str(champion.version), CHAMPION, run_id, test, None, why)
-        version = self._create(run_id, selection, test, why)
-        # One call moves the alias: readers see the old champion or the new one, never none.
-        self.client.set_registered_model_alias(self.name, alias, version)
+        with self.registry.held():
+            champion = self.registry.at(CHAMPION)
+            if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
+                number = str(champion.version)
+                why = f"Version {number}, today's champion, won again."
+                return Registered(self.name, number, CHAMPION, run_id, test, None, why)
+            number = self._known(run_id) or self._create(run_id, selection, test)
+            judged = judge(self.registry, self.registry.version(number), labels)
+            done = settle(self.registry, judged)
+            alias = CHAMPION if done.earned else CHALLENGER
+            if not done.earned:
+                self.registry.challenge(number)
         self.execution.log(
             self.execution.run_id,
             metrics={"test_accuracy": test.value, "test_low": test.low, "test_high": test.high},
-            tags={PREFIX + "registered": f"{self.name} version {version} ({alias})"},
+            tags={PREFIX + "registered": f"{self.name} version {number} ({alias})"},
         )
-        return Registered(self.name, version, alias, run_id, test, against, why)
+        return Registered(self.name, number, alias, run_id, test, done.against, done.why)
 
-    def _champion(self) -> Any:
-        from mlflow.exceptions import MlflowException
+    def _known(self, run_id: str) -> str | None:
+        """Return the newest version of a run that was registered before."""
+        own = [v for v in self.registry.versions() if v.tags.get(SOURCE_RUN) == run_id]
+        return max((str(version.version) for version in own), key=int, default=None)
 
-        try:
-            return self.client.get_model_version_by_alias(self.name, CHAMPION)
-        except MlflowException:
-            return None
-
-    def _against(self, champion: Any, run_id: str, right: NDArray[np.bool_]) -> Paired | None:
-        if champion is None or champion.tags.get(SOURCE_RUN) == run_id:
-            return None
-        if champion.tags.get(DATASET) != self.execution.version:
-            return None
-        return compare(right, _right(self.shop, champion.tags[SOURCE_RUN]))
-
-    def _create(self, run_id: str, selection: Selection, test: Proportion, why: str) -> str:
-        from mlflow.exceptions import MlflowException
-
+    def _create(self, run_id: str, selection: Selection, test: Proportion) -> str:
         execution = self.execution
-        try:
-            self.client.create_registered_model(
-                self.name, description=execution.study.description or None
-            )
-        except MlflowException as error:
-            if "already exists" not in str(error):
-                raise
-        source = self._save(run_id)
+        self.registry.create(execution.study.description)
         tags = {
             SOURCE_RUN: run_id,
-            PREFIX + "study_run": execution.run_id,
+            STUDY_RUN: execution.run_id,
             PREFIX + "study": execution.study.name,
             DATASET: execution.version,
             PREFIX + "code_version": importlib.metadata.version("factorgrid"),
             "test_accuracy": f"{test.value:.4f}",
         }
-        created = self.client.create_model_version(
-            self.name,
-            source,
-            run_id,
-            tags=tags,
-            description=f"{cell_name(selection.chosen)}. Test accuracy {test}. {why}",
-        )
-        return str(created.version)
+        words = f"{cell_name(selection.chosen)}. Test accuracy {test}."
+        return self.registry.add(self._save(run_id), run_id, tags, words)
 
     def _save(self, run_id: str) -> str:
         """Write the servable model below the run that trained it; return its address."""
@@ -178,8 +145,8 @@ class _Registry:
             network = tracker.artifact(run_id, "model/model.keras", folder)
             (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
             save_servable(network, folder / "about.json", folder / "servable")
-            self.client.log_artifacts(run_id, str(folder / "servable"), "servable")
-        run = self.client.get_run(run_id)
+            tracker.client.log_artifacts(run_id, str(folder / "servable"), "servable")
+        run = tracker.client.get_run(run_id)
         return f"{run.info.artifact_uri}/servable"
 
 
@@ -233,19 +200,3 @@ def _requirements() -> list[str]:
         "pillow",
     )
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]
-
-
-def _verdict(champion: Any, against: Paired | None, run_id: str, execution: Any) -> tuple[str, str]:
-    if champion is None:
-        return CHAMPION, "The first of its name, so the champion."
-    if champion.tags.get(SOURCE_RUN) == run_id:
-        return CHAMPION, f"Version {champion.version}, today's champion, won again."
-    if against is None:
-        return CHALLENGER, (
-            f"Version {champion.version} stays champion: it was tested on other pictures "
-            f"(dataset version {champion.tags.get(DATASET, 'unknown')}, this one "
-            f"{execution.version}), and only the same test images compare two models."
-        )
-    if against.better(execution.study.alpha):
-        return CHAMPION, f"It beat version {champion.version}: {against}."
-    return CHALLENGER, f"Version {champion.version} stays champion: {against}."

@@ -17,6 +17,7 @@ from analysis.selection import Selection
 from analysis.selection import explain as explain_selection
 from models.spec import Scalar
 from tasks.decide import analyse_runs, selection_of
+from tasks.page import page_of
 from tasks.plan import cell_name, show
 from tasks.register import Registered, registered_of
 from tasks.study import Study
@@ -97,12 +98,13 @@ def _finite(value: Any) -> Any:
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 def report(execution: Execution) -> Outcome:
-    """Gather the findings from MLflow; log them to the parent run, with the grid's picture."""
+    """Gather the findings from MLflow; log them to the parent run, in words and as a page."""
     outcome = outcome_of(execution)
     study, runs = execution.study, execution.runs("refine")
     figure = plots.grid_heatmap(runs, study.factor_list, study.response)
     execution.log_figures(execution.run_id, {"grid/heatmap.png": figure})
     execution.log_text(execution.run_id, in_words(outcome), "summary.txt")
+    execution.log_text(execution.run_id, page_of(outcome, execution), "report.html")
     return outcome
 
 
@@ -122,7 +124,7 @@ def outcome_of(execution: Execution) -> Outcome:
         effects,
         decide(effects, budget=study.refine.budget),
         grid_table(execution.runs("refine"), study),
-        selection_of(study, execution.runs()),
+        selection_of(study, execution.runs(), execution.facts.validation_images),
         registered_of(execution),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
     )

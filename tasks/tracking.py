@@ -289,12 +289,16 @@ class Tracker:
 
     def read_json(self, run_id: str, path: str) -> Any:
         """Return the content of a JSON artifact; None where the run has none of that name."""
-        names = {item.path for item in self.client.list_artifacts(run_id)}
-        if path not in names:
+        content = self.read(run_id, path)
+        return None if content is None else json.loads(content)
+
+    def read(self, run_id: str, path: str) -> bytes | None:
+        """Return an artifact's bytes; None where the run has none of that name."""
+        listed = self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
+        if path not in {item.path for item in listed}:
             return None
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(self.client.download_artifacts(run_id, path, folder))
-            return json.loads(file.read_text(encoding="utf-8"))
+            return Path(self.client.download_artifacts(run_id, path, folder)).read_bytes()
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path:
         """Fetch a replicate's artifact, from the run that trained it where it was reused."""

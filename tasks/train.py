@@ -18,6 +18,7 @@ from models.training import ReplicateResult
 from tasks import figures
 from tasks.dataset import Prepared
 from tasks.errors import CellError, RetryableError, SlotsClosedError
+from tasks.evidence import log_evidence
 from tasks.plan import Planned
 from tasks.progress import Progress
 from tasks.settings import Settings
@@ -50,6 +51,7 @@ def open_workshop(
     ):
         # Here first: fanned out, the first writers of a new dataset would collide.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
+        log_evidence(execution, arrays)
         if execution.resumed:
             progress.say(f"going on with run {execution.run_id}, which was cut off")
         yield Workshop(tracker.settings, progress, pool, images, arrays, execution)

@@ -88,7 +88,9 @@ def test_an_experiment_that_is_not_there_names_those_that_are(done: Done) -> Non
     assert "there are: tiny" in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["search", "validate", "analyze", "ui"])
+@pytest.mark.parametrize(
+    "command", ["search", "validate", "analyze", "report", "promote", "predict", "ui"]
+)
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     ended = factorgrid(command, "--help", home=tmp_path / "home")
     assert ended.returncode == 0

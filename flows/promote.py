@@ -1,0 +1,29 @@
+"""Judging a registered model's challenger, as a Prefect flow: for a schedule."""
+
+from typing import Any
+
+from prefect import flow, get_run_logger
+
+from tasks.promote import promote_model
+from tasks.settings import prepare_environment
+from tasks.tracking import Tracker
+
+
+@flow(name="promote")
+def promote(model: str, version: str | None = None, *, dry_run: bool = False) -> dict[str, Any]:
+    """Make a model's challenger its champion, if it beats today's on the same test images.
+
+    Parameters
+    ----------
+    model : the registered model.
+    version : the version to judge; by default that of the alias ``challenger``.
+    dry_run : change nothing.
+
+    Returns
+    -------
+    What was found and done, as ``factorgrid promote --json`` prints it.
+    """
+    tracker = Tracker.open(prepare_environment().create(), create=False)
+    found = promote_model(tracker, model, number=version, dry_run=dry_run)
+    get_run_logger().info(found.in_words())
+    return found.to_json()
