@@ -95,6 +95,15 @@ class Effects:
         return self.verdict.active
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """What was shown to matter.
+
+        Where a factor's level always collapses: that factor, and the terms that are active at its
+        working level, where the decision judges the others too.
+        """
+        return self.active if self.half is None else (self.half.factor, *self.half.effects.shown)
+
+    @property
     def response_words(self) -> str:
         """The response with its scale, as an axis names it."""
         return self.response if self.transform == "raw" else f"{self.transform} {self.response}"

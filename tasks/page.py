@@ -158,7 +158,7 @@ def _test_chance(source: Source) -> float:
 
 
 def _short_active(source: Source) -> str:
-    names = source.outcome.effects.active
+    names = source.outcome.effects.shown
     return source.say("short_active", names=", ".join(names)) if names else source.say("short_none")
 
 

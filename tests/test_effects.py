@@ -218,6 +218,7 @@ def test_collapsed_runs_are_named_and_the_other_half_is_judged_as_well() -> None
     assert (effects.half.factor, effects.half.working) == ("lr", 0.001)
     inner = effects.half.effects
     assert value(inner.terms, "conv", "effect") == pytest.approx(0.0938, abs=5e-5)
+    assert effects.shown == ("lr", *inner.active)
     text = effects_table(effects)
     assert "4 of 8 runs collapsed" in text
     assert "At lr = 0.001 alone" in text
