@@ -1,13 +1,12 @@
 """What a reader of the effects must be told: missing, aliased, unbalanced, collapsed, bent."""
 
-from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from analysis.factors import show
+from analysis.factors import cell_name, show
 from analysis.fitting import value
 from analysis.matrix import CURVATURE, SPOILT, code, model_matrix
 
@@ -56,13 +55,9 @@ def _missing(effects: "Effects") -> list[str]:
     missing = [cell for cell in cells if cell not in have]
     if not missing or 2 * len(missing) >= len(cells):
         return []
-    shown = _some([_cell(dict(zip(names, cell, strict=True))) for cell in missing])
+    shown = _some([cell_name(dict(zip(names, cell, strict=True))) for cell in missing])
     has = "has" if len(missing) == 1 else "have"
     return [f"{len(missing)} of {len(cells)} cells {has} no finished run: {shown}"]
-
-
-def _cell(levels: Mapping[Any, Any]) -> str:
-    return " ".join(f"{name}={show(level)}" for name, level in levels.items())
 
 
 def _lost(effects: "Effects") -> list[str]:
@@ -143,7 +138,7 @@ def _collapsed(effects: "Effects") -> list[str]:
     if fallen.empty:
         return []
     names = [f.name for f in effects.factors]
-    shown = [_cell(cell) for cell in fallen[names].drop_duplicates().to_dict("records")]
+    shown = [cell_name(cell) for cell in fallen[names].drop_duplicates().to_dict("records")]
     words = (
         f"{len(fallen)} of {len(runs)} runs collapsed (learnt nothing): {_some(shown)}; they weigh "
         "on every effect"

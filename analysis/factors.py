@@ -1,8 +1,9 @@
 """Factors: levels in natural units, and the one place that codes and decodes them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from analysis.errors import FactorError
 
@@ -148,3 +149,8 @@ class Factor:
 def show(level: object) -> str:
     """Return a level as a person writes it: 0.001, 3, same."""
     return f"{level:.6g}" if isinstance(level, float) else str(level)
+
+
+def cell_name(levels: Mapping[Any, Any]) -> str:
+    """Return a cell's name, as in ``conv_layers=3 learning_rate=0.001``, the same everywhere."""
+    return " ".join(f"{name}={show(level)}" for name, level in levels.items())

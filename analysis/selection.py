@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level, show
+from analysis.factors import Factor, Level, cell_name, show
 
 #: Of a simulated critical value.
 SETS = 200_000
@@ -214,7 +214,7 @@ def _expected_maximum(n: int) -> float:
 def explain(selection: Selection) -> list[str]:
     """Return the choice in words."""
     top = _row_of(selection.cells, selection.best)
-    lines = [f"best mean: {_words(selection.best)}, {top['mean']:.4f} over n = {top['n']:.0f}"]
+    lines = [f"best mean: {cell_name(selection.best)}, {top['mean']:.4f} over n = {top['n']:.0f}"]
     lines += _unsteady(selection) + _on_edge(selection)
     if not selection.error_df:
         return [*lines, "no cell was run twice: how much of this is luck is not known"]
@@ -224,7 +224,9 @@ def explain(selection: Selection) -> list[str]:
     )
     lines += _how_far(selection)
     if selection.chosen != selection.best:
-        lines.append(f"cheapest within one standard error, so chosen: {_words(selection.chosen)}")
+        lines.append(
+            f"cheapest within one standard error, so chosen: {cell_name(selection.chosen)}"
+        )
     return lines
 
 
@@ -255,7 +257,7 @@ def _unsteady(selection: Selection) -> list[str]:
     some = cells[(cells["collapsed"] > 0) & (cells["collapsed"] < cells["n"])]
     names = list(selection.best)
     return [
-        f"not to be relied on: {_words(dict(zip(names, row[names], strict=True)))}, "
+        f"not to be relied on: {cell_name(dict(zip(names, row[names], strict=True)))}, "
         f"{row['collapsed']:.0f} of its {row['n']:.0f} runs collapsed"
         for _, row in some.iterrows()
     ]
@@ -273,7 +275,3 @@ def _on_edge(selection: Selection) -> list[str]:
 def _row_of(cells: pd.DataFrame, levels: dict[str, Level]) -> Any:
     same = np.logical_and.reduce([cells[name] == level for name, level in levels.items()])
     return cells[same].iloc[0]
-
-
-def _words(levels: dict[str, Level]) -> str:
-    return " ".join(f"{name}={show(level)}" for name, level in levels.items())

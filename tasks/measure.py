@@ -7,8 +7,6 @@ processes import this module and little else.
 import contextlib
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +18,7 @@ import numpy as np
 from models.decoding import AT_LEAST, Pixels, load, resize
 from models.errors import DecodeError
 from models.images import Slots, digest_of, write_row
+from tasks.children import follow_parent
 from tasks.errors import DataError, UnreadableError
 from tasks.ingest import Entry, Reader
 
@@ -177,18 +176,9 @@ _workers: list[Worker] = []
 
 
 def _start(reader: Reader, slots: Slots | None) -> None:
-    # Ctrl-C goes to the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     cv2.setNumThreads(1)
     _workers.append(Worker(reader, slots))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _do(jobs: Sequence[Job]) -> list[Done]:

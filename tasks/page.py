@@ -20,11 +20,11 @@ import pandas as pd
 from analysis import plots
 from analysis.decision import Decision
 from analysis.effects import Effects
+from analysis.factors import cell_name, show
 from analysis.fitting import value
 from analysis.selection import Selection
 from tasks.errors import UserError
 from tasks.evidence import PICTURES, SAMPLES, VERSIONS
-from tasks.plan import cell_name, show
 from tasks.settings import Settings
 from tasks.study import Study
 from tasks.tracking import KIND, PREFIX, Execution, Tracker

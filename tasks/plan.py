@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from analysis.factors import Factor
+from analysis.factors import Factor, cell_name, show
 from models.spec import ReplicateSpec, Scalar
 from tasks.study import Study
 
@@ -52,16 +52,6 @@ class Planned:
     def short_name(self) -> str:
         """The same where space is dear, as in ``3/1/0.001 #2``: MLflow's tables cut names."""
         return f"{'/'.join(map(show, self.levels.values()))} #{self.replicate}"
-
-
-def cell_name(levels: Levels) -> str:
-    """Return a cell's name, the same wherever it shows up."""
-    return " ".join(f"{name}={show(level)}" for name, level in levels.items())
-
-
-def show(level: Scalar) -> str:
-    """Return a level as a person writes it: 0.001, 3, same."""
-    return f"{level:.6g}" if isinstance(level, float) else str(level)
 
 
 def seed_of(study: Study, levels: Levels, replicate: int) -> int:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from analysis.factors import cell_name
 from analysis.paired import Paired, Proportion, accuracy
 from analysis.selection import Selection
 from models.drawn import draw_one
-from tasks.plan import cell_name
 from tasks.promote import judge, right_answers, settle
 from tasks.registry import CHALLENGER, CHAMPION, DATASET, SOURCE_RUN, STUDY_RUN, Registry
 from tasks.tracking import PREFIX, Execution

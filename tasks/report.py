@@ -12,13 +12,13 @@ from prefect.cache_policies import NO_CACHE
 from analysis import plots
 from analysis.decision import Decision, decide, explain
 from analysis.effects import Effects
+from analysis.factors import cell_name, show
 from analysis.report import effects_table, wrapped
 from analysis.selection import Selection
 from analysis.selection import explain as explain_selection
 from models.spec import Scalar
 from tasks.decide import analyse_runs, selection_of
 from tasks.page import page_of
-from tasks.plan import cell_name, show
 from tasks.register import Registered, registered_of
 from tasks.study import Study
 from tasks.tracking import Execution

@@ -27,6 +27,7 @@ from models.errors import BuilderError
 from models.images import open_arrays
 from models.spec import ReplicateSpec
 from models.training import ReplicateResult, fit, save_result
+from tasks.children import follow_parent
 from tasks.errors import CellError, SlotDiedError, SlotsClosedError
 
 OnEpoch = Callable[[dict[str, Any]], None]
@@ -224,9 +225,7 @@ def _work(
     with Path(log).open("wb") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
-    # Ctrl-C goes to the whole process group; the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     try:
         _train(send, ReplicateSpec.from_dict(spec), Path(arrays_folder), Path(out_folder))
     except Exception as error:  # noqa: BLE001 # the network is the user's: anything may happen in it
@@ -237,14 +236,6 @@ def _work(
         send.send(("cell", (words, "".join(traceback.format_exception(error)))))
     else:
         send.send(("done", None))
-
-
-def _end_with_parent() -> None:
-    """End this child with the study: a killed parent would leave it training for nobody."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _train(send: Connection, spec: ReplicateSpec, arrays_folder: Path, out_folder: Path) -> None:

@@ -21,10 +21,10 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from analysis.collapse import collapsed
-from analysis.factors import Factor
+from analysis.factors import Factor, show
 from models.images import ImageArrays
 from tasks.errors import TrackingError
-from tasks.plan import Planned, Stage, show, typed_level
+from tasks.plan import Planned, Stage, typed_level
 from tasks.settings import Settings
 from tasks.study import Study, parse_study
 
