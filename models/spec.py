@@ -13,7 +13,7 @@ from models.errors import SpecError
 Scalar = bool | int | float | str
 
 #: Raised by one whenever equal specs and seeds would train to other weights than before.
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 
 
 @dataclass(frozen=True)

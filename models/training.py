@@ -6,15 +6,16 @@ import math
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backend import load_keras, make_deterministic
+from models.backend import device_name, load_keras, make_deterministic, precision_of
 from models.cnn import build_from
+from models.engine import Job, engine_of, is_out_of_memory
 from models.errors import SpecError
 from models.spec import ReplicateSpec, TrainingSpec
 
@@ -57,6 +58,8 @@ class ReplicateResult:
     train_seconds : wall clock of all epochs.
     images_per_second : median over the epochs after the first, which compiles.
     peak_memory_mb : of the process, MiB.
+    micro_batch : images whose gradients were in memory at once; below the batch size where an
+        accelerator had no room for it.
     """
 
     status: str
@@ -72,28 +75,12 @@ class ReplicateResult:
     backend: str
     precision: str
     deterministic: bool
-    extra: dict[str, Any] = field(default_factory=dict)
+    micro_batch: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without the predictions."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {k: v for k, v in fields.items() if not k.endswith("_probability")}
-
-
-def bfloat16_is_fast() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def precision_of(training: TrainingSpec) -> str:
-    """Return the precision that ``auto`` means here: ``bfloat16`` or ``float32``."""
-    if training.precision != "auto":
-        return training.precision
-    return "bfloat16" if bfloat16_is_fast() else "float32"
 
 
 def fit(
@@ -105,6 +92,9 @@ def fit(
 ) -> ReplicateResult:
     """Train one replicate.
 
+    Where an accelerator has no memory for a batch, the replicate begins again with half as many
+    images at once, and the batch's gradients are the mean of its parts': the same steps otherwise.
+
     Parameters
     ----------
     spec : network, training and seed.
@@ -115,59 +105,153 @@ def fit(
     Raises
     ------
     BuilderError
-        If the network cannot be built.
+        If the network cannot be built, or does not answer logits.
     """
     keras = load_keras()
-    precision = precision_of(spec.training)
-    keras.utils.set_random_seed(spec.seed)
+    precision = precision_of(spec.training.precision)
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if spec.training.deterministic:
         make_deterministic()
-    model = build_from(spec.model, spec.image_size, len(arrays.classes))
-    trained = _augmented(model, spec.seed) if spec.training.augment else model
-    trained.compile(
-        optimizer=_optimizer(spec.training),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    recorder = _recorder(len(arrays.side("training")), on_epoch)
-    started = time.perf_counter()
-    x, y = _side(arrays, "training")
-    val = _side(arrays, "validation")
-    trained.fit(
-        x,
-        y,
-        batch_size=spec.training.batch_size,
-        epochs=spec.training.epochs,
-        validation_data=val,
-        validation_batch_size=256,
-        callbacks=[recorder],
-        verbose=0,
-    )
-    seconds = time.perf_counter() - started
-    if weights_to is not None and not recorder.reason:
-        model.save(weights_to)
-    rates = [row["images_per_second"] for row in recorder.history]
-    return ReplicateResult(
-        status="diverged" if recorder.reason else "finished",
-        reason=recorder.reason,
-        history=recorder.history,
-        val_probability=_probability(model, val[0]),
-        test_probability=_probability(model, _side(arrays, "test")[0]),
-        parameters=int(model.count_params()),
-        train_seconds=seconds,
-        images_per_second=float(np.median(rates[1:] or rates or [math.nan])),
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        device="cpu",
-        backend=keras.backend.backend(),
-        precision=precision,
-        deterministic=spec.training.deterministic,
-    )
+    batch = min(spec.training.batch_size, len(arrays.side("training")))
+    for micro_batch in micro_batches(batch):
+        course = _Course(spec, arrays, batch, micro_batch, on_epoch)
+        try:
+            course.run()
+        except Exception as error:
+            if micro_batch == 1 or not is_out_of_memory(error):
+                raise
+        else:
+            break
+    if weights_to is not None and not course.reason:
+        course.network.save(weights_to)
+    return course.result(precision)
 
 
-def _side(arrays: Arrays, name: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    rows = arrays.side(name)
-    return arrays.images[rows], arrays.labels[rows]
+def micro_batches(batch: int) -> list[int]:
+    """Return how many images at once are tried: the batch, and then the divisors up to each half.
+
+    Gradients of equal parts have the batch's as their mean.
+    """
+    tried = [batch]
+    while tried[-1] > 1:
+        half = tried[-1] // 2
+        tried.append(next(size for size in range(half, 0, -1) if batch % size == 0))
+    return tried
+
+
+class _Course:
+    """One course of training, from fresh weights to the last epoch."""
+
+    def __init__(
+        self,
+        spec: ReplicateSpec,
+        arrays: Arrays,
+        batch: int,
+        micro_batch: int,
+        on_epoch: OnEpoch | None,
+    ) -> None:
+        self.spec, self.arrays, self.batch, self.micro_batch = spec, arrays, batch, micro_batch
+        self.on_epoch = on_epoch
+        self.history: list[dict[str, Any]] = []
+        self.reason = ""
+        self.seconds = 0.0
+        load_keras().utils.set_random_seed(spec.seed)
+        self.network = build_from(spec.model, spec.image_size, len(arrays.classes))
+        augment = spec.training.augment
+        self.trained = _augmented(self.network, spec.seed) if augment else self.network
+
+    def run(self) -> None:
+        """Train all epochs, or until a loss is no number."""
+        started = time.perf_counter()
+        arrays = self.arrays
+        optimizer = _optimizer(self.spec.training)
+        job = Job(
+            self.network, self.trained, optimizer, arrays.images, arrays.labels, self.micro_batch
+        )
+        self.engine = engine_of(job)
+        self.val_logits = self._untrained("validation")
+        for epoch in range(self.spec.training.epochs):
+            self._epoch(epoch)
+            if self.reason:
+                break
+        self.seconds = time.perf_counter() - started
+
+    def _epoch(self, epoch: int) -> None:
+        started = time.perf_counter()
+        order = self._order(epoch)
+        figures = self.engine.train(order)
+        trained = time.perf_counter() - started
+        if figures.bad_step >= 0:
+            self.reason = (
+                f"the loss became no number in epoch {epoch + 1}, step {figures.bad_step + 1}"
+            )
+            return
+        rows = self.arrays.side("validation")
+        self.val_logits = self.engine.logits(rows)
+        loss, accuracy = figures_of(self.val_logits, self.arrays.labels[rows])
+        row = {
+            "epoch": epoch + 1,
+            # First, since MLflow's pages show the first metric before any is chosen.
+            "val_accuracy": accuracy,
+            "train_loss": figures.loss,
+            "train_accuracy": figures.accuracy,
+            "val_loss": loss,
+            "epoch_seconds": time.perf_counter() - started,
+            "images_per_second": order.size / trained,
+        }
+        self.history.append(row)
+        if self.on_epoch is not None:
+            self.on_epoch(row)
+
+    def _order(self, epoch: int) -> NDArray[np.int32]:
+        """Return the rows of each step, (steps, batch).
+
+        Another order each epoch; of a set that is no multiple of the batch others stay away each
+        time, so that all steps have one shape.
+        """
+        rows = self.arrays.side("training")
+        drawn = np.random.default_rng([self.spec.seed, epoch]).permutation(rows)
+        steps = len(rows) // self.batch
+        return drawn[: steps * self.batch].reshape(steps, self.batch).astype(np.int32)
+
+    def _untrained(self, side: str) -> NDArray[np.float32]:
+        return np.zeros((len(self.arrays.side(side)), len(self.arrays.classes)), dtype=np.float32)
+
+    def result(self, precision: str) -> ReplicateResult:
+        """Return what it gave."""
+        rates = [row["images_per_second"] for row in self.history]
+        keras = load_keras()
+        return ReplicateResult(
+            status="diverged" if self.reason else "finished",
+            reason=self.reason,
+            history=self.history,
+            val_probability=probability(self.val_logits),
+            test_probability=probability(self.engine.logits(self.arrays.side("test"))),
+            parameters=int(self.network.count_params()),
+            train_seconds=self.seconds,
+            images_per_second=float(np.median(rates[1:] or rates or [math.nan])),
+            peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            device=device_name(),
+            backend=keras.backend.backend(),
+            precision=precision,
+            deterministic=self.spec.training.deterministic,
+            micro_batch=self.micro_batch,
+        )
+
+
+def figures_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Return cross-entropy (nats) and accuracy of answers (n, classes) to labels (n,)."""
+    wide = logits.astype(np.float64)
+    highest = wide.max(axis=1)
+    log_sum = highest + np.log(np.exp(wide - highest[:, None]).sum(axis=1))
+    loss = (log_sum - wide[np.arange(len(labels)), labels]).mean()
+    return float(loss), float((logits.argmax(axis=1) == labels).mean())
+
+
+def probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the softmax of answers (n, classes)."""
+    exponent = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _optimizer(training: TrainingSpec) -> Any:
@@ -197,57 +281,6 @@ def _augmented(model: Any, seed: int) -> Any:
     x = layers.RandomTranslation(0.1, 0.1, seed=seed + 1)(x)
     x = layers.RandomZoom(0.1, seed=seed + 2)(x)
     return keras.Model(inputs, model(x))
-
-
-def _probability(model: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    logits = np.asarray(model.predict(images, batch_size=256, verbose=0), dtype=np.float64)
-    exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponent / exponent.sum(axis=1, keepdims=True), dtype=np.float32)
-
-
-def _recorder(images: int, on_epoch: OnEpoch | None) -> Any:
-    import keras
-
-    class Recorder(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships no types
-        """Keeps each epoch's figures, and stops where the loss is no number."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.history: list[dict[str, Any]] = []
-            self.reason = ""
-            self.started = time.perf_counter()
-
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002 # Keras calls it so
-            self.epoch, self.started = epoch, time.perf_counter()
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            if logs and not math.isfinite(logs.get("loss", 0.0)):
-                self.reason = (
-                    f"the loss became {logs['loss']} in epoch {self.epoch + 1}, step {batch + 1}"
-                )
-                self.model.stop_training = True
-
-        def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002 # likewise
-            self.seconds = time.perf_counter() - self.started
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            if self.reason:
-                return
-            row = {
-                "epoch": epoch + 1,
-                # First, since MLflow's pages show the first metric before any is chosen.
-                "val_accuracy": float(logs["val_accuracy"]),
-                "train_loss": float(logs["loss"]),
-                "train_accuracy": float(logs["accuracy"]),
-                "val_loss": float(logs["val_loss"]),
-                "epoch_seconds": time.perf_counter() - self.started,
-                "images_per_second": images / self.seconds,
-            }
-            self.history.append(row)
-            if on_epoch is not None:
-                on_epoch(row)
-
-    return Recorder()
 
 
 def save_result(result: ReplicateResult, folder: Path) -> None:

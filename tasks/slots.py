@@ -6,16 +6,18 @@ server itself never touches a GPU: a CUDA context does not survive a fork.
 """
 
 import contextlib
+import heapq
+import itertools
 import json
 import multiprocessing
 import os
-import queue
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -28,9 +30,16 @@ from models.images import open_arrays
 from models.spec import ReplicateSpec
 from models.training import ReplicateResult, fit, save_result
 from tasks.children import follow_parent
+from tasks.devices import Device, available_devices, take
 from tasks.errors import CellError, SlotDiedError, SlotsClosedError
 
 OnEpoch = Callable[[dict[str, Any]], None]
+
+
+def warm_up() -> None:
+    """Start the server that children are forked from, which loads Keras while others work."""
+    _context()
+    forkserver.ensure_running()
 
 
 class SlotPool:
@@ -38,20 +47,24 @@ class SlotPool:
 
     Parameters
     ----------
-    slots : children at a time; one with all cores is faster on a CPU than two with half each.
+    devices : one slot each: the GPUs, or else the CPU with all its cores, which trains faster in
+        one process than in two with half the cores each.
     """
 
-    def __init__(self, slots: int = 1) -> None:
-        self._free: queue.Queue[int] = queue.Queue()
-        for number in range(slots):
-            self._free.put(number)
+    def __init__(self, devices: tuple[Device, ...] | None = None) -> None:
+        self._free = list(devices or available_devices())
+        self._waiting: list[tuple[float, int]] = []
+        self._tickets = itertools.count()
+        self._turn = threading.Condition()
         self._context = _context()
-        self._children: set[ForkServerProcess] = set()
+        self._children: set[_Child] = set()
+        self._spare: _Child | None = None
         self._lock = threading.Lock()
         self._closed = False
 
     def __enter__(self) -> Self:
-        """Open the pool; the server starts with its first child."""
+        """Start the first child, which waits for what to train."""
+        self._prepare()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,25 +75,49 @@ class SlotPool:
         """End every child at once, by SIGKILL: MLflow is told by who waits for them."""
         with self._lock:
             self._closed = True
-            children = list(self._children)
+            children = [*self._children, *([self._spare] if self._spare else [])]
+            self._spare = None
         for child in children:
-            child.kill()
+            child.process.kill()
+        with self._turn:
+            self._turn.notify_all()
 
     @contextlib.contextmanager
-    def slot(self) -> Iterator["Slot"]:
+    def slot(self, cost: float = 0.0) -> Iterator["Slot"]:
         """Wait for a free slot and hold it; any thread may call it.
+
+        Parameters
+        ----------
+        cost : of those that wait, the greatest goes first: the longest last would be waited for
+            by all slots but one.
 
         Raises
         ------
         SlotsClosedError
             If the pool was closed in the meantime: the study is over.
         """
-        number = self._free.get()
+        device = self._take(cost)
         try:
-            self._raise_if_closed()
-            yield Slot(self, number)
+            yield Slot(self, device)
         finally:
-            self._free.put(number)
+            with self._turn:
+                self._free.append(device)
+                self._turn.notify_all()
+
+    def _take(self, cost: float) -> Device:
+        ticket = (-cost, next(self._tickets))
+        with self._turn:
+            heapq.heappush(self._waiting, ticket)
+            try:
+                self._turn.wait_for(
+                    lambda: self._closed or (self._free and self._waiting[0] == ticket)
+                )
+                self._raise_if_closed()
+                return self._free.pop()
+            finally:
+                self._waiting.remove(ticket)
+                heapq.heapify(self._waiting)
+                self._turn.notify_all()
 
     def _raise_if_closed(self) -> None:
         if self._closed:
@@ -88,42 +125,78 @@ class SlotPool:
 
     def _run(
         self,
-        spec: ReplicateSpec,
-        arrays_folder: Path,
+        job: "Job",
         out_folder: Path,
         on_epoch: OnEpoch | None,
         timeout_seconds: float | None,
     ) -> ReplicateResult:
-        receive, send = self._context.Pipe(duplex=False)
         out_folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out_folder.parent) as text, receive:
+        with tempfile.TemporaryDirectory(dir=out_folder.parent) as text, self._child() as child:
             partial, log = Path(text) / "out", Path(text) / "log"
-            arguments = (send, spec.to_dict(), str(arrays_folder), str(partial), str(log))
-            child = self._context.Process(target=_work, args=arguments, daemon=True)
-            with self._watched(child):
-                send.close()
-                try:
-                    _listen(child, receive, on_epoch, timeout_seconds, log)
-                except SlotDiedError:
-                    self._raise_if_closed()
-                    raise
+            try:
+                with contextlib.suppress(BrokenPipeError):  # it died; what it said is in the log
+                    child.pipe.send((asdict(job), str(partial), str(log)))
+                self._prepare()
+                _listen(child, on_epoch, timeout_seconds, log)
+            except SlotDiedError:
+                self._raise_if_closed()
+                raise
             partial.rename(out_folder)
         return load_result(out_folder)
 
     @contextlib.contextmanager
-    def _watched(self, child: ForkServerProcess) -> Iterator[None]:
-        """Start a child, and see that it is gone when the block ends."""
+    def _child(self) -> "Iterator[_Child]":
+        """Take the child that waits, and see that it is gone when the block ends."""
         with self._lock:
             self._raise_if_closed()
-            child.start()
+            child, self._spare = self._spare, None
+            if child is None or not child.process.is_alive():
+                child = _Child.start(self._context)
             self._children.add(child)
         try:
-            yield
+            yield child
         finally:
-            child.kill()
-            child.join()
+            child.end()
             with self._lock:
                 self._children.discard(child)
+
+    def _prepare(self) -> None:
+        """Start the next child while this one trains: 0.3 s that the next replicate saves."""
+        with self._lock:
+            if self._spare is None and not self._closed:
+                self._spare = _Child.start(self._context)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a child is told to do; plain data, so that nothing large goes through the pipe."""
+
+    spec: dict[str, Any]
+    arrays_folder: str
+    device: Device
+
+
+@dataclass(frozen=True, eq=False)
+class _Child:
+    """A process that waits for one job, does it and ends."""
+
+    process: ForkServerProcess
+    pipe: Connection
+
+    @classmethod
+    def start(cls, context: ForkServerContext) -> Self:
+        """Fork one."""
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()
+        return cls(process, ours)
+
+    def end(self) -> None:
+        """End it, wherever it is."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
 
 
 @dataclass(frozen=True)
@@ -131,7 +204,7 @@ class Slot:
     """One place to train, held by one thread."""
 
     pool: SlotPool
-    number: int
+    device: Device
 
     def run(
         self,
@@ -161,7 +234,8 @@ class Slot:
         SlotsClosedError
             If the pool was closed.
         """
-        return self.pool._run(spec, arrays_folder, out_folder, on_epoch, timeout_seconds)  # noqa: SLF001 # one class in two parts
+        job = Job(spec.to_dict(), str(arrays_folder), self.device)
+        return self.pool._run(job, out_folder, on_epoch, timeout_seconds)  # noqa: SLF001 # one class in two parts
 
 
 def _context() -> ForkServerContext:
@@ -171,8 +245,7 @@ def _context() -> ForkServerContext:
 
 
 def _listen(
-    child: ForkServerProcess,
-    receive: Connection,
+    child: _Child,
     on_epoch: OnEpoch | None,
     timeout_seconds: float | None,
     log: Path,
@@ -181,15 +254,15 @@ def _listen(
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if not receive.poll(left):
+        if not child.pipe.poll(left):
             raise SlotDiedError(f"the slot's process was killed after {timeout_seconds:g} s")
         try:
-            kind, content = receive.recv()
-        except EOFError:
-            child.join(5)
+            kind, content = child.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            child.process.join(5)
             last = _last_words(log)
             raise SlotDiedError(
-                f"the slot's process ended before its result: {_death(child)}{last}"
+                f"the slot's process ended before its result: {_death(child.process)}{last}"
             ) from None
         match kind:
             case "epoch" if on_epoch is not None:
@@ -218,32 +291,36 @@ def _last_words(log: Path) -> str:
     return f"; its last words: {lines[-1][:300]}" if lines else ""
 
 
-def _work(
-    send: Connection, spec: dict[str, Any], arrays_folder: str, out_folder: str, log: str
-) -> None:
-    """Train, in the child."""
+def _work(pipe: Connection) -> None:
+    """Train what the pipe brings, in the child."""
+    follow_parent()
+    try:
+        content, out_folder, log = pipe.recv()
+    except EOFError:
+        return  # the pool closed without needing this one
+    job = Job(content["spec"], content["arrays_folder"], Device(**content["device"]))
     with Path(log).open("wb") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
-    follow_parent()
     try:
-        _train(send, ReplicateSpec.from_dict(spec), Path(arrays_folder), Path(out_folder))
+        _train(pipe, job, Path(out_folder))
     except Exception as error:  # noqa: BLE001 # the network is the user's: anything may happen in it
         import traceback
 
         known = isinstance(error, BuilderError)
         words = str(error) if known else f"{type(error).__name__}: {error}".splitlines()[0]
-        send.send(("cell", (words, "".join(traceback.format_exception(error)))))
+        pipe.send(("cell", (words, "".join(traceback.format_exception(error)))))
     else:
-        send.send(("done", None))
+        pipe.send(("done", None))
 
 
-def _train(send: Connection, spec: ReplicateSpec, arrays_folder: Path, out_folder: Path) -> None:
+def _train(pipe: Connection, job: Job, out_folder: Path) -> None:
     out_folder.mkdir(parents=True)
+    take(job.device)
     result = fit(
-        spec,
-        open_arrays(arrays_folder),
-        on_epoch=lambda report: send.send(("epoch", report)),
+        ReplicateSpec.from_dict(job.spec),
+        open_arrays(Path(job.arrays_folder)),
+        on_epoch=lambda report: pipe.send(("epoch", report)),
         weights_to=out_folder / "model.keras",
     )
     save_result(result, out_folder)

@@ -1,8 +1,8 @@
 """Training replicates: one Prefect task each, in slots of their own processes."""
 
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def open_workshop(
     arrays = open_arrays(images.arrays_folder)
     with (
         tracker.execution(study, images.version, Facts.of(arrays, images.words)) as execution,
-        SlotPool(slots=1) as pool,
+        SlotPool() as pool,
     ):
         # Here first: fanned out, the first writers of a new dataset would collide.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
@@ -81,16 +81,18 @@ def train(planned: Planned, shop: Workshop) -> str | None:
         if finished is not None:
             shop.progress.finished(planned.key, planned.name, "reused")
             return finished
-        # The run begins when its slot is free, so that its duration is that of the training.
-        with shop.pool.slot() as slot:
-            return _train(planned, shop, slot)
+        with ExitStack() as held:
+            # The run begins when its slot is free, so that its duration is that of the training.
+            slot = held.enter_context(shop.pool.slot(_cost(planned)))
+            return _train(planned, shop, slot, release=held.close)
 
 
-def _train(planned: Planned, shop: Workshop, slot: Slot) -> str | None:
+def _train(planned: Planned, shop: Workshop, slot: Slot, release: Callable[[], None]) -> str | None:
     run_id = shop.execution.begin_replicate(planned)
     folder = shop.settings.work / run_id
     try:
         result = _fit(planned, shop, slot, run_id, folder)
+        release()  # the next replicate trains while this one's figures are drawn and logged
         _log_result(shop, run_id, planned, result, folder)
     except CellError as error:
         if error.details:
@@ -155,6 +157,7 @@ def _log_result(
             "factorgrid.backend": result.backend,
             "factorgrid.precision": result.precision,
             "factorgrid.deterministic": str(result.deterministic).lower(),
+            "factorgrid.micro_batch": str(result.micro_batch),
         },
         step=int(last["epoch"]),
     )

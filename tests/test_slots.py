@@ -1,7 +1,5 @@
 """Slots: what a child that dies, hangs or fails costs, with real children."""
 
-import os
-import signal
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -62,6 +60,7 @@ def test_a_replicate_trains_and_leaves_its_network(
     assert result.history == epochs
     assert np.allclose(result.val_probability.sum(axis=1), 1, atol=1e-5)
     assert (tmp_path / "out" / "model.keras").stat().st_size > 0
+    assert result.micro_batch == 32
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -95,8 +94,7 @@ def test_a_killed_child_is_worth_another_try_and_leaves_nothing(
 ) -> None:
     def kill(_: dict[str, Any]) -> None:
         for child in list(pool._children):
-            assert child.pid is not None
-            os.kill(child.pid, signal.SIGKILL)
+            child.process.kill()
 
     with pool.slot() as slot, pytest.raises(SlotDiedError, match="SIGKILL"):
         slot.run(LONG, arrays, tmp_path / "work" / "out", on_epoch=kill)
@@ -134,6 +132,32 @@ def test_a_loss_that_is_no_number_ends_the_replicate_and_says_where(
     assert result.status == "diverged"
     assert "the loss became" in result.reason
     assert len(result.history) < 50
+
+
+def test_a_waiting_child_that_was_killed_costs_nothing(arrays: Path, tmp_path: Path) -> None:
+    with SlotPool() as own, own.slot() as slot:
+        assert own._spare is not None
+        own._spare.process.kill()
+        own._spare.process.join()
+        assert slot.run(SPEC, arrays, tmp_path / "out").status == "finished"
+
+
+def test_of_those_that_wait_the_longest_goes_first() -> None:
+    went: list[float] = []
+
+    def go(cost: float) -> None:
+        with own.slot(cost):
+            went.append(cost)
+
+    with SlotPool() as own:
+        threads = [threading.Thread(target=go, args=(cost,)) for cost in (2.0, 9.0, 5.0)]
+        with own.slot(), own._turn:
+            for thread in threads:
+                thread.start()
+            own._turn.wait_for(lambda: len(own._waiting) == 3, timeout=10)
+        for thread in threads:
+            thread.join()
+    assert went == [9.0, 5.0, 2.0]
 
 
 def test_a_closed_pool_ends_its_children_and_starts_none(arrays: Path, tmp_path: Path) -> None:
