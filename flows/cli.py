@@ -81,13 +81,16 @@ def search(
     from tasks.settings import prepare_environment
 
     settings = prepare_environment()
+    from tasks.builders import with_builder
     from tasks.study import load_study
 
-    checked = load_study(
-        study,
-        source=str(data) if data else None,
-        per_class=per_class,
-        image_size=image_size,
+    checked = with_builder(
+        load_study(
+            study,
+            source=str(data) if data else None,
+            per_class=per_class,
+            image_size=image_size,
+        )
     )
     if checked.data.source is not None:
         from tasks.ingest import find_images

@@ -2,10 +2,11 @@
 
 from typing import Any, cast
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from tasks.builders import with_builder
 from tasks.dataset import Prepared
 from tasks.decide import (
     Grid,
@@ -41,6 +42,7 @@ def search(study: Study) -> Outcome:
     study : what to vary, how to train, on which pictures.
     """
     settings = prepare_environment()
+    study = with_builder(study, deployed=bool(runtime.deployment.id))
     with Progress().shown() as progress:
         tracker = Tracker.open(settings)
         images = prepare_images(study, settings, progress)

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -174,6 +175,7 @@ class Job:
     spec: dict[str, Any]
     arrays_folder: str
     device: Device
+    builder_folder: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +216,7 @@ class Slot:
         *,
         on_epoch: OnEpoch | None = None,
         timeout_seconds: float | None = None,
+        builder_folder: Path | None = None,
     ) -> ReplicateResult:
         """Train one replicate in a child process.
 
@@ -224,6 +227,7 @@ class Slot:
         out_folder : gets ``model.keras``, ``predictions.npz`` and ``result.json``, all or none.
         on_epoch : told each epoch's figures, in the calling thread.
         timeout_seconds : after which the child is killed.
+        builder_folder : where the user's own builder is imported from.
 
         Raises
         ------
@@ -234,7 +238,7 @@ class Slot:
         SlotsClosedError
             If the pool was closed.
         """
-        job = Job(spec.to_dict(), str(arrays_folder), self.device)
+        job = Job(spec.to_dict(), str(arrays_folder), self.device, str(builder_folder or ""))
         return self.pool._run(job, out_folder, on_epoch, timeout_seconds)  # noqa: SLF001 # one class in two parts
 
 
@@ -298,7 +302,12 @@ def _work(pipe: Connection) -> None:
         content, out_folder, log = pipe.recv()
     except EOFError:
         return  # the pool closed without needing this one
-    job = Job(content["spec"], content["arrays_folder"], Device(**content["device"]))
+    job = Job(
+        content["spec"],
+        content["arrays_folder"],
+        Device(**content["device"]),
+        content["builder_folder"],
+    )
     with Path(log).open("wb") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
@@ -317,6 +326,8 @@ def _work(pipe: Connection) -> None:
 def _train(pipe: Connection, job: Job, out_folder: Path) -> None:
     out_folder.mkdir(parents=True)
     take(job.device)
+    if job.builder_folder:
+        sys.path.insert(0, job.builder_folder)
     result = fit(
         ReplicateSpec.from_dict(job.spec),
         open_arrays(Path(job.arrays_folder)),

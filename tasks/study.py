@@ -109,10 +109,16 @@ class TrainingPart(Part):
 
 
 class ModelPart(BaseModel):
-    """``[model]``: the builder, and every other key a keyword of it."""
+    """``[model]``: the builder, and every other key a keyword of it.
+
+    A user's own builder, ``module:function``, is looked for in the study file's folder;
+    `tasks.builders` finds its digest.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
     builder: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] = DEFAULT_BUILDER
+    builder_folder: Path | None = None
+    builder_source: str = ""
 
     @property
     def settings(self) -> dict[str, Scalar]:
@@ -188,7 +194,7 @@ class Study(Part):
     def spec(self, levels: dict[str, Scalar], seed: int) -> ReplicateSpec:
         """Return what to train for one cell and seed."""
         base = ReplicateSpec(
-            ModelSpec(self.model.builder, self.model.settings),
+            ModelSpec(self.model.builder, self.model.settings, self.model.builder_source),
             TrainingSpec(**self.training.model_dump()),
             self.data.image_size,
             seed,
@@ -227,6 +233,10 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error
+    model = content.get("model", {})
+    if isinstance(model, dict) and model.get("builder", DEFAULT_BUILDER) != DEFAULT_BUILDER:
+        folder = path.parent / model.get("builder_folder", "")
+        content["model"] = {**model, "builder_folder": folder.absolute()}
     given = {key: value for key, value in changes.items() if value is not None}
     if given:
         content["data"] = {**content.get("data", {}), **given}

@@ -16,6 +16,7 @@ from prefect.tasks import Task
 from models.images import ImageArrays, open_arrays
 from models.training import ReplicateResult
 from tasks import figures
+from tasks.builders import source_of
 from tasks.dataset import Prepared
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.evidence import log_evidence
@@ -52,9 +53,17 @@ def open_workshop(
         # Here first: fanned out, the first writers of a new dataset would collide.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
         log_evidence(execution, arrays)
+        _log_builder(execution)
         if execution.resumed:
             progress.say(f"going on with run {execution.run_id}, which was cut off")
         yield Workshop(tracker.settings, progress, pool, images, arrays, execution)
+
+
+def _log_builder(execution: Execution) -> None:
+    found = source_of(execution.study)
+    if found is not None:
+        name, text = found
+        execution.log_text(execution.run_id, text, f"builder/{name}")
 
 
 def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -131,7 +140,13 @@ def _fit(
     source = str(shop.images.source)
     shop.execution.log_dataset(run_id, source, {"accepted": shop.images.accepted})
     shop.progress.started(planned.key, planned.name, epochs)
-    result = slot.run(planned.spec, shop.images.arrays_folder, folder, on_epoch=on_epoch)
+    result = slot.run(
+        planned.spec,
+        shop.images.arrays_folder,
+        folder,
+        on_epoch=on_epoch,
+        builder_folder=shop.execution.study.model.builder_folder,
+    )
     if result.status != "finished":
         raise CellError(f"{planned.name}: {result.reason}")
     return result

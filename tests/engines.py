@@ -89,7 +89,7 @@ def main(folder: Path) -> None:
             SPEC.with_levels({"optimizer": "sgd", "learning_rate": 1e30}), arrays
         ).to_dict(),
     }
-    print(json.dumps(figures))
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 if __name__ == "__main__":
