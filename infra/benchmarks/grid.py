@@ -1,0 +1,260 @@
+"""How long 20 cells take, against KerasTuner's and Optuna's grids over the loop of a user.
+
+    python infra/benchmarks/grid.py
+
+Method. The same 20 cells (3 to 6 convolutional layers x 5 learning rates), the same drawn pictures
+as JPEG of 200 x 200 pixels, the same split, batches of 64, Adam, the same epochs. Ours: the path of
+a study's stage, from the folder of pictures to 20 finished MLflow runs with their figures and
+networks (validation, cache, Prefect, slots, tracking). Theirs: `image_dataset_from_directory` and
+`model.fit` in float32, driven by `keras_tuner.GridSearch` and by Optuna's `GridSampler`. Each side
+in a fresh process, in turn, `--rounds` times; seconds are of whole processes, imports and all.
+
+Printed besides: the sum of our cells' bare training seconds, how much longer the stage took (from
+its first cell to its last run), and the whole process.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+SIZE, BATCH, FILTERS = 64, 64, 32
+GRID: dict[str, list[Any]] = {
+    "conv_layers": [3, 4, 5, 6],
+    "learning_rate": [0.0003, 0.0006, 0.001, 0.002, 0.003],
+}
+STUDY = """
+name = "grid"
+[data]
+source = "{source}"
+image_size = {size}
+training = 0.8
+validation = 0.15
+[factors.conv_layers]
+low = 3
+high = 6
+[factors.learning_rate]
+low = 0.0003
+high = 0.003
+[model]
+filters = {filters}
+[training]
+epochs = {epochs}
+batch_size = {batch}
+"""
+
+
+def draw_pictures(folder: Path, number: int) -> None:
+    """Write JPEG files, a folder a class."""
+    import cv2
+    import numpy as np
+
+    from models.drawn import draw_one
+
+    for index in range(number):
+        path = folder / ("cat", "dog")[index % 2] / f"{index}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = draw_one(index % 2, 200, np.random.default_rng([7, index]))
+        cv2.imwrite(str(path), image[:, :, ::-1])
+
+
+def load(folder: Path, epochs: int) -> Any:
+    import tomllib
+
+    from tasks.study import parse_study
+
+    text = STUDY.format(
+        source=folder / "pictures", size=SIZE, filters=FILTERS, epochs=epochs, batch=BATCH
+    )
+    return parse_study(tomllib.loads(text), "grid")
+
+
+def split_pictures(folder: Path) -> None:
+    """Lay the pictures out for `image_dataset_from_directory`, on the sides that ours have."""
+    from models.images import SIDES, open_arrays
+    from tasks.dataset import prepare
+    from tasks.ingest import find_images
+    from tasks.metadata import Metadata
+
+    pictures = find_images(folder / "pictures", folder / "unpacked")
+    prepared = prepare(
+        pictures,
+        Metadata(folder / "metadata.db", folder / "locks"),
+        image_size=SIZE,
+        cache=folder / "cache",
+        training=0.8,
+        validation=0.15,
+    )
+    arrays = open_arrays(prepared.arrays_folder)
+    for name, side in zip(arrays.names, arrays.sides, strict=True):
+        link = folder / "sides" / SIDES[side] / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(folder / "pictures" / name)
+
+
+def run_ours(folder: Path, epochs: int) -> dict[str, float]:
+    """Train the grid as a stage of a study does."""
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment().create()
+    study = load(folder, epochs)
+    from tasks.orchestrator import local_prefect
+    from tasks.slots import warm_up
+
+    warm_up()
+    with local_prefect(settings) as server:
+        from prefect import flow
+        from prefect.task_runners import ThreadPoolTaskRunner
+
+        from tasks.decide import plan_grid
+        from tasks.prepare import prepare_images
+        from tasks.progress import Progress
+        from tasks.tracking import Tracker
+        from tasks.train import open_workshop, train_stage
+
+        @flow(task_runner=ThreadPoolTaskRunner(max_workers=8))
+        def stage() -> dict[str, float]:
+            tracker, progress = Tracker.open(settings), Progress()
+            images = prepare_images(study, settings, progress)
+            with open_workshop(tracker, study, images, progress) as shop:
+                started = time.perf_counter()
+                train_stage(shop, plan_grid(study, images.version, GRID))
+                seconds = time.perf_counter() - started
+                runs = shop.execution.runs()
+                return {"stage": seconds, "bare": float(runs["train_seconds"].sum())}
+
+        if server is not None:
+            server.wait()
+        return stage()
+
+
+def plain_fit(folder: Path, epochs: int, model: Any) -> float:
+    """Train as a user would, and return the last accuracy."""
+    import keras
+
+    data = {
+        side: keras.utils.image_dataset_from_directory(
+            folder / "sides" / side, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False
+        ).prefetch(2)
+        for side in ("training", "validation")
+    }
+    history = model.fit(
+        data["training"], validation_data=data["validation"], epochs=epochs, verbose=0
+    )
+    return float(history.history["val_accuracy"][-1])
+
+
+def plain_model(levels: dict[str, Any]) -> Any:
+    import keras
+
+    from models.cnn import build
+
+    model = build(image_size=SIZE, classes=2, conv_layers=levels["conv_layers"], filters=FILTERS)
+    model.compile(
+        optimizer=keras.optimizers.Adam(levels["learning_rate"]),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def run_keras_tuner(folder: Path, epochs: int) -> dict[str, float]:
+    import keras
+    import keras_tuner
+
+    def build(hp: Any) -> Any:
+        return plain_model({name: hp.Choice(name, levels) for name, levels in GRID.items()})
+
+    data = {
+        side: keras.utils.image_dataset_from_directory(
+            folder / "sides" / side, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False
+        ).prefetch(2)
+        for side in ("training", "validation")
+    }
+    with tempfile.TemporaryDirectory() as text:
+        tuner = keras_tuner.GridSearch(
+            build, objective="val_accuracy", max_trials=20, directory=text, project_name="grid"
+        )
+        tuner.search(data["training"], validation_data=data["validation"], epochs=epochs, verbose=0)
+        return {"cells": float(len(tuner.oracle.trials))}
+
+
+def run_optuna(folder: Path, epochs: int) -> dict[str, float]:
+    import optuna
+
+    def objective(trial: Any) -> float:
+        levels = {name: trial.suggest_categorical(name, values) for name, values in GRID.items()}
+        return plain_fit(folder, epochs, plain_model(levels))
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.GridSampler(GRID))
+    study.optimize(objective, n_trials=len(list(product(*GRID.values()))))
+    return {"cells": float(len(study.trials))}
+
+
+SIDES: dict[str, Callable[[Path, int], dict[str, float]]] = {
+    "ours": run_ours,
+    "KerasTuner": run_keras_tuner,
+    "Optuna": run_optuna,
+}
+
+
+def apart(side: str, folder: Path, epochs: int) -> dict[str, float]:
+    """Run one side in a fresh process and an empty home, and return its figures and seconds."""
+    words = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
+    words += ["--epochs", str(epochs)]
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as home:
+        env = {**os.environ, "FACTORGRID_HOME": home, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        ended = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=env)
+        seconds = time.perf_counter() - started
+    answer: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+    return {**answer, "process": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--side", choices=SIDES)
+    parser.add_argument("--folder", type=Path)
+    asked = parser.parse_args()
+    if asked.side:
+        print(json.dumps(SIDES[asked.side](asked.folder, asked.epochs)))
+        return
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        draw_pictures(folder / "pictures", asked.pictures)
+        split_pictures(folder)
+        rows: dict[str, list[dict[str, float]]] = {side: [] for side in asked.sides}
+        for _ in range(asked.rounds):
+            for side in asked.sides:
+                rows[side].append(apart(side, folder, asked.epochs))
+                print(side, rows[side][-1], flush=True)
+    report(rows)
+
+
+def report(rows: dict[str, list[dict[str, float]]]) -> None:
+    """Print seconds and ratios, medians over the rounds."""
+    whole = {side: median(row["process"] for row in each) for side, each in rows.items()}
+    for side, seconds in whole.items():
+        times = f", {seconds / whole['ours']:.2f} times ours" if "ours" in whole else ""
+        print(f"{side:12} {seconds:7.1f} s{times}")
+    if "ours" in rows:
+        for part in ("stage", "process"):
+            over = median(row[part] / row["bare"] - 1 for row in rows["ours"])
+            print(f"our {part} beyond the bare training of its cells: {over:.1%}")
+
+
+if __name__ == "__main__":
+    main()
