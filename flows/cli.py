@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 EXIT_USER = 2
+EXIT_ELSEWHERE = 3
 EXIT_INTERRUPTED = 130
 
 
@@ -30,8 +31,11 @@ class Commands(click.Group):
             click.echo("factorgrid: interrupted; the same command goes on from here", err=True)
             sys.exit(EXIT_INTERRUPTED)
         except Exception as error:
-            from tasks.errors import USER_ERRORS
+            from tasks.errors import USER_ERRORS, HandedOverError
 
+            if isinstance(error, HandedOverError):
+                click.echo(f"factorgrid: {error}", err=True)
+                sys.exit(EXIT_ELSEWHERE)
             if not isinstance(error, USER_ERRORS):
                 raise
             click.echo(f"factorgrid: {' '.join(str(error).split())}", err=True)
@@ -66,12 +70,16 @@ def _answer(as_json_: bool, content: dict[str, Any], text: str) -> None:  # noqa
 @click.option("--data", type=Path, help="A folder or zip of pictures; drawn ones without it.")
 @click.option("--per-class", type=int, help="Take so many pictures of each class.")
 @click.option("--image-size", type=int, help="Pixels a side, instead of the study's.")
+@click.option(
+    "--elsewhere", type=Path, metavar="FOLDER", help="Train on another machine, by this folder."
+)
 @as_json
 def search(
     study: str,
     data: Path | None,
     per_class: int | None,
     image_size: int | None,
+    elsewhere: Path | None,
     as_json: bool,  # noqa: FBT001 # a flag of the command line
 ) -> None:
     """Screen, decide, refine, confirm and register.
@@ -100,6 +108,9 @@ def search(
     settings.create()
     from tasks.orchestrator import local_prefect
     from tasks.progress import waiting
+    from tasks.slots import warm_up
+
+    warm_up()
 
     with local_prefect(settings) as server:
         with waiting("starting Prefect"):
@@ -108,7 +119,7 @@ def search(
 
             if server is not None:
                 server.wait()
-        outcome = flow(checked)
+        outcome = flow(checked, elsewhere)
     _answer(as_json, outcome.to_json(), in_words(outcome))
 
 

@@ -1,5 +1,6 @@
 """The procedure of a study, as one Prefect flow: screen, fit, decide, refine, confirm, register."""
 
+from pathlib import Path
 from typing import Any, cast
 
 from prefect import flow, runtime
@@ -23,6 +24,7 @@ from tasks.progress import Progress
 from tasks.register import register
 from tasks.report import Outcome, report
 from tasks.settings import prepare_environment
+from tasks.slots import warm_up
 from tasks.study import Study
 from tasks.suspects import find_suspects
 from tasks.tracking import Tracker
@@ -34,19 +36,21 @@ from tasks.train import Workshop, open_workshop, train_stage
     name="search",
     task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)),
 )
-def search(study: Study) -> Outcome:
+def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     """Find the best cell of a study and register its network.
 
     Parameters
     ----------
     study : what to vary, how to train, on which pictures.
+    elsewhere : a folder that takes the training to another machine; see `tasks.elsewhere`.
     """
     settings = prepare_environment()
+    warm_up()
     study = with_builder(study, deployed=bool(runtime.deployment.id))
     with Progress().shown() as progress:
         tracker = Tracker.open(settings)
         images = prepare_images(study, settings, progress)
-        with open_workshop(tracker, study, images, progress) as shop:
+        with open_workshop(tracker, study, images, progress, elsewhere) as shop:
             return procedure(study, images, shop)
 
 

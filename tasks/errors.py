@@ -6,6 +6,7 @@ class                  who acts                           what happens
 `UserError`            the user: a file, a setting        one line, exit status 2, no traceback
 `RetryableError`       nobody: the world may come back    tried again, then reported
 `CellError`            the user, later: one cell is bad   that cell fails, the study goes on
+`HandedOverError`      the user: trains elsewhere         one line, exit status 3, resumable
 `UnreadableError`      the user, later: one picture is    it goes to quarantine
 anything else          us: a bug                          a traceback
 =====================  =================================  ==================================
@@ -55,6 +56,10 @@ class SlotDiedError(RetryableError):
 
 class SlotsClosedError(FactorGridError):
     """The study is over: nothing more is trained."""
+
+
+class HandedOverError(FactorGridError):
+    """What is to be trained was written for another machine; no fault, and the study goes on."""
 
 
 class CellError(FactorGridError):

@@ -82,11 +82,12 @@ class DataPart(Part):
 
 
 class RefinePart(Part):
-    """``[refine]``: the most cells of the grid, seeds a cell, and moves off an edge."""
+    """``[refine]``: the most cells of the grid, seeds a cell, moves off an edge, and pruning."""
 
     budget: Annotated[int, Field(ge=1)] = 12
     replicates: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=1)] = 2
+    prune: bool = False
 
 
 class ConfirmPart(Part):

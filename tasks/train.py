@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from models.training import ReplicateResult
 from tasks import figures
 from tasks.builders import source_of
 from tasks.dataset import Prepared
+from tasks.elsewhere import Elsewhere
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.evidence import log_evidence
 from tasks.plan import Planned
 from tasks.progress import Progress
+from tasks.pruning import Pruner
 from tasks.settings import Settings
-from tasks.slots import Slot, SlotPool
+from tasks.slots import Slot, SlotPool, load_result
 from tasks.study import Study
 from tasks.tracking import Execution, Facts, Tracker
 
@@ -38,11 +40,17 @@ class Workshop:
     images: Prepared
     arrays: ImageArrays
     execution: Execution
+    elsewhere: Elsewhere | None = None
+    pruner: Pruner = field(default_factory=Pruner)
 
 
 @contextmanager
 def open_workshop(
-    tracker: Tracker, study: Study, images: Prepared, progress: Progress
+    tracker: Tracker,
+    study: Study,
+    images: Prepared,
+    progress: Progress,
+    elsewhere: Path | None = None,
 ) -> Iterator[Workshop]:
     """Open the execution and the slots; close them in turn, whatever happens."""
     arrays = open_arrays(images.arrays_folder)
@@ -56,7 +64,8 @@ def open_workshop(
         _log_builder(execution)
         if execution.resumed:
             progress.say(f"going on with run {execution.run_id}, which was cut off")
-        yield Workshop(tracker.settings, progress, pool, images, arrays, execution)
+        other = Elsewhere(elsewhere) if elsewhere else None
+        yield Workshop(tracker.settings, progress, pool, images, arrays, execution, other)
 
 
 def _log_builder(execution: Execution) -> None:
@@ -90,6 +99,9 @@ def train(planned: Planned, shop: Workshop) -> str | None:
         if finished is not None:
             shop.progress.finished(planned.key, planned.name, "reused")
             return finished
+        if shop.elsewhere is not None:
+            trained = shop.elsewhere.result_of(planned)
+            return _log_trained(planned, shop, trained) if trained else None
         with ExitStack() as held:
             # The run begins when its slot is free, so that its duration is that of the training.
             slot = held.enter_context(shop.pool.slot(_cost(planned)))
@@ -97,11 +109,38 @@ def train(planned: Planned, shop: Workshop) -> str | None:
 
 
 def _train(planned: Planned, shop: Workshop, slot: Slot, release: Callable[[], None]) -> str | None:
+    def fit(run_id: str, folder: Path) -> ReplicateResult:
+        result = _fit(planned, shop, slot, run_id, folder)
+        release()  # the next replicate trains while this one's figures are drawn and logged
+        return result
+
+    return _tracked(planned, shop, fit)
+
+
+def _log_trained(planned: Planned, shop: Workshop, trained: Path) -> str | None:
+    """Log a replicate that another machine trained, as if it had been trained here."""
+
+    def read(run_id: str, folder: Path) -> ReplicateResult:
+        shutil.copytree(trained, folder)
+        result = load_result(folder)
+        for report in result.history:
+            _log_epoch(shop, run_id, report)
+        return _finished(planned, result)
+
+    return _tracked(planned, shop, read)
+
+
+def _tracked(
+    planned: Planned, shop: Workshop, fit: Callable[[str, Path], ReplicateResult]
+) -> str | None:
+    """Begin a replicate's run, and end it as its training ends."""
     run_id = shop.execution.begin_replicate(planned)
     folder = shop.settings.work / run_id
     try:
-        result = _fit(planned, shop, slot, run_id, folder)
-        release()  # the next replicate trains while this one's figures are drawn and logged
+        shop.execution.log_dataset(
+            run_id, str(shop.images.source), {"accepted": shop.images.accepted}
+        )
+        result = fit(run_id, folder)
         _log_result(shop, run_id, planned, result, folder)
     except CellError as error:
         if error.details:
@@ -128,18 +167,16 @@ def _train(planned: Planned, shop: Workshop, slot: Slot, release: Callable[[], N
 def _fit(
     planned: Planned, shop: Workshop, slot: Slot, run_id: str, folder: Path
 ) -> ReplicateResult:
-    epochs = planned.spec.training.epochs
+    accuracies: list[float] = []
 
     def on_epoch(report: dict[str, Any]) -> None:
         shop.progress.epoch(planned.key, report)
-        step = int(report["epoch"])
-        shop.execution.log(
-            run_id, metrics={k: v for k, v in report.items() if k != "epoch"}, step=step
-        )
+        _log_epoch(shop, run_id, report)
+        accuracies.append(report["val_accuracy"])
+        if planned.stage == "refine" and shop.execution.study.refine.prune:
+            _end_if_hopeless(shop, run_id, planned, report, accuracies)
 
-    source = str(shop.images.source)
-    shop.execution.log_dataset(run_id, source, {"accepted": shop.images.accepted})
-    shop.progress.started(planned.key, planned.name, epochs)
+    shop.progress.started(planned.key, planned.name, planned.spec.training.epochs)
     result = slot.run(
         planned.spec,
         shop.images.arrays_folder,
@@ -147,6 +184,32 @@ def _fit(
         on_epoch=on_epoch,
         builder_folder=shop.execution.study.model.builder_folder,
     )
+    return _finished(planned, result)
+
+
+def _log_epoch(shop: Workshop, run_id: str, report: dict[str, Any]) -> None:
+    metrics = {name: value for name, value in report.items() if name != "epoch"}
+    shop.execution.log(run_id, metrics=metrics, step=int(report["epoch"]))
+
+
+def _end_if_hopeless(
+    shop: Workshop,
+    run_id: str,
+    planned: Planned,
+    report: dict[str, Any],
+    accuracies: list[float],
+) -> None:
+    epochs = planned.spec.training.epochs
+    why = shop.pruner.hopeless(accuracies, epochs)
+    if why:
+        saved = epochs - len(accuracies)
+        seconds = saved * report["epoch_seconds"]
+        figures = {"pruned_epochs_saved": float(saved), "pruned_seconds_saved": seconds}
+        shop.execution.log(run_id, metrics=figures, step=int(report["epoch"]))
+        raise CellError(f"{planned.name}: {why}; about {seconds:.0f} s saved")
+
+
+def _finished(planned: Planned, result: ReplicateResult) -> ReplicateResult:
     if result.status != "finished":
         raise CellError(f"{planned.name}: {result.reason}")
     return result
@@ -156,6 +219,7 @@ def _log_result(
     shop: Workshop, run_id: str, planned: Planned, result: ReplicateResult, folder: Path
 ) -> None:
     last = result.history[-1]
+    shop.pruner.finished([row["val_accuracy"] for row in result.history])
     arrays = shop.arrays
     rows = arrays.side("validation")
     probability = np.asarray(result.val_probability)
@@ -205,7 +269,10 @@ def train_stage(shop: Workshop, planned: Iterable[Planned]) -> list[str]:
         return []
     shop.progress.stage(todo[0].stage, len(todo))
     futures = train.map(todo, unmapped(shop))
-    return [run_id for future in futures if (run_id := future.result()) is not None]
+    trained = [run_id for future in futures if (run_id := future.result()) is not None]
+    if shop.elsewhere is not None:
+        shop.elsewhere.hand_over(shop.images.arrays_folder)
+    return trained
 
 
 def _cost(planned: Planned) -> float:

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import pytest
+
+from tasks.settings import Settings
+from tasks.tracking import Tracker
 
 HERE = Path(__file__).parent
 
@@ -69,3 +73,38 @@ def test_an_accelerator_without_memory_takes_smaller_parts_of_the_same_batch(
 def test_a_loss_that_is_no_number_ends_the_epoch_at_its_step(trained: dict[str, Any]) -> None:
     assert trained["diverged"]["status"] == "diverged"
     assert "the loss became no number in epoch 1, step" in trained["diverged"]["reason"]
+
+
+def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
+    """The folder that travels is trained by `models/` alone, with results that are logged here."""
+    (tmp_path / "tiny.toml").write_text(harness.STUDY, encoding="utf-8")
+    home, trip = tmp_path / "home", tmp_path / "trip"
+    words = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
+    asked = harness.factorgrid(*words, home=home)
+    assert asked.returncode == 3, asked.stderr
+    assert "4 replicates of the screen are in" in asked.stderr.splitlines()[-1]
+    train = [sys.executable, "-m", "models.alone", "jobs.json"]
+    train += ["--arrays", "arrays", "--out", "results"]
+    env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    first = subprocess.run(train, cwd=trip, env=env, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("accuracy") == 4
+    again = harness.factorgrid(*words, home=home)
+    assert again.returncode == 3, again.stderr
+    assert "of the refine are in" in again.stderr.splitlines()[-1]
+    tracker = Tracker.open(Settings(home, f"sqlite:///{home / 'mlflow.db'}"))
+    execution = tracker.last_execution(tracker.existing_experiment("tiny"))
+    runs = tracker.children(execution.info.run_id, execution.info.experiment_id)
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    assert all("val_accuracy" in run.data.metrics for run in runs)
+
+
+def test_jobs_that_are_none_are_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "jobs.json").write_text('[{"model": 1}]', encoding="utf-8")
+    words = ["-m", "models.alone", tmp_path / "jobs.json", "--arrays", tmp_path, "--out", tmp_path]
+    env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    ended = subprocess.run(
+        [sys.executable, *map(str, words)], env=env, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "not the spec of a replicate" in ended.stderr
