@@ -11,6 +11,8 @@ from models.engine import EpochFigures, Job, in_steps
 #: TensorFlow's kernels expect tensors to begin at such addresses (bytes), and abort the process
 #: where one does not.
 ALIGNMENT = 64
+# Where one process trains several networks, TensorFlow warns that each is traced anew, as is meant.
+tf.get_logger().setLevel("ERROR")
 
 
 class TensorFlowEngine:

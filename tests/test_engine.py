@@ -52,16 +52,15 @@ def test_changed_pictures_train_too(trained: dict[str, Any]) -> None:
 
 
 def test_gradients_of_parts_are_those_of_the_whole_batch(trained: dict[str, Any]) -> None:
-    whole, thirds, singles = map(np.array, trained["parts"])
+    whole, thirds = map(np.array, trained["parts"])
     assert thirds == pytest.approx(whole, rel=1e-4, abs=1e-5)
-    assert singles == pytest.approx(whole, rel=1e-4, abs=1e-5)
 
 
 def test_an_accelerator_without_memory_takes_smaller_parts_of_the_same_batch(
     trained: dict[str, Any],
 ) -> None:
     small = trained["without_memory"]
-    assert small["micro_batch"] == 6
+    assert small["micro_batch"] == 12
     assert trained["whole"]["micro_batch"] == 24
     figures = [
         [row[name] for row in run["history"] for name in ("train_loss", "val_loss")]

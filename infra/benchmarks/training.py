@@ -1,23 +1,16 @@
 """How fast a replicate trains, against the loop that a user would write.
 
-    python infra/benchmarks/training.py
+    python infra/benchmarks/training.py [--source train.zip]
 
 Method. The same network (6 convolutional layers of 64 filters, 1 fully-connected layer), batches of
-64, Adam, on the same drawn pictures, saved as JPEG of 200 x 200 pixels. The user's loop: Keras's
-`image_dataset_from_directory`, prefetched, and `model.fit` in float32. Ours: `models.training.fit`
-on the cache, as a slot runs it, in the precision that ``auto`` means here. Each side in a fresh
-process, in turn, `--rounds` times; the first epoch, which compiles, is left out of images a second
-and counts in the whole cell. Ours saves its network and predicts for two sides more.
+64, Adam, on the same pictures as JPEG: drawn ones of 200 x 200 pixels, or those of `--source`. The
+user's loop: Keras's `image_dataset_from_directory`, prefetched, and `model.fit` in float32. Ours:
+`models.training.fit` on the cache, as a slot runs it, in the precision that ``auto`` means here.
+Each side in a fresh process, in turn, `--rounds` times, each with a seed of its own; the first
+epoch, which compiles, is left out of images a second and counts in the whole cell. Ours saves its
+network and predicts for two sides more.
 
-Measured on 2 cores with AVX512-BF16 and AMX, `--rounds 5 --epochs 4 --pictures 1500`, medians and
-ranges of the ratios ours / theirs; the machine's own speed went up and down by a third meanwhile:
-
-    size    images a second         whole cell
-    64 px   2.44 (2.35 to 4.75)     0.41 (0.40 to 0.47)
-    128 px  1.91 (1.88 to 2.80)     0.54 (0.40 to 0.57)
-
-Accuracy is of one seed here (0.847 against 0.870, and 0.870 against 0.887) and proves nothing;
-three seeds a side at 64 px gave 0.88 to 0.90 against 0.75 to 0.93.
+FIGURES
 """
 
 import argparse
@@ -26,58 +19,92 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 from typing import Any
 
 SETTINGS = {"conv_layers": 6, "fc_layers": 1, "filters": 64}
 BATCH = 64
 
 
-def draw_pictures(folder: Path, number: int) -> None:
-    """Write JPEG files, a folder a class, for two sides; and our cache of each size beside them."""
+def write_pictures(folder: Path, number: int, source: Path | None) -> None:
+    """Write JPEG files, a folder a class, for two sides."""
+    for index, (label, data) in enumerate(
+        drawn(number) if source is None else real(source, number)
+    ):
+        side = "validation" if index // 2 % 5 == 0 else "training"
+        path = folder / side / label / f"{index}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def drawn(number: int) -> Iterator[tuple[str, bytes]]:
+    """Yield labels and JPEG bytes of pictures that the project draws."""
     import cv2
     import numpy as np
 
     from models.drawn import draw_one
 
     for index in range(number):
-        side = "validation" if index % 5 == 0 else "training"
-        path = folder / side / ("cat", "dog")[index // 5 % 2] / f"{index}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image = draw_one(index // 5 % 2, 200, np.random.default_rng([7, index]))
-        cv2.imwrite(str(path), image[:, :, ::-1])
+        image = draw_one(index % 2, 200, np.random.default_rng([7, index]))
+        yield ("cat", "dog")[index % 2], cv2.imencode(".jpg", image[:, :, ::-1])[1].tobytes()
 
 
-def arrays_of(folder: Path, size: int) -> Any:
-    """Decode the files as our cache has them, and return arrays in memory."""
-    import numpy as np
+def real(source: Path, number: int) -> Iterator[tuple[str, bytes]]:
+    """Yield labels and bytes of pictures from Kaggle's train.zip, the classes in turn."""
+    with zipfile.ZipFile(source) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
+        cats, dogs = (
+            [name for name in names if Path(name).name.startswith(label)]
+            for label in ("cat", "dog")
+        )
+        for pair in list(zip(cats, dogs, strict=False))[: number // 2]:
+            for name in pair:
+                yield Path(name).name[:3], archive.read(name)
 
+
+def write_cache(folder: Path, size: int) -> None:
+    """Decode the files once, as a study does."""
     from models.decoding import decode
+    from models.images import write_arrays
 
-    class Arrays:
-        classes = ("cat", "dog")
-
-        def __init__(self) -> None:
-            files = sorted(folder.glob("*/*/*.jpg"))
-            self.images = np.stack([decode(file.read_bytes(), size) for file in files])
-            self.labels = np.array([file.parent.name == "dog" for file in files], dtype=np.int64)
-            self.where = np.array([file.parent.parent.name for file in files])
-
-        def side(self, name: str) -> Any:
-            return np.flatnonzero(
-                self.where == ("training" if name == "training" else "validation")
-            )
-
-    return Arrays()
+    files = sorted(folder.glob("*/*/*.jpg"))
+    write_arrays(
+        folder / "cache" / str(size),
+        (decode(file.read_bytes(), size) for file in files),
+        size=size,
+        labels=[int(file.parent.name == "dog") for file in files],
+        sides=[int(file.parent.parent.name == "validation") for file in files],
+        names=[str(file.relative_to(folder)) for file in files],
+        classes=["cat", "dog"],
+        version=str(size),
+    )
 
 
-def run_theirs(folder: Path, size: int, epochs: int) -> dict[str, float]:
+class Whole:
+    """The cache, its validation pictures in the place of the test's too."""
+
+    classes = ("cat", "dog")
+
+    def __init__(self, folder: Path) -> None:
+        from models.images import open_arrays
+
+        self._arrays = open_arrays(folder)
+        self.images, self.labels = self._arrays.images, self._arrays.labels
+
+    def side(self, name: str) -> Any:
+        """Return the rows of a side."""
+        return self._arrays.side("training" if name == "training" else "validation")
+
+
+def run_theirs(folder: Path, size: int, epochs: int, seed: int) -> dict[str, float]:
     import keras
 
     from models.cnn import build
 
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(seed)
     started = time.perf_counter()
     data = {
         side: keras.utils.image_dataset_from_directory(
@@ -115,15 +142,15 @@ def run_theirs(folder: Path, size: int, epochs: int) -> dict[str, float]:
     }
 
 
-def run_ours(folder: Path, size: int, epochs: int) -> dict[str, float]:
+def run_ours(folder: Path, size: int, epochs: int, seed: int) -> dict[str, float]:
     from models.backend import load_keras
     from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
     from models.training import fit
 
     load_keras()
-    arrays = arrays_of(folder, size)
+    arrays = Whole(folder / "cache" / str(size))
     training = TrainingSpec(epochs=epochs, batch_size=BATCH)
-    spec = ReplicateSpec(ModelSpec(settings=SETTINGS), training, size, seed=1)
+    spec = ReplicateSpec(ModelSpec(settings=SETTINGS), training, size, seed)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
         result = fit(spec, arrays, weights_to=Path(out) / "model.keras")
@@ -137,26 +164,34 @@ def run_ours(folder: Path, size: int, epochs: int) -> dict[str, float]:
 SIDES = {"theirs": run_theirs, "ours": run_ours}
 
 
-def apart(side: str, folder: Path, size: int, epochs: int) -> dict[str, float]:
+def apart(side: str, folder: Path, size: int, epochs: int, seed: int) -> dict[str, float]:
     """Run one side in a fresh process."""
     words = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
-    words += ["--sizes", str(size), "--epochs", str(epochs)]
+    words += ["--sizes", str(size), "--epochs", str(epochs), "--seed", str(seed)]
     ended = subprocess.run(words, capture_output=True, text=True, check=True)
     answer: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
     return answer
 
 
 def compare(folder: Path, size: int, epochs: int, rounds: int) -> None:
-    """Run both sides in turn, and print medians and ratios."""
-    rows = [{side: apart(side, folder, size, epochs) for side in SIDES} for _ in range(rounds)]
+    """Run both sides in turn, and print medians, ratios, and accuracies over the seeds."""
+    write_cache(folder, size)
+    rows = [
+        {side: apart(side, folder, size, epochs, seed) for side in SIDES}
+        for seed in range(1, rounds + 1)
+    ]
     print(f"{size} x {size} pixels, {epochs} epochs, {rounds} rounds")
-    for figure in ("images_per_second", "cell_seconds", "accuracy"):
+    for figure in ("images_per_second", "cell_seconds"):
         each = {side: [row[side][figure] for row in rows] for side in SIDES}
         ratios = sorted(a / b for a, b in zip(each["ours"], each["theirs"], strict=True))
         print(
             f"  {figure:18} theirs {median(each['theirs']):9.3f}  ours {median(each['ours']):9.3f}"
             f"  ours / theirs {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
+    for side in SIDES:
+        found = [row[side]["accuracy"] for row in rows]
+        spread = stdev(found) if rounds > 1 else float("nan")
+        print(f"  accuracy {side:7} mean {mean(found):.4f}, s.d. {spread:.4f}, n = {rounds}")
 
 
 def main() -> None:
@@ -165,14 +200,17 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2500)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--source", type=Path, help="Kaggle's train.zip, for drawn pictures")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--side", choices=SIDES)
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     if asked.side:
-        print(json.dumps(SIDES[asked.side](asked.folder, asked.sizes[0], asked.epochs)))
+        found = SIDES[asked.side](asked.folder, asked.sizes[0], asked.epochs, asked.seed)
+        print(json.dumps(found))
         return
     with tempfile.TemporaryDirectory() as text:
-        draw_pictures(Path(text), asked.pictures)
+        write_pictures(Path(text), asked.pictures, asked.source)
         for size in asked.sizes:
             compare(Path(text), size, asked.epochs, asked.rounds)
 
