@@ -42,7 +42,7 @@ def search(study: Study) -> Outcome:
     """
     settings = prepare_environment()
     with Progress().shown() as progress:
-        tracker = Tracker.open(settings)
+        tracker = Tracker.open(settings, tell=progress.waits)
         images = prepare_images(study, settings, progress)
         with open_workshop(tracker, study, images, progress) as shop:
             return procedure(study, images, shop)

@@ -27,7 +27,8 @@ from tasks.errors import UserError
 from tasks.evidence import PICTURES, SAMPLES, VERSIONS
 from tasks.settings import Settings
 from tasks.study import Study
-from tasks.tracking import KIND, PREFIX, Execution, Tracker
+from tasks.tags import KIND, PREFIX
+from tasks.tracking import Execution, Tracker
 from tasks.words import Say, speaker
 
 if TYPE_CHECKING:

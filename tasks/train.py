@@ -17,6 +17,7 @@ from models.images import ImageArrays, open_arrays
 from models.training import ReplicateResult
 from tasks import figures
 from tasks.dataset import Prepared
+from tasks.epochs import EpochLog
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.evidence import log_evidence
 from tasks.plan import Planned
@@ -77,17 +78,19 @@ def train(planned: Planned, shop: Workshop) -> str | None:
     A cell that cannot be trained (its network cannot be built, its loss became NaN) ends its own
     run as FAILED and the study goes on; None then.
     """
-    with shop.execution.claim(planned) as finished:
-        if finished is not None:
-            shop.progress.finished(planned.key, planned.name, "reused")
-            return finished
-        # The run begins when its slot is free, so that its duration is that of the training.
-        with shop.pool.slot() as slot:
-            return _train(planned, shop, slot)
+    while True:
+        with shop.execution.claim(planned) as finished:
+            if finished is not None:
+                shop.progress.finished(planned.key, planned.name, "reused")
+                return finished
+            # The run begins when its slot is free, so that its duration is that of the training.
+            with shop.pool.slot() as slot:
+                run_id = shop.execution.begin_replicate(planned)
+                if run_id is not None:  # else another machine's study was quicker
+                    return _train(planned, shop, slot, run_id)
 
 
-def _train(planned: Planned, shop: Workshop, slot: Slot) -> str | None:
-    run_id = shop.execution.begin_replicate(planned)
+def _train(planned: Planned, shop: Workshop, slot: Slot, run_id: str) -> str | None:
     folder = shop.settings.work / run_id
     try:
         result = _fit(planned, shop, slot, run_id, folder)
@@ -117,19 +120,16 @@ def _train(planned: Planned, shop: Workshop, slot: Slot) -> str | None:
 def _fit(
     planned: Planned, shop: Workshop, slot: Slot, run_id: str, folder: Path
 ) -> ReplicateResult:
-    epochs = planned.spec.training.epochs
-
-    def on_epoch(report: dict[str, Any]) -> None:
-        shop.progress.epoch(planned.key, report)
-        step = int(report["epoch"])
-        shop.execution.log(
-            run_id, metrics={k: v for k, v in report.items() if k != "epoch"}, step=step
-        )
-
     source = str(shop.images.source)
     shop.execution.log_dataset(run_id, source, {"accepted": shop.images.accepted})
-    shop.progress.started(planned.key, planned.name, epochs)
-    result = slot.run(planned.spec, shop.images.arrays_folder, folder, on_epoch=on_epoch)
+    shop.progress.started(planned.key, planned.name, planned.spec.training.epochs)
+    with EpochLog(shop.execution, run_id) as written:
+
+        def on_epoch(report: dict[str, Any]) -> None:
+            shop.progress.epoch(planned.key, report)
+            written.put(report)
+
+        result = slot.run(planned.spec, shop.images.arrays_folder, folder, on_epoch=on_epoch)
     if result.status != "finished":
         raise CellError(f"{planned.name}: {result.reason}")
     return result
