@@ -8,6 +8,7 @@ run whose creation was done but whose answer was lost is created twice. So it is
 import datetime as dt
 import random
 import re
+import sys
 import threading
 import time
 import uuid
@@ -30,6 +31,11 @@ PASSING = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEED
 Answer = TypeVar("Answer")
 #: Takes a line to be said, and what is to be shown until the next; empty where nothing is.
 Tell = Callable[[str, str], None]
+
+
+def say(line: str, _: str) -> None:
+    """Say it where no display is."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 # a command without a display of its own
 
 
 class Patience:
@@ -114,7 +120,10 @@ def why_away(error: BaseException) -> str | None:
 
     code = error.error_code if isinstance(error, MlflowException) else None
     if code in PASSING:
-        return "it is not available"
+        words = " ".join(str(error).split())[:100]
+        # A file is not away: unless another writer has it locked, its errors stay.
+        lasting = "sqlite3." in words and "locked" not in words
+        return None if lasting else f"it is not available ({words})"
     # MLflow hides the cause in words; Python remembers it.
     cause = error if isinstance(error, requests.RequestException) else error.__context__
     if isinstance(cause, requests.RequestException):

@@ -1,6 +1,6 @@
 """Runs as a table: what the analysis reads, whatever the server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -45,9 +45,14 @@ def runs_table(
     return once.sort_values([*(f.name for f in factors), "replicate"], ignore_index=True)
 
 
+def trained(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return what training gave, without what MLflow measured of the machine meanwhile."""
+    return {name: value for name, value in metrics.items() if not name.startswith("system/")}
+
+
 def _row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
     params, tags = run.data.params, run.data.tags
-    metrics = run.data.metrics if run.info.status == "FINISHED" else {}
+    metrics = trained(run.data.metrics) if run.info.status == "FINISHED" else {}
     return {
         **metrics,
         "run_id": run.info.run_id,

@@ -20,6 +20,7 @@ from tasks.dataset import Prepared
 from tasks.epochs import EpochLog
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.evidence import log_evidence
+from tasks.monitor import monitored
 from tasks.plan import Planned
 from tasks.progress import Progress
 from tasks.settings import Settings
@@ -123,7 +124,8 @@ def _fit(
     source = str(shop.images.source)
     shop.execution.log_dataset(run_id, source, {"accepted": shop.images.accepted})
     shop.progress.started(planned.key, planned.name, planned.spec.training.epochs)
-    with EpochLog(shop.execution, run_id) as written:
+    tracker = shop.execution.tracker
+    with monitored(tracker, run_id), EpochLog(shop.execution, run_id) as written:
 
         def on_epoch(report: dict[str, Any]) -> None:
             shop.progress.epoch(planned.key, report)

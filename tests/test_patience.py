@@ -13,7 +13,9 @@ from servers import MlflowServer, Proxy, mlflow_server
 
 from tasks.epochs import EpochLog
 from tasks.errors import SettingError, TrackingError
+from tasks.monitor import monitored
 from tasks.plan import Planned
+from tasks.runs import trained
 from tasks.settings import Settings, read_settings
 from tasks.study import load_study
 from tasks.tags import PARENT
@@ -217,3 +219,41 @@ def test_a_patience_that_is_none_is_said(given: str, monkeypatch: pytest.MonkeyP
 def test_no_server_at_the_start_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="no server is there; start it, or correct"):
         Tracker.open(Settings(tmp_path, "http://127.0.0.1:9"))
+
+
+def test_the_machine_is_measured_while_a_replicate_trains(
+    execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    run_id = execution.begin_replicate(_replicate(execution))
+    assert run_id is not None
+    with monitored(execution.tracker, run_id):
+        time.sleep(1)
+    metrics = execution.tracker.client.get_run(run_id).data.metrics
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= set(
+        metrics
+    )
+    assert trained(metrics) == {}
+    assert "SystemMetricsMonitor" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_the_machine_is_not_measured_where_that_is_not_wanted(
+    execution: Execution, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    before = len(proxy.seen)
+    with monitored(execution.tracker, "no run"):
+        pass
+    assert len(proxy.seen) == before
+
+
+def test_a_server_that_goes_away_ends_the_measuring_and_nothing_else(
+    execution: Execution, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    run_id = execution.begin_replicate(_replicate(execution))
+    assert run_id is not None
+    with monitored(execution.tracker, run_id):
+        proxy.trouble = lambda *_: "hang up"
+        time.sleep(0.5)
+    proxy.trouble = lambda *_: None
