@@ -73,7 +73,7 @@ def test_a_study_and_its_server_are_killed_and_go_on(
     said = _read_until(second.stderr, "waiting for MLflow at")
     time.sleep(4)
     server.start()
-    out, rest = second.communicate(timeout=240)
+    out, rest = second.communicate(timeout=500)
     assert second.returncode == 0, rest
     assert "MLflow answers again, after 0:" in rest
 
@@ -111,7 +111,7 @@ def test_studies_at_once_share_their_replicates(done: Done, tmp_path: Path) -> N
     with mlflow_server(tmp_path / "mlflow") as server:
         homes = [tmp_path / name for name in ("here", "here", "there")]
         studies = [_start(path, home, server.uri) for home in homes]
-        ended = [study.communicate(timeout=400) for study in studies]
+        ended = [study.communicate(timeout=500) for study in studies]
         assert [study.returncode for study in studies] == [0, 0, 0], ended
         outcomes = [json.loads(out) for out, _ in ended]
         for outcome in outcomes:
