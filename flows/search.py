@@ -48,7 +48,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     warm_up()
     study = with_builder(study, deployed=bool(runtime.deployment.id))
     with Progress().shown() as progress:
-        tracker = Tracker.open(settings)
+        tracker = Tracker.open(settings, tell=progress.waits)
         images = prepare_images(study, settings, progress)
         with open_workshop(tracker, study, images, progress, elsewhere) as shop:
             return procedure(study, images, shop)

@@ -26,6 +26,10 @@ class UserError(FactorGridError):
     """The user's to fix: says what, where, what was given, and the next move."""
 
 
+class SettingError(UserError):
+    """An environment variable of ours with a value that it cannot have."""
+
+
 class StudyError(UserError):
     """A study file, or an option on top of it, that makes no study."""
 

@@ -16,6 +16,9 @@ from tasks.tracking import Execution
 SAMPLES = "data/samples.png"
 PICTURES = "data/pictures.json"
 VERSIONS = "data/versions.json"
+#: What `tasks.suspects` logs when the best cells are known.
+SUSPECTS = "suspects/suspects.csv"
+CONTACT_SHEET = "suspects/contact_sheet.png"
 #: What decides how a network trains, or what is said of it.
 LIBRARIES = (
     "factorgrid",

@@ -24,10 +24,11 @@ from analysis.factors import cell_name, show
 from analysis.fitting import value
 from analysis.selection import Selection
 from tasks.errors import UserError
-from tasks.evidence import PICTURES, SAMPLES, VERSIONS
+from tasks.evidence import CONTACT_SHEET, PICTURES, SAMPLES, SUSPECTS, VERSIONS
 from tasks.settings import Settings
 from tasks.study import Study
-from tasks.tracking import KIND, PREFIX, Execution, Tracker
+from tasks.tags import KIND, PREFIX
+from tasks.tracking import Execution, Tracker
 from tasks.words import Say, speaker
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ def page_of(outcome: "Outcome", execution: Execution, language: str = "en") -> s
     import jinja2
 
     source = Source(outcome, execution, speaker(language))
-    parts = (_head, _question, _data, _design, _effects, _decision, _grid, _winner, _cost, _repeat)
+    parts = (
+        *(_head, _question, _data, _design, _effects),
+        *(_decision, _grid, _winner, _suspects, _cost, _repeat),
+    )
     content = {part.__name__.strip("_"): part(source) for part in parts}
     text = (resources.files("tasks") / "templates" / "report.html").read_text(encoding="utf-8")
     template = jinja2.Environment(
@@ -513,6 +517,19 @@ def _confusion(source: Source, run_id: str) -> dict[str, Any] | None:
         for i, (name, row) in enumerate(zip(classes, counts, strict=True))
     ]
     return {"classes": classes, "rows": rows}
+
+
+def _suspects(source: Source) -> dict[str, Any] | None:
+    """Show the pictures that good cells get confidently wrong; None where nobody looked."""
+    run_id = source.execution.run_id
+    table = source.execution.tracker.read(run_id, SUSPECTS)
+    if table is None:
+        return None
+    number = max(0, len(table.decode().splitlines()) - 1)
+    if not number:
+        return {"text": source.say("suspects_none"), "sheet": ""}
+    text = source.say("suspects_text", n=f"{number:,}")
+    return {"text": text, "sheet": source.picture(run_id, CONTACT_SHEET)}
 
 
 def _cost(source: Source) -> dict[str, Any]:

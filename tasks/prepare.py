@@ -17,7 +17,8 @@ from tasks.metadata import Metadata, owner_of
 from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.study import DataPart, Study
-from tasks.tracking import BROKEN, Tracker
+from tasks.tags import BROKEN
+from tasks.tracking import Tracker
 from tasks.validate import read_rules
 
 #: Pictures drawn where a study names neither a source nor a number.

@@ -68,6 +68,7 @@ class Progress:
         self._stage_started = time.monotonic()
         self._count: Count | None = None
         self._live: Live | None = None
+        self._waits = ""
 
     @contextmanager
     def shown(self) -> Iterator["Progress"]:
@@ -87,6 +88,12 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self._console.print(text, markup=False, soft_wrap=True)
+
+    def waits(self, text: str, shown: str) -> None:
+        """Say a line about waiting for something outside; show another while that goes on."""
+        with self._lock:
+            self._waits = shown
+        self.say(text)
 
     def counted(self, what: str, done: int, total: int) -> None:
         """Show how far a count is, from its first figure to its last."""
@@ -129,11 +136,11 @@ class Progress:
         """Draw the count that is on its way, else the replicates in training."""
         with self._lock:
             if self._count is not None or not self._total:
-                return self._count or "preparing"
+                return self._count or self._waits or "preparing"
             lines, done, total = list(self._lines.values()), self._done, self._total
             elapsed = time.monotonic() - self._stage_started
         left = elapsed / done * (total - done) if done else float("nan")
-        table = Table(box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False, caption=self._waits or None, caption_justify="left")
         table.add_column(f"{self._stage or 'preparing'} {done}/{total}")
         for title in ("epoch", "accuracy", "images/s", "left", "stage left"):
             table.add_column(title, justify="right")

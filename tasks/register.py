@@ -20,7 +20,8 @@ from analysis.selection import Selection
 from models.drawn import draw_one
 from tasks.promote import judge, right_answers, settle
 from tasks.registry import CHALLENGER, CHAMPION, DATASET, SOURCE_RUN, STUDY_RUN, Registry
-from tasks.tracking import PREFIX, Execution
+from tasks.tags import PREFIX
+from tasks.tracking import Execution
 from tasks.train import Workshop
 
 RECORD = "registered.json"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from tasks.errors import UserError
-from tasks.tracking import PREFIX, Tracker
+from tasks.tags import PREFIX
+from tasks.tracking import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +119,8 @@ class Registry:
         uri = self.tracker.settings.tracking_uri
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
-        return mlflow.pyfunc.load_model(f"models:/{self.name}/{version.version}")
+        address = f"models:/{self.name}/{version.version}"
+        return self.client.patience.call(lambda: mlflow.pyfunc.load_model(address))
 
     # -- writing --------------------------------------------------------------------------------
 

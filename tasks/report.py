@@ -116,15 +116,15 @@ def outcome_of(execution: Execution) -> Outcome:
     UserError
         If no cell of the screen finished.
     """
-    study = execution.study
-    effects = analyse_runs(study, execution.runs("screen"))
+    study, children = execution.study, execution.children()
+    effects = analyse_runs(study, execution.table(children, "screen"))
     return Outcome(
         study,
         execution.facts.pictures,
         effects,
         decide(effects, budget=study.refine.budget),
-        grid_table(execution.runs("refine"), study),
-        selection_of(study, execution.runs(), execution.facts.validation_images),
+        grid_table(execution.table(children, "refine"), study),
+        selection_of(study, execution.table(children), execution.facts.validation_images),
         registered_of(execution),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
     )

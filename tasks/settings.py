@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.errors import SettingError
+
 #: Set unless the user has set them. Without these Prefect, its server, MLflow and Great
 #: Expectations look up outside hosts, and TensorFlow prints its banner.
 QUIET = {
@@ -16,6 +18,8 @@ QUIET = {
     # MLflow's job runner adds a dozen processes to its server and serves nothing here.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    # MLflow prints where each run is, to standard output.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow draws a bar for every folder of artifacts that it copies.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A pool of 5 + 10 connections loses runs from 16 threads.
@@ -37,10 +41,15 @@ class Settings:
     ----------
     home : everything FactorGrid writes (``FACTORGRID_HOME``, default ``./.factorgrid``).
     tracking_uri : MLflow's server or database (``MLFLOW_TRACKING_URI``, default SQLite in `home`).
+    patience_minutes : how long it is waited for when it is away (``FACTORGRID_PATIENCE``).
+    heartbeat_seconds : between two signs of life of a run in training
+        (``FACTORGRID_HEARTBEAT``); other machines take it for dead after 4.5 of them.
     """
 
     home: Path
     tracking_uri: str
+    patience_minutes: float = 30
+    heartbeat_seconds: float = 20
 
     @property
     def cache(self) -> Path:
@@ -86,11 +95,33 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Read the environment; nothing is created."""
+    """Read the environment; nothing is created.
+
+    Raises
+    ------
+    SettingError
+        If a number is none.
+    """
     home = Path(os.environ.get("FACTORGRID_HOME", ".factorgrid")).expanduser().absolute()
     # MLflow takes SQLite addresses with absolute paths only.
     default = f"sqlite:///{home / 'mlflow.db'}"
-    return Settings(home, os.environ.get("MLFLOW_TRACKING_URI") or default)
+    return Settings(
+        home,
+        os.environ.get("MLFLOW_TRACKING_URI") or default,
+        _number("FACTORGRID_PATIENCE", "minutes", Settings.patience_minutes),
+        _number("FACTORGRID_HEARTBEAT", "seconds", Settings.heartbeat_seconds),
+    )
+
+
+def _number(name: str, unit: str, default: float) -> float:
+    given = os.environ.get(name)
+    try:
+        value = float(given or default)
+    except ValueError:
+        value = -1
+    if not 0 < value < float("inf"):
+        raise SettingError(f"{name}={given}: a number of {unit} above zero is wanted")
+    return value
 
 
 def prepare_environment() -> Settings:

@@ -18,6 +18,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from models.images import ImageArrays
+from tasks.evidence import CONTACT_SHEET, SUSPECTS
 from tasks.train import Workshop
 
 #: A cell is good whose mean accuracy is within this of the best; at most so many, at least two.
@@ -165,11 +166,11 @@ def find_suspects(shop: Workshop) -> Suspects | None:
         return None
     answers = [np.mean([_answers(shop, run) for run in runs], axis=0) for runs in cells]
     suspects = rank_suspects(answers, shop.arrays, shop.arrays.side("validation"))
-    figures = {"suspects/contact_sheet.png": contact_sheet(suspects, shop.arrays)}
+    figures = {CONTACT_SHEET: contact_sheet(suspects, shop.arrays)}
     execution.log_figures(execution.run_id, figures)
     execution.log_text(execution.run_id, exclusion_list(suspects), "suspects/exclude.toml")
     table = pd.DataFrame([vars(suspect) for suspect in suspects.found]).to_csv(index=False)
-    execution.log_text(execution.run_id, table, "suspects/suspects.csv")
+    execution.log_text(execution.run_id, table, SUSPECTS)
     shop.progress.say(
         f"suspects: {len(suspects.found)} pictures that several good cells get confidently wrong; "
         "see suspects/ of the study's run"

@@ -11,35 +11,40 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from analysis.collapse import collapsed
-from analysis.factors import Factor, show
+from analysis.factors import show
 from models.images import ImageArrays
+from tasks.claims import CLAIM, Claims, try_lock
 from tasks.errors import TrackingError
-from tasks.plan import Planned, Stage, typed_level
+from tasks.patience import Patience, PatientClient, Tell, say, why_away
+from tasks.plan import Planned, Stage
+from tasks.runs import runs_table, trained
 from tasks.settings import Settings
 from tasks.study import Study, parse_study
+from tasks.tags import (
+    BROKEN,
+    KEY,
+    KIND,
+    PARENT,
+    PREFIX,
+    REUSED_FROM,
+    STATUS,
+    STUDY_DIGEST,
+    in_stage,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PREFIX = "factorgrid."
-KIND = PREFIX + "kind"
-KEY = PREFIX + "key"
-REUSED_FROM = PREFIX + "reused_from"
-STATUS = PREFIX + "status"
-STUDY_DIGEST = PREFIX + "study_digest"
-#: A tag of validations: what stopped the study.
-BROKEN = "broken_rules"
-PARENT = "mlflow.parentRunId"
 #: The most that one call of MLflow takes.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
@@ -81,19 +86,16 @@ class Facts:
         )
 
 
-def _in_stage(stage: Stage) -> str:
-    return f"{PREFIX}in_{stage}"
-
-
 @dataclass
 class Tracker:
     """A tracking server; every method is safe from any thread."""
 
     settings: Settings
-    client: Any = field(repr=False)
+    client: PatientClient = field(repr=False)
+    claims: Claims = field(repr=False)
 
     @classmethod
-    def open(cls, settings: Settings, *, create: bool = True) -> "Tracker":
+    def open(cls, settings: Settings, *, create: bool = True, tell: Tell = say) -> "Tracker":
         """Connect, creating and migrating the database once, before any fan-out.
 
         Four processes that open a fresh database at once would migrate it at once, and three die.
@@ -102,6 +104,7 @@ class Tracker:
         ----------
         settings : where MLflow is.
         create : whether a local database that is missing is created, or is an error.
+        tell : gets a line when the server goes away and when it is back; see `Patience`.
 
         Raises
         ------
@@ -118,8 +121,11 @@ class Tracker:
                 "first, or set FACTORGRID_HOME or MLFLOW_TRACKING_URI to where it is"
             )
         settings.home.mkdir(parents=True, exist_ok=True)
+        # Our patience instead of MLflow's own: a server that is not there is said at once here, and
+        # waited for afterwards.
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         try:
-            with FileLock(settings.home / "mlflow.lock"), _impatient():
+            with FileLock(settings.home / "mlflow.lock"):
                 client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
                 client.search_experiments(max_results=1)
         except (MlflowException, OSError) as error:
@@ -127,7 +133,9 @@ class Tracker:
                 f"MLflow at {settings.tracking_uri}: {_in_short(error)}; start it, or correct "
                 "MLFLOW_TRACKING_URI (unset it for a local database)"
             ) from error
-        return cls(settings, client)
+        patience = Patience(settings.tracking_uri, settings.patience_minutes, tell)
+        patient = PatientClient(client, patience)
+        return cls(settings, patient, Claims(patient, settings.locks, settings.heartbeat_seconds))
 
     # -- experiments and executions -------------------------------------------------------------
 
@@ -172,39 +180,18 @@ class Tracker:
         The run ends as FINISHED, FAILED or, on an interrupt, KILLED.
         """
         experiment = self.experiment(study.name)
-        digest = study_digest(study, version)
-        lock = self._lock(f"study-{digest}")
-        held = _try_lock(lock)
-        run_id = self._unfinished(experiment, digest) if held else None
-        execution = Execution(
-            self, study, version, facts, experiment, run_id or "", resumed=bool(run_id)
-        )
-        try:
-            execution.begin(digest)
-            yield execution
-            self._end(execution.run_id, "FINISHED")
-        except BaseException as error:
-            self._end(execution.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
-            raise
-        finally:
-            lock.release()
-
-    def _end(self, run_id: str, status: str) -> None:
-        if run_id:
-            self.client.set_terminated(run_id, status)
-
-    def _lock(self, name: str) -> FileLock:
-        self.settings.locks.mkdir(parents=True, exist_ok=True)
-        # Held by a file descriptor, so that a killed holder frees it; any thread may release it.
-        return FileLock(self.settings.locks / f"{name}.lock", thread_local=False)
-
-    def _unfinished(self, experiment: str, digest: str) -> str | None:
-        runs = self.search(
-            [experiment],
-            f"tags.`{STUDY_DIGEST}` = '{digest}' and attributes.status != 'FINISHED'",
-            limit=1,
-        )
-        return str(runs[0].info.run_id) if runs else None
+        execution = Execution(self, study, version, facts, experiment)
+        with execution.held():
+            try:
+                yield execution
+            except BaseException as error:
+                self.client.patience.end()
+                # A server that is away cannot be told: whoever goes on with the study will.
+                with suppress(TrackingError):
+                    status = "FAILED" if isinstance(error, Exception) else "KILLED"
+                    self.client.set_terminated(execution.run_id, status)
+                raise
+            self.client.set_terminated(execution.run_id, "FINISHED")
 
     def log_validation(
         self, experiment: str, counts: Mapping[str, float], tags: Mapping[str, str], folder: Path
@@ -228,7 +215,7 @@ class Tracker:
         for name, value in counts.items():
             self.client.log_metric(run_id, name, float(value))
         self.client.log_artifacts(run_id, str(folder))
-        self._end(run_id, "FAILED" if tags.get(BROKEN) else "FINISHED")
+        self.client.set_terminated(run_id, "FAILED" if tags.get(BROKEN) else "FINISHED")
         return run_id
 
     # -- reading --------------------------------------------------------------------------------
@@ -317,40 +304,81 @@ class Execution:
     version: str
     facts: Facts
     experiment: str
-    run_id: str
+    run_id: str = ""
     resumed: bool = False
 
-    def begin(self, digest: str) -> None:
-        """Create the parent run, or reopen the one that was cut off."""
-        client = self.tracker.client
-        if self.run_id:
-            client.update_run(self.run_id, status="RUNNING")
-            self._mark_cut_off()
-            return
-        now = dt.datetime.now(tz=dt.UTC)
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Be the one process that is at work on this execution, new or gone on with."""
+        claims = self.tracker.claims
+        digest = study_digest(self.study, self.version)
+        with ExitStack() as stack:
+            # Of two that begin at once here, the second must see the first one's run as held.
+            with claims.lock(f"study-{digest}"):
+                lock = self._go_on(digest)
+                if lock is None:
+                    self._begin(digest)
+                    lock = claims.lock(f"run-{self.run_id}")
+                    lock.acquire()
+            stack.callback(lock.release)
+            claims.hold(self.run_id)
+            stack.callback(claims.release, self.run_id)
+            stack.enter_context(claims.beating())
+            if not self.resumed:
+                self._describe()
+            yield
+
+    def _go_on(self, digest: str) -> FileLock | None:
+        """Go on with an execution that was cut off; return its lock, held, or None."""
+        claims = self.tracker.claims
+        condition = f"tags.`{STUDY_DIGEST}` = '{digest}' and attributes.status != 'FINISHED'"
+        for run in self.tracker.search([self.experiment], condition):
+            lock = claims.lock(f"run-{run.info.run_id}")
+            if not try_lock(lock):
+                continue
+            foreign = run.info.status == "RUNNING" and not claims.is_here(run)
+            if (not foreign or claims.watch(run) == "dead") and claims.take(run.info.run_id):
+                self.run_id = str(run.info.run_id)
+                # Cut off before it was described: as good as new.
+                self.resumed = "data.pictures" in run.data.params
+                self.tracker.client.update_run(self.run_id, status="RUNNING")
+                self._mark_cut_off()
+                return lock
+            lock.release()
+        return None
+
+    def _begin(self, digest: str) -> None:
         tags = {
             KIND: "study",
             STUDY_DIGEST: digest,
             PREFIX + "dataset_version": self.version,
+            **self.tracker.claims.tags(),
             **_origin(),
             "mlflow.note.content": _description(self.study),
         }
-        name = f"study {now:%Y-%m-%d %H:%M}"
-        self.run_id = client.create_run(self.experiment, tags=tags, run_name=name).info.run_id
+        name = f"study {dt.datetime.now(tz=dt.UTC):%Y-%m-%d %H:%M}"
+        run = self.tracker.client.create_run(self.experiment, tags=tags, run_name=name)
+        self.run_id = str(run.info.run_id)
+
+    def _describe(self) -> None:
+        """Log what the execution is of."""
+        client = self.tracker.client
         client.log_dict(self.run_id, self.study.model_dump(mode="json"), "study.json")
         facts = {f"data.{name}": value for name, value in asdict(self.facts).items()}
         self.log(self.run_id, params={**_flat(self.study), **facts})
 
     def _mark_cut_off(self) -> None:
-        """Mark replicates whose process died: MLflow itself never ends their runs."""
+        """Mark replicates whose process died: MLflow itself never ends their runs.
+
+        They had this execution's process, which is dead.
+        """
         for run in self.tracker.children(self.run_id, self.experiment):
-            if run.info.status != "RUNNING":
-                continue
-            lock = self.tracker._lock(run.data.tags.get(KEY, run.info.run_id))  # noqa: SLF001 # one class in two parts
-            if _try_lock(lock):
-                self.tracker.client.set_tag(run.info.run_id, STATUS, "cut off")
-                self.tracker.client.set_terminated(run.info.run_id, "KILLED")
-                lock.release()
+            if run.info.status == "RUNNING":
+                self._cut_off(run)
+
+    def _cut_off(self, run: Any) -> None:
+        self.tracker.client.set_tag(run.info.run_id, STATUS, "cut off")
+        self.tracker.client.set_terminated(run.info.run_id, "KILLED")
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -362,11 +390,12 @@ class Execution:
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
         step: int = 0,
+        at: dt.datetime | None = None,
     ) -> None:
-        """Write params, metrics and tags in as few calls as MLflow allows, at once."""
+        """Write params, metrics and tags in as few calls as MLflow allows; metrics as of `at`."""
         from mlflow.entities import Metric, Param, RunTag
 
-        now = int(dt.datetime.now(tz=dt.UTC).timestamp() * 1000)
+        now = int((at or dt.datetime.now(tz=dt.UTC)).timestamp() * 1000)
         rows = {
             "params": [Param(k, str(v)) for k, v in (params or {}).items()],
             "metrics": [Metric(k, float(v), now, step) for k, v in (metrics or {}).items()],
@@ -380,7 +409,9 @@ class Execution:
     def log_figures(self, run_id: str, figures: Mapping[str, "Figure"]) -> None:
         """Write figures as PNG artifacts, by path."""
         for path, figure in figures.items():
-            self.tracker.client.log_figure(run_id, figure, path, save_kwargs={"dpi": 120})
+            # Twice as fast as the default compression, and a tenth larger.
+            save = {"dpi": 120, "pil_kwargs": {"compress_level": 1}}
+            self.tracker.client.log_figure(run_id, figure, path, save_kwargs=save)
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Write a text artifact."""
@@ -416,68 +447,118 @@ class Execution:
     def claim(self, planned: Planned) -> Iterator[str | None]:
         """Hold a replicate's key against every other study on this machine.
 
-        Yields the id of a finished run of that key in this execution, or None: train it.
+        Yields the id of a finished run of that key in this execution, or None: train it. A study
+        on another machine that trains it is waited for.
         """
-        lock = self.tracker._lock(planned.key)  # noqa: SLF001 # one class in two parts
-        with lock:
-            yield self._finished(planned)
+        with self.tracker.claims.lock(planned.key):
+            finished = self._finished(planned)
+            while finished is None and (rivals := self._rivals(planned)):
+                if self.tracker.claims.watch(rivals[0]) == "dead":
+                    self._cut_off(rivals[0])
+                finished = self._finished(planned)
+            yield finished
 
     def _finished(self, planned: Planned) -> str | None:
         """Find a finished run of the key: in this execution, else anywhere at this server."""
-        ids = [e.experiment_id for e in self.tracker.client.search_experiments()]
-        condition = f"tags.`{KEY}` = '{planned.key}' and attributes.status = 'FINISHED'"
-        runs = self.tracker.search(ids, condition)
+        runs = self._runs_of(planned, "FINISHED")
         own = [run for run in runs if run.data.tags.get(PARENT) == self.run_id]
         if own:
             run_id = str(own[-1].info.run_id)
-            self.log(run_id, tags={_in_stage(planned.stage): "true"})
+            self.log(run_id, tags={in_stage(planned.stage): "true"})
             return run_id
         trained = [run for run in runs if REUSED_FROM not in run.data.tags]
         return self._refer(planned, trained[-1]) if trained else None
 
+    def _rivals(self, planned: Planned) -> list[Any]:
+        """Find runs of the key in training elsewhere; here, none can be: its lock is held."""
+        return [
+            run
+            for run in self._runs_of(planned, "RUNNING")
+            if REUSED_FROM not in run.data.tags and not self.tracker.claims.is_here(run)
+        ]
+
+    def _runs_of(self, planned: Planned, status: str) -> list[Any]:
+        ids = [e.experiment_id for e in self.tracker.client.search_experiments()]
+        condition = f"tags.`{KEY}` = '{planned.key}' and attributes.status = '{status}'"
+        return self.tracker.search(ids, condition)
+
     def _refer(self, planned: Planned, source: Any) -> str:
         """Log a replicate that another execution trained: its figures, and where they are from."""
-        run_id = self.begin_replicate(planned)
         origin = source.info.run_id
-        kept = {k: v for k, v in source.data.tags.items() if k == STATUS}
         note = f"Not trained again: the figures are those of run {origin}."
-        self.log(
-            run_id,
-            metrics=source.data.metrics,
-            tags={REUSED_FROM: origin, "mlflow.note.content": note, **kept},
-        )
+        kept = {k: v for k, v in source.data.tags.items() if k == STATUS}
+        tags = {REUSED_FROM: origin, "mlflow.note.content": note, **kept}
+        run_id = self._create(planned, tags)
+        self.log(run_id, params=_params(planned), metrics=trained(source.data.metrics))
         self.tracker.client.set_terminated(run_id, "FINISHED")
         return run_id
 
-    def begin_replicate(self, planned: Planned) -> str:
-        """Create the nested run of one replicate, with everything that is known before training."""
+    def begin_replicate(self, planned: Planned) -> str | None:
+        """Create the nested run of one replicate, with everything that is known before training.
+
+        None where a study on another machine was quicker: claim it again.
+        """
+        if self._rivals(planned):
+            return None
+        run_id = self._create(planned, {CLAIM: "asked"})
+        self.tracker.claims.hold(run_id)
+        if not self._wins(run_id, planned):
+            self.end_replicate(run_id, "KILLED")  # seen by whoever watches it
+            self.tracker.client.delete_run(run_id)
+            return None
+        self.log(run_id, params=_params(planned), tags={CLAIM: "held"})
+        return run_id
+
+    def _wins(self, run_id: str, planned: Planned) -> bool:
+        """Settle who trains it, of several that asked at once: no clock decides.
+
+        Whoever sees no other trains it. Of those that see each other the lowest id waits until the
+        others have withdrawn, or one of them, that saw nobody, has it.
+        """
+        while rivals := self._rivals(planned):
+            first = min(rivals, key=lambda run: str(run.info.run_id))
+            held = any(run.data.tags.get(CLAIM) == "held" for run in rivals)
+            if held or str(first.info.run_id) < run_id:
+                return False
+            if self.tracker.claims.watch(first) == "dead":
+                self._cut_off(first)
+        return True
+
+    def _create(self, planned: Planned, more: Mapping[str, str]) -> str:
         tags = {
             PARENT: self.run_id,
             KIND: "replicate",
             **_origin(),
+            **self.tracker.claims.tags(),
             KEY: planned.key,
             PREFIX + "dataset_version": self.version,
             PREFIX + "cell": planned.cell,
-            _in_stage(planned.stage): "true",
+            in_stage(planned.stage): "true",
             # Tags, not params: MLflow's compare page draws the first params that differ.
             **{f"{PREFIX}coded.{k}": show(level) for k, level in planned.coded.items()},
+            **more,
         }
-        run = self.tracker.client.create_run(
-            self.experiment, tags=tags, run_name=planned.short_name
-        )
-        run_id = str(run.info.run_id)
-        self.log(run_id, params=_params(planned))
-        return run_id
+        client = self.tracker.client
+        run = client.create_run(self.experiment, tags=tags, run_name=planned.short_name)
+        return str(run.info.run_id)
 
     def end_replicate(self, run_id: str, status: str, reason: str = "") -> None:
         """End a replicate's run; the reason is for people, in its description too."""
         if reason:
             self.log(run_id, tags={STATUS: reason[:4000], "mlflow.note.content": reason[:4000]})
         self.tracker.client.set_terminated(run_id, status)
+        self.tracker.claims.release(run_id)
 
     def runs(self, stage: Stage | None = None) -> pd.DataFrame:
         """Read the replicates back, of one stage or all; see `runs_table`."""
-        children = self.tracker.children(self.run_id, self.experiment)
+        return self.table(self.children(), stage)
+
+    def children(self) -> list[Any]:
+        """Return the replicates' runs, oldest first."""
+        return self.tracker.children(self.run_id, self.experiment)
+
+    def table(self, children: Sequence[Any], stage: Stage | None = None) -> pd.DataFrame:
+        """Return replicates' runs as a table, of one stage or all; see `runs_table`."""
         table = runs_table(children, self.study.factor_list, stage)
         return table.assign(
             collapsed=collapsed(
@@ -491,26 +572,7 @@ class Execution:
 
 
 def _in_short(error: Exception) -> str:
-    text = str(error).strip()
-    return "no server answers" if "Max retries exceeded" in text else text.splitlines()[0][:200]
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Ask a server once: by default MLflow asks for minutes before it says that none is there.
-
-    Once a study runs, that patience is what carries it over a server's restart.
-    """
-    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-    before = os.environ.get(name)
-    os.environ[name] = "0"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+    return why_away(error) or str(error).strip().splitlines()[0][:200]
 
 
 def _origin() -> dict[str, str]:
@@ -545,58 +607,6 @@ def _params(planned: Planned) -> dict[str, object]:
     }
 
 
-def runs_table(
-    runs: Sequence[Any], factors: Sequence[Factor], stage: Stage | None = None
-) -> pd.DataFrame:
-    """Return replicates as a table, the analysis's only input.
-
-    Parameters
-    ----------
-    runs : MLflow runs, of replicates.
-    factors : whose levels become columns, in natural units and their own types.
-    stage : only runs that this stage asked for.
-
-    Returns
-    -------
-    A row a replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
-    ``status``, and every metric, in the order of cells and replicates: that in which they were
-    trained must not reach the last bits of the analysis. A replicate that failed has no response
-    (NaN).
-    """
-    rows = [
-        _row(run, factors)
-        for run in runs
-        if run.info.status in {"FINISHED", "FAILED"}
-        and (stage is None or run.data.tags.get(_in_stage(stage)) == "true")
-    ]
-    columns = ["run_id", *(f.name for f in factors), "stage", "replicate", "seed", "centre"]
-    table = pd.DataFrame(rows, columns=None if rows else [*columns, "val_accuracy"])
-    if "val_accuracy" not in table:
-        table["val_accuracy"] = float("nan")
-    if not rows:
-        return table
-    # A failed try that was trained again later counts once: the later one.
-    once = table.drop_duplicates("key", keep="last")
-    return once.sort_values([*(f.name for f in factors), "replicate"], ignore_index=True)
-
-
-def _row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
-    params, tags = run.data.params, run.data.tags
-    metrics = run.data.metrics if run.info.status == "FINISHED" else {}
-    return {
-        **metrics,
-        "run_id": run.info.run_id,
-        "key": tags.get(KEY, run.info.run_id),
-        "reused_from": tags.get(REUSED_FROM, ""),
-        **{f.name: typed_level(f, params[f.name]) for f in factors},
-        "stage": params.get("stage", ""),
-        "replicate": int(params.get("replicate", 1)),
-        "seed": int(params.get("seed", 0)),
-        "centre": params.get("centre") == "True",
-        "status": tags.get(STATUS, run.info.status.lower()),
-    }
-
-
 def study_digest(study: Study, version: str) -> str:
     """Return the digest by which an execution that was cut off is found again."""
     content = json.dumps([study.model_dump(mode="json"), version], sort_keys=True)
@@ -617,11 +627,3 @@ def _flat(study: Study) -> dict[str, object]:
 
 def _slug(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-
-
-def _try_lock(lock: FileLock) -> bool:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    return True

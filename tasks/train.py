@@ -19,8 +19,10 @@ from tasks import figures
 from tasks.builders import source_of
 from tasks.dataset import Prepared
 from tasks.elsewhere import Elsewhere
+from tasks.epochs import EpochLog
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.evidence import log_evidence
+from tasks.monitor import monitored
 from tasks.plan import Planned
 from tasks.progress import Progress
 from tasks.pruning import Pruner
@@ -95,52 +97,64 @@ def train(planned: Planned, shop: Workshop) -> str | None:
     A cell that cannot be trained (its network cannot be built, its loss became NaN) ends its own
     run as FAILED and the study goes on; None then.
     """
-    with shop.execution.claim(planned) as finished:
-        if finished is not None:
-            shop.progress.finished(planned.key, planned.name, "reused")
-            return finished
-        if shop.elsewhere is not None:
-            trained = shop.elsewhere.result_of(planned)
-            return _log_trained(planned, shop, trained) if trained else None
-        with ExitStack() as held:
-            # The run begins when its slot is free, so that its duration is that of the training.
-            slot = held.enter_context(shop.pool.slot(_cost(planned)))
-            return _train(planned, shop, slot, release=held.close)
+    while True:
+        with shop.execution.claim(planned) as finished:
+            if finished is not None:
+                shop.progress.finished(planned.key, planned.name, "reused")
+                return finished
+            with ExitStack() as held:
+                train_it = _way(planned, shop, held)
+                if train_it is None:
+                    return None
+                run_id = shop.execution.begin_replicate(planned)
+                if run_id is not None:  # else another machine's study was quicker
+                    return _tracked(planned, shop, run_id, train_it)
 
 
-def _train(planned: Planned, shop: Workshop, slot: Slot, release: Callable[[], None]) -> str | None:
+#: Trains a run's replicate into a folder.
+Way = Callable[[str, Path], ReplicateResult]
+
+
+def _way(planned: Planned, shop: Workshop, held: ExitStack) -> Way | None:
+    """Return how a replicate is trained, once it can be: in a slot, or on another machine.
+
+    A run begins when its slot is free, so that its duration is that of the training.
+    """
+    if shop.elsewhere is not None:
+        trained = shop.elsewhere.result_of(planned)
+        return None if trained is None else _read_way(planned, shop, trained)
+    slot = held.enter_context(shop.pool.slot(_cost(planned)))
+
     def fit(run_id: str, folder: Path) -> ReplicateResult:
         result = _fit(planned, shop, slot, run_id, folder)
-        release()  # the next replicate trains while this one's figures are drawn and logged
+        held.close()  # the next replicate trains while this one's figures are drawn and logged
         return result
 
-    return _tracked(planned, shop, fit)
+    return fit
 
 
-def _log_trained(planned: Planned, shop: Workshop, trained: Path) -> str | None:
-    """Log a replicate that another machine trained, as if it had been trained here."""
+def _read_way(planned: Planned, shop: Workshop, trained: Path) -> Way:
+    """Take what another machine trained as if it had been trained here."""
 
     def read(run_id: str, folder: Path) -> ReplicateResult:
         shutil.copytree(trained, folder)
         result = load_result(folder)
-        for report in result.history:
-            _log_epoch(shop, run_id, report)
+        with EpochLog(shop.execution, run_id) as written:
+            for report in result.history:
+                written.put(report)
         return _finished(planned, result)
 
-    return _tracked(planned, shop, read)
+    return read
 
 
-def _tracked(
-    planned: Planned, shop: Workshop, fit: Callable[[str, Path], ReplicateResult]
-) -> str | None:
-    """Begin a replicate's run, and end it as its training ends."""
-    run_id = shop.execution.begin_replicate(planned)
+def _tracked(planned: Planned, shop: Workshop, run_id: str, train_it: Way) -> str | None:
+    """Train, and end the run as its training ends."""
     folder = shop.settings.work / run_id
     try:
         shop.execution.log_dataset(
             run_id, str(shop.images.source), {"accepted": shop.images.accepted}
         )
-        result = fit(run_id, folder)
+        result = train_it(run_id, folder)
         _log_result(shop, run_id, planned, result, folder)
     except CellError as error:
         if error.details:
@@ -168,28 +182,25 @@ def _fit(
     planned: Planned, shop: Workshop, slot: Slot, run_id: str, folder: Path
 ) -> ReplicateResult:
     accuracies: list[float] = []
-
-    def on_epoch(report: dict[str, Any]) -> None:
-        shop.progress.epoch(planned.key, report)
-        _log_epoch(shop, run_id, report)
-        accuracies.append(report["val_accuracy"])
-        if planned.stage == "refine" and shop.execution.study.refine.prune:
-            _end_if_hopeless(shop, run_id, planned, report, accuracies)
-
     shop.progress.started(planned.key, planned.name, planned.spec.training.epochs)
-    result = slot.run(
-        planned.spec,
-        shop.images.arrays_folder,
-        folder,
-        on_epoch=on_epoch,
-        builder_folder=shop.execution.study.model.builder_folder,
-    )
+    tracker = shop.execution.tracker
+    with monitored(tracker, run_id), EpochLog(shop.execution, run_id) as written:
+
+        def on_epoch(report: dict[str, Any]) -> None:
+            shop.progress.epoch(planned.key, report)
+            written.put(report)
+            accuracies.append(report["val_accuracy"])
+            if planned.stage == "refine" and shop.execution.study.refine.prune:
+                _end_if_hopeless(shop, run_id, planned, report, accuracies)
+
+        result = slot.run(
+            planned.spec,
+            shop.images.arrays_folder,
+            folder,
+            on_epoch=on_epoch,
+            builder_folder=shop.execution.study.model.builder_folder,
+        )
     return _finished(planned, result)
-
-
-def _log_epoch(shop: Workshop, run_id: str, report: dict[str, Any]) -> None:
-    metrics = {name: value for name, value in report.items() if name != "epoch"}
-    shop.execution.log(run_id, metrics=metrics, step=int(report["epoch"]))
 
 
 def _end_if_hopeless(

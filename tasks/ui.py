@@ -8,6 +8,9 @@ from tasks.errors import UserError
 from tasks.settings import Settings
 from tasks.tracking import Tracker
 
+#: MLflow's first page, as for networks: without this its pages are for language models.
+PAGES = "#/experiments?workflowType=machine_learning"
+
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Become MLflow's server; returns never.
@@ -28,7 +31,8 @@ def serve(settings: Settings, host: str, port: int) -> None:
                 f"--port {port} at {host}: {error.strerror}; name a free one with --port"
             ) from error
     Tracker.open(settings)  # creates or migrates the database once, before the server's workers
-    print(f"MLflow's pages: http://{host}:{port} (Ctrl-C ends them)", file=sys.stderr, flush=True)  # noqa: T201 # the last words before exec
+    address = f"http://{host}:{port}/{PAGES}"
+    print(f"MLflow's pages: {address} (Ctrl-C ends them)", file=sys.stderr, flush=True)  # noqa: T201 # the last words before exec
     # One worker: by default the server takes 15 processes and 2.6 GB.
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", host, "--port", str(port)]

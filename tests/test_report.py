@@ -23,6 +23,7 @@ SECTIONS = (
     "decision",
     "grid",
     "winner",
+    "suspects",
     "cost",
     "repeat",
 )
@@ -77,7 +78,9 @@ def test_the_report_has_every_part_with_its_figures(written: str, done: Done) ->
     page, outcome = Page(written), done.outcome
     assert page.headings == [words()[name]["en"] for name in SECTIONS]
     # Samples, Pareto, half-normal, main effects, interactions, the grid, curve, mistakes.
-    assert page.tags.count("img") == 8
+    suspects = "are confidently called another class" in page.text
+    assert page.tags.count("img") == 8 + suspects
+    assert suspects or "No validation picture is confidently called" in page.text
     test = outcome["registered"]
     low, high = (f"{100 * x:.1f}%" for x in test["test_interval"])
     accuracy = f"{100 * test['test_accuracy']:.1f}%"
