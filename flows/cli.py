@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from flows.operations import up
+
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
 
@@ -263,6 +265,9 @@ def ui(host: str, port: int) -> None:
     from tasks.ui import serve
 
     serve(prepare_environment(), host, port)
+
+
+main.add_command(up)
 
 
 if __name__ == "__main__":

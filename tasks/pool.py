@@ -1,0 +1,123 @@
+"""The work pool at a Prefect server: its worker, and runs whose process is gone.
+
+By plain HTTP, so that whoever only looks need not wait for Prefect's import.
+"""
+
+import datetime as dt
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psutil
+
+POOL = "factorgrid"
+#: One worker a machine, named after it.
+WORKER = socket.gethostname()
+#: A worker that says it is there every 5 s is gone after so many.
+GONE_SECONDS = 12
+REQUEST_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Api:
+    """A Prefect server's API."""
+
+    url: str
+
+    def post(self, path: str, content: Mapping[str, Any]) -> Any:
+        """Send a request; return the answer's JSON, None where it is empty.
+
+        Raises
+        ------
+        httpx.HTTPError
+            If no server answers, or refuses.
+        """
+        answer = httpx.post(
+            f"{self.url}/{path}",
+            json=dict(content),
+            timeout=REQUEST_SECONDS,
+            auth=_credentials(),
+            trust_env=False,
+        )
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+def _credentials() -> tuple[str, str] | None:
+    """Return user and password, as Prefect's own client takes them from the environment."""
+    user, separator, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return (user, password) if separator else None
+
+
+def is_online(url: str, name: str = WORKER) -> bool:
+    """Whether this machine's worker said a moment ago that it is there."""
+    try:
+        workers = Api(url).post(f"work_pools/{POOL}/workers/filter", {})
+    except httpx.HTTPError:
+        return False
+    now = dt.datetime.now(tz=dt.UTC)
+    heard = [w["last_heartbeat_time"] for w in workers if w["name"] == name]
+    return any((now - _time(text)).total_seconds() < GONE_SECONDS for text in heard if text)
+
+
+def _time(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
+
+
+def unfinished(url: str) -> list[dict[str, Any]]:
+    """Return the runs of the pool's deployments that the server takes for running."""
+    states = ["RUNNING", "PENDING", "CANCELLING"]
+    runs: list[dict[str, Any]] = Api(url).post(
+        "flow_runs/filter",
+        {
+            "flow_runs": {"state": {"type": {"any_": states}}},
+            "work_pools": {"name": {"any_": [POOL]}},
+        },
+    )
+    return runs
+
+
+def revive(url: str) -> list[str]:
+    """Schedule again what ran on this machine and died with its worker; return their names.
+
+    A server never learns that a killed worker's runs are gone: they would be 'Running' for ever,
+    and hold their deployment's only place. One that was to be cancelled is cancelled.
+    """
+    lost = [run for run in unfinished(url) if _was_here(run) and not _is_alive(run)]
+    for run in lost:
+        _conclude(url, run)
+    return [str(run["name"]) for run in lost]
+
+
+def _was_here(run: Mapping[str, Any]) -> bool:
+    host, _, pid = (run.get("infrastructure_pid") or "").rpartition(":")
+    return host == WORKER and pid.isdigit()
+
+
+def _is_alive(run: Mapping[str, Any]) -> bool:
+    pid = int(run["infrastructure_pid"].rpartition(":")[2])
+    try:
+        return "prefect" in " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return False
+
+
+def _conclude(url: str, run: Mapping[str, Any]) -> None:
+    cancelling = run["state"]["type"] == "CANCELLING"
+    if cancelling:
+        _set(url, run, {"type": "CANCELLED", "message": "Its process is gone."})
+        return
+    # By way of Crashed, so that the deployment's place is free again.
+    words = "Its worker was killed; it goes on where it stopped."
+    _set(url, run, {"type": "CRASHED", "message": words})
+    now = dt.datetime.now(tz=dt.UTC).isoformat()
+    details = {"scheduled_time": now}
+    again = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": words}
+    _set(url, run, {**again, "state_details": details})
+
+
+def _set(url: str, run: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    Api(url).post(f"flow_runs/{run['id']}/set_state", {"state": state, "force": True})
