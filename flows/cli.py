@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from flows.operations import up
+from flows.operations import deploy, up
 
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
@@ -268,6 +268,7 @@ def ui(host: str, port: int) -> None:
 
 
 main.add_command(up)
+main.add_command(deploy)
 
 
 if __name__ == "__main__":

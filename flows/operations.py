@@ -1,5 +1,7 @@
 """The commands of an operator: `up`, `deploy`, `doctor`, `prune`."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -31,3 +33,28 @@ def up(**given: Any) -> None:
         serve(settings, Asked(**given))
     except KeyboardInterrupt:
         click.echo("factorgrid: all of it has ended; `factorgrid up` goes on from here", err=True)
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option("--data", type=Path, help="A folder or zip of pictures; validated daily as well.")
+@click.option("--cron", metavar="TEXT", help="When the study runs, UTC; by default Saturday 2:00.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+def deploy(study: str | None, data: Path | None, cron: str | None, as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+    """Put the deployments of infra/prefect.yaml at the Prefect server, on their schedules.
+
+    STUDY is a built-in study or a TOML file; without it, `quick`. The server is that of
+    `factorgrid up`, or where PREFECT_API_URL says.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.deploy import Wish, in_words
+    from tasks.deploy import deploy as put
+    from tasks.study import load_study
+
+    source = data.absolute() if data else None
+    checked = load_study(study or "quick", source=str(source) if source else None)
+    wish = Wish(checked if study or data else None, source, cron)
+    done = put(settings, wish)
+    click.echo(json.dumps(done) if as_json else in_words(done))

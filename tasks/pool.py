@@ -121,3 +121,50 @@ def _conclude(url: str, run: Mapping[str, Any]) -> None:
 
 def _set(url: str, run: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     Api(url).post(f"flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+
+
+#: Flow runs say every 30 s that they are there; one that misses two is gone.
+SILENT_SECONDS = 90
+LOST = "FactorGrid: a run that fell silent goes on elsewhere"
+
+
+def watch_heartbeats(url: str) -> None:
+    """Have the server itself schedule again what a killed machine was running.
+
+    `revive` sees the runs of this machine; the runs of others only the server can miss.
+    """
+    named = {"automations": {"name": {"any_": [LOST]}}}
+    if not Api(url).post("automations/filter", named):
+        Api(url).post("automations/", _automation())
+
+
+def _automation() -> dict[str, Any]:
+    run = "prefect.flow-run"
+    ended = ["Completed", "Failed", "Crashed", "Cancelled", "Paused", "Suspended"]
+    return {
+        "name": LOST,
+        "description": "No heartbeat for 90 s: its worker, or the machine of it, is gone.",
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "match": {"prefect.resource.id": f"{run}.*"},
+            "match_related": {
+                "prefect.resource.role": "tag",
+                "prefect.resource.id": "prefect.tag.factorgrid",
+            },
+            "after": [f"{run}.heartbeat"],
+            "expect": [f"{run}.heartbeat", *(f"{run}.{state}" for state in ended)],
+            "for_each": ["prefect.resource.id"],
+            "threshold": 1,
+            "within": SILENT_SECONDS,
+        },
+        "actions": [
+            {
+                "type": "change-flow-run-state",
+                "state": "SCHEDULED",
+                "name": "AwaitingRetry",
+                "message": "It fell silent; it goes on where it stopped.",
+                "force": True,
+            }
+        ],
+    }

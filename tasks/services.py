@@ -57,6 +57,11 @@ class Place:
         return f"http://{self.reach}:{self.prefect_port}/api"
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What reaches both servers."""
+        return {"MLFLOW_TRACKING_URI": self.mlflow_url, "PREFECT_API_URL": self.prefect_url}
+
+    @property
     def logs(self) -> Path:
         """What the programs say, a file each."""
         return self.settings.home / "logs"
@@ -225,11 +230,7 @@ def _worker(place: Place) -> Service:
 
     command = [sys.executable, "-m", "prefect", "worker", "start"]
     command += ["--pool", POOL, "--type", "process", "--name", WORKER]
-    more = {
-        "PREFECT_API_URL": place.prefect_url,
-        "MLFLOW_TRACKING_URI": place.mlflow_url,
-        "PREFECT_LOGGING_LEVEL": "INFO",
-    }
+    more = {**place.environment, "PREFECT_LOGGING_LEVEL": "INFO"}
     return Service(
         "worker",
         f"work pool {POOL}",

@@ -94,7 +94,14 @@ def read_settings() -> Settings:
 
 
 def prepare_environment() -> Settings:
-    """Quiet the libraries, keep Prefect's state in the home, and return the settings."""
+    """Quiet the libraries, keep Prefect's state in the home, and return the settings.
+
+    Where `factorgrid up` runs on this home, its servers are used.
+    """
+    from tasks.running import running_service
+
+    for name, value in running_service(read_settings().home).items():
+        os.environ.setdefault(name, value)
     settings = read_settings()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

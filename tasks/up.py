@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 from tasks.databases import open_databases, shown
 from tasks.errors import OrchestratorError
 from tasks.pool import revive
+from tasks.running import lock_of, write_addresses
 from tasks.services import (
     LOOPBACK,
     MLFLOW_PORT,
@@ -161,14 +162,16 @@ def serve(settings: Settings, asked: Asked) -> None:
         If it runs already, or cannot.
     """
     settings.create()
-    settings.locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(settings.locks / "up.lock")
+    lock = lock_of(settings.home)
     try:
-        lock.acquire(timeout=0)
+        # Whoever only looks whether we run holds it for a moment.
+        lock.acquire(timeout=1)
     except Timeout as error:
         raise OrchestratorError(
             f"{settings.home}: `factorgrid up` runs on it already; end that one, or set "
             "FACTORGRID_HOME to another folder"
         ) from error
     with lock:
-        Up(place_of(settings, asked)).run()
+        place = place_of(settings, asked)
+        write_addresses(settings.home, place.environment)
+        Up(place).run()
