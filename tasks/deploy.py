@@ -88,8 +88,8 @@ def deploy(settings: Settings, wish: Wish) -> dict[str, Any]:
     url = server_of(settings)
     content = deployments(wish)
     try:
-        _create_pool(url)
-        _prefect_deploy(content)
+        _create_pool(settings, url)
+        _prefect_deploy(settings, content)
         watch_heartbeats(url)
     except httpx.HTTPError as error:
         raise OrchestratorError(f"Prefect at {url}: {error}") from error
@@ -103,25 +103,25 @@ def _about(entry: dict[str, Any]) -> dict[str, Any]:
     return {"name": f"{flow}/{entry['name']}", "crons": crons, "queue": queue}
 
 
-def _create_pool(url: str) -> None:
+def _create_pool(settings: Settings, url: str) -> None:
     """Create the work pool, where no worker has made it yet."""
     found = Api(url).post("work_pools/filter", {"work_pools": {"name": {"any_": [POOL]}}})
     if not found:
-        _prefect("work-pool", "create", POOL, "--type", "process")
+        _prefect(settings, "work-pool", "create", POOL, "--type", "process")
 
 
-def _prefect_deploy(content: dict[str, Any]) -> None:
+def _prefect_deploy(settings: Settings, content: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "prefect.yaml"
         file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
+        _prefect(settings, "--no-prompt", "deploy", "--all", "--prefect-file", str(file))
 
 
-def _prefect(*words: str) -> None:
-    # Nowhere near the code: what the flows import is what is installed.
+def _prefect(settings: Settings, *words: str) -> None:
+    # Not where the code is: what the flows import is what is installed.
     ended = subprocess.run(  # noqa: S603 # our own interpreter and words
         [sys.executable, "-P", "-m", "prefect", *words],
-        cwd=tempfile.gettempdir(),
+        cwd=settings.home,
         capture_output=True,
         text=True,
         check=False,

@@ -37,7 +37,9 @@ def _adopt_orphans() -> None:
 
 
 def _end_with_caller(child: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    # Unbuffered: a buffer's lock, held at exit, is a fatal error.
+    while os.read(0, 4096):
+        pass
     _ask(child)
 
 

@@ -27,7 +27,7 @@ class Api:
 
     url: str
 
-    def post(self, path: str, content: Mapping[str, Any]) -> Any:
+    def post(self, path: str, content: Any) -> Any:
         """Send a request; return the answer's JSON, None where it is empty.
 
         Raises
@@ -35,9 +35,17 @@ class Api:
         httpx.HTTPError
             If no server answers, or refuses.
         """
-        answer = httpx.post(
+        return self._send("POST", path, content)
+
+    def delete(self, path: str) -> None:
+        """Delete something; errors as those of `post`."""
+        self._send("DELETE", path, None)
+
+    def _send(self, method: str, path: str, content: Any) -> Any:
+        answer = httpx.request(
+            method,
             f"{self.url}/{path}",
-            json=dict(content),
+            json=content,
             timeout=REQUEST_SECONDS,
             auth=_credentials(),
             trust_env=False,
@@ -93,15 +101,15 @@ def revive(url: str) -> list[str]:
 
 
 def _was_here(run: Mapping[str, Any]) -> bool:
-    host, _, pid = (run.get("infrastructure_pid") or "").rpartition(":")
-    return host == WORKER and pid.isdigit()
+    labels = run.get("labels") or {}
+    return bool(labels.get("prefect.worker.name") == WORKER)
 
 
 def _is_alive(run: Mapping[str, Any]) -> bool:
-    pid = int(run["infrastructure_pid"].rpartition(":")[2])
+    """Whether its process is there; one whose worker died before it started it has none."""
     try:
-        return "prefect" in " ".join(psutil.Process(pid).cmdline())
-    except psutil.Error:
+        return "prefect" in " ".join(psutil.Process(int(run["infrastructure_pid"])).cmdline())
+    except (psutil.Error, TypeError, ValueError):
         return False
 
 

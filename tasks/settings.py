@@ -16,6 +16,8 @@ QUIET = {
     # MLflow's job runner adds a dozen processes to its server and serves nothing here.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
+    # It says where each run is to be seen, as often as there are runs.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # MLflow draws a bar for every folder of artifacts that it copies.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A pool of 5 + 10 connections loses runs from 16 threads.

@@ -28,6 +28,7 @@ from models.images import open_arrays
 from models.spec import ReplicateSpec
 from models.training import ReplicateResult, fit, save_result
 from tasks.children import follow_parent
+from tasks.devices import device_lock
 from tasks.errors import CellError, SlotDiedError, SlotsClosedError
 
 OnEpoch = Callable[[dict[str, Any]], None]
@@ -39,9 +40,11 @@ class SlotPool:
     Parameters
     ----------
     slots : children at a time; one with all cores is faster on a CPU than two with half each.
+    locks : a folder of locks that other pools share: each slot is then a device, held by one.
     """
 
-    def __init__(self, slots: int = 1) -> None:
+    def __init__(self, slots: int = 1, locks: Path | None = None) -> None:
+        self._locks = locks
         self._free: queue.Queue[int] = queue.Queue()
         for number in range(slots):
             self._free.put(number)
@@ -78,9 +81,16 @@ class SlotPool:
         number = self._free.get()
         try:
             self._raise_if_closed()
-            yield Slot(self, number)
+            with self._held(number):
+                yield Slot(self, number)
         finally:
             self._free.put(number)
+
+    def _held(self, number: int) -> contextlib.AbstractContextManager[None]:
+        """Hold the slot's device against the other processes of this machine."""
+        if self._locks is None:
+            return contextlib.nullcontext()
+        return device_lock(f"cpu-{number}", self._locks, self._raise_if_closed)
 
     def _raise_if_closed(self) -> None:
         if self._closed:

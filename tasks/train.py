@@ -47,7 +47,7 @@ def open_workshop(
     arrays = open_arrays(images.arrays_folder)
     with (
         tracker.execution(study, images.version, Facts.of(arrays, images.words)) as execution,
-        SlotPool(slots=1) as pool,
+        SlotPool(slots=1, locks=tracker.settings.locks) as pool,
     ):
         # Here first: fanned out, the first writers of a new dataset would collide.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
