@@ -1,6 +1,7 @@
 """The commands of an operator: `up`, `deploy`, `doctor`, `prune`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +59,17 @@ def deploy(study: str | None, data: Path | None, cron: str | None, as_json: bool
     wish = Wish(checked if study or data else None, source, cron)
     done = put(settings, wish)
     click.echo(json.dumps(done) if as_json else in_words(done))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+def doctor(as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
+    """Say what is wrong with this set-up, and the remedy; exit status 2 where something fails."""
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.doctor import examine, in_words, is_well, to_json
+
+    findings = examine(settings)
+    click.echo(json.dumps(to_json(findings)) if as_json else in_words(findings))
+    sys.exit(0 if is_well(findings) else 2)

@@ -7,10 +7,11 @@ from prefect import flow, get_run_logger
 from tasks.approval import approved
 from tasks.promote import promote_model
 from tasks.settings import prepare_environment
+from tasks.story import on_failure
 from tasks.tracking import Tracker
 
 
-@flow(name="promote")
+@flow(name="promote", on_failure=[on_failure], on_crashed=[on_failure])
 def promote(
     model: str, version: str | None = None, *, dry_run: bool = False, approval: bool = False
 ) -> dict[str, Any]:

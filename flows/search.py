@@ -17,11 +17,13 @@ from tasks.decide import (
     plan_grid,
     plan_screen,
 )
+from tasks.logs import open_log
 from tasks.prepare import prepare_images
 from tasks.progress import Progress
 from tasks.register import register
 from tasks.report import Outcome, report
 from tasks.settings import prepare_environment
+from tasks.story import on_failure, tell
 from tasks.study import Study
 from tasks.suspects import find_suspects
 from tasks.tracking import Tracker
@@ -32,6 +34,9 @@ from tasks.train import Workshop, open_workshop, train_stage
 @flow(
     name="search",
     task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)),
+    on_failure=[on_failure],
+    on_crashed=[on_failure],
+    on_cancellation=[on_failure],
 )
 def search(study: Study) -> Outcome:
     """Find the best cell of a study and register its network.
@@ -41,6 +46,7 @@ def search(study: Study) -> Outcome:
     study : what to vary, how to train, on which pictures.
     """
     settings = prepare_environment()
+    open_log()
     with Progress().shown() as progress:
         tracker = Tracker.open(settings)
         images = prepare_images(study, settings, progress)
@@ -66,4 +72,6 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
 
     find_suspects(shop)
     register(shop, selection)
-    return report(shop.execution)
+    outcome = report(shop.execution)
+    tell(shop.execution, outcome)
+    return outcome

@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit, urlunsplit
 
+from tasks.addresses import shown
 from tasks.errors import OrchestratorError
 from tasks.settings import Settings
 
@@ -70,12 +71,3 @@ def _create(url: str, name: str) -> None:
         ) from error
     finally:
         connection.close()
-
-
-def shown(url: str) -> str:
-    """Return an address as it may be shown: without its password."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    user = parts.netloc.rpartition("@")[0].partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{parts.netloc.rpartition('@')[2]}"))

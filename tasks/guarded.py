@@ -56,11 +56,23 @@ class Guarded:
 def free_port(host: str = "127.0.0.1", first: int = 0) -> int:
     """Return a port that nothing listens on: from `first` up, or any where that is 0."""
     for port in range(first, first + 100) if first else [0]:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+        found = bind(host, port)
+        if found is not None:
+            return found
     raise OSError(f"no port from {first} to {first + 99} is free at {host}")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether nothing listens on a port."""
+    return bind(host, port) is not None
+
+
+def bind(host: str, port: int) -> int | None:
+    """Return the port that could be bound for a moment; None where it could not."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])

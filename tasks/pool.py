@@ -16,8 +16,8 @@ import psutil
 POOL = "factorgrid"
 #: One worker a machine, named after it.
 WORKER = socket.gethostname()
-#: A worker that says it is there every 5 s is gone after so many.
-GONE_SECONDS = 12
+#: How often a worker says that it is there unless told otherwise, and how often it may miss that.
+HEARTBEAT_SECONDS, MISSED = 30, 2.5
 REQUEST_SECONDS = 10
 
 
@@ -60,15 +60,19 @@ def _credentials() -> tuple[str, str] | None:
     return (user, password) if separator else None
 
 
-def is_online(url: str, name: str = WORKER) -> bool:
-    """Whether this machine's worker said a moment ago that it is there."""
+def online(url: str) -> list[str]:
+    """Return the pool's workers that said a moment ago that they are there, by name."""
     try:
         workers = Api(url).post(f"work_pools/{POOL}/workers/filter", {})
     except httpx.HTTPError:
-        return False
-    now = dt.datetime.now(tz=dt.UTC)
-    heard = [w["last_heartbeat_time"] for w in workers if w["name"] == name]
-    return any((now - _time(text)).total_seconds() < GONE_SECONDS for text in heard if text)
+        return []
+    return sorted({str(worker["name"]) for worker in workers if _is_heard(worker)})
+
+
+def _is_heard(worker: Mapping[str, Any]) -> bool:
+    last, now = worker["last_heartbeat_time"], dt.datetime.now(tz=dt.UTC)
+    patience = MISSED * (worker.get("heartbeat_interval_seconds") or HEARTBEAT_SECONDS)
+    return bool(last) and (now - _time(last)).total_seconds() < patience
 
 
 def _time(text: str) -> dt.datetime:

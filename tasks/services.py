@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from tasks.errors import OrchestratorError
-from tasks.guarded import Guarded, free_port
+from tasks.guarded import Guarded, bind, free_port
 from tasks.settings import Settings
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
@@ -163,21 +163,12 @@ def choose_port(option: str, given: int | None, usual: int, host: str) -> int:
     """
     if given is None:
         return free_port(host, usual)
-    try:
-        return free_port(host, given) if given == 0 else _exactly(host, given)
-    except OSError as error:
+    port = bind(host, given)
+    if port is None:
         raise OrchestratorError(
-            f"{option} {given} at {host}: {error.strerror or error}; name a free one, or leave "
-            f"{option} out and the next free one is taken"
-        ) from error
-
-
-def _exactly(host: str, port: int) -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+            f"{option} {given} at {host}: cannot be had (it is taken, perhaps); name a free one, "
+            f"or leave {option} out and the next free one is taken"
+        )
     return port
 
 
@@ -226,7 +217,7 @@ def _prefect(place: Place) -> Service:
 
 
 def _worker(place: Place) -> Service:
-    from tasks.pool import POOL, WORKER, is_online
+    from tasks.pool import POOL, WORKER, online
 
     command = [sys.executable, "-m", "prefect", "worker", "start"]
     command += ["--pool", POOL, "--type", "process", "--name", WORKER]
@@ -237,7 +228,7 @@ def _worker(place: Place) -> Service:
         command,
         {**more, **HEARTBEATS},
         place.logs / "worker.log",
-        lambda: is_online(place.prefect_url),
+        lambda: WORKER in online(place.prefect_url),
     )
 
 

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.addresses import keep_password
+
 #: Set unless the user has set them. Without these Prefect, its server, MLflow and Great
 #: Expectations look up outside hosts, and TensorFlow prints its banner.
 QUIET = {
@@ -23,6 +25,8 @@ QUIET = {
     # A pool of 5 + 10 connections loses runs from 16 threads.
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "40",
     "PREFECT_LOGGING_LEVEL": "ERROR",
+    # Our own log goes to a run's page as well.
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "factorgrid",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     # On a busy machine Prefect's temporary server needs more than its 20 s.
@@ -98,12 +102,15 @@ def read_settings() -> Settings:
 def prepare_environment() -> Settings:
     """Quiet the libraries, keep Prefect's state in the home, and return the settings.
 
-    Where `factorgrid up` runs on this home, its servers are used.
+    Where `factorgrid up` runs on this home, its servers are used. A password in MLflow's address
+    moves to where MLflow looks for one, so that no address that is shown or logged has it.
     """
     from tasks.running import running_service
 
     for name, value in running_service(read_settings().home).items():
         os.environ.setdefault(name, value)
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        os.environ["MLFLOW_TRACKING_URI"] = keep_password(uri)
     settings = read_settings()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

@@ -19,6 +19,7 @@ from tasks import figures
 from tasks.dataset import Prepared
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.evidence import log_evidence
+from tasks.logs import note
 from tasks.plan import Planned
 from tasks.progress import Progress
 from tasks.settings import Settings
@@ -88,6 +89,7 @@ def train(planned: Planned, shop: Workshop) -> str | None:
 
 def _train(planned: Planned, shop: Workshop, slot: Slot) -> str | None:
     run_id = shop.execution.begin_replicate(planned)
+    _note(shop, planned, run_id, "training")
     folder = shop.settings.work / run_id
     try:
         result = _fit(planned, shop, slot, run_id, folder)
@@ -96,6 +98,7 @@ def _train(planned: Planned, shop: Workshop, slot: Slot) -> str | None:
         if error.details:
             shop.execution.log_text(run_id, error.details, "traceback.txt")
         shop.execution.end_replicate(run_id, "FAILED", str(error))
+        _note(shop, planned, run_id, f"failed: {error}")
         shop.progress.finished(planned.key, planned.name, f"failed: {error}")
         return None
     except RetryableError as error:
@@ -110,8 +113,21 @@ def _train(planned: Planned, shop: Workshop, slot: Slot) -> str | None:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    _note(shop, planned, run_id, f"finished: {_words(result)}")
     shop.progress.finished(planned.key, planned.name, _words(result))
     return run_id
+
+
+def _note(shop: Workshop, planned: Planned, run_id: str, message: str) -> None:
+    execution = shop.execution
+    note(
+        message,
+        study=execution.study.name,
+        stage=planned.stage,
+        cell=planned.cell,
+        run_id=run_id,
+        study_run_id=execution.run_id,
+    )
 
 
 def _fit(

@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tasks.databases import open_databases, shown
+from tasks.addresses import shown
+from tasks.databases import open_databases
 from tasks.errors import OrchestratorError
 from tasks.pool import revive
 from tasks.running import lock_of, write_addresses

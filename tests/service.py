@@ -76,7 +76,7 @@ class Service:
     def await_state(self, run_id: str, states: set[str], seconds: float = 180) -> dict[str, Any]:
         def reached() -> dict[str, Any] | None:
             run = self.run(run_id)
-            return run if run["state_type"] in states else None
+            return run if run["state_type"] in states | ENDED else None
 
         found: dict[str, Any] = until(reached, seconds, f"run {run_id} in {states}")
         return found
@@ -90,7 +90,7 @@ class Service:
 
 @contextmanager
 def service(home: Path, *words: str, **more: str) -> Iterator[Service]:
-    """Run `factorgrid up` on free ports; end it as Ctrl-C does."""
+    """Run `factorgrid up` on free ports; end it as a system's stop does."""
     log = home.parent / "up.txt"
     typed = ["up", "--mlflow-port", "0", "--prefect-port", "0", *words]
     with log.open("w") as file:
@@ -107,7 +107,7 @@ def service(home: Path, *words: str, **more: str) -> Iterator[Service]:
         assert process.poll() is None, log.read_text()
         yield Service(home, process, running_service(home), log)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.wait(60)
 
 

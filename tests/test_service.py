@@ -7,7 +7,7 @@ from typing import Any
 
 import cv2
 import pytest
-from harness import write_study
+from harness import STUDY, factorgrid, write_study
 from service import Service, left_running, service, until
 
 from models.drawn import draw
@@ -42,9 +42,9 @@ def _tracker(up: Service) -> Tracker:
     return Tracker.open(Settings(up.home, up.addresses["MLFLOW_TRACKING_URI"]))
 
 
-def _replicates(up: Service, status: str) -> list[Any]:
+def _replicates(up: Service, status: str, study: str = "tiny") -> list[Any]:
     tracker = _tracker(up)
-    found = tracker.client.get_experiment_by_name("tiny")
+    found = tracker.client.get_experiment_by_name(study)
     if found is None:
         return []
     condition = f"tags.`factorgrid.kind` = 'replicate' and attributes.status = '{status}'"
@@ -98,3 +98,65 @@ def test_a_schedule_fires_and_its_study_survives_a_killed_worker(
     assert champion.tags["factorgrid.study_run"] == execution.info.run_id
     assert execution.info.status == "FINISHED"
     assert not _replicates(running, "RUNNING")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_prefects_pages_tell_the_story(running: Service, scheduled: dict[str, Any]) -> None:
+    found = running.api.post("artifacts/filter", {})
+    by_key = {artifact["key"]: artifact for artifact in found}
+    assert {"tiny-effects", "tiny-decision", "tiny-report"} <= set(by_key)
+    assert "learning_rate" in by_key["tiny-effects"]["data"]
+    assert "models:/tiny@champion" in by_key["tiny-decision"]["data"]
+    assert running.addresses["MLFLOW_TRACKING_URI"] in by_key["tiny-report"]["data"]
+    logs = running.api.post(
+        "logs/filter", {"logs": {"flow_run_id": {"any_": [scheduled["id"]]}}, "limit": 200}
+    )
+    finished = [line["message"] for line in logs if line["message"].startswith("finished: ")]
+    assert finished
+    assert all("study=tiny" in line and "run_id=" in line for line in finished)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_study_is_cancelled_and_goes_on(running: Service, tmp_path: Path) -> None:
+    text = STUDY.replace('"tiny"', '"long"').replace("epochs = 2", "epochs = 3000")
+    running.deploy(write_study(tmp_path, text), "--cron", "0 0 1 1 *")
+    run_id = running.start_run("search")
+    until(lambda: _replicates(running, "RUNNING", "long"), 600, "the first replicate")
+    running.api.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+    assert running.await_state(run_id, {"CANCELLED"})["state_type"] == "CANCELLED"
+    until(lambda: not _replicates(running, "RUNNING", "long"), 60, "the replicates' end")
+    assert _replicates(running, "KILLED", "long")
+    tracker = _tracker(running)
+    study = tracker.last_execution(tracker.existing_experiment("long"))
+    assert study.info.status == "KILLED"
+    # Its device is free again, and the same run goes on where it stopped.
+    again = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    running.api.post(f"flow_runs/{run_id}/set_state", {"state": again, "force": True})
+    until(lambda: _replicates(running, "RUNNING", "long"), 600, "the first replicate, again")
+    assert tracker.client.get_run(study.info.run_id).info.status == "RUNNING"
+    running.api.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+    running.await_state(run_id, {"CANCELLED"})
+
+
+def test_the_doctor_finds_a_running_service_well(running: Service) -> None:
+    ended = factorgrid("doctor", home=running.home)
+    assert ended.returncode == 0, ended.stdout
+    for words in ("ok    MLflow ", "ok    Prefect ", "ok    worker "):
+        assert words in ended.stdout
+
+
+def test_one_home_has_one_service(running: Service) -> None:
+    ended = factorgrid("up", home=running.home)
+    assert ended.returncode == 2
+    assert "runs on it already" in ended.stderr
+
+
+def test_a_port_that_is_taken_is_one_line(running: Service, tmp_path: Path) -> None:
+    port = running.addresses["PREFECT_API_URL"].split(":")[2].split("/")[0]
+    ended = factorgrid("up", "--prefect-port", port, home=tmp_path / "home")
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert f"--prefect-port {port}" in line
+    assert "name a free one" in line
