@@ -14,7 +14,7 @@ from tasks.settings import Settings
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
 #: Seconds that a program may take to its first answer on a busy machine, and to each later one.
-STARTUP_SECONDS, ANSWER_SECONDS = 120, 5
+STARTUP_SECONDS, ANSWER_SECONDS = 180, 10
 #: Seconds between two questions to a program that is well.
 PAUSE_SECONDS = 10
 #: A program that ends so often within so many seconds of its start is not started again.
@@ -89,6 +89,7 @@ class Service:
     starts: int = 0
     falls: int = 0
     up: bool = False
+    answered: bool = False
     started: float = 0.0
     asked: float = 0.0
     program: Guarded | None = field(default=None, repr=False)
@@ -97,6 +98,7 @@ class Service:
         """Start it, for the first time or again."""
         self.program = Guarded(self.command, self.log, self.more)
         self.starts, self.started, self.up = self.starts + 1, time.monotonic(), False
+        self.answered = False
 
     @property
     def fell(self) -> bool:
@@ -121,10 +123,11 @@ class Service:
         if self.up and time.monotonic() - self.asked < PAUSE_SECONDS:
             return
         self.asked = time.monotonic()
-        answered = self.answers()
-        if not answered and not self.up and self._age > STARTUP_SECONDS:
+        self.up = self.answers()
+        self.answered = self.answered or self.up
+        # One that has answered once is only busy: its work would be lost with it.
+        if not self.answered and self._age > STARTUP_SECONDS:
             raise OrchestratorError(self._trouble(f"gave no answer in {STARTUP_SECONDS} s"))
-        self.up = answered
 
     @property
     def _age(self) -> float:
@@ -139,7 +142,8 @@ class Service:
         if self.program is None:
             return "waiting"
         again = f", started {self.starts} times" if self.starts > 1 else ""
-        return ("up" if self.up else "starting") + again
+        how = "up" if self.up else "no answer" if self.answered else "starting"
+        return how + again
 
     def release(self) -> None:
         """Begin to end it."""

@@ -43,10 +43,15 @@ class Settings:
     ----------
     home : everything FactorGrid writes (``FACTORGRID_HOME``, default ``./.factorgrid``).
     tracking_uri : MLflow's server or database (``MLFLOW_TRACKING_URI``, default SQLite in `home`).
+    runner : where replicates train: ``threads`` (this machine), ``dask`` or ``ray``
+        (``FACTORGRID_RUNNER``).
+    address : of the Dask scheduler or the Ray cluster (``FACTORGRID_RUNNER_ADDRESS``).
     """
 
     home: Path
     tracking_uri: str
+    runner: str = "threads"
+    address: str = ""
 
     @property
     def cache(self) -> Path:
@@ -96,7 +101,12 @@ def read_settings() -> Settings:
     home = Path(os.environ.get("FACTORGRID_HOME", ".factorgrid")).expanduser().absolute()
     # MLflow takes SQLite addresses with absolute paths only.
     default = f"sqlite:///{home / 'mlflow.db'}"
-    return Settings(home, os.environ.get("MLFLOW_TRACKING_URI") or default)
+    return Settings(
+        home,
+        os.environ.get("MLFLOW_TRACKING_URI") or default,
+        os.environ.get("FACTORGRID_RUNNER") or "threads",
+        os.environ.get("FACTORGRID_RUNNER_ADDRESS") or "",
+    )
 
 
 def prepare_environment() -> Settings:

@@ -1,11 +1,11 @@
 """Training replicates: one Prefect task each, in slots of their own processes."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from prefect import task, unmapped
@@ -28,6 +28,25 @@ from tasks.study import Study
 from tasks.tracking import Execution, Facts, Tracker
 
 
+class Crew(Protocol):
+    """Other machines that train."""
+
+    def train(self, todo: Sequence[Planned], shop: "Workshop") -> list[str]:
+        """Train each and return the ids of the runs that finished."""
+
+
+@contextmanager
+def open_crew(settings: Settings) -> Iterator[Crew | None]:
+    """Open the cluster that the settings name; None where this machine trains."""
+    if settings.runner == "threads":
+        yield None
+        return
+    from tasks.remote import Cluster
+
+    with Cluster.open(settings) as cluster:
+        yield cluster
+
+
 @dataclass(frozen=True)
 class Workshop:
     """What training needs, shared by the threads of one execution."""
@@ -38,6 +57,7 @@ class Workshop:
     images: Prepared
     arrays: ImageArrays
     execution: Execution
+    crew: "Crew | None" = None
 
 
 @contextmanager
@@ -49,16 +69,18 @@ def open_workshop(
     with (
         tracker.execution(study, images.version, Facts.of(arrays, images.words)) as execution,
         SlotPool(slots=1, locks=tracker.settings.locks) as pool,
+        open_crew(tracker.settings) as crew,
     ):
         # Here first: fanned out, the first writers of a new dataset would collide.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
         log_evidence(execution, arrays)
         if execution.resumed:
             progress.say(f"going on with run {execution.run_id}, which was cut off")
-        yield Workshop(tracker.settings, progress, pool, images, arrays, execution)
+        yield Workshop(tracker.settings, progress, pool, images, arrays, execution, crew)
 
 
-def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+def worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether the world, not the cell, was to blame."""
     result = state.result(raise_on_failure=False)
     return isinstance(result, RetryableError)
 
@@ -70,7 +92,7 @@ def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
     cache_policy=NO_CACHE,
     persist_result=False,
     retries=2,
-    retry_condition_fn=_worth_a_retry,
+    retry_condition_fn=worth_a_retry,
 )
 def train(planned: Planned, shop: Workshop) -> str | None:
     """Train one replicate, unless a finished run has its key, and return its run's id.
@@ -78,6 +100,11 @@ def train(planned: Planned, shop: Workshop) -> str | None:
     A cell that cannot be trained (its network cannot be built, its loss became NaN) ends its own
     run as FAILED and the study goes on; None then.
     """
+    return train_here(planned, shop)
+
+
+def train_here(planned: Planned, shop: Workshop) -> str | None:
+    """Do it in this process, with its own slots."""
     with shop.execution.claim(planned) as finished:
         if finished is not None:
             shop.progress.finished(planned.key, planned.name, "reused")
@@ -202,6 +229,8 @@ def train_stage(shop: Workshop, planned: Iterable[Planned]) -> list[str]:
     if not todo:
         return []
     shop.progress.stage(todo[0].stage, len(todo))
+    if shop.crew is not None:
+        return shop.crew.train(todo, shop)
     futures = train.map(todo, unmapped(shop))
     return [run_id for future in futures if (run_id := future.result()) is not None]
 

@@ -103,7 +103,7 @@ def service(home: Path, *words: str, **more: str) -> Iterator[Service]:
             text=True,
         )
     try:
-        until(lambda: "ready: " in log.read_text() or process.poll() is not None, what="up")
+        until(lambda: "ready: " in log.read_text() or process.poll() is not None, 400, "up")
         assert process.poll() is None, log.read_text()
         yield Service(home, process, running_service(home), log)
     finally:
