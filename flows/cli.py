@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from flows.operations import deploy, doctor, up
+from flows.operations import deploy, doctor, prune, up
 
 EXIT_USER = 2
 EXIT_INTERRUPTED = 130
@@ -270,6 +270,7 @@ def ui(host: str, port: int) -> None:
 main.add_command(up)
 main.add_command(deploy)
 main.add_command(doctor)
+main.add_command(prune)
 
 
 if __name__ == "__main__":

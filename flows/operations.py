@@ -73,3 +73,26 @@ def doctor(as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
     findings = examine(settings)
     click.echo(json.dumps(to_json(findings)) if as_json else in_words(findings))
     sys.exit(0 if is_well(findings) else 2)
+
+
+@click.command()
+@click.option("--experiment", metavar="NAME", help="Only this study; all of them without it.")
+@click.option("--keep", type=int, default=3, show_default=True, help="Executions of each to keep.")
+@click.option("--yes", is_flag=True, help="Delete what is listed.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+def prune(experiment: str | None, keep: int, *, yes: bool, as_json: bool) -> None:
+    """List old executions and validations, and delete them on --yes.
+
+    What a registered model stands on is never deleted, nor what a kept study took from an older
+    one. Decoded pictures are another matter: `factorgrid cache --clear`.
+    """
+    from tasks.settings import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.prune import carry_out, in_words, plan_pruning, to_json
+    from tasks.tracking import Tracker
+
+    tracker = Tracker.open(settings, create=False)
+    plan = plan_pruning(tracker, keep=keep, experiment=experiment)
+    deleted = carry_out(tracker, plan) if yes else 0
+    click.echo(json.dumps(to_json(plan, deleted)) if as_json else in_words(plan, deleted))
