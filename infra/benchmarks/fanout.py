@@ -5,7 +5,7 @@ params, metrics, dataset, three figures, the network's file) but for the trainin
 slot hands over what one real training left. Prints seconds a cell for each runner.
 
     python infra/benchmarks/fanout.py                       # 1,000 cells, threads
-    python infra/benchmarks/fanout.py --cells 100 threads dask ray
+    python infra/benchmarks/fanout.py --cells 100 dask      # or ray
 """
 
 import argparse
@@ -36,7 +36,8 @@ class TrivialSlot:
 
     left: Path
 
-    def run(self, spec: Any, arrays: Path, out: Path, **_: Any) -> Any:
+    def run(self, _spec: Any, _arrays: Path, out: Path, **_: Any) -> Any:
+        """Give them out as those of this training."""
         from tasks.slots import load_result
 
         shutil.copytree(self.left, out)
@@ -51,6 +52,7 @@ class TrivialPool:
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[TrivialSlot]:
+        """Hold it."""
         yield TrivialSlot(self.left)
 
 
@@ -73,6 +75,7 @@ def measure(cells: int, runner: str) -> float:
         left: Path = Path()
 
         def open(self) -> Any:
+            """Open it with trivial slots."""
             return replace(super().open(), pool=TrivialPool(self.left))
 
     settings = read_settings()
@@ -114,23 +117,18 @@ def measure(cells: int, runner: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cells", type=int, default=1000)
-    parser.add_argument("runners", nargs="*", default=["threads"])
+    parser.add_argument("runner", nargs="?", default="threads")
     asked = parser.parse_args()
-    for runner in asked.runners:
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["FACTORGRID_HOME"] = folder
-            for name in ("PREFECT_HOME", "MLFLOW_TRACKING_URI"):
-                os.environ.pop(name, None)
-            settings = prepare_environment().create()
-            from tasks.orchestrator import local_prefect
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FACTORGRID_HOME"] = folder
+        settings = prepare_environment().create()
+        from tasks.orchestrator import local_prefect
 
-            with local_prefect(settings) as server:
-                if server is not None:
-                    server.wait()
-                seconds = measure(asked.cells, runner)
-            print(
-                f"{runner:<8} {asked.cells} cells: {seconds / asked.cells:.3f} s a cell", flush=True
-            )
+        with local_prefect(settings) as server:
+            if server is not None:
+                server.wait()
+            seconds = measure(asked.cells, asked.runner)
+    print(f"{asked.runner}: {asked.cells} cells, {seconds / asked.cells:.3f} s a cell")
 
 
 if __name__ == "__main__":
