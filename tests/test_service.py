@@ -1,13 +1,16 @@
 """The service as its operator runs it: real servers, a real schedule, a worker that is killed."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
+import psutil
 import pytest
-from harness import STUDY, factorgrid, write_study
+from harness import STUDY, environment, factorgrid, write_study
 from service import Service, left_running, service, until
 
 from models.drawn import draw
@@ -164,3 +167,36 @@ def test_a_port_that_is_taken_is_one_line(running: Service, tmp_path: Path) -> N
     (line,) = ended.stderr.strip().splitlines()
     assert f"--prefect-port {port}" in line
     assert "name a free one" in line
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_of_two_workers_one_is_killed_and_the_other_goes_on(
+    running: Service, tmp_path: Path
+) -> None:
+    text = STUDY.replace('"tiny"', '"shared"')
+    running.deploy(write_study(tmp_path, text), "--cron", "0 0 1 1 *")
+    ours = running.worker()
+    ours.suspend()  # so that the other takes the run
+    words = ["prefect", "worker", "start", "--pool", "factorgrid", "--name", "elsewhere"]
+    more = {**running.addresses, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+    with (tmp_path / "elsewhere.txt").open("w") as log:
+        guard = subprocess.Popen(
+            [sys.executable, "-m", "tasks.guard", sys.executable, "-m", *words],
+            env=environment(running.home, **more),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+        )
+    run_id = running.start_run("search")
+    until(lambda: _replicates(running, "FINISHED", "shared"), 600, "the first replicate")
+    assert running.run(run_id)["labels"]["prefect.worker.name"] == "elsewhere"
+    for process in psutil.Process(guard.pid).children(recursive=True):
+        process.kill()
+    guard.wait()
+    ours.resume()
+    # Nobody here saw it die: the server misses its heartbeats.
+    ended = running.await_state(run_id, {"COMPLETED"}, 900)
+    assert ended["state_type"] == "COMPLETED", ended["state"]
+    assert ended["labels"]["prefect.worker.name"] != "elsewhere"
+    assert not _replicates(running, "RUNNING", "shared")
