@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from flows.operations import deploy, doctor, prune, up
+
 EXIT_USER = 2
 EXIT_ELSEWHERE = 3
 EXIT_INTERRUPTED = 130
@@ -277,6 +279,12 @@ def ui(host: str, port: int) -> None:
     from tasks.ui import serve
 
     serve(prepare_environment(), host, port)
+
+
+main.add_command(up)
+main.add_command(deploy)
+main.add_command(doctor)
+main.add_command(prune)
 
 
 if __name__ == "__main__":

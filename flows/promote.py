@@ -4,13 +4,17 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
+from tasks.approval import approved
 from tasks.promote import promote_model
 from tasks.settings import prepare_environment
+from tasks.story import on_failure
 from tasks.tracking import Tracker
 
 
-@flow(name="promote")
-def promote(model: str, version: str | None = None, *, dry_run: bool = False) -> dict[str, Any]:
+@flow(name="promote", on_failure=[on_failure], on_crashed=[on_failure])
+def promote(
+    model: str, version: str | None = None, *, dry_run: bool = False, approval: bool = False
+) -> dict[str, Any]:
     """Make a model's challenger its champion, if it beats today's on the same test images.
 
     Parameters
@@ -18,12 +22,16 @@ def promote(model: str, version: str | None = None, *, dry_run: bool = False) ->
     model : the registered model.
     version : the version to judge; by default that of the alias ``challenger``.
     dry_run : change nothing.
+    approval : ask a person before the alias moves; the run is suspended until then. It needs a
+        deployment.
 
     Returns
     -------
     What was found and done, as ``factorgrid promote --json`` prints it.
     """
     tracker = Tracker.open(prepare_environment().create(), create=False)
-    found = promote_model(tracker, model, number=version, dry_run=dry_run)
+    found = promote_model(tracker, model, number=version, dry_run=True)
+    if not dry_run and (not found.earned or not approval or approved(found)):
+        found = promote_model(tracker, model, number=version)
     get_run_logger().info(found.in_words())
     return found.to_json()

@@ -19,12 +19,14 @@ from tasks.decide import (
     plan_grid,
     plan_screen,
 )
+from tasks.logs import open_log
 from tasks.prepare import prepare_images
 from tasks.progress import Progress
 from tasks.register import register
 from tasks.report import Outcome, report
 from tasks.settings import prepare_environment
 from tasks.slots import warm_up
+from tasks.story import on_failure, tell
 from tasks.study import Study
 from tasks.suspects import find_suspects
 from tasks.tracking import Tracker
@@ -35,6 +37,9 @@ from tasks.train import Workshop, open_workshop, train_stage
 @flow(
     name="search",
     task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)),
+    on_failure=[on_failure],
+    on_crashed=[on_failure],
+    on_cancellation=[on_failure],
 )
 def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     """Find the best cell of a study and register its network.
@@ -46,6 +51,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     """
     settings = prepare_environment()
     warm_up()
+    open_log()
     study = with_builder(study, deployed=bool(runtime.deployment.id))
     with Progress().shown() as progress:
         tracker = Tracker.open(settings, tell=progress.waits)
@@ -72,4 +78,6 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
 
     find_suspects(shop)
     register(shop, selection)
-    return report(shop.execution)
+    outcome = report(shop.execution)
+    tell(shop.execution, outcome)
+    return outcome

@@ -8,9 +8,10 @@ from prefect import flow
 from tasks.prepare import EXPERIMENT, validate_pictures
 from tasks.progress import Progress
 from tasks.settings import prepare_environment
+from tasks.story import on_failure
 
 
-@flow(name="validate-images")
+@flow(name="validate-images", on_failure=[on_failure], on_crashed=[on_failure])
 def validate_images(
     source: Path, rules: Path | None = None, experiment: str = EXPERIMENT
 ) -> dict[str, Any]:

@@ -1,53 +1,70 @@
-"""What can train here: the GPUs, or else the CPU."""
+"""One training a device at a time, whichever worker, study or user runs it.
 
+A file lock each: it goes with its holder, by whatever means that ends. Prefect's own limits are
+freed minutes after a killed holder, and know nothing of studies without a server.
+"""
+
+import contextlib
+import fcntl
 import os
-import shutil
-import subprocess
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+PULSE_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
-class Device:
-    """A place to train.
+def machine_locks() -> Path:
+    """Return the folder of the locks that every home and user of this machine shares: for GPUs.
 
-    Attributes
-    ----------
-    gpu : as ``CUDA_VISIBLE_DEVICES`` names it; empty for the CPU.
-    threads : of the CPU's arithmetic.
+    ``FACTORGRID_LOCKS`` names another, where containers share a device but not ``/tmp``.
     """
-
-    gpu: str
-    threads: int
+    return Path(os.environ.get("FACTORGRID_LOCKS") or Path(tempfile.gettempdir()) / "factorgrid")
 
 
-def available_devices() -> tuple[Device, ...]:
-    """Return every GPU that this process may use, or the CPU with all cores it may use."""
-    cores = len(os.sched_getaffinity(0))
-    gpus = _gpus()
-    if not gpus:
-        return (Device("", cores),)
-    return tuple(Device(gpu, max(1, cores // len(gpus))) for gpu in gpus)
+@contextlib.contextmanager
+def device_lock(
+    device: str, folder: Path, check: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Wait for a device and hold it while the block runs.
 
-
-def _gpus() -> tuple[str, ...]:
-    """Ask the driver's own tool: a backend that looked would hold a context in this process."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return tuple(name.strip() for name in named.split(",") if name.strip() not in {"", "-1"})
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ()
-    words = [tool, "--query-gpu=uuid", "--format=csv,noheader"]
+    Parameters
+    ----------
+    device : its name: ``cpu-0``, a GPU's UUID.
+    folder : of the locks: `machine_locks` for what all share, the home's for its own.
+    check : called while it waits; what it raises ends the wait.
+    """
+    descriptor = _open(folder, device)
     try:
-        asked = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 # a fixed command
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(line.strip() for line in asked.stdout.splitlines() if line.strip())
+        while not _try(descriptor):
+            check()
+            time.sleep(PULSE_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def take(device: Device) -> None:
-    """Bind this process to a device, before Keras's backend looks for any."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = device.gpu
-    from models.backend import use
+def _open(folder: Path, device: str) -> int:
+    """Open a lock's file, which other users may open as well."""
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(PermissionError):
+            folder.chmod(0o1777)
+    file = folder / f"device-{device}.lock"
+    # Made only where it is missing: in a folder for all, making what is another's is refused.
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    before = os.umask(0)
+    try:
+        return os.open(file, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    finally:
+        os.umask(before)
 
-    use(threads=device.threads)
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -6,8 +6,6 @@ This one runs under `tasks.guard`: deaf to the terminal, gone with its caller.
 """
 
 import os
-import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -17,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import OrchestratorError
+from tasks.guarded import Guarded, free_port
 from tasks.settings import Settings
 
 STARTUP_SECONDS = 120
@@ -26,18 +25,11 @@ class LocalServer:
     """A Prefect server on a free port of this machine, on the way up until `wait` returns."""
 
     def __init__(self, log: Path) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.log = log
         command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui"]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(  # noqa: S603 # our own interpreter and words
-                [sys.executable, "-m", "tasks.guard", *command],
-                stdin=subprocess.PIPE,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._program = Guarded(command, log)
 
     @property
     def api_url(self) -> str:
@@ -54,7 +46,7 @@ class LocalServer:
         """
         deadline = time.monotonic() + STARTUP_SECONDS
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._program.exit_status is not None or time.monotonic() > deadline:
                 raise OrchestratorError(
                     f"Prefect's local server did not start; its log is {self.log}: mend what it "
                     "says, or name a running server in PREFECT_API_URL"
@@ -70,15 +62,7 @@ class LocalServer:
 
     def stop(self) -> None:
         """End it, and all that it started."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        self._program.stop()
 
 
 @contextmanager

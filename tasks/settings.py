@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.addresses import keep_password
 from tasks.errors import SettingError
 
 #: Set unless the user has set them. Without these Prefect, its server, MLflow and Great
@@ -25,6 +26,8 @@ QUIET = {
     # A pool of 5 + 10 connections loses runs from 16 threads.
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "40",
     "PREFECT_LOGGING_LEVEL": "ERROR",
+    # Our own log goes to a run's page as well.
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "factorgrid",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     # On a busy machine Prefect's temporary server needs more than its 20 s.
@@ -44,12 +47,17 @@ class Settings:
     patience_minutes : how long it is waited for when it is away (``FACTORGRID_PATIENCE``).
     heartbeat_seconds : between two signs of life of a run in training
         (``FACTORGRID_HEARTBEAT``); other machines take it for dead after 4.5 of them.
+    runner : where replicates train: ``threads`` (this machine), ``dask`` or ``ray``
+        (``FACTORGRID_RUNNER``).
+    address : of the Dask scheduler or the Ray cluster (``FACTORGRID_RUNNER_ADDRESS``).
     """
 
     home: Path
     tracking_uri: str
     patience_minutes: float = 30
     heartbeat_seconds: float = 20
+    runner: str = "threads"
+    address: str = ""
 
     @property
     def cache(self) -> Path:
@@ -110,6 +118,8 @@ def read_settings() -> Settings:
         os.environ.get("MLFLOW_TRACKING_URI") or default,
         _number("FACTORGRID_PATIENCE", "minutes", Settings.patience_minutes),
         _number("FACTORGRID_HEARTBEAT", "seconds", Settings.heartbeat_seconds),
+        os.environ.get("FACTORGRID_RUNNER") or "threads",
+        os.environ.get("FACTORGRID_RUNNER_ADDRESS") or "",
     )
 
 
@@ -125,7 +135,17 @@ def _number(name: str, unit: str, default: float) -> float:
 
 
 def prepare_environment() -> Settings:
-    """Quiet the libraries, keep Prefect's state in the home, and return the settings."""
+    """Quiet the libraries, keep Prefect's state in the home, and return the settings.
+
+    Where `factorgrid up` runs on this home, its servers are used. A password in MLflow's address
+    moves to where MLflow looks for one, so that no address that is shown or logged has it.
+    """
+    from tasks.running import running_service
+
+    for name, value in running_service(read_settings().home).items():
+        os.environ.setdefault(name, value)
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        os.environ["MLFLOW_TRACKING_URI"] = keep_password(uri)
     settings = read_settings()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

@@ -31,8 +31,9 @@ from models.images import open_arrays
 from models.spec import ReplicateSpec
 from models.training import ReplicateResult, fit, save_result
 from tasks.children import follow_parent
-from tasks.devices import Device, available_devices, take
+from tasks.devices import device_lock, machine_locks
 from tasks.errors import CellError, SlotDiedError, SlotsClosedError
+from tasks.hardware import Device, available_devices, take
 
 OnEpoch = Callable[[dict[str, Any]], None]
 
@@ -50,9 +51,14 @@ class SlotPool:
     ----------
     devices : one slot each: the GPUs, or else the CPU with all its cores, which trains faster in
         one process than in two with half the cores each.
+    locks : a folder of locks: a device is then held against other pools, a GPU against all of this
+        machine's, the CPU against those that share the folder.
     """
 
-    def __init__(self, devices: tuple[Device, ...] | None = None) -> None:
+    def __init__(
+        self, devices: tuple[Device, ...] | None = None, locks: Path | None = None
+    ) -> None:
+        self._locks = locks
         self._free = list(devices or available_devices())
         self._waiting: list[tuple[float, int]] = []
         self._tickets = itertools.count()
@@ -99,7 +105,8 @@ class SlotPool:
         """
         device = self._take(cost)
         try:
-            yield Slot(self, device)
+            with self._held(device):
+                yield Slot(self, device)
         finally:
             with self._turn:
                 self._free.append(device)
@@ -119,6 +126,13 @@ class SlotPool:
                 self._waiting.remove(ticket)
                 heapq.heapify(self._waiting)
                 self._turn.notify_all()
+
+    def _held(self, device: Device) -> contextlib.AbstractContextManager[None]:
+        """Hold a device against the other processes of this machine."""
+        if self._locks is None:
+            return contextlib.nullcontext()
+        folder = machine_locks() if device.gpu else self._locks
+        return device_lock(device.gpu or "cpu", folder, self._raise_if_closed)
 
     def _raise_if_closed(self) -> None:
         if self._closed:

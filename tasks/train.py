@@ -1,11 +1,11 @@
 """Training replicates: one Prefect task each, in slots of their own processes."""
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from prefect import task, unmapped
@@ -22,6 +22,7 @@ from tasks.elsewhere import Elsewhere
 from tasks.epochs import EpochLog
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.evidence import log_evidence
+from tasks.logs import note
 from tasks.monitor import monitored
 from tasks.plan import Planned
 from tasks.progress import Progress
@@ -30,6 +31,25 @@ from tasks.settings import Settings
 from tasks.slots import Slot, SlotPool, load_result
 from tasks.study import Study
 from tasks.tracking import Execution, Facts, Tracker
+
+
+class Crew(Protocol):
+    """Other machines that train."""
+
+    def train(self, todo: Sequence[Planned], shop: "Workshop") -> list[str]:
+        """Train each and return the ids of the runs that finished."""
+
+
+@contextmanager
+def open_crew(settings: Settings) -> Iterator[Crew | None]:
+    """Open the cluster that the settings name; None where this machine trains."""
+    if settings.runner == "threads":
+        yield None
+        return
+    from tasks.remote import Cluster
+
+    with Cluster.open(settings) as cluster:
+        yield cluster
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,7 @@ class Workshop:
     images: Prepared
     arrays: ImageArrays
     execution: Execution
+    crew: "Crew | None" = None
     elsewhere: Elsewhere | None = None
     pruner: Pruner = field(default_factory=Pruner)
 
@@ -58,7 +79,8 @@ def open_workshop(
     arrays = open_arrays(images.arrays_folder)
     with (
         tracker.execution(study, images.version, Facts.of(arrays, images.words)) as execution,
-        SlotPool() as pool,
+        SlotPool(locks=tracker.settings.locks) as pool,
+        open_crew(tracker.settings) as crew,
     ):
         # Here first: fanned out, the first writers of a new dataset would collide.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
@@ -67,7 +89,7 @@ def open_workshop(
         if execution.resumed:
             progress.say(f"going on with run {execution.run_id}, which was cut off")
         other = Elsewhere(elsewhere) if elsewhere else None
-        yield Workshop(tracker.settings, progress, pool, images, arrays, execution, other)
+        yield Workshop(tracker.settings, progress, pool, images, arrays, execution, crew, other)
 
 
 def _log_builder(execution: Execution) -> None:
@@ -77,7 +99,8 @@ def _log_builder(execution: Execution) -> None:
         execution.log_text(execution.run_id, text, f"builder/{name}")
 
 
-def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+def worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether the world, not the cell, was to blame."""
     result = state.result(raise_on_failure=False)
     return isinstance(result, RetryableError)
 
@@ -89,7 +112,7 @@ def _worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
     cache_policy=NO_CACHE,
     persist_result=False,
     retries=2,
-    retry_condition_fn=_worth_a_retry,
+    retry_condition_fn=worth_a_retry,
 )
 def train(planned: Planned, shop: Workshop) -> str | None:
     """Train one replicate, unless a finished run has its key, and return its run's id.
@@ -97,6 +120,11 @@ def train(planned: Planned, shop: Workshop) -> str | None:
     A cell that cannot be trained (its network cannot be built, its loss became NaN) ends its own
     run as FAILED and the study goes on; None then.
     """
+    return train_here(planned, shop)
+
+
+def train_here(planned: Planned, shop: Workshop) -> str | None:
+    """Do it in this process, with its own slots."""
     while True:
         with shop.execution.claim(planned) as finished:
             if finished is not None:
@@ -149,6 +177,7 @@ def _read_way(planned: Planned, shop: Workshop, trained: Path) -> Way:
 
 def _tracked(planned: Planned, shop: Workshop, run_id: str, train_it: Way) -> str | None:
     """Train, and end the run as its training ends."""
+    _note(shop, planned, run_id, "training")
     folder = shop.settings.work / run_id
     try:
         shop.execution.log_dataset(
@@ -160,6 +189,7 @@ def _tracked(planned: Planned, shop: Workshop, run_id: str, train_it: Way) -> st
         if error.details:
             shop.execution.log_text(run_id, error.details, "traceback.txt")
         shop.execution.end_replicate(run_id, "FAILED", str(error))
+        _note(shop, planned, run_id, f"failed: {error}")
         shop.progress.finished(planned.key, planned.name, f"failed: {error}")
         return None
     except RetryableError as error:
@@ -174,8 +204,21 @@ def _tracked(planned: Planned, shop: Workshop, run_id: str, train_it: Way) -> st
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    _note(shop, planned, run_id, f"finished: {_words(result)}")
     shop.progress.finished(planned.key, planned.name, _words(result))
     return run_id
+
+
+def _note(shop: Workshop, planned: Planned, run_id: str, message: str) -> None:
+    execution = shop.execution
+    note(
+        message,
+        study=execution.study.name,
+        stage=planned.stage,
+        cell=planned.cell,
+        run_id=run_id,
+        study_run_id=execution.run_id,
+    )
 
 
 def _fit(
@@ -279,6 +322,8 @@ def train_stage(shop: Workshop, planned: Iterable[Planned]) -> list[str]:
     if not todo:
         return []
     shop.progress.stage(todo[0].stage, len(todo))
+    if shop.crew is not None:
+        return shop.crew.train(todo, shop)
     futures = train.map(todo, unmapped(shop))
     trained = [run_id for future in futures if (run_id := future.result()) is not None]
     if shop.elsewhere is not None:

@@ -1,0 +1,135 @@
+"""What a cell costs beside its training: fan-out, claim, MLflow, artifacts, on each runner.
+
+A trivial cell goes the whole way of a real one (Prefect task, search for its key, nested run,
+params, metrics, dataset, three figures, the network's file) but for the training itself: its
+slot hands over what one real training left. Prints seconds a cell for each runner.
+
+    python infra/benchmarks/fanout.py                       # 1,000 cells, threads
+    python infra/benchmarks/fanout.py --cells 100 dask      # or ray
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tasks.settings import prepare_environment
+
+STUDY = {
+    "name": "fanout",
+    "data": {"drawn": 240, "image_size": 16},
+    "factors": {"conv_layers": {"low": 1, "high": 2}, "learning_rate": {"low": 0.001, "high": 0.1}},
+    "model": {"filters": 4, "dense_units": 8},
+    "training": {"epochs": 2, "batch_size": 32},
+}
+
+
+@dataclass(frozen=True)
+class TrivialSlot:
+    """Hands over what a real training left."""
+
+    left: Path
+
+    def run(self, _spec: Any, _arrays: Path, out: Path, **_: Any) -> Any:
+        """Give them out as those of this training."""
+        from tasks.slots import load_result
+
+        shutil.copytree(self.left, out)
+        return load_result(out)
+
+
+@dataclass(frozen=True)
+class TrivialPool:
+    """Has a free slot at any time."""
+
+    left: Path
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[TrivialSlot]:
+        """Hold it."""
+        yield TrivialSlot(self.left)
+
+
+def measure(cells: int, runner: str) -> float:
+    """Return the seconds that the cells took, the cluster's start not counted."""
+    from prefect import flow
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    from tasks.plan import plan
+    from tasks.prepare import prepare_images
+    from tasks.progress import Progress
+    from tasks.remote import Cluster, Site, train_there
+    from tasks.settings import read_settings
+    from tasks.study import parse_study
+    from tasks.tracking import Tracker
+    from tasks.train import open_workshop, train_stage
+
+    @dataclass(frozen=True)
+    class TrivialSite(Site):
+        left: Path = Path()
+
+        def open(self) -> Any:
+            """Open it with trivial slots."""
+            return replace(super().open(), pool=TrivialPool(self.left))
+
+    settings = read_settings()
+    study = parse_study(STUDY, "fanout")
+    left = settings.home / "left"
+
+    def away(shop: Any, planned: list[Any], cluster: Cluster) -> float:
+        site = TrivialSite(**vars(Site.of(shop)), left=left)
+        submit = cluster.runner.submit
+        # The first two bring the processes up: their imports are no cell's.
+        first = [submit(train_there, {"planned": p, "site": site}) for p in planned[:2]]
+        [future.result() for future in first]
+        started = time.perf_counter()
+        futures = [submit(train_there, {"planned": p, "site": site}) for p in planned[2:]]
+        [future.result() for future in futures]
+        return time.perf_counter() - started
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=8))
+    def fan_out() -> float:
+        progress = Progress(Path(os.devnull).open("w"))  # noqa: SIM115 # it ends with the process
+        images = prepare_images(study, settings, progress)
+        cell = {"conv_layers": 1, "learning_rate": 0.001}
+        with open_workshop(Tracker.open(settings), study, images, progress) as shop:
+            planned = plan(study, images.version, "screen", [cell], range(1, cells + 3))
+            with shop.pool.slot() as slot:
+                slot.run(planned[0].spec, images.arrays_folder, left)
+            if runner != "threads":
+                with Cluster.open(replace(settings, runner=runner)) as cluster:
+                    return away(shop, planned, cluster)
+            trivial = replace(shop, pool=TrivialPool(left))
+            train_stage(trivial, planned[:2])
+            started = time.perf_counter()
+            train_stage(trivial, planned[2:])
+            return time.perf_counter() - started
+
+    return float(fan_out())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("runner", nargs="?", default="threads")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FACTORGRID_HOME"] = folder
+        settings = prepare_environment().create()
+        from tasks.orchestrator import local_prefect
+
+        with local_prefect(settings) as server:
+            if server is not None:
+                server.wait()
+            seconds = measure(asked.cells, asked.runner)
+    print(f"{asked.runner}: {asked.cells} cells, {seconds / asked.cells:.3f} s a cell")
+
+
+if __name__ == "__main__":
+    main()

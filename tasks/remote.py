@@ -1,0 +1,164 @@
+"""Training on a Dask or Ray cluster, by Prefect's own task runners.
+
+What travels is a description: where MLflow is, which execution, which folder of arrays on a path
+that all machines share. Each process there opens its own tracker, arrays and slot; what comes back
+is a run's id. No picture is ever pickled.
+"""
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner
+
+from models.images import open_arrays
+from tasks.dataset import Prepared
+from tasks.errors import UserError
+from tasks.plan import Planned
+from tasks.progress import Progress
+from tasks.settings import Settings
+from tasks.slots import SlotPool
+from tasks.study import Study
+from tasks.tags import KEY, PARENT, STATUS
+from tasks.tracking import Execution, Facts, Tracker
+from tasks.train import Workshop, train_here, worth_a_retry
+
+#: Module and class of each runner; each is an extra of its name.
+EXTRAS = {
+    "dask": ("prefect_dask", "DaskTaskRunner"),
+    "ray": ("prefect_ray", "RayTaskRunner"),
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """An execution, described for a process elsewhere; it pickles in a few kilobytes."""
+
+    settings: Settings
+    study: Study
+    version: str
+    facts: Facts
+    experiment: str
+    run_id: str
+    images: Prepared
+
+    @classmethod
+    def of(cls, shop: Workshop) -> "Site":
+        """Describe the execution of a workshop."""
+        execution = shop.execution
+        return cls(
+            shop.settings,
+            execution.study,
+            execution.version,
+            execution.facts,
+            execution.experiment,
+            execution.run_id,
+            # What only the page of the validation needs stays here.
+            replace(shop.images, quarantined={}, validation={}),
+        )
+
+    def open(self) -> Workshop:
+        """Open it in this process: its own tracker, arrays and slot."""
+        _allow_children()
+        tracker = Tracker.open(self.settings)
+        execution = Execution(
+            tracker, self.study, self.version, self.facts, self.experiment, self.run_id
+        )
+        pool = SlotPool(locks=self.settings.locks)
+        arrays = open_arrays(self.images.arrays_folder)
+        return Workshop(self.settings, Progress(), pool, self.images, arrays, execution)
+
+
+#: What this process has open, by the execution's run.
+_open: dict[str, Workshop] = {}
+
+
+def _allow_children() -> None:
+    """Let a worker of Dask's, which is a daemon, have the children that train."""
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # noqa: SLF001 # Python has no other way
+
+
+@task(
+    name="train",
+    task_run_name="{planned.name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_condition_fn=worth_a_retry,
+)
+def train_there(planned: Planned, site: Site) -> str | None:
+    """Train one replicate on the machine where this runs; see `tasks.train.train`."""
+    shop = _open.get(site.run_id) or _open.setdefault(site.run_id, site.open())
+    _end_what_was_cut_off(shop.execution, planned)
+    return train_here(planned, shop)
+
+
+def _end_what_was_cut_off(execution: Execution, planned: Planned) -> None:
+    """Mark the runs of a worker that was killed: the cluster gives its replicate to one task."""
+    tracker = execution.tracker
+    condition = f"tags.`{KEY}` = '{planned.key}' and tags.`{PARENT}` = '{execution.run_id}'"
+    running = f"{condition} and attributes.status = 'RUNNING'"
+    for run in tracker.search([execution.experiment], running):
+        tracker.client.set_tag(run.info.run_id, STATUS, "cut off")
+        tracker.client.set_terminated(run.info.run_id, "KILLED")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that trains, by its task runner."""
+
+    runner: TaskRunner[PrefectFuture[Any]]
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings) -> Iterator["Cluster"]:
+        """Connect to the cluster that the settings name, or start one on this machine.
+
+        Raises
+        ------
+        UserError
+            If there is no such runner, or its library is not installed.
+        """
+        with runner_of(settings) as runner:
+            yield cls(runner)
+
+    def train(self, todo: Sequence[Planned], shop: Workshop) -> list[str]:
+        """Train each there and return the ids of the runs that finished."""
+        site = Site.of(shop)
+        futures = [self.runner.submit(train_there, {"planned": p, "site": site}) for p in todo]
+        found = []
+        for planned, future in zip(todo, futures, strict=True):
+            run_id = future.result()
+            words = f"failed: see {shop.execution.run_id}" if run_id is None else f"run {run_id}"
+            shop.progress.finished(planned.key, planned.name, words)
+            found.append(run_id)
+        return [run_id for run_id in found if run_id is not None]
+
+
+def runner_of(settings: Settings) -> TaskRunner[PrefectFuture[Any]]:
+    """Return Prefect's task runner of a cluster.
+
+    Raises
+    ------
+    UserError
+        If there is no such runner, or its library is not installed.
+    """
+    name, address = settings.runner, settings.address or None
+    if name not in EXTRAS:
+        raise UserError(
+            f"FACTORGRID_RUNNER={name}: no runner; it is threads (the default), dask or ray"
+        )
+    module, kind = EXTRAS[name]
+    try:
+        runner: TaskRunner[PrefectFuture[Any]] = getattr(import_module(module), kind)(address)
+    except ImportError as error:
+        raise UserError(
+            f"FACTORGRID_RUNNER={name}: {module} is not installed; pip install 'factorgrid[{name}]'"
+        ) from error
+    return runner

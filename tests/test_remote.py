@@ -1,0 +1,149 @@
+"""Training on a cluster: what travels, and two workers of Dask or Ray, one of them killed."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from harness import STUDY, Done, command, environment, factorgrid, last_execution, write_study
+from service import until
+
+from models.images import open_arrays
+from tasks.dataset import Prepared
+from tasks.errors import UserError
+from tasks.guarded import free_port
+from tasks.progress import Progress
+from tasks.remote import Site, runner_of
+from tasks.settings import Settings
+from tasks.slots import SlotPool
+from tasks.train import Workshop
+
+
+def test_a_runner_that_is_none_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"threads \(the default\), dask or ray"):
+        runner_of(Settings(tmp_path, "", "spark"))
+
+
+def test_what_travels_is_a_description_and_never_a_picture(done: Done) -> None:
+    folder = next(path for path in (done.home / "cache").iterdir() if path.is_dir())
+    execution = done.execution
+    images = Prepared(folder, execution.version, "drawn", "drawn", 240, {"a": ["b"] * 9999}, 0, {})
+    with SlotPool() as pool:
+        settings = execution.tracker.settings
+        arrays = open_arrays(folder)
+        shop = Workshop(settings, Progress(), pool, images, arrays, execution)
+        sent = pickle.dumps(Site.of(shop))
+    assert len(sent) < 10_000
+    opened = pickle.loads(sent).open()  # noqa: S301 # it was made above
+    assert opened.execution.run_id == execution.run_id
+    assert opened.arrays.images.shape == arrays.images.shape
+
+
+@contextmanager
+def _process(words: list[str], home: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    guard = [sys.executable, "-m", "tasks.guard", *words]
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            guard, env=environment(home), stdin=subprocess.PIPE, stdout=file, stderr=file
+        )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(60)
+
+
+@contextmanager
+def _dask(home: Path, log: Path) -> Iterator[str]:
+    """A scheduler and two worker processes."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    base = [sys.executable, "-m"]
+    port = address.rpartition(":")[2]
+    scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port]
+    worker = ["distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
+    with (
+        _process([*base, *scheduler, "--no-dashboard"], home, log),
+        _process([*base, *worker, "--no-dashboard"], home, log),
+        _process([*base, *worker, "--no-dashboard"], home, log),
+    ):
+        until(lambda: log.read_text().count("Registered to") == 2, 200, "two workers")
+        yield address
+
+
+@contextmanager
+def _ray(home: Path, log: Path) -> Iterator[str]:
+    """A cluster of two places, one process each."""
+    port = str(free_port())
+    words = ["start", "--head", "--port", port, "--num-cpus", "2", "--block"]
+    quiet = ["--include-dashboard", "false", "--node-ip-address", "127.0.0.1"]
+    folder = ["--temp-dir", "/tmp/fgray" + port]  # noqa: S108 # Ray wants a short one
+    program = str(Path(sys.executable).with_name("ray"))
+    with _process([program, *words, *quiet, *folder], home, log):
+        until(lambda: "Ray runtime started" in log.read_text(), 200, "Ray")
+        yield f"127.0.0.1:{port}"
+
+
+def _trainer(home: Path) -> psutil.Process | None:
+    """Return a process of this cluster that has a child which trains: it is to be killed."""
+    for process in psutil.process_iter():
+        try:
+            told = " ".join(process.cmdline())
+            ours = process.environ().get("FACTORGRID_HOME") == str(home)
+            works = "dask_worker" in told or told.startswith("ray::")
+            if ours and works and "guard" not in told and process.children():
+                return process
+        except psutil.Error:
+            continue
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_a_cluster_of_two_trains_a_study_though_one_worker_is_killed(
+    runner: str, tmp_path: Path
+) -> None:
+    home, log = tmp_path / "home", tmp_path / "cluster.txt"
+    log.touch()
+    path = write_study(tmp_path, STUDY)
+    with {"dask": _dask, "ray": _ray}[runner](home, log) as address:
+        more = {"FACTORGRID_RUNNER": runner, "FACTORGRID_RUNNER_ADDRESS": address}
+        with (tmp_path / "said.txt").open("w") as said:
+            process = subprocess.Popen(
+                command("search", path),
+                env=environment(home, **more),
+                cwd=tmp_path,
+                stdout=said,
+                stderr=said,
+            )
+        until(lambda: _finished(home), 600, "the first replicate")
+        killed = until(lambda: _trainer(home), 200, "a worker that trains")
+        os.kill(killed.pid, signal.SIGKILL)
+        assert process.wait(1200) == 0, (tmp_path / "said.txt").read_text()
+    execution = last_execution(home, "tiny")
+    runs = execution.tracker.children(execution.run_id, execution.experiment)
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+    finished = [run.data.tags["factorgrid.key"] for run in runs if run.info.status == "FINISHED"]
+    assert len(finished) == len(set(finished))
+    champion = execution.tracker.client.get_model_version_by_alias("tiny", "champion")
+    assert champion.run_id in {run.info.run_id for run in runs}
+    ended = factorgrid("analyze", "--experiment", "tiny", home=home)
+    assert "Winner" in ended.stdout
+
+
+def _finished(home: Path) -> bool:
+    if not (home / "mlflow.db").exists():
+        return False
+    try:
+        execution = last_execution(home, "tiny")
+    except Exception:  # noqa: BLE001 # it is on its way
+        return False
+    runs = execution.tracker.children(execution.run_id, execution.experiment)
+    return any(run.info.status == "FINISHED" for run in runs)
