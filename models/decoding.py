@@ -93,13 +93,20 @@ def load(data: bytes, at_least: int) -> tuple[Header, Pixels]:
     return _load_any(data, at_least)
 
 
-def resize(image: Pixels, size: int) -> Pixels:
-    """Resize uint8 (H, W, 3) to (size, size, 3): by area when shrinking, else bilinear."""
+def resize(image: Pixels, size: int, into: Pixels | None = None) -> Pixels:
+    """Resize uint8 (H, W, 3) to (size, size, 3): by area when shrinking, else bilinear.
+
+    The pixels are new ones, unless nothing changes, or those of `into`.
+    """
     if image.shape[:2] == (size, size):
-        return np.asarray(image, dtype=np.uint8)
+        if into is None:
+            return image
+        into[:] = image
+        return into
     shrinking = image.shape[0] >= size and image.shape[1] >= size
     how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=how), dtype=np.uint8)
+    resized: Pixels = cv2.resize(image, (size, size), into, interpolation=how)
+    return resized
 
 
 def _load_jpeg(data: bytes, at_least: int) -> tuple[Header, Pixels]:

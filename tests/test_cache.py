@@ -13,14 +13,13 @@ from flows.cli import main
 from models.errors import ArraysError
 from models.images import (
     ArraysWriter,
-    Slots,
     open_arrays,
     sweep,
     unused,
     verify,
     write_arrays,
-    write_row,
 )
+from models.rows import RowsWriter, Slots
 from tasks.cache import clear_caches, is_whole, list_caches
 
 N, SIZE = 200, 8
@@ -161,9 +160,10 @@ def test_what_a_killed_writer_left_is_swept_by_its_owner_alone(tmp_path: Path) -
 def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     with (
         ArraysWriter(tmp_path, 3, SIZE) as writer,
+        RowsWriter(writer.slots) as rows,
         pytest.raises(ValueError, match="rows of 8 pixels"),
     ):
-        write_row(writer.file, writer.slots, 0, np.zeros((9, 9, 3), np.uint8))
+        rows.put(0, np.zeros((9, 9, 3), np.uint8))
 
 
 # -- shown and cleared --------------------------------------------------------------------------
