@@ -5,7 +5,6 @@ import io
 import math
 import mmap
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
@@ -94,8 +93,8 @@ class RowsWriter:
     """Writes pictures to rows, several at once; one process of several that write to a file.
 
     They are written and not mapped: a full disk is then an error and not a signal, and what was
-    written does not count as this process's memory. A large file is written past the page cache
-    while the next pictures are decoded.
+    written does not count as this process's memory. A large file is written past the page cache;
+    the process waits for the disk meanwhile, and another one may decode.
 
     Parameters
     ----------
@@ -106,10 +105,8 @@ class RowsWriter:
         self.slots = slots
         self._file = os.open(slots.path, os.O_WRONLY)
         self._direct = _open_direct(slots) if slots.large else -1
-        self._buffers = [_on_pages(slots) for _ in range(1 if self._direct < 0 else 2)]
+        self._buffer = _on_pages(slots)
         self._first = self._count = 0
-        self._thread = ThreadPoolExecutor(1)
-        self._running: Future[None] | None = None
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -121,7 +118,6 @@ class RowsWriter:
 
     def close(self) -> None:
         """Close its files; what was not flushed is lost."""
-        self._thread.shutdown()
         for file in (self._file, self._direct):
             if file >= 0:
                 os.close(file)
@@ -134,12 +130,12 @@ class RowsWriter:
         OSError
             If earlier ones cannot be written.
         """
-        if self._count == len(self._buffers[0]) or row != self._first + self._count:
-            self._write()
+        if self._count == len(self._buffer) or row != self._first + self._count:
+            self.flush()
         if not self._count:
             self._first = row
         self._count += 1
-        pixels: Pixels = self._buffers[0][self._count - 1]
+        pixels: Pixels = self._buffer[self._count - 1]
         return pixels
 
     def put(self, row: int, image: Pixels) -> int:
@@ -168,21 +164,14 @@ class RowsWriter:
         OSError
             If the disk is full, say.
         """
-        self._write()
-        self._wait()
-
-    def _write(self) -> None:
-        """Write what was placed, or let it be written while other pixels go to the other buffer."""
-        self._wait()
         if not self._count:
             return
-        data = self._buffers[0][: self._count].reshape(-1).data
+        data = self._buffer[: self._count].reshape(-1).data
         offset, self._count = self.slots.offset(self._first), 0
         if self._direct < 0 or len(data) % PAGE or offset % PAGE:
             write_at(self._file, data, offset)
         else:
-            self._running = self._thread.submit(self._write_direct, data, offset)
-            self._buffers.reverse()
+            self._write_direct(data, offset)
 
     def _write_direct(self, data: memoryview, offset: int) -> None:
         try:
@@ -191,11 +180,6 @@ class RowsWriter:
             if error.errno != errno.EINVAL:
                 raise
             write_at(self._file, data, offset)  # a file system that opens so, and no more
-
-    def _wait(self) -> None:
-        if self._running is not None:
-            running, self._running = self._running, None
-            running.result()
 
 
 def _on_pages(slots: Slots) -> Pixels:

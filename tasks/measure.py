@@ -236,7 +236,10 @@ def measure(
         If pixels cannot be written: the disk is full, say.
     """
     batches = [jobs[at : at + BATCH] for at in range(0, len(jobs), BATCH)]
-    processes = min(processes or len(os.sched_getaffinity(0)), len(jobs) // SERIAL + 1)
+    if processes is None:
+        # Who writes past the page cache waits for the disk: one more decodes meanwhile.
+        processes = len(os.sched_getaffinity(0)) + bool(slots and slots.large)
+    processes = min(processes, len(jobs) // SERIAL + 1)
     if processes < 2 and len(jobs) < SERIAL:  # noqa: PLR2004 # one process beside this one gains nothing
         with contextlib.closing(Worker(reader, slots)) as worker:
             yield from map(worker.do, batches)
