@@ -39,6 +39,7 @@ for 25,000: two processes, and 2.3 kB a picture for the table, where its pixels 
 import argparse
 import itertools
 import json
+import mmap
 import os
 import random
 import shutil
@@ -121,12 +122,14 @@ def decode_only(folder: Path, size: int) -> dict[str, float]:
         done = sum(pool.map(_decode, batches, itertools.repeat(size)))
     if done != len(files):
         sys.exit(f"{done} of {len(files)} files were decoded")
-    return {"seconds": time.perf_counter() - start, "cpu": _cpu() - cpu}
+    own, workers = _cpu() - cpu
+    return {"seconds": time.perf_counter() - start, "cpu": own + workers, "cpu_workers": workers}
 
 
-def _cpu() -> float:
-    """Return CPU seconds of this process and the children that it has seen end."""
-    return sum(os.times()[:4])
+def _cpu() -> np.ndarray:
+    """Return CPU seconds, user and system, of this process, and of children that have ended."""
+    user, system, of_children, system_of_children, _ = os.times()
+    return np.array([user + system, of_children + system_of_children])
 
 
 def _decode(files: Sequence[str], size: int) -> int:
@@ -159,6 +162,7 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
     store = Metadata(settings.metadata, settings.locks)
     with PeakMemory() as memory:
         source = find_images(folder, settings.unpacked)
+        finding = _cpu()[0] - cpu[0]
         kept: list[Checked] = []
         prepared = prepare(
             source,
@@ -167,16 +171,52 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
             cache=settings.cache,
             on_checked=lambda checked, _: kept.append(checked),
         )
-    done, cpu = time.perf_counter(), _cpu() - cpu
+    done, (own, workers) = time.perf_counter(), _cpu() - cpu
     kept[0].validation.write_docs(home / "docs" / str(done))
+    written = time.perf_counter()
+    pixels = prepared.arrays_folder / "images.npy"
+    _to_disk(pixels)
     return {
         "import": imported - start,
         "seconds": done - imported,
-        "cpu": cpu,
-        "docs": time.perf_counter() - done,
+        "cpu": own + workers,
+        "cpu_finding": finding,
+        "cpu_own": own - finding,
+        "cpu_workers": workers,
+        "docs": written - done,
+        "durable": time.perf_counter() - written,
+        "bytes": pixels.stat().st_size,
         "accepted": prepared.accepted,
         "peak_mb": memory.peak / 1e6,
     }
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fdatasync(file.fileno())
+
+
+# -- the disk alone -----------------------------------------------------------------------------
+
+
+def disk_alone(path: Path, size: int) -> dict[str, float]:
+    """Write so many bytes and wait until the disk has them: past the page cache, and through it."""
+    answer = {}
+    block = mmap.mmap(-1, 2**21)
+    block.write(os.urandom(len(block)))
+    for name, flag in (("direct", os.O_DIRECT), ("buffered", 0)):
+        start, cpu = time.perf_counter(), _cpu()
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | flag)
+        os.posix_fallocate(file, 0, size)
+        for at in range(0, size, len(block)):
+            os.pwrite(file, block, at)
+        answer[name] = time.perf_counter() - start
+        os.fdatasync(file)
+        answer[f"{name}_durable"] = time.perf_counter() - start
+        answer[f"{name}_cpu"] = float(sum(_cpu() - cpu))
+        os.close(file)
+        path.unlink()
+    return answer
 
 
 class PeakMemory:
@@ -231,12 +271,22 @@ def compare(folder: Path, size: int, rounds: int, scratch: Path) -> None:
         first.append(in_new_process("ours", folder, size, home))
         second.append(in_new_process("ours", folder, size, home))
         shutil.rmtree(home)
+    alone = in_new_process("disk", scratch / "alone", int(first[0]["bytes"]))
     ratios = sorted(a["seconds"] / b["seconds"] for a, b in zip(first, plain, strict=True))
-    cpu = _median(first, "cpu") / _median(plain, "cpu")
+    cpu = sorted(a["cpu"] / b["cpu"] for a, b in zip(first, plain, strict=True))
     print(
         f"{size:>4} px  decode and resize {_median(plain):.2f} s; metadata, validation and cache "
         f"{_median(first):.2f} s\n         ratio {median(ratios):.2f} ({ratios[0]:.2f} to "
-        f"{ratios[-1]:.2f}), of CPU seconds {cpu:.2f}; second pass {_median(second):.2f} s\n"
+        f"{ratios[-1]:.2f}); second pass {_median(second):.2f} s\n"
+        f"         CPU s: {_median(plain, 'cpu'):.2f}; {_median(first, 'cpu'):.2f}, ratio "
+        f"{median(cpu):.2f} ({cpu[0]:.2f} to {cpu[-1]:.2f}): workers "
+        f"{_median(first, 'cpu_workers'):.2f} (decoding alone {_median(plain, 'cpu_workers'):.2f}),"
+        f" finding {_median(first, 'cpu_finding'):.2f}, the rest {_median(first, 'cpu_own'):.2f}\n"
+        f"         {first[0]['bytes'] / 1e9:.2f} GB of pixels: on the disk "
+        f"{_median(first, 'durable'):.2f} s later; the disk alone {alone['direct_durable']:.2f} s "
+        f"({alone['direct_cpu']:.2f} CPU s), through the page cache {alone['buffered']:.2f} s "
+        f"({alone['buffered_cpu']:.2f} CPU s) and on the disk after "
+        f"{alone['buffered_durable']:.2f} s\n"
         f"         imports {_median(first, 'import'):.1f} s; "
         f"Data Docs {_median(first, 'docs'):.1f} s; accepted {first[0]['accepted']:,.0f}",
         flush=True,
@@ -283,5 +333,7 @@ if __name__ == "__main__":
             print(json.dumps(decode_only(Path(folder_), int(size_))))
         case ["ours", folder_, size_, home_, *_]:
             print(json.dumps(ours(Path(folder_), int(size_), Path(home_))))
+        case ["disk", path_, bytes_]:
+            print(json.dumps(disk_alone(Path(path_), int(bytes_))))
         case _:
             main()
