@@ -1,7 +1,7 @@
 """A picture's bytes to pixels: upright, RGB, of one size; and what its header says."""
 
 import io
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,8 +26,7 @@ ORIENTATION = 0x0112
 MODES = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a picture says of itself.
 
     Attributes
@@ -125,7 +124,7 @@ def _load_jpeg(data: bytes, at_least: int) -> tuple[Header, Pixels]:
         header, pixels = _load_any(data, at_least)
         # Bytes between two segments, which many cameras leave, hurt no pixel.
         harmless = "extraneous bytes" in str(error)
-        return replace(header, flaw="" if harmless else str(error)), pixels
+        return header._replace(flaw="" if harmless else str(error)), pixels
     return Header("JPEG", mode, width, height), pixels
 
 

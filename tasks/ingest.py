@@ -23,7 +23,7 @@ from typing import NamedTuple, Protocol
 import cv2
 
 from models import drawn
-from tasks.cycles import uncollected
+from tasks.cycles import only_new_ones_collected
 from tasks.errors import DataError, UnreadableError
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
@@ -175,7 +175,7 @@ def draw_images(number: int, size: int, seed: int) -> Source:
     return Source(words, f"drawn-{size}-{seed}", entries, {}, DrawnReader(size, seed))
 
 
-@uncollected()
+@only_new_ones_collected()
 def find_images(path: Path, scratch: Path) -> Source:
     """Find the pictures of a folder or zip.
 

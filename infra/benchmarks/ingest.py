@@ -19,21 +19,38 @@ the clock starts, and the import is printed beside it.
 Memory: the largest sum of the proportional set sizes of ours and its processes, sampled every
 20 ms from /proc, less what the imports take, at three numbers of pictures.
 
-Measured on 2 quiet cores, 25,000 pictures of 200 x 200 pixels, 7.5 kB each, of which 24,986 are
-accepted; medians and ranges of 3 rounds, of 2 at 256 pixels:
+CPU seconds are user's and system's, of the process and its workers, which have ended by then;
+those of what finds the files, of the workers and of the rest are printed apart. The plain side
+writes nothing: what the same bytes take alone, by one process, past and through the page cache, is
+printed beside it, and how much later than the end what was cached is on the disk.
+
+Measured on 2 quiet cores before pictures were written several at once, 25,000 pictures of
+200 x 200 pixels, 7.5 kB each; medians and ranges of 3 rounds, of 2 at 256 pixels:
 
     size    decode and resize  metadata, validation, cache  ratio                CPU s  second pass
     64 px   2.17 s             3.94 s                       1.80 (1.80 to 1.81)  1.56   1.2 s
     128 px  4.19 s             6.45 s                       1.54 (1.51 to 1.55)  1.41   1.5 s
     256 px  3.46 s             8.89 s, 4.9 GB written       2.58 (2.00 to 3.16)  1.81   1.4 s
 
-So the goal of 1.3 is not reached: decoding one of these small pictures takes 0.15 ms. Beyond it, at
-64 px, a picture takes a sixth more for digest, hash, light and its row of the cache; 0.36 CPU s go
-to finding the files, 0.6 to gathering and remembering rows, 0.35 to judging them, 2.4 s to imports
-and 0.2 s to Data Docs, which are not counted. At 256 px the writing weighs most.
+Since then, on the same 2 cores while others kept them busy (5 to 20 processes that were ready to
+run), so that only CPU seconds say something, and those are higher than on a quiet machine:
 
-Peak memory above the imports at 64 px, one run each: 74 MB for 2,500 pictures, 90 for 12,500, 125
-for 25,000: two processes, and 2.3 kB a picture for the table, where its pixels are 12 kB.
+    size    decode and resize  metadata, validation, cache                               ratio
+    64 px   4.7 CPU s          6.7 to 6.9: workers 5.6, finding 0.2, the rest 1.0         1.42, 1.45
+    256 px  8.2 CPU s          12.9: workers 11.6, finding 0.2, the rest 1.1              1.58
+
+before, in the same way at 256 px: 19.8 CPU s where decoding took 7.1, a ratio of 2.8. A worker
+alone, a picture, the smallest of 4 to 6 turns of each side: 159 and 185 us at 64 px (1.17), 333 and
+382 us at 128 px (1.15), 262 and 361 us at 256 px (1.38), of which 30 us are the writing.
+
+So the goal of 1.3 is not reached at 64 and 256 px by CPU seconds; at 128 px the parts add up to 1.26,
+which the whole has yet to show. At 64 px the floor of what is done now is 1.17 for the workers, who
+besides decoding digest (7 us), measure (12 us), look for EXIF (4 us), make a row (5 us) and write
+(4 us); 1.0 CPU s of the parent, a fifth of decoding, is Great Expectations (0.23, of which 0.18 do
+not depend on the number of pictures), copies (0.1), SQLite (0.1), the table, and sending rows to and
+fro. At 256 px the disk takes 4.9 GB in 2.5 s past the page cache, 0.1 CPU s, and in 3.5 to 8 s of
+CPU through it; grey and its halving take 28 us a picture of 196 kB. 2.4 s of imports and 0.2 s of
+Data Docs are not counted.
 """
 
 import argparse
