@@ -43,13 +43,13 @@ before, in the same way at 256 px: 19.8 CPU s where decoding took 7.1, a ratio o
 alone, a picture, the smallest of 4 to 6 turns of each side: 159 and 185 us at 64 px (1.17), 333 and
 382 us at 128 px (1.15), 262 and 361 us at 256 px (1.38), of which 30 us are the writing.
 
-So the goal of 1.3 is not reached at 64 and 256 px by CPU seconds; at 128 px the parts add up to 1.26,
+So 1.3 is not reached at 64 and 256 px by CPU seconds; at 128 px the parts add up to 1.26,
 which the whole has yet to show. At 64 px the floor of what is done now is 1.17 for the workers, who
 besides decoding digest (7 us), measure (12 us), look for EXIF (4 us), make a row (5 us) and write
 (4 us); 1.0 CPU s of the parent, a fifth of decoding, is Great Expectations (0.23, of which 0.18 do
-not depend on the number of pictures), copies (0.1), SQLite (0.1), the table, and sending rows to and
-fro. At 256 px the disk takes 4.9 GB in 2.5 s past the page cache, 0.1 CPU s, and in 3.5 to 8 s of
-CPU through it; grey and its halving take 28 us a picture of 196 kB. 2.4 s of imports and 0.2 s of
+not depend on the number of pictures), copies (0.1), SQLite (0.1), the table, and rows sent to
+and fro. At 256 px the disk takes 4.9 GB in 2.5 s past the page cache, 0.1 CPU s, and costs 3.5 to 8
+CPU s through it; grey and its halving take 28 us a picture of 196 kB. 2.4 s of imports and 0.2 s of
 Data Docs are not counted.
 """
 
