@@ -35,9 +35,9 @@ Measured on 2 quiet cores before pictures were written several at once, 25,000 p
 Since then, on the same 2 cores while others kept them busy (5 to 20 processes that were ready to
 run), so that only CPU seconds say something, and those are higher than on a quiet machine:
 
-    size    decode and resize  metadata, validation, cache                               ratio
-    64 px   4.7 CPU s          6.7 to 6.9: workers 5.6, finding 0.2, the rest 1.0         1.42, 1.45
-    256 px  8.2 CPU s          12.9: workers 11.6, finding 0.2, the rest 1.1              1.58
+    size    decode and resize   metadata, validation, cache                             ratio
+    64 px   4.7, 4.8, 5.0 CPU s 6.7, 6.9, 7.8: workers 5.5 to 6.3, the rest 1.2 to 1.5  1.42 to 1.57
+    256 px  8.2 CPU s           12.9: workers 11.6, the rest 1.3                        1.58
 
 before, in the same way at 256 px: 19.8 CPU s where decoding took 7.1, a ratio of 2.8. A worker
 alone, a picture, the smallest of 4 to 6 turns of each side: 159 and 185 us at 64 px (1.17), 333 and
