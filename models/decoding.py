@@ -1,7 +1,7 @@
 """A picture's bytes to pixels: upright, RGB, of one size; and what its header says."""
 
 import io
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,8 +26,7 @@ ORIENTATION = 0x0112
 MODES = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}
 
 
-@dataclass(frozen=True)
-class Header:
+class Header(NamedTuple):
     """What a picture says of itself.
 
     Attributes
@@ -93,13 +92,20 @@ def load(data: bytes, at_least: int) -> tuple[Header, Pixels]:
     return _load_any(data, at_least)
 
 
-def resize(image: Pixels, size: int) -> Pixels:
-    """Resize uint8 (H, W, 3) to (size, size, 3): by area when shrinking, else bilinear."""
+def resize(image: Pixels, size: int, into: Pixels | None = None) -> Pixels:
+    """Resize uint8 (H, W, 3) to (size, size, 3): by area when shrinking, else bilinear.
+
+    The pixels are new ones, unless nothing changes, or those of `into`.
+    """
     if image.shape[:2] == (size, size):
-        return np.asarray(image, dtype=np.uint8)
+        if into is None:
+            return image
+        into[:] = image
+        return into
     shrinking = image.shape[0] >= size and image.shape[1] >= size
     how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (size, size), interpolation=how), dtype=np.uint8)
+    resized: Pixels = cv2.resize(image, (size, size), into, interpolation=how)
+    return resized
 
 
 def _load_jpeg(data: bytes, at_least: int) -> tuple[Header, Pixels]:
@@ -118,7 +124,7 @@ def _load_jpeg(data: bytes, at_least: int) -> tuple[Header, Pixels]:
         header, pixels = _load_any(data, at_least)
         # Bytes between two segments, which many cameras leave, hurt no pixel.
         harmless = "extraneous bytes" in str(error)
-        return replace(header, flaw="" if harmless else str(error)), pixels
+        return header._replace(flaw="" if harmless else str(error)), pixels
     return Header("JPEG", mode, width, height), pixels
 
 

@@ -8,10 +8,8 @@ import json
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ArraysError
+from models.rows import Pixels, RowsWriter, Slots, checksum, is_large, npy_head, write_at
 
-Pixels = NDArray[np.uint8]
 SIDES = ("training", "validation", "test")
 #: Rows whose checksums are compared whenever a cache is opened; `verify` compares them all.
 SPOT_CHECKS = 64
@@ -87,59 +85,6 @@ def side_of(digest: str, training: float, validation: float) -> int:
     return int(place >= training) + int(place >= training + validation)
 
 
-@dataclass(frozen=True)
-class Slots:
-    """Where pictures are written: a file that any process can open, a row a picture."""
-
-    path: str
-    size: int
-
-    @cached_property
-    def _start(self) -> int:
-        return len(_npy_header(0, self.size))
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes a picture."""
-        return self.size * self.size * 3
-
-    def offset(self, row: int) -> int:
-        """Return where a row begins in the file, bytes."""
-        return self._start + row * self.row_bytes
-
-
-def _npy_header(rows: int, size: int) -> bytes:
-    """Return the head of an npy file; numpy leaves room in it for more rows."""
-    head = io.BytesIO()
-    shape = {"descr": "|u1", "fortran_order": False, "shape": (rows, size, size, 3)}
-    np.lib.format.write_array_header_1_0(head, shape)
-    return head.getvalue()
-
-
-def write_row(file: int, slots: Slots, row: int, image: Pixels) -> int:
-    """Write a picture, uint8 (size, size, 3), to its row and return its CRC-32.
-
-    It is written and not mapped: a full disk is then an error and not a signal, and what was
-    written does not count as this process's memory.
-
-    Raises
-    ------
-    OSError
-        If the disk is full, say.
-    """
-    if image.nbytes != slots.row_bytes:
-        raise ValueError(f"a picture of shape {image.shape} for rows of {slots.size} pixels")
-    data = np.ascontiguousarray(image).reshape(-1).data
-    _write_at(file, data, slots.offset(row))
-    return zlib.crc32(data)
-
-
-def _write_at(file: int, data: bytes | memoryview, offset: int) -> None:
-    while len(data):
-        done = os.pwrite(file, data, offset)
-        data, offset = data[done:], offset + done
-
-
 class ArraysWriter:
     """A cache in the making: it has its final name only once everything is in it.
 
@@ -160,7 +105,8 @@ class ArraysWriter:
     def __init__(self, cache: Path, rows: int, size: int, owner: str = "") -> None:
         cache.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{owner}-", dir=cache))
-        self.slots = Slots(str(self.folder / "images.npy"), size)
+        large = is_large(rows * size * size * 3)
+        self.slots = Slots(str(self.folder / "images.npy"), size, large)
         self.rows = 0
         self.file = os.open(self.slots.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -197,7 +143,7 @@ class ArraysWriter:
 
     def write(self, row: int, data: bytes) -> None:
         """Write the bytes of a row."""
-        _write_at(self.file, data, self.slots.offset(row))
+        write_at(self.file, data, self.slots.offset(row))
 
     def publish(self, folder: Path, table: Mapping[str, Sequence[Any]], about: Any) -> None:
         """Give the cache its name, `folder`; where another process was first, its own stays.
@@ -208,7 +154,7 @@ class ArraysWriter:
         table : columns ``labels``, ``sides``, ``checks`` (numbers), ``names``, ``digests`` (text).
         about : ``classes`` and ``version``.
         """
-        _write_at(self.file, _npy_header(self.rows, self.slots.size), 0)
+        write_at(self.file, npy_head(self.rows, self.slots.size), 0)
         np.savez(
             self.folder / "rows.npz",
             labels=np.asarray(table["labels"], dtype=np.int64),
@@ -265,9 +211,9 @@ def write_arrays(
     """
     digests = digests or [digest_of(name.encode()) for name in names]
     with ArraysWriter(folder.parent, len(labels), size) as writer:
-        checks = [
-            write_row(writer.file, writer.slots, row, image) for row, image in enumerate(images)
-        ]
+        with RowsWriter(writer.slots) as rows:
+            checks = [rows.put(row, image) for row, image in enumerate(images)]
+            rows.flush()
         table = {"labels": labels, "sides": sides, "checks": checks}
         about = {"classes": list(classes), "version": version}
         writer.publish(folder, {**table, "names": names, "digests": digests}, about)
@@ -341,11 +287,14 @@ def verify(
 
 
 def _compare(arrays: ImageArrays, folder: Path, rows: NDArray[np.intp]) -> None:
-    slots = Slots(str(folder / "images.npy"), arrays.image_size)
-    with Path(slots.path).open("rb", buffering=0) as file:
+    path = folder / "images.npy"
+    # Not `HEAD`: earlier caches have shorter heads.
+    head = path.stat().st_size - arrays.images.nbytes
+    slots = Slots(str(path), arrays.image_size, head=head)
+    with path.open("rb", buffering=0) as file:
         for row in rows:
             data = os.pread(file.fileno(), slots.row_bytes, slots.offset(int(row)))
-            if zlib.crc32(data) != arrays.checks[row]:
+            if checksum(data) != arrays.checks[row]:
                 raise ArraysError(
                     f"cache {folder}: {arrays.names[row]} is damaged; delete the folder, it is "
                     "written again"

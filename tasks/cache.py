@@ -2,7 +2,6 @@
 
 import errno
 import shutil
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import pandas as pd
 
 from models.errors import ArraysError
 from models.images import PARTIAL, ArraysWriter, ImageArrays, open_arrays, unused, verify
+from models.rows import checksum
 from tasks.errors import DataError
 from tasks.ingest import Entry, Source
 from tasks.measure import Job, measure
@@ -90,7 +90,7 @@ class Filling:
         for digest in self.missing:
             if digest in rows:
                 data = donor.images[rows[digest]].tobytes()
-                if zlib.crc32(data) == donor.checks[rows[digest]]:
+                if checksum(data) == donor.checks[rows[digest]]:
                     self.put(digest, data, int(donor.checks[rows[digest]]))
 
     def decode(self, source: Source, entries: Mapping[str, Entry], tell: OnProgress | None) -> None:

@@ -14,6 +14,7 @@ from models.decoding import DECODING
 from models.images import SIDES, ArraysWriter, side_of, sweep
 from tasks.cache import is_whole, said_in_words, write_cache
 from tasks.curate import drift, find_copies, profile_of
+from tasks.cycles import only_new_ones_collected
 from tasks.errors import DataError
 from tasks.ingest import Source
 from tasks.metadata import Metadata, OnProgress, Scan, owner_of, scan
@@ -96,6 +97,7 @@ class Prepared:
     validation: dict[str, Any] = field(repr=False)
 
 
+@only_new_ones_collected()
 def check(
     source: Source,
     store: Metadata,
@@ -183,6 +185,7 @@ def _sizes(profile: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+@only_new_ones_collected()
 def prepare(
     source: Source,
     store: Metadata,

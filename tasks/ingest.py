@@ -23,6 +23,7 @@ from typing import NamedTuple, Protocol
 import cv2
 
 from models import drawn
+from tasks.cycles import only_new_ones_collected
 from tasks.errors import DataError, UnreadableError
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
@@ -107,10 +108,7 @@ class FolderReader:
     def read(self, entry: Entry) -> bytes:
         """Return a file's bytes."""
         try:
-            # Unbuffered: the whole file is read in one call.
-            with open(f"{self.root}/{entry.where}", "rb", buffering=0) as file:  # noqa: PTH123 # a Path takes longer than the reading
-                data = file.read()
-                now = _file_stamp(os.fstat(file.fileno()))
+            data, now = _read_file(f"{self.root}/{entry.where}", int(entry.stamp.split("-")[0]))
         except FileNotFoundError as error:
             raise UnreadableError("vanished while the folder was read") from error
         except OSError as error:
@@ -177,6 +175,7 @@ def draw_images(number: int, size: int, seed: int) -> Source:
     return Source(words, f"drawn-{size}-{seed}", entries, {}, DrawnReader(size, seed))
 
 
+@only_new_ones_collected()
 def find_images(path: Path, scratch: Path) -> Source:
     """Find the pictures of a folder or zip.
 
@@ -248,6 +247,18 @@ def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
                 elif (about.st_dev, about.st_ino) not in seen:
                     seen.add((about.st_dev, about.st_ino))
                     folders.append(where)
+
+
+def _read_file(path: str, size: int) -> tuple[bytes, str]:
+    """Return a file's bytes, of which there should be so many, and its stamp once they are read."""
+    file = os.open(path, os.O_RDONLY)  # a file object takes as long as the reading
+    try:
+        data = os.read(file, size + 1)
+        while len(data) < size and (more := os.read(file, size - len(data))):
+            data += more
+        return data, _file_stamp(os.fstat(file))
+    finally:
+        os.close(file)
 
 
 def _file_stamp(about: os.stat_result) -> str:

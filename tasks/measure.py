@@ -5,9 +5,11 @@ processes import this module and little else.
 """
 
 import contextlib
+import functools
+import gc
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
@@ -17,13 +19,14 @@ import numpy as np
 
 from models.decoding import AT_LEAST, Pixels, load, resize
 from models.errors import DecodeError
-from models.images import Slots, digest_of, write_row
+from models.images import digest_of
+from models.rows import RowsWriter, Slots, checksum
 from tasks.children import follow_parent
 from tasks.errors import DataError, UnreadableError
 from tasks.ingest import Entry, Reader
 
 #: Raised by one whenever equal bytes would be measured otherwise than before.
-MEASURES = 1
+MEASURES = 2
 #: Pixels a side of what is kept to compare pictures by, and of what brightness is read from.
 THUMB, PROBE = 16, 32
 #: Pictures that a process is sent at a time, and from how many on a process is worth its start.
@@ -87,7 +90,9 @@ class Done(NamedTuple):
     check: int | None
 
 
-def describe(entry: Entry, data: bytes, size: int) -> tuple[Row, Pixels | None]:
+def describe(
+    entry: Entry, data: bytes, size: int, place: Callable[[], Pixels] | None = None
+) -> tuple[Row, Pixels | None]:
     """Measure a picture.
 
     Parameters
@@ -95,35 +100,55 @@ def describe(entry: Entry, data: bytes, size: int) -> tuple[Row, Pixels | None]:
     entry : where it was found.
     data : its bytes.
     size : pixels a side that its pixels are wanted at; 0 where they are not wanted.
+    place : says where its pixels go, uint8 (size, size, 3), once it is decoded; they are new ones
+        where it is not given.
 
     Returns
     -------
     The row, and its pixels as `models.decoding.decode` returns them; None where it cannot be
     decoded, and meaningless where they are not wanted.
     """
-    row = Row(entry.path, entry.stamp, len(data), digest_of(data))
+    digest = digest_of(data)
     try:
         header, loaded = load(data, max(size, AT_LEAST))
     except DecodeError as error:
-        return row._replace(why=str(error)), None
-    large = resize(loaded, max(size, AT_LEAST))
-    pixels = large if size >= AT_LEAST or not size else resize(loaded, size)
-    grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)
-    probe = cv2.resize(grey, (PROBE, PROBE), interpolation=cv2.INTER_AREA)
+        return Row(entry.path, entry.stamp, len(data), digest, why=str(error)), None
+    into = place() if place else None
+    if size >= AT_LEAST:
+        large = pixels = resize(loaded, size, into)
+    else:
+        large = resize(loaded, AT_LEAST)
+        pixels = resize(loaded, size, into) if size else large
+    probe = _probe(large)
     mean, deviation = cv2.meanStdDev(probe)
-    return row._replace(
-        format=header.format,
-        mode=header.mode,
-        width=header.width,
-        height=header.height,
-        orientation=header.orientation,
-        hash=perceptual_hash(probe),
-        brightness=float(mean[0, 0]),
-        contrast=float(deviation[0, 0]),
+    row = Row(
+        entry.path,
+        entry.stamp,
+        len(data),
+        digest,
+        header.format,
+        header.mode,
+        header.width,
+        header.height,
+        header.orientation,
+        perceptual_hash(probe),
+        mean.item(),
+        deviation.item(),
         decodable=True,
         flaw=header.flaw,
         thumb=cv2.resize(probe, (THUMB, THUMB), interpolation=cv2.INTER_AREA).tobytes(),
-    ), pixels
+    )
+    return row, pixels
+
+
+def _probe(large: Pixels) -> Pixels:
+    """Return grey pixels, uint8 (PROBE, PROBE), of a square picture."""
+    grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)
+    # Halving is twice as fast as shrinking at once.
+    while (side := len(grey) // 2) > PROBE and not len(grey) % 2:
+        grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+    probe: Pixels = cv2.resize(grey, (PROBE, PROBE), interpolation=cv2.INTER_AREA)
+    return probe
 
 
 def perceptual_hash(grey: Pixels) -> str:
@@ -145,31 +170,34 @@ class Worker:
     """Does jobs, here or in a process of its own."""
 
     def __init__(self, reader: Reader, slots: Slots | None) -> None:
-        self.reader, self.slots = reader, slots
-        self.file = os.open(slots.path, os.O_WRONLY) if slots else -1
+        self.reader = reader
+        self.rows = RowsWriter(slots) if slots else None
 
     def close(self) -> None:
         """Close the cache's file."""
-        if self.file >= 0:
-            os.close(self.file)
+        if self.rows:
+            self.rows.close()
 
     def do(self, jobs: Sequence[Job]) -> list[Done]:
-        """Do jobs in turn."""
-        return [self._do(job) for job in jobs]
+        """Do jobs in turn; their pixels are written when this returns."""
+        done = [self._do(job) for job in jobs]
+        if self.rows:
+            self.rows.flush()
+        return done
 
     def _do(self, job: Job) -> Done:
-        entry = job.entry
+        entry, rows = job.entry, self.rows
         if entry.fault:
             return Done(Row(entry.path, entry.stamp, why=entry.fault), job.row, None)
         try:
             data = self.reader.read(entry)
         except UnreadableError as error:
             return Done(Row(entry.path, entry.stamp, why=str(error)), job.row, None)
-        size = self.slots.size if self.slots else 0
-        row, pixels = describe(entry, data, size)
-        if pixels is None or self.slots is None or job.row < 0:
-            return Done(row, job.row, None)
-        return Done(row, job.row, write_row(self.file, self.slots, job.row, pixels))
+        if rows is None or job.row < 0:
+            return Done(describe(entry, data, 0)[0], job.row, None)
+        place = functools.partial(rows.place, job.row)
+        row, pixels = describe(entry, data, rows.slots.size, place)
+        return Done(row, job.row, None if pixels is None else checksum(pixels))
 
 
 _workers: list[Worker] = []
@@ -178,6 +206,8 @@ _workers: list[Worker] = []
 def _start(reader: Reader, slots: Slots | None) -> None:
     follow_parent()
     cv2.setNumThreads(1)
+    # What was imported stays; it need not be looked through for cycles as rows are made.
+    gc.freeze()
     _workers.append(Worker(reader, slots))
 
 
@@ -206,7 +236,10 @@ def measure(
         If pixels cannot be written: the disk is full, say.
     """
     batches = [jobs[at : at + BATCH] for at in range(0, len(jobs), BATCH)]
-    processes = min(processes or len(os.sched_getaffinity(0)), len(jobs) // SERIAL + 1)
+    if processes is None:
+        # Who writes past the page cache waits for the disk: one more decodes meanwhile.
+        processes = len(os.sched_getaffinity(0)) + bool(slots and slots.large)
+    processes = min(processes, len(jobs) // SERIAL + 1)
     if processes < 2 and len(jobs) < SERIAL:  # noqa: PLR2004 # one process beside this one gains nothing
         with contextlib.closing(Worker(reader, slots)) as worker:
             yield from map(worker.do, batches)

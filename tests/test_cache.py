@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +14,13 @@ from flows.cli import main
 from models.errors import ArraysError
 from models.images import (
     ArraysWriter,
-    Slots,
     open_arrays,
     sweep,
     unused,
     verify,
     write_arrays,
-    write_row,
 )
+from models.rows import RowsWriter, Slots
 from tasks.cache import clear_caches, is_whole, list_caches
 
 N, SIZE = 200, 8
@@ -130,6 +130,31 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("size", [8, 20, 64, 720])
+def test_a_large_cache_is_written_past_the_page_cache_and_reads_the_same(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(1)
+    pictures = rng.integers(0, 256, (7, size, size, 3), dtype=np.uint8)
+    order = [3, 4, 5, 0, 1, 6, 2]  # in runs, as where some of the pictures are known already
+    for large in (False, True):
+        monkeypatch.setattr("models.rows.LARGE", 0.0 if large else 1.0)
+        with ArraysWriter(tmp_path, 7, size) as writer, RowsWriter(writer.slots) as rows:
+            assert writer.slots.large == large
+            checks = {row: rows.put(row, pictures[row]) for row in order}
+            rows.flush()
+            assert checks == {row: zlib.crc32(pictures[row]) for row in range(7)}
+            assert [writer.read(row) for row in range(7)] == [p.tobytes() for p in pictures]
+
+
+def test_a_cache_with_a_shorter_head_is_still_read(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v-8")
+    np.save(folder / "images.npy", images())  # numpy's own head, as caches had before
+    arrays = open_arrays(folder)
+    np.testing.assert_array_equal(arrays.images, images())
+    verify(arrays, folder, np.random.default_rng(0))
+
+
 def test_the_first_of_two_writers_wins_and_the_second_leaves_nothing(tmp_path: Path) -> None:
     written = (write(tmp_path / "v-8") / "about.json").stat().st_ino
     write(tmp_path / "v-8")
@@ -161,9 +186,10 @@ def test_what_a_killed_writer_left_is_swept_by_its_owner_alone(tmp_path: Path) -
 def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     with (
         ArraysWriter(tmp_path, 3, SIZE) as writer,
+        RowsWriter(writer.slots) as rows,
         pytest.raises(ValueError, match="rows of 8 pixels"),
     ):
-        write_row(writer.file, writer.slots, 0, np.zeros((9, 9, 3), np.uint8))
+        rows.put(0, np.zeros((9, 9, 3), np.uint8))
 
 
 # -- shown and cleared --------------------------------------------------------------------------

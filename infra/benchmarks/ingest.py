@@ -19,26 +19,44 @@ the clock starts, and the import is printed beside it.
 Memory: the largest sum of the proportional set sizes of ours and its processes, sampled every
 20 ms from /proc, less what the imports take, at three numbers of pictures.
 
-Measured on 2 quiet cores, 25,000 pictures of 200 x 200 pixels, 7.5 kB each, of which 24,986 are
-accepted; medians and ranges of 3 rounds, of 2 at 256 pixels:
+CPU seconds are user's and system's, of the process and its workers, which have ended by then;
+those of what finds the files, of the workers and of the rest are printed apart. The plain side
+writes nothing: what the same bytes take alone, by one process, past and through the page cache, is
+printed beside it, and how much later than the end what was cached is on the disk.
+
+Measured on 2 quiet cores before pictures were written several at once, 25,000 pictures of
+200 x 200 pixels, 7.5 kB each; medians and ranges of 3 rounds, of 2 at 256 pixels:
 
     size    decode and resize  metadata, validation, cache  ratio                CPU s  second pass
     64 px   2.17 s             3.94 s                       1.80 (1.80 to 1.81)  1.56   1.2 s
     128 px  4.19 s             6.45 s                       1.54 (1.51 to 1.55)  1.41   1.5 s
     256 px  3.46 s             8.89 s, 4.9 GB written       2.58 (2.00 to 3.16)  1.81   1.4 s
 
-So the goal of 1.3 is not reached: decoding one of these small pictures takes 0.15 ms. Beyond it, at
-64 px, a picture takes a sixth more for digest, hash, light and its row of the cache; 0.36 CPU s go
-to finding the files, 0.6 to gathering and remembering rows, 0.35 to judging them, 2.4 s to imports
-and 0.2 s to Data Docs, which are not counted. At 256 px the writing weighs most.
+Since then, on the same 2 cores while others kept them busy (5 to 20 processes that were ready to
+run), so that only CPU seconds say something, and those are higher than on a quiet machine:
 
-Peak memory above the imports at 64 px, one run each: 74 MB for 2,500 pictures, 90 for 12,500, 125
-for 25,000: two processes, and 2.3 kB a picture for the table, where its pixels are 12 kB.
+    size    decode and resize   metadata, validation, cache                             ratio
+    64 px   4.7, 4.8, 5.0 CPU s 6.7, 6.9, 7.8: workers 5.5 to 6.3, the rest 1.2 to 1.5  1.42 to 1.57
+    256 px  8.2 CPU s           12.9: workers 11.6, the rest 1.3                        1.58
+
+before, in the same way at 256 px: 19.8 CPU s where decoding took 7.1, a ratio of 2.8. A worker
+alone, a picture, the smallest of 4 to 6 turns of each side: 159 and 185 us at 64 px (1.17), 333 and
+382 us at 128 px (1.15), 262 and 361 us at 256 px (1.38), of which 30 us are the writing.
+
+So 1.3 is not reached at 64 and 256 px by CPU seconds; at 128 px the parts add up to 1.26,
+which the whole has yet to show. At 64 px the floor of what is done now is 1.17 for the workers, who
+besides decoding digest (7 us), measure (12 us), look for EXIF (4 us), make a row (5 us) and write
+(4 us); 1.0 CPU s of the parent, a fifth of decoding, is Great Expectations (0.23, of which 0.18 do
+not depend on the number of pictures), copies (0.1), SQLite (0.1), the table, and rows sent to
+and fro. At 256 px the disk takes 4.9 GB in 2.5 s past the page cache, 0.1 CPU s, and costs 3.5 to 8
+CPU s through it; grey and its halving take 28 us a picture of 196 kB. 2.4 s of imports and 0.2 s of
+Data Docs are not counted.
 """
 
 import argparse
 import itertools
 import json
+import mmap
 import os
 import random
 import shutil
@@ -121,12 +139,14 @@ def decode_only(folder: Path, size: int) -> dict[str, float]:
         done = sum(pool.map(_decode, batches, itertools.repeat(size)))
     if done != len(files):
         sys.exit(f"{done} of {len(files)} files were decoded")
-    return {"seconds": time.perf_counter() - start, "cpu": _cpu() - cpu}
+    own, workers = _cpu() - cpu
+    return {"seconds": time.perf_counter() - start, "cpu": own + workers, "cpu_workers": workers}
 
 
-def _cpu() -> float:
-    """Return CPU seconds of this process and the children that it has seen end."""
-    return sum(os.times()[:4])
+def _cpu() -> np.ndarray:
+    """Return CPU seconds, user and system, of this process, and of children that have ended."""
+    user, system, of_children, system_of_children, _ = os.times()
+    return np.array([user + system, of_children + system_of_children])
 
 
 def _decode(files: Sequence[str], size: int) -> int:
@@ -159,6 +179,7 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
     store = Metadata(settings.metadata, settings.locks)
     with PeakMemory() as memory:
         source = find_images(folder, settings.unpacked)
+        finding = _cpu()[0] - cpu[0]
         kept: list[Checked] = []
         prepared = prepare(
             source,
@@ -167,16 +188,52 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
             cache=settings.cache,
             on_checked=lambda checked, _: kept.append(checked),
         )
-    done, cpu = time.perf_counter(), _cpu() - cpu
+    done, (own, workers) = time.perf_counter(), _cpu() - cpu
     kept[0].validation.write_docs(home / "docs" / str(done))
+    written = time.perf_counter()
+    pixels = prepared.arrays_folder / "images.npy"
+    _to_disk(pixels)
     return {
         "import": imported - start,
         "seconds": done - imported,
-        "cpu": cpu,
-        "docs": time.perf_counter() - done,
+        "cpu": own + workers,
+        "cpu_finding": finding,
+        "cpu_own": own - finding,
+        "cpu_workers": workers,
+        "docs": written - done,
+        "durable": time.perf_counter() - written,
+        "bytes": pixels.stat().st_size,
         "accepted": prepared.accepted,
         "peak_mb": memory.peak / 1e6,
     }
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fdatasync(file.fileno())
+
+
+# -- the disk alone -----------------------------------------------------------------------------
+
+
+def disk_alone(path: Path, size: int) -> dict[str, float]:
+    """Write so many bytes and wait until the disk has them: past the page cache, and through it."""
+    answer = {}
+    block = mmap.mmap(-1, 2**21)
+    block.write(os.urandom(len(block)))
+    for name, flag in (("direct", os.O_DIRECT), ("buffered", 0)):
+        start, cpu = time.perf_counter(), _cpu()
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | flag)
+        os.posix_fallocate(file, 0, size)
+        for at in range(0, size, len(block)):
+            os.pwrite(file, block, at)
+        answer[name] = time.perf_counter() - start
+        os.fdatasync(file)
+        answer[f"{name}_durable"] = time.perf_counter() - start
+        answer[f"{name}_cpu"] = float(sum(_cpu() - cpu))
+        os.close(file)
+        path.unlink()
+    return answer
 
 
 class PeakMemory:
@@ -231,12 +288,22 @@ def compare(folder: Path, size: int, rounds: int, scratch: Path) -> None:
         first.append(in_new_process("ours", folder, size, home))
         second.append(in_new_process("ours", folder, size, home))
         shutil.rmtree(home)
+    alone = in_new_process("disk", scratch / "alone", int(first[0]["bytes"]))
     ratios = sorted(a["seconds"] / b["seconds"] for a, b in zip(first, plain, strict=True))
-    cpu = _median(first, "cpu") / _median(plain, "cpu")
+    cpu = sorted(a["cpu"] / b["cpu"] for a, b in zip(first, plain, strict=True))
     print(
         f"{size:>4} px  decode and resize {_median(plain):.2f} s; metadata, validation and cache "
         f"{_median(first):.2f} s\n         ratio {median(ratios):.2f} ({ratios[0]:.2f} to "
-        f"{ratios[-1]:.2f}), of CPU seconds {cpu:.2f}; second pass {_median(second):.2f} s\n"
+        f"{ratios[-1]:.2f}); second pass {_median(second):.2f} s\n"
+        f"         CPU s: {_median(plain, 'cpu'):.2f}; {_median(first, 'cpu'):.2f}, ratio "
+        f"{median(cpu):.2f} ({cpu[0]:.2f} to {cpu[-1]:.2f}): workers "
+        f"{_median(first, 'cpu_workers'):.2f} (decoding alone {_median(plain, 'cpu_workers'):.2f}),"
+        f" finding {_median(first, 'cpu_finding'):.2f}, the rest {_median(first, 'cpu_own'):.2f}\n"
+        f"         {first[0]['bytes'] / 1e9:.2f} GB of pixels: on the disk "
+        f"{_median(first, 'durable'):.2f} s later; the disk alone {alone['direct_durable']:.2f} s "
+        f"({alone['direct_cpu']:.2f} CPU s), through the page cache {alone['buffered']:.2f} s "
+        f"({alone['buffered_cpu']:.2f} CPU s) and on the disk after "
+        f"{alone['buffered_durable']:.2f} s\n"
         f"         imports {_median(first, 'import'):.1f} s; "
         f"Data Docs {_median(first, 'docs'):.1f} s; accepted {first[0]['accepted']:,.0f}",
         flush=True,
@@ -283,5 +350,7 @@ if __name__ == "__main__":
             print(json.dumps(decode_only(Path(folder_), int(size_))))
         case ["ours", folder_, size_, home_, *_]:
             print(json.dumps(ours(Path(folder_), int(size_), Path(home_))))
+        case ["disk", path_, bytes_]:
+            print(json.dumps(disk_alone(Path(path_), int(bytes_))))
         case _:
             main()
