@@ -12,6 +12,7 @@ from tasks.decide import (
     analyse,
     choose,
     decide_grid,
+    first_grid,
     next_grid,
     plan_confirm,
     plan_grid,
@@ -54,11 +55,11 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
     effects = analyse(shop.execution)
     decision = decide_grid(shop.execution, effects)
 
-    grid: Grid | None = decision.grid
-    rounds = study.refine.rounds
+    grid: Grid | None = first_grid(shop.execution, decision)
+    rounds = study.refine.steps
     while grid and rounds:
         train_stage(shop, plan_grid(study, images.version, grid))
-        grid, rounds = next_grid(shop.execution, grid), rounds - 1
+        grid, rounds = next_grid(shop.execution, decision, grid), rounds - 1
 
     selection = choose(shop.execution)
     if train_stage(shop, plan_confirm(study, images.version, selection)):

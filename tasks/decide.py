@@ -20,6 +20,7 @@ from analysis.selection import Selection, select
 from models.spec import Scalar
 from tasks.errors import UserError
 from tasks.plan import Planned, grid_cells, plan, planned
+from tasks.process import propose
 from tasks.study import Study
 from tasks.tracking import Execution
 
@@ -123,14 +124,36 @@ def decide_grid(execution: Execution, effects: Effects) -> Decision:
     """Decide the refined grid; log it with its reasons, as data and in words."""
     decision = decide(effects, budget=execution.study.refine.budget)
     execution.log_text(execution.run_id, to_json(decision), "decision.json")
-    execution.log_text(execution.run_id, "\n".join(explain(decision)), "decision.txt")
+    words = "\n".join(explained(execution.study, decision))
+    execution.log_text(execution.run_id, words, "decision.txt")
     return decision
 
 
+def explained(study: Study, decision: Decision) -> list[str]:
+    """Return a decision in words, with how its neighbourhood is searched."""
+    if study.refine.method == "grid":
+        return explain(decision)
+    how = (
+        f"a Gaussian process on the runs so far chooses {study.refine.budget} cells, one at a "
+        "time, from the screen's levels and what lies around the better ones"
+    )
+    return [*explain(decision)[:-1], how]
+
+
+@task(name="first", cache_policy=NO_CACHE, persist_result=False)
+def first_grid(execution: Execution, decision: Decision) -> Grid:
+    """Return the decided grid, or the process's first cell as a grid of one."""
+    if execution.study.refine.method == "gp":
+        return propose(execution, decision)
+    return decision.grid
+
+
 @task(name="move", cache_policy=NO_CACHE, persist_result=False)
-def next_grid(execution: Execution, grid: Grid) -> Grid | None:
-    """Return the grid moved outward, where its best cell lies on an edge that can move."""
+def next_grid(execution: Execution, decision: Decision, grid: Grid) -> Grid | None:
+    """Return the grid moved outward, where its best cell lies on an edge; or the next cell."""
     study = execution.study
+    if study.refine.method == "gp":
+        return propose(execution, decision)
     best = select(execution.runs("refine"), study.factor_list, study.response).best
     return move_outward(grid, best, study.factor_list)
 

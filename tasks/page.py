@@ -256,7 +256,7 @@ def _design(source: Source) -> dict[str, Any]:
         runs=runs,
     )
     refine = say(
-        "refine_text",
+        "refine_text" if study.refine.method == "grid" else "refine_text_gp",
         budget=study.refine.budget,
         rounds=study.refine.rounds,
         confirm=study.confirm.replicates,
@@ -376,8 +376,15 @@ def _decision(source: Source) -> dict[str, Any]:
             }
             for reason in decision.reasons
         ],
-        "cells": source.say("grid_cells", n=decision.n_cells),
+        "cells": _searched(source, decision),
     }
+
+
+def _searched(source: Source, decision: Decision) -> str:
+    refine = source.study.refine
+    if refine.method == "gp":
+        return source.say("gp_cells", n=refine.budget)
+    return source.say("grid_cells", n=decision.n_cells)
 
 
 def _grid(source: Source) -> dict[str, Any]:

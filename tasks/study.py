@@ -82,11 +82,21 @@ class DataPart(Part):
 
 
 class RefinePart(Part):
-    """``[refine]``: the most cells of the grid, seeds a cell, and moves off an edge."""
+    """``[refine]``: how, the most cells, seeds a cell, and a grid's moves off an edge.
 
+    ``method`` is ``grid``, as in the published study, or ``gp``: so many cells, one at a time, each
+    chosen by a Gaussian process on the runs so far.
+    """
+
+    method: Literal["grid", "gp"] = "grid"
     budget: Annotated[int, Field(ge=1)] = 12
     replicates: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=1)] = 2
+
+    @property
+    def steps(self) -> int:
+        """How often cells are decided: the moves of a grid, or the cells of a process."""
+        return self.rounds if self.method == "grid" else self.budget
 
 
 class ConfirmPart(Part):
