@@ -1,4 +1,7 @@
-"""The procedure of a study, as one Prefect flow: screen, fit, decide, refine, confirm, register."""
+"""The procedure of a study, as one Prefect flow.
+
+Pilot, screen, fit, decide, refine, confirm, register.
+"""
 
 from typing import Any, cast
 
@@ -18,6 +21,7 @@ from tasks.decide import (
     plan_grid,
     plan_screen,
 )
+from tasks.piloting import draw_in, plan_pilot
 from tasks.prepare import prepare_images
 from tasks.progress import Progress
 from tasks.register import register
@@ -51,6 +55,9 @@ def search(study: Study) -> Outcome:
 
 def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
     """Carry out the stages of a study, each judged by what MLflow has of the one before."""
+    train_stage(shop, plan_pilot(study, images.version))
+    study = draw_in(shop.execution)
+
     train_stage(shop, plan_screen(study, images.version))
     effects = analyse(shop.execution)
     decision = decide_grid(shop.execution, effects)

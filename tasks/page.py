@@ -40,7 +40,7 @@ MOST_CELLS, MOST_REASONS, EXAMPLES, NAMED = 30, 8, 2, 6
 #: A longer table of terms shows main effects, two-way interactions and active terms.
 MOST_TERMS = 31
 MISSING = "-"
-STAGES = ("screen", "refine", "confirm")
+STAGES = ("pilot", "screen", "refine", "confirm")
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def _design(source: Source) -> dict[str, Any]:
         confirm=study.confirm.replicates,
         most=study.confirm.cells,
     )
-    return {"text": [screen, refine], "fixed": _fixed(study)}
+    return {"text": [*study.pilot.found, screen, refine], "fixed": _fixed(study)}
 
 
 def _fixed(study: Study) -> str:
@@ -525,7 +525,8 @@ def _confusion(source: Source, run_id: str) -> dict[str, Any] | None:
 def _cost(source: Source) -> dict[str, Any]:
     execution = source.execution
     runs = execution.runs()
-    rows = [_stage(source.say(stage), runs[runs["stage"] == stage]) for stage in STAGES]
+    stages = [stage for stage in STAGES if stage != "pilot" or source.study.pilot.enabled]
+    rows = [_stage(source.say(stage), runs[runs["stage"] == stage]) for stage in stages]
     rows = [row for row in rows if row["runs"]]
     rows.append(_stage(source.say("total"), runs))
     return {"text": source.say("cost_text", wall=_wall(execution), **_device(source)), "rows": rows}

@@ -142,6 +142,7 @@ def in_words(outcome: Outcome) -> str:
     """Return what a terminal prints: effects, decision, grid, winner, where to look."""
     parts = [
         _title(f"Study {outcome.study.name}: {outcome.data}"),
+        *_piloted(outcome.study),
         _title("Effects (screen)"),
         effects_table(outcome.effects),
         _title("Decision"),
@@ -153,6 +154,12 @@ def in_words(outcome: Outcome) -> str:
         *_registered_in_words(outcome),
     ]
     return "\n".join(parts)
+
+
+def _piloted(study: Study) -> list[str]:
+    if not study.pilot.found:
+        return []
+    return [_title("Pilot"), *(wrapped(f"- {line}") for line in study.pilot.found)]
 
 
 def _title(text: str) -> str:

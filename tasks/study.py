@@ -81,6 +81,16 @@ class DataPart(Part):
         return self
 
 
+class PilotPart(Part):
+    """``[pilot]``: whether low and high are ends of ranges, in which a few runs place the levels.
+
+    ``found`` is what they found, in words; it is written into the study that MLflow keeps.
+    """
+
+    enabled: bool = False
+    found: tuple[str, ...] = ()
+
+
 class RefinePart(Part):
     """``[refine]``: how, the most cells, seeds a cell, and a grid's moves off an edge.
 
@@ -145,6 +155,7 @@ class Study(Part):
     factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=7)]
     model: ModelPart = ModelPart()
     training: TrainingPart = TrainingPart()
+    pilot: PilotPart = PilotPart()
     refine: RefinePart = RefinePart()
     confirm: ConfirmPart = ConfirmPart()
 
@@ -276,6 +287,7 @@ def _known(fault: Any) -> str:
     parts: dict[str, type[BaseModel]] = {
         "data": DataPart,
         "training": TrainingPart,
+        "pilot": PilotPart,
         "refine": RefinePart,
         "confirm": ConfirmPart,
         "factors": FactorPart,
