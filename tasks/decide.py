@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from analysis import plots
 from analysis.decision import Decision, decide, explain, move_outward
-from analysis.design import full_factorial
+from analysis.design import fractional_factorial, full_factorial
 from analysis.effects import Effects, fit_effects
 from analysis.errors import AnalysisError
 from analysis.report import effects_table
@@ -29,9 +30,12 @@ Grid = Mapping[str, tuple[Scalar, ...]]
 
 
 def plan_screen(study: Study, version: str) -> list[Planned]:
-    """Return the replicates of the two-level design, in its randomised order."""
-    design = full_factorial(
-        study.factor_list,
+    """Return the replicates of the two-level design, whole or a fraction, in random order."""
+    factors, chosen = study.factor_list, study.design
+    # A function each: of one or two factors there is no fraction to ask for.
+    build = partial(fractional_factorial, runs=chosen.n_runs) if chosen.p else full_factorial
+    design = build(
+        factors,
         replicates=study.replicates,
         centre_points=study.centre_points,
         seed=study.seed,
@@ -122,7 +126,7 @@ def screen_figures(effects: Effects) -> dict[str, Any]:
 @task(name="decide", cache_policy=NO_CACHE, persist_result=False)
 def decide_grid(execution: Execution, effects: Effects) -> Decision:
     """Decide the refined grid; log it with its reasons, as data and in words."""
-    decision = decide(effects, budget=execution.study.refine.budget)
+    decision = decide(effects, budget=execution.study.refine.grid_budget)
     execution.log_text(execution.run_id, to_json(decision), "decision.json")
     words = "\n".join(explained(execution.study, decision))
     execution.log_text(execution.run_id, words, "decision.txt")

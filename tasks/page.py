@@ -246,10 +246,12 @@ def _by_kind(reasons: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _design(source: Source) -> dict[str, Any]:
     study, say = source.study, source.say
-    cells = 2 ** len(study.factors)
+    design = study.design
+    cells = design.n_runs
     runs = cells * study.replicates + study.centre_points
     screen = say(
-        "design_text",
+        "fraction_text" if design.p else "design_text",
+        relation=design.relation,
         cells=cells,
         replicates=study.replicates,
         centre=say("centre", n=study.centre_points) if study.centre_points else "",

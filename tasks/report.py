@@ -122,7 +122,7 @@ def outcome_of(execution: Execution) -> Outcome:
         study,
         execution.facts.pictures,
         effects,
-        decide(effects, budget=study.refine.budget),
+        decide(effects, budget=study.refine.grid_budget),
         grid_table(execution.runs("refine"), study),
         selection_of(study, execution.runs(), execution.facts.validation_images),
         registered_of(execution),
