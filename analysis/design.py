@@ -108,7 +108,7 @@ def fractional_factorial(
         chosen = smallest_fraction(names, resolution)
     else:
         chosen = fraction(names, len(names) - _log2(int(runs or 0)))
-    coded = _fraction_corners(chosen)
+    coded = fraction_corners(chosen)
     return _design(factors, coded, replicates, centre_points, chosen, blocks=blocks, seed=seed)
 
 
@@ -205,7 +205,7 @@ def corners(k: int) -> Coded:
     return np.asarray(pydoe.ff2n(k), dtype=float)[:, ::-1]
 
 
-def _fraction_corners(chosen: Fraction) -> Coded:
+def fraction_corners(chosen: Fraction) -> Coded:
     """Return the corners (N, k) of a fraction, in the standard order of its first factors."""
     base = len(chosen.names) - chosen.p
     coded = np.column_stack([corners(base), np.ones((2**base, chosen.p))])

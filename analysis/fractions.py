@@ -205,3 +205,25 @@ def smallest_fraction(names: Sequence[str], resolution: int) -> Fraction:
             "take fewer factors"
         )
     return min(able, key=lambda found: found.n_runs)
+
+
+def fraction_within(names: Sequence[str], most: int) -> Fraction | None:
+    """Return the best tabled fraction of so many runs at most: resolution V, else IV, else III.
+
+    Of those that reach the same resolution, beyond V none is told apart, the smallest is taken.
+
+    Parameters
+    ----------
+    names : k factors.
+    most : runs of one replicate.
+
+    Returns
+    -------
+    None where no fraction is so small.
+    """
+    k = len(names)
+    able = [fraction(names, p) for n, p in GENERATORS if n == k]
+    if k <= 7:  # noqa: PLR2004 # the largest full design
+        able.append(fraction(names, 0))
+    small = [found for found in able if found.n_runs <= most]
+    return max(small, key=lambda f: (min(f.resolution, 5), -f.n_runs), default=None)

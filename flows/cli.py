@@ -213,6 +213,44 @@ def analyze(**given: Any) -> None:
 
 
 @main.command()
+@click.option("--table", type=Path, required=True, help="Trained cells: a CSV row a training.")
+@click.option("--response", help="The column to tune for; higher is better.")
+@click.option(
+    "--budget", "budgets", type=int, multiple=True, help="In runs; 8, 12, 20, 40. Repeat it."
+)
+@click.option("--repetitions", type=int, default=200, show_default=True, help="Of each tuner.")
+@click.option("--manual", type=Path, help="A CSV of cells, in the order a person would try them.")
+@click.option("--plots", type=Path, metavar="FOLDER", help="Write the figure there, as PNG.")
+@as_json
+def compare(
+    table: Path,
+    response: str | None,
+    budgets: tuple[int, ...],
+    repetitions: int,
+    manual: Path | None,
+    plots: Path | None,
+    as_json: bool,  # noqa: FBT001 # a flag of the command line
+) -> None:
+    """Replay this procedure and its alternatives on a table of trained cells.
+
+    The table has a row a training: a column a factor, the response, and whatever else; every
+    combination of the levels must be there. Nothing is trained. Of every tuner it is told what the
+    cell that it delivers is truly worth: the mean of all its trainings.
+    """
+    from tasks.settings import prepare_environment
+
+    prepare_environment()
+    from tasks.compare import compare_on_table, in_words, save_figure, to_json
+
+    found = compare_on_table(
+        table, response=response, budgets=budgets, repetitions=repetitions, listed=manual
+    )
+    if plots:
+        save_figure(found, plots)
+    _answer(as_json, to_json(found), in_words(found))
+
+
+@main.command()
 @click.option("--experiment", required=True, help="A study's MLflow experiment: its name.")
 @click.option("--out", type=Path, metavar="FILE", help="Where to; by default NAME.html here.")
 @click.option("--lang", type=click.Choice(["en", "ko"]), default="en", show_default=True)

@@ -1,4 +1,7 @@
-"""The procedure of a study, as one Prefect flow: screen, fit, decide, refine, confirm, register."""
+"""The procedure of a study, as one Prefect flow.
+
+Pilot, screen, fit, decide, refine, confirm, register.
+"""
 
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +17,14 @@ from tasks.decide import (
     analyse,
     choose,
     decide_grid,
+    first_grid,
     next_grid,
     plan_confirm,
     plan_grid,
     plan_screen,
 )
 from tasks.logs import open_log
+from tasks.piloting import draw_in, plan_pilot
 from tasks.prepare import prepare_images
 from tasks.progress import Progress
 from tasks.register import register
@@ -62,15 +67,18 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
 
 def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
     """Carry out the stages of a study, each judged by what MLflow has of the one before."""
+    train_stage(shop, plan_pilot(study, images.version))
+    study = draw_in(shop.execution)
+
     train_stage(shop, plan_screen(study, images.version))
     effects = analyse(shop.execution)
     decision = decide_grid(shop.execution, effects)
 
-    grid: Grid | None = decision.grid
-    rounds = study.refine.rounds
+    grid: Grid | None = first_grid(shop.execution, decision)
+    rounds = study.refine.steps
     while grid and rounds:
         train_stage(shop, plan_grid(study, images.version, grid))
-        grid, rounds = next_grid(shop.execution, grid), rounds - 1
+        grid, rounds = next_grid(shop.execution, decision, grid), rounds - 1
 
     selection = choose(shop.execution)
     if train_stage(shop, plan_confirm(study, images.version, selection)):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from analysis import plots
 from analysis.decision import Decision, decide, explain, move_outward
-from analysis.design import full_factorial
+from analysis.design import fractional_factorial, full_factorial
 from analysis.effects import Effects, fit_effects
 from analysis.errors import AnalysisError
 from analysis.report import effects_table
@@ -20,6 +21,7 @@ from analysis.selection import Selection, select
 from models.spec import Scalar
 from tasks.errors import UserError
 from tasks.plan import Planned, grid_cells, plan, planned
+from tasks.process import propose
 from tasks.study import Study
 from tasks.tracking import Execution
 
@@ -28,9 +30,12 @@ Grid = Mapping[str, tuple[Scalar, ...]]
 
 
 def plan_screen(study: Study, version: str) -> list[Planned]:
-    """Return the replicates of the two-level design, in its randomised order."""
-    design = full_factorial(
-        study.factor_list,
+    """Return the replicates of the two-level design, whole or a fraction, in random order."""
+    factors, chosen = study.factor_list, study.design
+    # A function each: of one or two factors there is no fraction to ask for.
+    build = partial(fractional_factorial, runs=chosen.n_runs) if chosen.p else full_factorial
+    design = build(
+        factors,
         replicates=study.replicates,
         centre_points=study.centre_points,
         seed=study.seed,
@@ -121,16 +126,38 @@ def screen_figures(effects: Effects) -> dict[str, Any]:
 @task(name="decide", cache_policy=NO_CACHE, persist_result=False)
 def decide_grid(execution: Execution, effects: Effects) -> Decision:
     """Decide the refined grid; log it with its reasons, as data and in words."""
-    decision = decide(effects, budget=execution.study.refine.budget)
+    decision = decide(effects, budget=execution.study.refine.grid_budget)
     execution.log_text(execution.run_id, to_json(decision), "decision.json")
-    execution.log_text(execution.run_id, "\n".join(explain(decision)), "decision.txt")
+    words = "\n".join(explained(execution.study, decision))
+    execution.log_text(execution.run_id, words, "decision.txt")
     return decision
 
 
+def explained(study: Study, decision: Decision) -> list[str]:
+    """Return a decision in words, with how its neighbourhood is searched."""
+    if study.refine.method == "grid":
+        return explain(decision)
+    how = (
+        f"a Gaussian process on the runs so far chooses {study.refine.budget} cells, one at a "
+        "time, from the screen's levels and what lies around the better ones"
+    )
+    return [*explain(decision)[:-1], how]
+
+
+@task(name="first", cache_policy=NO_CACHE, persist_result=False)
+def first_grid(execution: Execution, decision: Decision) -> Grid:
+    """Return the decided grid, or the process's first cell as a grid of one."""
+    if execution.study.refine.method == "gp":
+        return propose(execution, decision)
+    return decision.grid
+
+
 @task(name="move", cache_policy=NO_CACHE, persist_result=False)
-def next_grid(execution: Execution, grid: Grid) -> Grid | None:
-    """Return the grid moved outward, where its best cell lies on an edge that can move."""
+def next_grid(execution: Execution, decision: Decision, grid: Grid) -> Grid | None:
+    """Return the grid moved outward, where its best cell lies on an edge; or the next cell."""
     study = execution.study
+    if study.refine.method == "gp":
+        return propose(execution, decision)
     best = select(execution.runs("refine"), study.factor_list, study.response).best
     return move_outward(grid, best, study.factor_list)
 

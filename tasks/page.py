@@ -41,7 +41,7 @@ MOST_CELLS, MOST_REASONS, EXAMPLES, NAMED = 30, 8, 2, 6
 #: A longer table of terms shows main effects, two-way interactions and active terms.
 MOST_TERMS = 31
 MISSING = "-"
-STAGES = ("screen", "refine", "confirm")
+STAGES = ("pilot", "screen", "refine", "confirm")
 
 
 @dataclass(frozen=True)
@@ -250,23 +250,25 @@ def _by_kind(reasons: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _design(source: Source) -> dict[str, Any]:
     study, say = source.study, source.say
-    cells = 2 ** len(study.factors)
+    design = study.design
+    cells = design.n_runs
     runs = cells * study.replicates + study.centre_points
     screen = say(
-        "design_text",
+        "fraction_text" if design.p else "design_text",
+        relation=design.relation,
         cells=cells,
         replicates=study.replicates,
         centre=say("centre", n=study.centre_points) if study.centre_points else "",
         runs=runs,
     )
     refine = say(
-        "refine_text",
+        "refine_text" if study.refine.method == "grid" else "refine_text_gp",
         budget=study.refine.budget,
         rounds=study.refine.rounds,
         confirm=study.confirm.replicates,
         most=study.confirm.cells,
     )
-    return {"text": [screen, refine], "fixed": _fixed(study)}
+    return {"text": [*study.pilot.found, screen, refine], "fixed": _fixed(study)}
 
 
 def _fixed(study: Study) -> str:
@@ -380,8 +382,15 @@ def _decision(source: Source) -> dict[str, Any]:
             }
             for reason in decision.reasons
         ],
-        "cells": source.say("grid_cells", n=decision.n_cells),
+        "cells": _searched(source, decision),
     }
+
+
+def _searched(source: Source, decision: Decision) -> str:
+    refine = source.study.refine
+    if refine.method == "gp":
+        return source.say("gp_cells", n=refine.budget)
+    return source.say("grid_cells", n=decision.n_cells)
 
 
 def _grid(source: Source) -> dict[str, Any]:
@@ -535,7 +544,8 @@ def _suspects(source: Source) -> dict[str, Any] | None:
 def _cost(source: Source) -> dict[str, Any]:
     execution = source.execution
     runs = execution.runs()
-    rows = [_stage(source.say(stage), runs[runs["stage"] == stage]) for stage in STAGES]
+    stages = [stage for stage in STAGES if stage != "pilot" or source.study.pilot.enabled]
+    rows = [_stage(source.say(stage), runs[runs["stage"] == stage]) for stage in stages]
     rows = [row for row in rows if row["runs"]]
     rows.append(_stage(source.say("total"), runs))
     return {"text": source.say("cost_text", wall=_wall(execution), **_device(source)), "rows": rows}

@@ -10,14 +10,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from analysis import plots
-from analysis.decision import Decision, decide, explain
+from analysis.decision import Decision, decide
 from analysis.effects import Effects
 from analysis.factors import cell_name, show
 from analysis.report import effects_table, wrapped
 from analysis.selection import Selection
 from analysis.selection import explain as explain_selection
 from models.spec import Scalar
-from tasks.decide import analyse_runs, selection_of
+from tasks.decide import analyse_runs, explained, selection_of
 from tasks.page import page_of
 from tasks.register import Registered, registered_of
 from tasks.study import Study
@@ -59,7 +59,7 @@ class Outcome:
                 "study": self.study.name,
                 "data": self.data,
                 "screen": to_json(self.effects, self.decision),
-                "reasons": explain(self.decision),
+                "reasons": explained(self.study, self.decision),
                 "grid": self.grid.to_dict("records"),
                 "best": dict(self.selection.best),
                 "chosen": dict(self.selection.chosen),
@@ -122,7 +122,7 @@ def outcome_of(execution: Execution) -> Outcome:
         study,
         execution.facts.pictures,
         effects,
-        decide(effects, budget=study.refine.budget),
+        decide(effects, budget=study.refine.grid_budget),
         grid_table(execution.table(children, "refine"), study),
         selection_of(study, execution.table(children), execution.facts.validation_images),
         registered_of(execution),
@@ -142,10 +142,11 @@ def in_words(outcome: Outcome) -> str:
     """Return what a terminal prints: effects, decision, grid, winner, where to look."""
     parts = [
         _title(f"Study {outcome.study.name}: {outcome.data}"),
+        *_piloted(outcome.study),
         _title("Effects (screen)"),
         effects_table(outcome.effects),
         _title("Decision"),
-        *(wrapped(f"- {line}") for line in explain(outcome.decision)),
+        *(wrapped(f"- {line}") for line in explained(outcome.study, outcome.decision)),
         _title("Refined grid, best first"),
         _grid_in_words(outcome),
         _title("Winner"),
@@ -153,6 +154,12 @@ def in_words(outcome: Outcome) -> str:
         *_registered_in_words(outcome),
     ]
     return "\n".join(parts)
+
+
+def _piloted(study: Study) -> list[str]:
+    if not study.pilot.found:
+        return []
+    return [_title("Pilot"), *(wrapped(f"- {line}") for line in study.pilot.found)]
 
 
 def _title(text: str) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from analysis.errors import FactorError
 from analysis.factors import Factor
+from analysis.fractions import Fraction, fraction, fraction_within
 from models.cnn import build
 from models.spec import ModelSpec, ReplicateSpec, Scalar, TrainingSpec
 from tasks.errors import StudyError
@@ -81,13 +82,38 @@ class DataPart(Part):
         return self
 
 
-class RefinePart(Part):
-    """``[refine]``: the most cells of the grid, seeds a cell, moves off an edge, and pruning."""
+class PilotPart(Part):
+    """``[pilot]``: whether low and high are ends of ranges, in which a few runs place the levels.
 
+    ``found`` is what they found, in words; it is written into the study that MLflow keeps.
+    """
+
+    enabled: bool = False
+    found: tuple[str, ...] = ()
+
+
+class RefinePart(Part):
+    """``[refine]``: how, the most cells, seeds a cell, a grid's moves off an edge, and pruning.
+
+    ``method`` is ``grid``, as in the published study, or ``gp``: so many cells, one at a time, each
+    chosen by a Gaussian process on the runs so far.
+    """
+
+    method: Literal["grid", "gp"] = "grid"
     budget: Annotated[int, Field(ge=1)] = 12
     replicates: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=1)] = 2
     prune: bool = False
+
+    @property
+    def grid_budget(self) -> int | None:
+        """The most cells of a decided grid; a process is not bound to one."""
+        return self.budget if self.method == "grid" else None
+
+    @property
+    def steps(self) -> int:
+        """How often cells are decided: the moves of a grid, or the cells of a process."""
+        return self.rounds if self.method == "grid" else self.budget
 
 
 class ConfirmPart(Part):
@@ -134,6 +160,7 @@ class Study(Part):
     description: str = ""
     response: Literal["val_accuracy"] = "val_accuracy"
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
+    screen_cells: Annotated[int, Field(ge=2)] | None = None
     centre_points: Annotated[int, Field(ge=0, le=50)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
@@ -142,6 +169,7 @@ class Study(Part):
     factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=7)]
     model: ModelPart = ModelPart()
     training: TrainingPart = TrainingPart()
+    pilot: PilotPart = PilotPart()
     refine: RefinePart = RefinePart()
     confirm: ConfirmPart = ConfirmPart()
 
@@ -181,6 +209,25 @@ class Study(Part):
         _reject(self.model.settings, known, "model")
         _reject(self.factors, known | training, "factors")
         return self
+
+    @model_validator(mode="after")
+    def _a_design_fits(self) -> Self:
+        _ = self.design
+        return self
+
+    @property
+    def design(self) -> Fraction:
+        """The screen's design: the whole one, or the best fraction of `screen_cells` at most."""
+        names = list(self.factors)
+        if self.screen_cells is None:
+            return fraction(names, 0)
+        found = fraction_within(names, self.screen_cells)
+        if found is None:
+            raise ValueError(
+                f"screen_cells: no design of {len(names)} factors has {self.screen_cells} cells "
+                "or fewer; raise it, or take fewer factors"
+            )
+        return found
 
     @property
     def factor_list(self) -> tuple[Factor, ...]:
@@ -277,6 +324,7 @@ def _known(fault: Any) -> str:
     parts: dict[str, type[BaseModel]] = {
         "data": DataPart,
         "training": TrainingPart,
+        "pilot": PilotPart,
         "refine": RefinePart,
         "confirm": ConfirmPart,
         "factors": FactorPart,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tasks.decide import plan_screen
 from tasks.errors import StudyError
 from tasks.plan import grid_cells, plan, seed_of
 from tasks.study import built_in_studies, load_study, parse_study
@@ -136,3 +137,17 @@ def test_a_level_from_a_database_is_the_same_cell() -> None:
     given = plan(study, "v", "screen", [{"conv_layers": 3, "learning_rate": 0.001}], [1])
     read = plan(study, "v", "screen", [{"conv_layers": "3", "learning_rate": "0.0010"}], [1])
     assert given[0].key == read[0].key
+
+
+def test_the_screen_takes_the_best_fraction_of_so_many_cells() -> None:
+    factors = {name: {"low": 0.1, "high": 0.2} for name in ("dropout", "learning_rate")}
+    factors |= {name: {"low": 2, "high": 4} for name in ("conv_layers", "fc_layers", "filters")}
+    content = {"name": "five", "factors": factors, "screen_cells": 20, "replicates": 2}
+    study = parse_study(content, "five.toml")
+    planned = plan_screen(study, "version")
+    assert len({p.cell for p in planned}) == 16
+    assert len(planned) == 32
+    assert study.design.resolution == 5
+    assert len(plan_screen(parse_study({**content, "screen_cells": None}, "x"), "v")) == 64
+    with pytest.raises(StudyError, match="no design of 5 factors has 4 cells"):
+        parse_study({**content, "screen_cells": 4}, "five.toml")

@@ -1,0 +1,141 @@
+"""A table of real trainings: every cell of three factors, several seeds each, for replays.
+
+    nice -n 19 python infra/benchmarks/cells.py --data train.zip --out infra/docs/cells-48.csv
+
+Convolutional layers 3 to 7, fully-connected layers 1 to 3, learning rate 1e-4 to 1e-1 in half
+decades: 105 cells, each trained with the seeds 1 to `--seeds` on the same split by
+`models.training.fit` in a slot's child process, as a study does. A row is appended as its training
+ends, so that the same command goes on where it was stopped; while the file `--pause` exists, no
+further training starts. All cells get their first seed before any gets its second.
+
+Columns: the three factors; seed; val_accuracy after the last epoch, of pictures that did not train;
+test_accuracy likewise; parameters; train_seconds, wall clock beside whatever else the machine did;
+status.
+"""
+
+import argparse
+import csv
+import itertools
+import random
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from models.images import open_arrays
+from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
+from models.training import ReplicateResult
+from tasks.dataset import prepare
+from tasks.ingest import find_images
+from tasks.metadata import Metadata
+from tasks.settings import Settings, prepare_environment
+from tasks.slots import SlotPool
+
+FACTORS: dict[str, list[Any]] = {
+    "conv_layers": [3, 4, 5, 6, 7],
+    "fc_layers": [1, 2, 3],
+    "learning_rate": [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1],
+}
+COLUMNS = [
+    *FACTORS,
+    "seed",
+    "val_accuracy",
+    "test_accuracy",
+    "parameters",
+    "train_seconds",
+    "status",
+]
+
+
+def done_in(path: Path) -> set[tuple[str, ...]]:
+    """Return the rows that are there: levels and seed, as text."""
+    if not path.exists():
+        return set()
+    with path.open(encoding="utf-8", newline="") as file:
+        return {tuple(row[k] for k in (*FACTORS, "seed")) for row in csv.DictReader(file)}
+
+
+def to_do(seeds: int, done: set[tuple[str, ...]]) -> list[tuple[dict[str, Any], int]]:
+    """Return what is still to be trained: seed by seed, the cells of each in random order."""
+    cells = [
+        dict(zip(FACTORS, levels, strict=True)) for levels in itertools.product(*FACTORS.values())
+    ]
+    left = []
+    for seed in range(1, seeds + 1):
+        order = random.Random(seed).sample(cells, len(cells))
+        left += [(c, seed) for c in order if (*map(str, c.values()), str(seed)) not in done]
+    return left
+
+
+def accuracy(result: ReplicateResult, side: str, labels: Any) -> float:
+    probability = result.val_probability if side == "validation" else result.test_probability
+    return round(float((probability.argmax(axis=1) == labels).mean()), 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=48, help="pixels a side")
+    parser.add_argument("--per-class", type=int, default=2000)
+    parser.add_argument("--filters", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--home", type=Path, default=Path(".factorgrid"))
+    parser.add_argument("--pause", type=Path, default=Path("pause-cells"))
+    asked = parser.parse_args()
+    settings = Settings(asked.home.absolute(), prepare_environment().tracking_uri).create()
+    prepared = prepare(
+        find_images(asked.data, settings.unpacked),
+        Metadata(settings.metadata, settings.locks),
+        image_size=asked.size,
+        cache=settings.cache,
+        per_class=asked.per_class,
+        seed=1,
+        training=0.6,
+        validation=0.25,
+    )
+    arrays = open_arrays(prepared.arrays_folder)
+    labels = {side: arrays.labels[arrays.side(side)] for side in ("validation", "test")}
+    base = ReplicateSpec(
+        ModelSpec(settings={"filters": asked.filters, "dropout": 0.2}),
+        TrainingSpec(epochs=asked.epochs, batch_size=asked.batch),
+        asked.size,
+        seed=0,
+    )
+    lock = threading.Lock()
+
+    def train(job: tuple[dict[str, Any], int]) -> None:
+        cell, seed = job
+        while asked.pause.exists():
+            time.sleep(1)
+        spec = ReplicateSpec.from_dict({**base.with_levels(cell).to_dict(), "seed": seed})
+        with pool.slot() as slot, tempfile.TemporaryDirectory() as text:
+            result = slot.run(spec, prepared.arrays_folder, Path(text) / "out")
+        row = {
+            **cell,
+            "seed": seed,
+            "val_accuracy": accuracy(result, "validation", labels["validation"]),
+            "test_accuracy": accuracy(result, "test", labels["test"]),
+            "parameters": result.parameters,
+            "train_seconds": round(result.train_seconds, 2),
+            "status": result.status,
+        }
+        with lock, asked.out.open("a", encoding="utf-8", newline="") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+        print(*row.values(), flush=True)
+
+    jobs = to_do(asked.seeds, done_in(asked.out))
+    if not asked.out.exists():
+        asked.out.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+    print(f"{prepared.words}; sides {[len(v) for v in labels.values()]}; {len(jobs)} to train")
+    with SlotPool(asked.slots) as pool, ThreadPoolExecutor(asked.slots) as threads:
+        list(threads.map(train, jobs))
+
+
+if __name__ == "__main__":
+    main()

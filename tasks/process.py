@@ -1,0 +1,82 @@
+"""Refining by a Gaussian process: one cell at a time, each where the runs so far promise most."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis import gaussian
+from analysis.decision import Decision, refine
+from analysis.factors import Factor, Level, cell_name
+from analysis.space import Space
+from tasks.plan import typed_level
+from tasks.study import Study
+from tasks.tracking import Execution
+
+Grid = dict[str, tuple[Level, ...]]
+
+#: Levels that a linear or a wide integer factor is given between its ends.
+STEPS = 9
+
+
+def region(factors: Sequence[Factor], decision: Decision) -> Space:
+    """Return where the process may look: from the screen's levels to the refined ones outside them.
+
+    A log scale has half decades, an integer every number (of a wide range, so many), a linear scale
+    so many levels.
+    """
+    levels = tuple(_levels(factor, decision.corner[factor.name]) for factor in factors)
+    return Space(tuple(factors), levels)
+
+
+def _levels(factor: Factor, best: Level) -> tuple[Level, ...]:
+    if factor.scale == "categorical":
+        return factor.levels
+    ends = [float(level) for level in (*factor.levels, *refine(factor, best))]
+    low, high = min(ends), max(ends)
+    if factor.scale == "log":
+        steps = max(2, 1 + round(2 * math.log10(high / low)))
+        found = np.geomspace(low, high, steps)
+    elif factor.scale == "integer" and high - low < STEPS:
+        found = np.arange(low, high + 1)
+    else:
+        found = np.linspace(low, high, STEPS)
+    whole = factor.scale == "integer"
+    return tuple(sorted({typed_level(factor, round(x) if whole else x) for x in found}, key=float))
+
+
+def propose(execution: Execution, decision: Decision) -> Grid:
+    """Return the next cell, as a grid of one; log what is expected of it.
+
+    The study's screen has runs: the decision could not be without.
+    """
+    study, runs = execution.study, execution.runs()
+    usable = runs[runs[study.response].notna()]
+    cell, words = next_cell(study, usable, region(study.factor_list, decision))
+    execution.log_text(execution.run_id, words, f"refine/after-{len(usable)}-runs.txt")
+    return {name: (level,) for name, level in cell.items()}
+
+
+def next_cell(study: Study, runs: pd.DataFrame, space: Space) -> tuple[dict[str, Level], str]:
+    """Return the next cell of a space, and what the process expects of it in words.
+
+    The same runs give the same cell: a study that was cut off goes on with it.
+
+    Parameters
+    ----------
+    runs : a row a replicate: levels, and the response.
+    """
+    rows = runs.to_dict("records")
+    typed = [{f.name: typed_level(f, row[f.name]) for f in study.factor_list} for row in rows]
+    cells = [space.cell(levels) for levels in typed]
+    figures = runs[study.response].tolist()
+    rng = np.random.default_rng([study.seed, len(runs)])
+    cell = gaussian.next_cell(space, cells, figures, rng)
+    mean, deviation = gaussian.fit(space, cells, figures).predict([cell])
+    levels = space.natural(cell)
+    words = (
+        f"{cell_name(levels)}: expected {study.response} {mean[0]:.4f}, standard deviation "
+        f"{deviation[0]:.4f}, from {len(runs)} runs"
+    )
+    return levels, words

