@@ -80,6 +80,7 @@ class Patience:
                 wait = pause * random.uniform(0.5, 1)
                 waited = time.monotonic() - started
                 if self._over.is_set() or waited + wait > 60 * self.minutes:
+                    self.end()  # nobody else needs to find out for as long
                     raise self._given_up(reason, waited) from error
                 self._away(reason)
                 self._over.wait(wait)
