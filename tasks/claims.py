@@ -18,11 +18,12 @@ from filelock import FileLock, Timeout
 
 from tasks.errors import SlotsClosedError
 
-#: Tags: who holds a run, as ``place process``, and what changes while it is held.
-HOLDER = "factorgrid.holder"
-HEARTBEAT = "factorgrid.heartbeat"
+#: Tags: who holds a run, as ``place process``, and what changes while it is held. MLflow's pages do
+#: not show tags whose names begin so.
+HOLDER = "mlflow.factorgrid.holder"
+HEARTBEAT = "mlflow.factorgrid.heartbeat"
 #: A tag of a replicate: "asked" until it is sure that no other study trains it, then "held".
-CLAIM = "factorgrid.claim"
+CLAIM = "mlflow.factorgrid.claim"
 #: A run is dead whose heartbeat does not change for so many beats, looked at so often in each.
 DEAF, LOOKS = 4.5, 10
 

@@ -208,7 +208,11 @@ class Tracker:
         now = dt.datetime.now(tz=dt.UTC)
         run = self.client.create_run(
             self.experiment(experiment),
-            tags={KIND: "validation", **{PREFIX + k: v for k, v in tags.items()}},
+            tags={
+                KIND: "validation",
+                **_origin("factorgrid validate"),
+                **{PREFIX + k: v for k, v in tags.items()},
+            },
             run_name=f"validation {now:%Y-%m-%d %H:%M}",
         )
         run_id = str(run.info.run_id)
@@ -596,9 +600,9 @@ def _in_short(error: Exception) -> str:
     return why_away(error) or str(error).strip().splitlines()[0][:200]
 
 
-def _origin() -> dict[str, str]:
+def _origin(command: str = "factorgrid search") -> dict[str, str]:
     """Return what MLflow's tables show as source and author."""
-    origin = {"mlflow.source.name": "factorgrid search", "mlflow.source.type": "LOCAL"}
+    origin = {"mlflow.source.name": command, "mlflow.source.type": "LOCAL"}
     # In a container the user may have no name.
     with suppress(KeyError, OSError):
         origin["mlflow.user"] = getpass.getuser()
