@@ -16,11 +16,14 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-#: Tags: who holds a run, as ``place process``, and what changes while it is held.
-HOLDER = "factorgrid.holder"
-HEARTBEAT = "factorgrid.heartbeat"
+from tasks.errors import SlotsClosedError
+
+#: Tags: who holds a run, as ``place process``, and what changes while it is held. MLflow's pages do
+#: not show tags whose names begin so.
+HOLDER = "mlflow.factorgrid.holder"
+HEARTBEAT = "mlflow.factorgrid.heartbeat"
 #: A tag of a replicate: "asked" until it is sure that no other study trains it, then "held".
-CLAIM = "factorgrid.claim"
+CLAIM = "mlflow.factorgrid.claim"
 #: A run is dead whose heartbeat does not change for so many beats, looked at so often in each.
 DEAF, LOOKS = 4.5, 10
 
@@ -105,10 +108,16 @@ class Claims:
         """Watch a run of another place until its heart beats or it ends, or it must be dead.
 
         Only looks that the server answered count, so that its absence makes nobody dead.
+
+        Raises
+        ------
+        SlotsClosedError
+            If this process's own study ends meanwhile: that says nothing of the other.
         """
         first, pause = run.data.tags.get(HEARTBEAT), self.seconds / LOOKS
         for _ in range(int(DEAF * LOOKS)):
-            self._over.wait(pause)
+            if self._over.wait(pause):
+                raise SlotsClosedError("the study ended while it watched another's run")
             now = self.client.get_run(run.info.run_id)
             if now.info.status != "RUNNING":
                 return "ended"

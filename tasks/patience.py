@@ -21,8 +21,8 @@ from tasks.errors import TrackingError
 if TYPE_CHECKING:
     from requests import RequestException
 
-#: A tag that makes a creation recognisable, should its answer be lost.
-ONCE = "factorgrid.once"
+#: A tag that makes a creation recognisable, should its answer be lost; not shown in MLflow's pages.
+ONCE = "mlflow.factorgrid.once"
 #: Seconds between tries: doubled from the first to the longest.
 FIRST, LONGEST = 0.5, 15.0
 #: MLflow's codes for what passes; a database that is away or locked is among them.
@@ -80,6 +80,7 @@ class Patience:
                 wait = pause * random.uniform(0.5, 1)
                 waited = time.monotonic() - started
                 if self._over.is_set() or waited + wait > 60 * self.minutes:
+                    self.end()  # nobody else needs to find out for as long
                     raise self._given_up(reason, waited) from error
                 self._away(reason)
                 self._over.wait(wait)

@@ -27,7 +27,7 @@ WITHIN, MOST_CELLS, FEWEST_CELLS = 0.05, 6, 2
 #: one and the same wrong class on average over all of them.
 SHARE, CONFIDENT = 0.6, 0.8
 #: Suspects on a contact sheet, and in a row of it.
-SHEET, ACROSS = 48, 8
+SHEET, ACROSS = 48, 6
 
 Probability = NDArray[np.float32]
 
@@ -134,13 +134,13 @@ def contact_sheet(suspects: Suspects, arrays: ImageArrays) -> Figure:
     """Draw the most suspect pictures with label, answer and name, worst first."""
     shown = suspects.found[:SHEET]
     down = max(1, -(-len(shown) // ACROSS))
-    figure = Figure(figsize=(1.7 * ACROSS, 2.2 * down + 0.5), layout="constrained")
+    figure = Figure(figsize=(1.35 * ACROSS, 1.85 * down + 0.4), layout="constrained")
     grid = figure.subplots(down, ACROSS, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     for number, (axes, s) in enumerate(zip(grid.flat, shown, strict=False), 1):
         axes.imshow(arrays.images[s.row])
-        name = s.path if len(s.path) <= 26 else f"…{s.path[-25:]}"  # noqa: PLR2004 # what fits
+        name = s.path if len(s.path) <= 20 else f"…{s.path[-19:]}"  # noqa: PLR2004 # what fits
         title = f"{number}. {s.label}: {s.answer} {s.probability:.0%}\n{name}"
         axes.set_title(title, fontsize=7)
     figure.suptitle(

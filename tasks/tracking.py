@@ -208,7 +208,11 @@ class Tracker:
         now = dt.datetime.now(tz=dt.UTC)
         run = self.client.create_run(
             self.experiment(experiment),
-            tags={KIND: "validation", **{PREFIX + k: v for k, v in tags.items()}},
+            tags={
+                KIND: "validation",
+                **_origin("factorgrid validate"),
+                **{PREFIX + k: v for k, v in tags.items()},
+            },
             run_name=f"validation {now:%Y-%m-%d %H:%M}",
         )
         run_id = str(run.info.run_id)
@@ -313,6 +317,7 @@ class Execution:
         claims = self.tracker.claims
         digest = study_digest(self.study, self.version)
         with ExitStack() as stack:
+            stack.enter_context(claims.beating())
             # Of two that begin at once here, the second must see the first one's run as held.
             with claims.lock(f"study-{digest}"):
                 lock = self._go_on(digest)
@@ -323,7 +328,6 @@ class Execution:
             stack.callback(lock.release)
             claims.hold(self.run_id)
             stack.callback(claims.release, self.run_id)
-            stack.enter_context(claims.beating())
             if not self.resumed:
                 self._describe()
             yield
@@ -337,6 +341,8 @@ class Execution:
             if not try_lock(lock):
                 continue
             foreign = run.info.status == "RUNNING" and not claims.is_here(run)
+            if foreign:
+                self._tell(f"run {run.info.run_id} is another machine's: looking whether it lives")
             if (not foreign or claims.watch(run) == "dead") and claims.take(run.info.run_id):
                 self.run_id = str(run.info.run_id)
                 # Cut off before it was described: as good as new.
@@ -390,17 +396,22 @@ class Execution:
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
         step: int = 0,
-        at: dt.datetime | None = None,
     ) -> None:
-        """Write params, metrics and tags in as few calls as MLflow allows; metrics as of `at`."""
-        from mlflow.entities import Metric, Param, RunTag
+        """Write params, metrics and tags in as few calls as MLflow allows, at once."""
+        from mlflow.entities import Param, RunTag
 
-        now = int((at or dt.datetime.now(tz=dt.UTC)).timestamp() * 1000)
-        rows = {
-            "params": [Param(k, str(v)) for k, v in (params or {}).items()],
-            "metrics": [Metric(k, float(v), now, step) for k, v in (metrics or {}).items()],
-            "tags": [RunTag(k, str(v)) for k, v in (tags or {}).items()],
-        }
+        self._write(
+            run_id,
+            params=[Param(k, str(v)) for k, v in (params or {}).items()],
+            metrics=metric_rows(metrics or {}, step),
+            tags=[RunTag(k, str(v)) for k, v in (tags or {}).items()],
+        )
+
+    def log_metrics(self, run_id: str, rows: Sequence[Any]) -> None:
+        """Write metrics of any steps and times, see `metric_rows`."""
+        self._write(run_id, metrics=rows)
+
+    def _write(self, run_id: str, **rows: Sequence[Any]) -> None:
         while any(rows.values()):
             batch = {name: rows[name][: BATCH[name]] for name in rows}
             self.tracker.client.log_batch(run_id, **batch)
@@ -451,12 +462,18 @@ class Execution:
         on another machine that trains it is waited for.
         """
         with self.tracker.claims.lock(planned.key):
-            finished = self._finished(planned)
+            finished, told = self._finished(planned), False
             while finished is None and (rivals := self._rivals(planned)):
+                if not told:
+                    self._tell(f"{planned.name}: in training on another machine, waiting for it")
+                    told = True
                 if self.tracker.claims.watch(rivals[0]) == "dead":
                     self._cut_off(rivals[0])
                 finished = self._finished(planned)
             yield finished
+
+    def _tell(self, line: str) -> None:
+        self.tracker.client.patience.tell(line, "")
 
     def _finished(self, planned: Planned) -> str | None:
         """Find a finished run of the key: in this execution, else anywhere at this server."""
@@ -571,13 +588,21 @@ class Execution:
         )
 
 
+def metric_rows(metrics: Mapping[str, float], step: int) -> list[Any]:
+    """Return metrics as MLflow takes them, as of now."""
+    from mlflow.entities import Metric
+
+    now = int(dt.datetime.now(tz=dt.UTC).timestamp() * 1000)
+    return [Metric(name, float(value), now, step) for name, value in metrics.items()]
+
+
 def _in_short(error: Exception) -> str:
     return why_away(error) or str(error).strip().splitlines()[0][:200]
 
 
-def _origin() -> dict[str, str]:
+def _origin(command: str = "factorgrid search") -> dict[str, str]:
     """Return what MLflow's tables show as source and author."""
-    origin = {"mlflow.source.name": "factorgrid search", "mlflow.source.type": "LOCAL"}
+    origin = {"mlflow.source.name": command, "mlflow.source.type": "LOCAL"}
     # In a container the user may have no name.
     with suppress(KeyError, OSError):
         origin["mlflow.user"] = getpass.getuser()

@@ -10,6 +10,7 @@ from threading import Barrier
 import pytest
 from harness import write_study
 
+from tasks.errors import SlotsClosedError
 from tasks.plan import Planned, planned
 from tasks.settings import Settings
 from tasks.study import load_study
@@ -116,6 +117,17 @@ def test_a_replicate_whose_trainer_elsewhere_died_is_trained_here(machines: Mach
         assert finished is None
         assert second.begin_replicate(_replicate(second)) is not None
     assert second.tracker.client.get_run(run_id).info.status == "KILLED"
+
+
+def test_a_study_that_ends_takes_nobody_for_dead(machines: Machines) -> None:
+    first, second = machines.start("a"), machines.start("b")
+    run_id = first.begin_replicate(_replicate(first))
+    assert run_id is not None
+    run = first.tracker.client.get_run(run_id)
+    _die(second)
+    with pytest.raises(SlotsClosedError):
+        second.tracker.claims.watch(run)
+    assert first.tracker.client.get_run(run_id).info.status == "RUNNING"
 
 
 def test_one_that_fails_frees_its_replicate(machines: Machines) -> None:

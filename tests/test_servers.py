@@ -105,6 +105,7 @@ def test_a_study_and_its_server_are_killed_and_go_on(
     assert json.loads(elsewhere.stdout) == outcome
 
 
+@pytest.mark.slow  # three whole studies; tests/test_claims.py holds each rule of it
 def test_studies_at_once_share_their_replicates(done: Done, tmp_path: Path) -> None:
     """Two on one machine, one on another that shares nothing but the server."""
     path = write_study(tmp_path)

@@ -51,7 +51,7 @@ def test_nothing_suspect_makes_an_empty_list_and_sheet() -> None:
     right = answers((0.1, 0.1, 0.9, 0.9), (0.1, 0.1, 0.9, 0.9))
     suspects = rank_suspects(right, arrays(), arrays().side("validation"))
     assert tomllib.loads(exclusion_list(suspects)) == {"data": {"exclude": {}}}
-    assert len(contact_sheet(suspects, arrays()).axes) == 8
+    assert len(contact_sheet(suspects, arrays()).axes) == 6
 
 
 def test_collapsed_and_failed_cells_are_not_asked() -> None:
