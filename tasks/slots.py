@@ -125,7 +125,10 @@ class SlotPool:
         """Start a child, and see that it is gone when the block ends."""
         with self._lock:
             self._raise_if_closed()
-            child.start()
+            try:
+                child.start()
+            except (EOFError, OSError) as error:
+                raise SlotDiedError(f"the slots' server ended: {error}; it starts again") from error
             self._children.add(child)
         try:
             yield
