@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness import STUDY, environment, factorgrid, write_study
 from service import Service, left_running, service, until
 
 from models.drawn import draw
+from tasks.pool import SILENT_SECONDS
 from tasks.settings import Settings
 from tasks.tracking import Tracker
 
@@ -206,3 +208,6 @@ def test_of_two_workers_one_is_killed_and_the_other_goes_on(
     assert ended["state_type"] == "COMPLETED", ended["state"]
     assert ended["labels"]["prefect.worker.name"] != "elsewhere"
     assert not _replicates(running, "RUNNING", "shared")
+    # And a run that has ended is not missed.
+    time.sleep(SILENT_SECONDS + 15)
+    assert running.run(run_id)["state_type"] == "COMPLETED"
