@@ -6,8 +6,10 @@ names of modules, not calls. It touches no GPU: a CUDA context does not survive 
 
 import signal
 
-# The server ignores Ctrl-C, but only from when its imports are done.
+# The server ignores Ctrl-C, but only from when its imports are done. Prefect's cancelling sends
+# SIGTERM to the whole group: what it means is the parent's to say, who then kills the children.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 import models.training  # noqa: E402 # see above
 from models.backend import load_keras  # noqa: E402 # likewise

@@ -58,7 +58,13 @@ def server_of(settings: Settings) -> str:
 
 
 def deployments(wish: Wish, file: Path = FILE) -> dict[str, Any]:
-    """Return the file's content with what is wished for in it."""
+    """Return the file's content with what is wished for in it.
+
+    Raises
+    ------
+    OrchestratorError
+        If the schedule is none.
+    """
     content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     by_name = {entry["name"]: entry for entry in content["deployments"]}
     if wish.study is not None:
@@ -69,8 +75,20 @@ def deployments(wish: Wish, file: Path = FILE) -> dict[str, Any]:
         by_name["validate-images"]["parameters"]["source"] = str(wish.pictures)
         by_name["validate-images"]["schedules"][0]["active"] = True
     if wish.cron is not None:
-        by_name["search"]["schedules"][0]["cron"] = wish.cron
+        by_name["search"]["schedules"][0]["cron"] = _checked(wish.cron)
     return content
+
+
+def _checked(cron: str) -> str:
+    from prefect.client.schemas.schedules import CronSchedule
+    from pydantic import ValidationError
+
+    try:
+        return CronSchedule(cron=cron).cron
+    except ValidationError as error:
+        raise OrchestratorError(
+            f"--cron {cron!r}: no schedule; it has five fields, as in '0 2 * * 6' (Saturday 2:00)"
+        ) from error
 
 
 def deploy(settings: Settings, wish: Wish) -> dict[str, Any]:
@@ -85,8 +103,8 @@ def deploy(settings: Settings, wish: Wish) -> dict[str, Any]:
     OrchestratorError
         If no server answers, or Prefect refuses.
     """
-    url = server_of(settings)
     content = deployments(wish)
+    url = server_of(settings)
     try:
         _create_pool(settings, url)
         _prefect_deploy(settings, content)

@@ -32,6 +32,7 @@ class JsonLines(logging.Formatter):
 def open_log() -> None:
     """Write our log as ``FACTORGRID_LOG`` says; without it nothing is written here."""
     LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False  # Prefect's console would print each line among the progress
     if os.environ.get("FACTORGRID_LOG") != "json":
         return
     if not any(isinstance(handler.formatter, JsonLines) for handler in LOGGER.handlers):

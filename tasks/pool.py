@@ -137,7 +137,12 @@ def _set(url: str, run: Mapping[str, Any], state: Mapping[str, Any]) -> None:
 
 #: Flow runs say every 30 s that they are there; one that misses two is gone.
 SILENT_SECONDS = 90
-LOST = "FactorGrid: a run that fell silent goes on elsewhere"
+RUN = "prefect.flow-run"
+SILENT, AGAIN = "FactorGrid: a run fell silent", "FactorGrid: a silent run goes on elsewhere"
+TAGGED = {
+    "prefect.resource.role": "tag",
+    "prefect.resource.id": "prefect.tag.factorgrid",
+}
 
 
 def watch_heartbeats(url: str) -> None:
@@ -145,38 +150,47 @@ def watch_heartbeats(url: str) -> None:
 
     `revive` sees the runs of this machine; the runs of others only the server can miss.
     """
-    named = {"automations": {"name": {"any_": [LOST]}}}
-    if not Api(url).post("automations/filter", named):
-        Api(url).post("automations/", _automation())
+    for name, rule in {SILENT: _silent(), AGAIN: _again()}.items():
+        if not Api(url).post("automations/filter", {"automations": {"name": {"any_": [name]}}}):
+            Api(url).post("automations/", {"name": name, **rule})
 
 
-def _automation() -> dict[str, Any]:
-    run = "prefect.flow-run"
-    ended = ["Completed", "Failed", "Crashed", "Cancelled", "Paused", "Suspended"]
+def _silent() -> dict[str, Any]:
+    """Crash a run without heartbeats, as state ``Silent``; one that has ended refuses that."""
+    ended = ("Completed", "Failed", "Crashed", "Cancelled", "Paused", "Suspended", "AwaitingRetry")
     return {
-        "name": LOST,
         "description": "No heartbeat for 90 s: its worker, or the machine of it, is gone.",
-        "trigger": {
-            "type": "event",
-            "posture": "Proactive",
-            "match": {"prefect.resource.id": f"{run}.*"},
-            "match_related": {
-                "prefect.resource.role": "tag",
-                "prefect.resource.id": "prefect.tag.factorgrid",
-            },
-            "after": [f"{run}.heartbeat"],
-            "expect": [f"{run}.heartbeat", *(f"{run}.{state}" for state in ended)],
-            "for_each": ["prefect.resource.id"],
-            "threshold": 1,
-            "within": SILENT_SECONDS,
-        },
-        "actions": [
-            {
-                "type": "change-flow-run-state",
-                "state": "SCHEDULED",
-                "name": "AwaitingRetry",
-                "message": "It fell silent; it goes on where it stopped.",
-                "force": True,
-            }
-        ],
+        "trigger": _trigger(
+            "Proactive",
+            SILENT_SECONDS,
+            after=[f"{RUN}.heartbeat"],
+            expect=[f"{RUN}.heartbeat", *(f"{RUN}.{state}" for state in ended)],
+        ),
+        "actions": [_change("CRASHED", "Silent", "No heartbeat: its worker is gone.")],
     }
+
+
+def _again() -> dict[str, Any]:
+    """Schedule a silent run again; a crash of any other kind is a person's to look at."""
+    return {
+        "description": "What was trained is in MLflow: it goes on where it stopped.",
+        "trigger": _trigger("Reactive", 0, after=[], expect=[f"{RUN}.Silent"]),
+        "actions": [_change("SCHEDULED", "AwaitingRetry", "It goes on where it stopped.")],
+    }
+
+
+def _trigger(posture: str, within: int, **events: list[str]) -> dict[str, Any]:
+    return {
+        "type": "event",
+        "posture": posture,
+        "match": {"prefect.resource.id": f"{RUN}.*"},
+        "match_related": TAGGED,
+        "for_each": ["prefect.resource.id"],
+        "threshold": 1,
+        "within": within,
+        **events,
+    }
+
+
+def _change(state: str, name: str, message: str) -> dict[str, Any]:
+    return {"type": "change-flow-run-state", "state": state, "name": name, "message": message}

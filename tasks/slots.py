@@ -177,7 +177,7 @@ class SlotPool:
 
     def _prepare(self) -> None:
         """Start the next child while this one trains: 0.3 s that the next replicate saves."""
-        with self._lock:
+        with self._lock, contextlib.suppress(SlotDiedError):  # who needs it starts another
             if self._spare is None and not self._closed:
                 self._spare = _Child.start(self._context)
 
@@ -201,10 +201,19 @@ class _Child:
 
     @classmethod
     def start(cls, context: ForkServerContext) -> Self:
-        """Fork one."""
+        """Fork one.
+
+        Raises
+        ------
+        SlotDiedError
+            If the server that forks has ended; it starts again with the next one.
+        """
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs,), daemon=True)
-        process.start()
+        try:
+            process.start()
+        except (EOFError, OSError) as error:
+            raise SlotDiedError(f"the slots' server ended: {error}; it starts again") from error
         theirs.close()
         return cls(process, ours)
 

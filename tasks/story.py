@@ -89,7 +89,7 @@ def on_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> No
 
 def advice(state: State[Any]) -> str:
     """Return what to do about a run that failed, crashed or was cancelled."""
-    if state.is_cancelled():
+    if state.is_cancelled() or state.is_cancelling():
         return (
             "Cancelled: its runs in MLflow are marked KILLED. Run it again: it goes on from here."
         )

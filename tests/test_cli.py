@@ -89,7 +89,20 @@ def test_an_experiment_that_is_not_there_names_those_that_are(done: Done) -> Non
 
 
 @pytest.mark.parametrize(
-    "command", ["search", "validate", "analyze", "report", "promote", "predict", "ui"]
+    "command",
+    [
+        "search",
+        "validate",
+        "analyze",
+        "report",
+        "promote",
+        "predict",
+        "ui",
+        "up",
+        "deploy",
+        "doctor",
+        "prune",
+    ],
 )
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     ended = factorgrid(command, "--help", home=tmp_path / "home")

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness import STUDY, environment, factorgrid, write_study
 from service import Service, left_running, service, until
 
 from models.drawn import draw
+from tasks.pool import SILENT_SECONDS
 from tasks.settings import Settings
 from tasks.tracking import Tracker
 
@@ -124,13 +126,19 @@ def test_prefects_pages_tell_the_story(running: Service, scheduled: dict[str, An
     assert all("study=tiny" in line and "run_id=" in line for line in finished)
 
 
+def _in_training(up: Service) -> bool:
+    """Whether a replicate of the long study has its first epoch behind it."""
+    runs = _replicates(up, "RUNNING", "long")
+    return any("val_accuracy" in run.data.metrics for run in runs)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_study_is_cancelled_and_goes_on(running: Service, tmp_path: Path) -> None:
     text = STUDY.replace('"tiny"', '"long"').replace("epochs = 2", "epochs = 3000")
     running.deploy(write_study(tmp_path, text), "--cron", "0 0 1 1 *")
     run_id = running.start_run("search")
-    until(lambda: _replicates(running, "RUNNING", "long"), 600, "the first replicate")
+    until(lambda: _in_training(running), 600, "the first replicate")
     running.api.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
     assert running.await_state(run_id, {"CANCELLED"})["state_type"] == "CANCELLED"
     until(lambda: not _replicates(running, "RUNNING", "long"), 60, "the replicates' end")
@@ -141,7 +149,7 @@ def test_a_study_is_cancelled_and_goes_on(running: Service, tmp_path: Path) -> N
     # Its device is free again, and the same run goes on where it stopped.
     again = {"type": "SCHEDULED", "name": "AwaitingRetry"}
     running.api.post(f"flow_runs/{run_id}/set_state", {"state": again, "force": True})
-    until(lambda: _replicates(running, "RUNNING", "long"), 600, "the first replicate, again")
+    until(lambda: _in_training(running), 600, "the first replicate, again")
     assert tracker.client.get_run(study.info.run_id).info.status == "RUNNING"
     running.api.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
     running.await_state(run_id, {"CANCELLED"})
@@ -200,3 +208,6 @@ def test_of_two_workers_one_is_killed_and_the_other_goes_on(
     assert ended["state_type"] == "COMPLETED", ended["state"]
     assert ended["labels"]["prefect.worker.name"] != "elsewhere"
     assert not _replicates(running, "RUNNING", "shared")
+    # And a run that has ended is not missed.
+    time.sleep(SILENT_SECONDS + 15)
+    assert running.run(run_id)["state_type"] == "COMPLETED"
