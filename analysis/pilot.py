@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.factors import Factor
-from analysis.table import BY_RATIO
 
 #: Coded levels at which a factor is looked at: its ends and its middle.
 PLACES = (-1.0, 0.0, 1.0)
@@ -47,7 +46,11 @@ class Range:
 
 def swept(factors: Sequence[Factor]) -> list[Factor]:
     """Return the factors that can keep a network from learning: learning rates, by their names."""
-    return [f for f in factors if any(name in f.name for name in (*BY_RATIO, "init_lr"))]
+    return [f for f in factors if f.scale == "log" and _is_learning_rate(f.name)]
+
+
+def _is_learning_rate(name: str) -> bool:
+    return "learning_rate" in name or "lr" in name.split("_")
 
 
 def points(factors: Sequence[Factor]) -> list[list[float]]:

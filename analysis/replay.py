@@ -43,7 +43,8 @@ class Table:
     def regret(self, cell: Cell) -> float:
         """Return how far a cell's true mean lies below the best: 0 the best, 1 the median cell."""
         best, median = float(self.truth.max()), float(np.median(self.truth))
-        return (best - float(self.truth[self.row(cell)])) / (best - median)
+        # Where half of the cells are the best, regret is in units of the figure.
+        return (best - float(self.truth[self.row(cell)])) / ((best - median) or 1.0)
 
 
 class Oracle:

@@ -81,6 +81,13 @@ def test_a_pilot_draws_the_levels_in_where_the_ends_learn_nothing() -> None:
     assert (found["depth"].low, found["optimizer"].high) == (-0.5, 1)
 
 
+def test_only_a_learning_rate_is_looked_at() -> None:
+    names = ("init_lr", "learning_rate_init", "lr", "lr_schedule", "weight_decay", "momentum")
+    factors = [Factor(n, 0.001, 0.1, "log") for n in names if n != "lr_schedule"]
+    factors.append(Factor("lr_schedule", "cosine", "const", "categorical"))
+    assert [f.name for f in pilot.swept(factors)] == ["init_lr", "learning_rate_init", "lr"]
+
+
 def test_ours_beats_random_search_on_a_hill_with_a_cliff() -> None:
     names = ("random", "pilot + factorial + process + confirm")
     found = race(hills(), {n: TUNERS[n] for n in names}, budgets=(20,), repetitions=30)

@@ -59,15 +59,19 @@ def test_a_pilot_that_failed_says_which_run() -> None:
         drawn_in(_study(), _runs(_study(), [0.7, 0.74, float("nan")]))
 
 
-def test_a_study_with_a_pilot_says_what_it_found(tmp_path: Path) -> None:
+def test_a_study_with_a_pilot_and_a_process_says_what_they_found(tmp_path: Path) -> None:
     text = STUDY.replace('name = "tiny"', 'name = "tiny"\n[pilot]\nenabled = true')
+    text = text.replace("[refine]\nbudget = 6", '[refine]\nmethod = "gp"\nbudget = 2')
     home = tmp_path / "home"
-    ended = factorgrid("search", write_study(tmp_path, text), home=home)
+    ended = factorgrid("search", write_study(tmp_path, text), home=home, timeout=500)
     assert ended.returncode == 0, ended.stderr
     assert "Pilot\n-----\n" in ended.stdout
+    assert "a Gaussian process on the runs so far chooses 2 cells" in ended.stdout
     execution = last_execution(home, "tiny")
-    assert len(execution.runs("pilot")) == 3
+    asked = {stage: len(execution.runs(stage)) for stage in ("pilot", "screen", "refine")}
+    assert asked == {"pilot": 3, "screen": 4, "refine": 2}
     assert len(execution.study.pilot.found) == 2
-    assert set(execution.runs("screen")["learning_rate"]) == set(
-        execution.study.factor_list[1].levels
-    )
+    levels = execution.study.factors["learning_rate"]
+    assert set(execution.runs("screen")["learning_rate"]) == {levels.low, levels.high}
+    names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
+    assert len(names) == 2

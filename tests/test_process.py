@@ -1,10 +1,7 @@
-"""Refining by a Gaussian process: what it predicts, where it looks, and a study that uses it."""
-
-from pathlib import Path
+"""Refining by a Gaussian process: what it predicts, and where it looks."""
 
 import numpy as np
 import pytest
-from harness import STUDY, factorgrid, last_execution, write_study
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
@@ -90,18 +87,3 @@ def test_it_looks_between_the_screens_levels_and_a_step_beyond() -> None:
     first, words = next_cell(study, runs, space)
     assert (first, words) == next_cell(study, runs, space)
     assert "from 8 runs" in words
-
-
-def test_a_study_refines_by_a_process_and_says_so(tmp_path: Path) -> None:
-    text = STUDY.replace("[refine]\nbudget = 6", '[refine]\nmethod = "gp"\nbudget = 3')
-    home = tmp_path / "home"
-    path = write_study(tmp_path, text)
-    ended = factorgrid("search", path, "--json", home=home)
-    assert ended.returncode == 0, ended.stderr
-    execution = last_execution(home, "tiny")
-    assert len(execution.runs("screen")) == 4
-    refined = execution.runs("refine")
-    assert len(refined) == 3
-    names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
-    assert names == {f"refine/after-{n}-runs.txt" for n in (4, 5, 6)}
-    assert "a Gaussian process on the runs so far chooses 3 cells" in ended.stdout
