@@ -148,7 +148,7 @@ def _why_broken(error: "RequestException") -> str | None:
             return f"it answers with error {status[1]}" if status else "it answers with errors"
         case exceptions.ConnectionError() | exceptions.ChunkedEncodingError():
             refused = "Connection refused" in str(error)
-            return "no server is there" if refused else "the connection broke"
+            return "no server answers" if refused else "the connection broke"
     return None
 
 

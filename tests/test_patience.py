@@ -217,7 +217,7 @@ def test_a_patience_that_is_none_is_said(given: str, monkeypatch: pytest.MonkeyP
 
 
 def test_no_server_at_the_start_is_said_at_once(tmp_path: Path) -> None:
-    with pytest.raises(TrackingError, match="no server is there; start it, or correct"):
+    with pytest.raises(TrackingError, match="no server answers; start it, or correct"):
         Tracker.open(Settings(tmp_path, "http://127.0.0.1:9"))
 
 
