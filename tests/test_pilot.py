@@ -74,4 +74,4 @@ def test_a_study_with_a_pilot_and_a_process_says_what_they_found(tmp_path: Path)
     levels = execution.study.factors["learning_rate"]
     assert set(execution.runs("screen")["learning_rate"]) == {levels.low, levels.high}
     names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
-    assert len(names) == 2
+    assert names == {"refine/after-7-runs.txt", "refine/after-8-runs.txt"}
