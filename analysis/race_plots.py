@@ -28,9 +28,11 @@ def delivered(summary: pd.DataFrame, best: float) -> Figure:
         axes.grid(axis="y", color="0.92")
         axes.set_axisbelow(True)
     panels[0][0].set_yticks(places, names)
+    least, most = summary["n"].min(), summary["n"].max()
+    n = f"{least}" if least == most else f"{least} to {most}"
     figure.supxlabel(
         "true mean of the delivered cell: median (dot) down to the 10th percentile of "
-        f"n = {summary['n'].min()}; line: the best cell; dots: the best median",
+        f"n = {n}; line: the best cell; dotted: the best median",
         fontsize=8,
     )
     return figure
