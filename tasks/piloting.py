@@ -72,7 +72,8 @@ def drawn_in(study: Study, runs: pd.DataFrame) -> Study:
         part = study.factors[factor.name]
         parts[factor.name] = part.model_copy(update={"low": low, "high": high})
         words.append(f"{own_range.words}: {show(low)} and {show(high)}")
-    told = study.pilot.model_copy(update={"found": tuple(words)})
+    # Told again as a file, the study begins with these levels, and not with another pilot.
+    told = study.pilot.model_copy(update={"enabled": False, "found": tuple(words)})
     return study.model_copy(update={"factors": parts, "pilot": told})
 
 

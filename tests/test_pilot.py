@@ -1,5 +1,6 @@
 """The pilot of a study: where it puts the screen's levels, and that it is off unless asked for."""
 
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 from harness import STUDY, factorgrid, last_execution, write_study
 
 from tasks.errors import UserError
+from tasks.page import study_toml
 from tasks.piloting import cells, drawn_in, plan_pilot
 from tasks.study import Study, built_in_studies, load_study, parse_study
 
@@ -50,8 +52,10 @@ def test_levels_are_drawn_in_and_the_reasons_are_kept() -> None:
     assert levels["learning_rate"] == (0.000562, 0.0178)
     assert levels["optimizer"] == ("adam", "sgd")
     assert any("0.5 at its high end" in line for line in study.pilot.found)
-    # What MLflow keeps is a study again.
+    # What MLflow keeps is a study again, and what the report tells begins with these levels.
     assert Study.model_validate_json(study.model_dump_json()) == study
+    assert parse_study(tomllib.loads(study_toml(study)), "told") == study
+    assert plan_pilot(study, "version") == []
 
 
 def test_a_pilot_that_failed_says_which_run() -> None:
