@@ -3,44 +3,36 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.plots import COLOURS
 
-STYLES = ("-", "--", "-.", ":")
-MARKERS = "osD^vPX*<>h"
-
-
-def curves(summary: pd.DataFrame, best: float, response: str = "true mean of the cell") -> Figure:
-    """Draw what each tuner delivers against its budget: the median, and a band down to the tenth.
+def delivered(summary: pd.DataFrame, best: float) -> Figure:
+    """Draw what each tuner delivers, a panel a budget: median, and a bar to the 10th percentile.
 
     Parameters
     ----------
     summary : columns ``tuner``, ``budget`` (runs), ``median``, ``tenth`` (10th percentile), ``n``.
-    best : the best cell's.
-    response : what is on the axis.
+    best : the best cell's true mean.
     """
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for number, (name, own) in enumerate(summary.groupby("tuner", sort=False)):
-        colour = COLOURS[number % len(COLOURS)]
-        axes.plot(
-            own["budget"],
-            own["median"],
-            color=colour,
-            linestyle=STYLES[number % len(STYLES)],
-            marker=MARKERS[number % len(MARKERS)],
-            label=str(name),
-        )
-        axes.fill_between(own["budget"], own["tenth"], own["median"], color=colour, alpha=0.06)
-    axes.axhline(best, color="0.4", linewidth=0.8)
-    axes.annotate("the best cell", (summary["budget"].min(), best), fontsize=8, va="bottom")
-    axes.set_xscale("log")
     budgets = sorted(summary["budget"].unique())
-    axes.set_xticks(budgets, [str(b) for b in budgets])
-    axes.minorticks_off()
-    axes.set_xlabel("budget (runs)")
-    axes.set_ylabel(response)
-    axes.set_title(
-        f"What each tuner delivers: median and 10th percentile of n = {summary['n'].min()}"
+    names = list(dict.fromkeys(summary["tuner"]))
+    size = (3.4 + 2.2 * len(budgets), 1.2 + 0.28 * len(names))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(budgets), sharex=True, sharey=True, squeeze=False)
+    places = range(len(names), 0, -1)
+    for axes, budget in zip(panels[0], budgets, strict=True):
+        own = summary[summary["budget"] == budget].set_index("tuner").loc[names]
+        axes.hlines(places, own["tenth"], own["median"], color="0.6", linewidth=4)
+        axes.plot(own["median"], places, "o", color="black", markersize=5)
+        axes.axvline(own["median"].max(), color="black", linestyle=":", linewidth=1)
+        axes.axvline(best, color="#0072B2", linewidth=1)
+        axes.set_title(f"{budget} runs", fontsize=10)
+        axes.grid(axis="y", color="0.92")
+        axes.set_axisbelow(True)
+    panels[0][0].set_yticks(places, names)
+    least, most = summary["n"].min(), summary["n"].max()
+    n = f"{least}" if least == most else f"{least} to {most}"
+    figure.supxlabel(
+        "true mean of the delivered cell: median (dot) down to the 10th percentile of "
+        f"n = {n}; line: the best cell; dotted: the best median",
+        fontsize=8,
     )
-    figure.legend(loc="outside right upper", fontsize=8)
     return figure

@@ -78,7 +78,8 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
     rounds = study.refine.steps
     while grid and rounds:
         train_stage(shop, plan_grid(study, images.version, grid))
-        grid, rounds = next_grid(shop.execution, decision, grid), rounds - 1
+        rounds -= 1
+        grid = next_grid(shop.execution, decision, grid) if rounds else None
 
     selection = choose(shop.execution)
     if train_stage(shop, plan_confirm(study, images.version, selection)):

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.race_plots import curves
+from analysis.race_plots import delivered
 from analysis.replay import Table
 from analysis.space import Cell
 from tasks.errors import UserError
@@ -84,7 +84,7 @@ def save_figure(found: Race, folder: Path) -> Path:
     path = folder / "compare.png"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        curves(found.summary(), float(found.table.truth.max())).savefig(path, dpi=120)
+        delivered(found.summary(), float(found.table.truth.max())).savefig(path, dpi=120)
     except OSError as error:
         raise UserError(f"--plots {folder}: {error.strerror}; name another folder") from error
     return path

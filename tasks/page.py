@@ -544,7 +544,7 @@ def _suspects(source: Source) -> dict[str, Any] | None:
 def _cost(source: Source) -> dict[str, Any]:
     execution = source.execution
     runs = execution.runs()
-    stages = [stage for stage in STAGES if stage != "pilot" or source.study.pilot.enabled]
+    stages = [stage for stage in STAGES if stage != "pilot" or source.study.pilot.found]
     rows = [_stage(source.say(stage), runs[runs["stage"] == stage]) for stage in stages]
     rows = [row for row in rows if row["runs"]]
     rows.append(_stage(source.say("total"), runs))

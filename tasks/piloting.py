@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from analysis import pilot
 from analysis.factors import Factor, Level, show
 from tasks.errors import UserError
-from tasks.plan import Planned, plan
+from tasks.plan import Planned, plan, short
 from tasks.study import Study
 from tasks.tracking import Execution
 
@@ -21,7 +21,7 @@ def cells(study: Study) -> list[dict[str, Level]]:
     """Return the pilot's cells, natural levels, in the order of `analysis.pilot.points`."""
     factors = study.factor_list
     return [
-        {f.name: f.decode(x) for f, x in zip(factors, point, strict=True)}
+        {f.name: level(f, x) for f, x in zip(factors, point, strict=True)}
         for point in pilot.points(factors)
     ]
 
@@ -59,7 +59,7 @@ def drawn_in(study: Study, runs: pd.DataFrame) -> Study:
         same = runs[[f.name for f in study.factor_list]].eq(pd.Series(cell)).all(axis=1)
         own = runs.loc[same, study.response].dropna()
         if own.empty:
-            where = ", ".join(f"{name}={show(level)}" for name, level in cell.items())
+            where = ", ".join(f"{name}={show(own)}" for name, own in cell.items())
             raise UserError(
                 f"study {study.name}: the pilot's run at {where} has no {study.response}; look at "
                 "its description in MLflow (`factorgrid ui`), mend, and run the command again"
@@ -72,11 +72,18 @@ def drawn_in(study: Study, runs: pd.DataFrame) -> Study:
         part = study.factors[factor.name]
         parts[factor.name] = part.model_copy(update={"low": low, "high": high})
         words.append(f"{own_range.words}: {show(low)} and {show(high)}")
-    told = study.pilot.model_copy(update={"found": tuple(words)})
+    # Told again as a file, the study begins with these levels, and not with another pilot.
+    told = study.pilot.model_copy(update={"enabled": False, "found": tuple(words)})
     return study.model_copy(update={"factors": parts, "pilot": told})
+
+
+def level(factor: Factor, coded: float) -> Level:
+    """Return a natural level: the factor's own at its ends, one of few digits between."""
+    found = factor.decode(coded)
+    return found if found in factor.levels else short(found)
 
 
 def levels(factor: Factor, found: pilot.Range) -> tuple[Level, Level]:
     """Return the two natural levels; the factor's own where whole numbers leave no two between."""
-    low, high = factor.decode(found.low), factor.decode(found.high)
+    low, high = level(factor, found.low), level(factor, found.high)
     return factor.levels if low == high else (low, high)

@@ -116,3 +116,8 @@ def typed_level(factor: Factor, level: object) -> Scalar:
         case _:
             # Twelve digits: a level decoded from a log scale must not differ from itself.
             return float(f"{float(str(level)):.12g}")
+
+
+def short(level: Scalar) -> Scalar:
+    """Return a level between others with three digits: MLflow gives it back as it was trained."""
+    return float(f"{level:.3g}") if isinstance(level, float) else level

@@ -10,7 +10,7 @@ from analysis import gaussian
 from analysis.decision import Decision, refine
 from analysis.factors import Factor, Level, cell_name
 from analysis.space import Space
-from tasks.plan import typed_level
+from tasks.plan import short, typed_level
 from tasks.study import Study
 from tasks.tracking import Execution
 
@@ -43,7 +43,9 @@ def _levels(factor: Factor, best: Level) -> tuple[Level, ...]:
     else:
         found = np.linspace(low, high, STEPS)
     whole = factor.scale == "integer"
-    return tuple(sorted({typed_level(factor, round(x) if whole else x) for x in found}, key=float))
+    return tuple(
+        sorted({short(typed_level(factor, round(x) if whole else x)) for x in found}, key=float)
+    )
 
 
 def propose(execution: Execution, decision: Decision) -> Grid:

@@ -1,5 +1,6 @@
 """The pilot of a study: where it puts the screen's levels, and that it is off unless asked for."""
 
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 from harness import STUDY, factorgrid, last_execution, write_study
 
 from tasks.errors import UserError
+from tasks.page import study_toml
 from tasks.piloting import cells, drawn_in, plan_pilot
 from tasks.study import Study, built_in_studies, load_study, parse_study
 
@@ -38,7 +40,7 @@ def test_no_study_that_comes_with_the_product_has_a_pilot() -> None:
 def test_it_runs_the_middle_with_the_learning_rate_at_its_ends() -> None:
     planned = plan_pilot(_study(), "version")
     assert [p.stage for p in planned] == ["pilot"] * 3
-    assert [p.levels["learning_rate"] for p in planned] == [0.0001, 0.00316227766017, 0.1]
+    assert [p.levels["learning_rate"] for p in planned] == [0.0001, 0.00316, 0.1]
     assert {(p.levels["conv_layers"], p.levels["optimizer"]) for p in planned} == {(5, "adam")}
 
 
@@ -47,11 +49,13 @@ def test_levels_are_drawn_in_and_the_reasons_are_kept() -> None:
     levels = {f.name: f.levels for f in study.factor_list}
     assert levels["conv_layers"] == (4, 6)
     assert levels["fc_layers"] == (1, 2)  # no two whole numbers between
-    assert levels["learning_rate"] == pytest.approx((10**-3.25, 10**-1.75))
+    assert levels["learning_rate"] == (0.000562, 0.0178)
     assert levels["optimizer"] == ("adam", "sgd")
     assert any("0.5 at its high end" in line for line in study.pilot.found)
-    # What MLflow keeps is a study again.
+    # What MLflow keeps is a study again, and what the report tells begins with these levels.
     assert Study.model_validate_json(study.model_dump_json()) == study
+    assert parse_study(tomllib.loads(study_toml(study)), "told") == study
+    assert plan_pilot(study, "version") == []
 
 
 def test_a_pilot_that_failed_says_which_run() -> None:
@@ -74,4 +78,4 @@ def test_a_study_with_a_pilot_and_a_process_says_what_they_found(tmp_path: Path)
     levels = execution.study.factors["learning_rate"]
     assert set(execution.runs("screen")["learning_rate"]) == {levels.low, levels.high}
     names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
-    assert len(names) == 2
+    assert names == {"refine/after-7-runs.txt", "refine/after-8-runs.txt"}
