@@ -10,10 +10,10 @@ demo: $(VENV)/.installed
 	$(BIN)/factorgrid search quick
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 ui: $(VENV)/.installed
 	$(BIN)/factorgrid ui

@@ -168,13 +168,19 @@ class PatientClient:
         method = getattr(self.impatient, name)
         return lambda *given, **named: self.patience.call(partial(method, *given, **named))
 
-    def create_run(self, experiment_id: str, *, tags: dict[str, str], run_name: str) -> Any:
+    def create_run(
+        self,
+        experiment_id: str,
+        *,
+        tags: dict[str, str] | None = None,
+        run_name: str | None = None,
+    ) -> Any:
         """Create a run, once."""
         once = uuid.uuid4().hex
         create = partial(
             self.impatient.create_run,
             experiment_id,
-            tags={**tags, ONCE: once},
+            tags={**(tags or {}), ONCE: once},
             run_name=run_name,
             # When it was asked for: the order of events is kept however long the answer takes.
             start_time=_now(),
@@ -182,13 +188,19 @@ class PatientClient:
         condition = f"tags.`{ONCE}` = '{once}'"
         return self._once(create, lambda: self.impatient.search_runs([experiment_id], condition))
 
-    def set_terminated(self, run_id: str, status: str) -> None:
+    def set_terminated(self, run_id: str, status: str | None = None) -> None:
         """End a run, at the time at which that was asked for."""
         end = partial(self.impatient.set_terminated, run_id, status, end_time=_now())
         self.patience.call(end)
 
     def create_model_version(
-        self, name: str, source: str, run_id: str, *, tags: dict[str, str], description: str
+        self,
+        name: str,
+        source: str,
+        run_id: str,
+        *,
+        tags: dict[str, str] | None = None,
+        description: str | None = None,
     ) -> Any:
         """Create a version of a registered model, once."""
         once = uuid.uuid4().hex
@@ -197,7 +209,7 @@ class PatientClient:
             name,
             source,
             run_id,
-            tags={**tags, ONCE: once},
+            tags={**(tags or {}), ONCE: once},
             description=description,
         )
 

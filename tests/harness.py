@@ -25,7 +25,7 @@ high = 0.1
 filters = 4
 dense_units = 8
 [training]
-epochs = 2
+epochs = 4
 batch_size = 32
 [refine]
 budget = 6

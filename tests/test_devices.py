@@ -54,7 +54,7 @@ def test_a_device_has_one_holder_and_a_killed_one_frees_it(tmp_path: Path) -> No
 
 
 def test_a_slot_waits_for_another_process_and_a_closed_pool_ends_the_wait(tmp_path: Path) -> None:
-    process = _holder(tmp_path, "cpu-0")
+    process = _holder(tmp_path, "cpu")
     with SlotPool(locks=tmp_path) as pool:
         threading.Timer(1, pool.close).start()
         started = time.monotonic()

@@ -47,7 +47,7 @@ def test_a_run_has_levels_metrics_by_epoch_pictures_and_model(done: Done) -> Non
     assert "factorgrid.coded.conv_layers" in run.data.tags
     assert "training.learning_rate" not in run.data.params  # a factor stands once
     history = client.get_metric_history(run.info.run_id, "val_accuracy")
-    assert [point.step for point in history] == [1, 2]
+    assert [point.step for point in history] == [1, 2, 3, 4]
     assert {"train_seconds", "parameters", "peak_memory_mb"} <= set(run.data.metrics)
     plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
     assert plots == {"plots/learning_curve.png", "plots/confusion.png", "plots/worst.png"}
@@ -199,7 +199,7 @@ def _finished(home: Path) -> list[str]:
 
 
 def test_ctrl_c_ends_the_study_and_mlflow_knows(tmp_path: Path) -> None:
-    text = STUDY.replace("epochs = 2", "epochs = 500")
+    text = STUDY.replace("epochs = 4", "epochs = 500")
     path, home = write_study(tmp_path, text), tmp_path / "home"
     process = _start(path, home)
     _read_until(process, "screen: 4 replicates")

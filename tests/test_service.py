@@ -135,7 +135,7 @@ def _in_training(up: Service) -> bool:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_study_is_cancelled_and_goes_on(running: Service, tmp_path: Path) -> None:
-    text = STUDY.replace('"tiny"', '"long"').replace("epochs = 2", "epochs = 3000")
+    text = STUDY.replace('"tiny"', '"long"').replace("epochs = 4", "epochs = 3000")
     running.deploy(write_study(tmp_path, text), "--cron", "0 0 1 1 *")
     run_id = running.start_run("search")
     until(lambda: _in_training(running), 600, "the first replicate")
