@@ -24,14 +24,15 @@ class TensorFlowEngine:
         job.optimizer.build(self._variables)
         self._images = _resident(job.images)
         self._labels = tf.constant(job.labels, dtype=tf.int32)
-        self._epoch = tf.function(self._steps)
-        self._answers = tf.function(self._evaluate)
+        # AutoGraph would leave a file in /tmp for each function of a child that is killed.
+        self._epoch = tf.function(self._steps, autograph=False)
+        self._answers = tf.function(self._evaluate, autograph=False)
 
     def train(self, order: NDArray[np.int32]) -> EpochFigures:
         """Take a step for each row of `order`."""
-        loss, hits, bad = self._epoch(tf.constant(order))
-        steps = len(order)
-        return EpochFigures(float(loss) / steps, float(hits) / order.size, int(bad))
+        step, loss, hits, good = self._epoch(tf.constant(order))
+        bad = -1 if bool(good) else int(step) - 1
+        return EpochFigures(float(loss) / len(order), float(hits) / order.size, bad)
 
     def logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the network's answers."""
@@ -39,16 +40,17 @@ class TensorFlowEngine:
         return np.asarray(answers.reshape(-1, answers.shape[-1])[: len(rows)], dtype=np.float32)
 
     def _steps(self, order: Any) -> Any:
-        """Be traced: the loop becomes the graph's own."""
-        total, hits, bad = tf.constant(0.0), tf.constant(0), tf.constant(-1)
-        for step in tf.range(tf.shape(order)[0]):
+        """Be traced: steps until the last one, or until a loss is no number."""
+
+        def goes_on(step: Any, total: Any, hits: Any, good: Any) -> Any:  # noqa: ARG001 # of the loop
+            return tf.logical_and(step < tf.shape(order)[0], good)
+
+        def take(step: Any, total: Any, hits: Any, good: Any) -> Any:  # noqa: ARG001 # likewise
             loss, right = self._step(order[step])
-            total += loss
-            hits += right
-            if not tf.math.is_finite(loss):
-                bad = step
-                break
-        return total, hits, bad
+            return step + 1, total + loss, hits + right, tf.math.is_finite(loss)
+
+        begin = tf.constant(0), tf.constant(0.0), tf.constant(0), tf.constant(value=True)
+        return tf.while_loop(goes_on, take, begin)
 
     def _step(self, rows: Any) -> tuple[Any, Any]:
         parts = rows.shape[0] // self._job.micro_batch
