@@ -4,6 +4,7 @@ Off unless a study says ``[refine] prune = true``. The screen is never pruned: t
 response of every cell, of the bad ones above all.
 """
 
+import math
 import threading
 from collections.abc import Sequence
 from statistics import median
@@ -44,7 +45,7 @@ class Pruner:
         if len(known) < ENOUGH or done < GRACE * epochs or done == epochs:
             return ""
         bar, best = median(known), max(accuracies)
-        if best >= bar:
+        if best >= bar or math.isclose(best, bar):  # an average of equals may be a bit above them
             return ""
         return (
             f"pruned after epoch {done} of {epochs}: its best accuracy {best:.4f} is below "

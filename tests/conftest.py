@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import pytest
 from harness import Done, factorgrid, watched, write_study
@@ -10,6 +11,10 @@ from tasks.settings import QUIET
 
 for name, value in QUIET.items():
     os.environ.setdefault(name, value)
+
+
+# Started in the background of a shell, a process ignores Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
