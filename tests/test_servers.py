@@ -16,7 +16,8 @@ from tasks.settings import Settings
 from tasks.tags import KEY, PARENT
 from tasks.tracking import Execution, Tracker
 
-SAME = ("screen", "grid", "best", "chosen")
+# Not what is chosen: the cheapest by seconds, and cells of a second differ by chance.
+SAME = ("screen", "grid", "best")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
