@@ -17,9 +17,9 @@ ranges of the ratios ours / theirs:
     64 px   1,200      2.71 (2.57 to 4.27)     0.41 (0.32 to 0.42)
     128 px    800      3.93 (3.64 to 4.90)     0.31 (0.24 to 0.34)
 
-Accuracy after these 3 epochs, mean and standard deviation over 5 seeds: ours 0.709 (0.023) and 0.622
-(0.018), theirs 0.629 (0.051) and 0.564 (0.026). Both have far to go by then, and on real pictures
-it has not been measured: only that ours does not learn less is shown.
+Accuracy after these 3 epochs, mean and standard deviation over 5 seeds: ours 0.709 (0.023) and
+0.622 (0.018), theirs 0.629 (0.051) and 0.564 (0.026). Both have far to go by then, and on real
+pictures it has not been measured: only that ours does not learn less is shown.
 """
 
 import argparse
