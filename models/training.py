@@ -169,7 +169,8 @@ class _Course:
             self.network, self.trained, optimizer, arrays.images, arrays.labels, self.micro_batch
         )
         self.engine = engine_of(job)
-        self.val_logits = self._untrained("validation")
+        shape = len(arrays.side("validation")), len(arrays.classes)
+        self.val_logits = np.zeros(shape, dtype=np.float32)
         for epoch in range(self.spec.training.epochs):
             self._epoch(epoch)
             if self.reason:
@@ -213,9 +214,6 @@ class _Course:
         drawn = np.random.default_rng([self.spec.seed, epoch]).permutation(rows)
         steps = len(rows) // self.batch
         return drawn[: steps * self.batch].reshape(steps, self.batch).astype(np.int32)
-
-    def _untrained(self, side: str) -> NDArray[np.float32]:
-        return np.zeros((len(self.arrays.side(side)), len(self.arrays.classes)), dtype=np.float32)
 
     def result(self, precision: str) -> ReplicateResult:
         """Return what it gave."""

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -150,7 +150,7 @@ class SlotPool:
             partial, log = Path(text) / "out", Path(text) / "log"
             try:
                 with contextlib.suppress(BrokenPipeError):  # it died; what it said is in the log
-                    child.pipe.send((asdict(job), str(partial), str(log)))
+                    child.pipe.send((job, partial, log))
                 self._prepare()
                 _listen(child, on_epoch, timeout_seconds, log)
             except SlotDiedError:
@@ -184,12 +184,12 @@ class SlotPool:
 
 @dataclass(frozen=True)
 class Job:
-    """What a child is told to do; plain data, so that nothing large goes through the pipe."""
+    """What a child is told to do; it opens the arrays itself, so nothing large is piped."""
 
-    spec: dict[str, Any]
-    arrays_folder: str
+    spec: ReplicateSpec
+    arrays_folder: Path
     device: Device
-    builder_folder: str
+    builder_folder: Path | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +261,7 @@ class Slot:
         SlotsClosedError
             If the pool was closed.
         """
-        job = Job(spec.to_dict(), str(arrays_folder), self.device, str(builder_folder or ""))
+        job = Job(spec, arrays_folder, self.device, builder_folder)
         return self.pool._run(job, out_folder, on_epoch, timeout_seconds)  # noqa: SLF001 # one class in two parts
 
 
@@ -322,20 +322,14 @@ def _work(pipe: Connection) -> None:
     """Train what the pipe brings, in the child."""
     follow_parent()
     try:
-        content, out_folder, log = pipe.recv()
+        job, out_folder, log = pipe.recv()
     except EOFError:
         return  # the pool closed without needing this one
-    job = Job(
-        content["spec"],
-        content["arrays_folder"],
-        Device(**content["device"]),
-        content["builder_folder"],
-    )
-    with Path(log).open("wb") as file:
+    with log.open("wb") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
     try:
-        _train(pipe, job, Path(out_folder))
+        _train(pipe, job, out_folder)
     except Exception as error:  # noqa: BLE001 # the network is the user's: anything may happen in it
         import traceback
 
@@ -350,10 +344,10 @@ def _train(pipe: Connection, job: Job, out_folder: Path) -> None:
     out_folder.mkdir(parents=True)
     take(job.device)
     if job.builder_folder:
-        sys.path.insert(0, job.builder_folder)
+        sys.path.insert(0, str(job.builder_folder))
     result = fit(
-        ReplicateSpec.from_dict(job.spec),
-        open_arrays(Path(job.arrays_folder)),
+        job.spec,
+        open_arrays(job.arrays_folder),
         on_epoch=lambda report: pipe.send(("epoch", report)),
         weights_to=out_folder / "model.keras",
     )
