@@ -77,6 +77,8 @@ def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
         return
     server = LocalServer(settings.home / "prefect-server.log")
     os.environ["PREFECT_API_URL"] = server.api_url
+    # This server ends with the study; what was not yet sent to it would hold the exit up a minute.
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
     try:
         yield server
     finally:
