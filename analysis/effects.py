@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import fisher_exact
 
 from analysis import verdict as verdicts
 from analysis.cautions import cautions
@@ -41,12 +42,14 @@ class Half:
     factor : its name.
     working, collapsed : its levels.
     effects : of the other factors, at the working level.
+    p : of Fisher's exact test, two-sided, of the runs that collapsed at either level.
     """
 
     factor: str
     working: Level
     collapsed: Level
     effects: "Effects"
+    p: float
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,14 @@ class Effects:
     def shown(self) -> tuple[str, ...]:
         """What was shown to matter.
 
-        Where a factor's level always collapses: that factor, and the terms that are active at its
-        working level, where the decision judges the others too.
+        Where a factor's level always collapses: that factor, unless chance collapses as many (of
+        three runs in four, each level is one that always does), and the terms that are active at
+        its working level, where the decision judges the others too.
         """
-        return self.active if self.half is None else (self.half.factor, *self.half.effects.shown)
+        if self.half is None:
+            return self.active
+        own = (self.half.factor,) if self.half.p < self.alpha else ()
+        return (*own, *self.half.effects.shown)
 
     @property
     def response_words(self) -> str:
@@ -329,7 +336,7 @@ def _half(effects: Effects, block: str | None, images: int | None) -> Half | Non
     found = _collapsing(effects)
     if found is None:
         return None
-    factor, working, dead = found
+    factor, working, dead, p = found
     runs, others = effects.runs, [f for f in effects.factors if f.name != factor.name]
     given = runs.drop(columns=["fitted", "residual", "studentised"])
     try:
@@ -347,18 +354,23 @@ def _half(effects: Effects, block: str | None, images: int | None) -> Half | Non
         )
     except AnalysisError:  # too little is left in this half: the whole stands alone
         return None
-    return Half(factor.name, working, dead, part)
+    return Half(factor.name, working, dead, part, p)
 
 
-def _collapsing(effects: Effects) -> tuple[Factor, Level, Level] | None:
-    """Return the first factor with a level at which every run collapsed: factor, other, level."""
+def _collapsing(effects: Effects) -> tuple[Factor, Level, Level, float] | None:
+    """Return the factor with a level at which every run collapsed: factor, other, level, p.
+
+    Of several, the one that tells best which runs collapse.
+    """
     if "collapsed" not in effects.runs or len(effects.factors) == 1:
         return None
     fallen = effects.runs["collapsed"].astype(bool)
+    found = []
     for factor in effects.factors:
         levels = effects.runs[factor.name]
         for working, dead in (factor.levels, factor.levels[::-1]):
-            at = levels == dead
-            if at.any() and fallen[at].all() and not fallen[levels == working].all():
-                return factor, working, dead
-    return None
+            at, other = fallen[levels == dead], fallen[levels == working]
+            if at.any() and at.all() and not other.all():
+                counts = [[at.sum(), 0], [other.sum(), (~other).sum()]]
+                found.append((factor, working, dead, float(fisher_exact(counts).pvalue)))
+    return min(found, key=lambda one: one[-1], default=None)

@@ -15,6 +15,8 @@ from analysis.factors import Factor, Level, cell_name, show
 
 #: Of a simulated critical value.
 SETS = 200_000
+#: A cell that takes no more than so many times as long as another is as cheap.
+AS_CHEAP = 1.1
 #: Means closer than this are equal.
 ROUNDING = 1e-12
 
@@ -25,10 +27,11 @@ class Selection:
 
     Attributes
     ----------
-    cells : a row a cell, best first: levels, n, mean, sd, cost, and how many of its runs
-        collapsed; the mean is over all of them, the spread over those that learnt.
+    cells : a row a cell, best first: levels, n, mean, sd, cost, cost_sd (of its logarithm), and how
+        many of its runs collapsed; the mean is over all of them, the spread over those that learnt.
     best : levels of the cell with the best mean.
-    chosen : the cheapest cell within one standard error of the best.
+    chosen : the cheapest cell within one standard error of the best; of those as cheap, as far as
+        their seconds tell, the one with the best mean.
     tied : cells that cannot be told apart from the best, best first.
     standard_error : of the best mean, from the pooled spread of replicates; NaN without any.
     error_df : degrees of freedom of that spread.
@@ -92,6 +95,10 @@ def select(
     sets is the least that must be asked: with one network right on b more pictures than the other,
     and never wrong where that one is right, McNemar's exact p is 2 ** (1 - b).
 
+    Seconds scatter too, by whatever else the machine does. A cell is as cheap as the cheapest if it
+    takes at most a tenth longer, or no longer than two standard errors of the difference of their
+    mean log seconds, from the spread of log seconds within cells.
+
     References
     ----------
     Breiman, Friedman, Olshen and Stone (1984), Classification and Regression Trees, section 3.4.3
@@ -111,7 +118,7 @@ def select(
     least = _least_lead(images, alpha)
     tied = _tied(steady, spread, df, alpha, least)
     near = tied[tied["mean"] >= top["mean"] - (error if df else 0.0)]
-    chosen = near.sort_values(["cost", "mean"], ascending=[True, False]).iloc[0]
+    chosen = _as_cheap(near, cells).iloc[0]
     return Selection(
         cells,
         _levels(top, factors),
@@ -140,16 +147,29 @@ def _cells(runs: pd.DataFrame, names: list[str], response: str, cost: str) -> pd
     table = runs.assign(
         _cost=runs.get(cost, 0.0), _collapsed=guessed, _learnt=runs[response].mask(guessed)
     )
+    table["_log"] = np.log(table["_cost"].where(table["_cost"] > 0))
     cells = table.groupby(names, observed=True).agg(
         n=(response, "count"),
         mean=(response, "mean"),
         sd=("_learnt", "std"),
         cost=("_cost", "mean"),
+        cost_sd=("_log", "std"),
         collapsed=("_collapsed", "sum"),
     )
     return cells.reset_index().sort_values(
         "mean", ascending=False, ignore_index=True, kind="stable"
     )
+
+
+def _as_cheap(near: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return those that may cost as little as the cheapest of them, in the order given."""
+    seconds = near["cost"].fillna(math.inf)
+    runs = near["n"].iloc[int(np.argmin(seconds))]
+    df = (cells["n"] - 1).where(cells["cost_sd"].notna(), 0)
+    spread = math.sqrt((df * cells["cost_sd"].fillna(0) ** 2).sum() / max(df.sum(), 1))
+    margin = (2 * spread * np.sqrt(1 / runs + 1 / near["n"])).clip(lower=math.log(AS_CHEAP))
+    cheap: pd.DataFrame = near[seconds.le(seconds.min() * np.exp(margin))]
+    return cheap
 
 
 def _steady(cells: pd.DataFrame) -> pd.DataFrame:
@@ -224,9 +244,8 @@ def explain(selection: Selection) -> list[str]:
     )
     lines += _how_far(selection)
     if selection.chosen != selection.best:
-        lines.append(
-            f"cheapest within one standard error, so chosen: {cell_name(selection.chosen)}"
-        )
+        name = cell_name(selection.chosen)
+        lines.append(f"among the cheapest within one standard error, so chosen: {name}")
     return lines
 
 

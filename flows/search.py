@@ -28,7 +28,7 @@ from tasks.piloting import draw_in, plan_pilot
 from tasks.prepare import prepare_images
 from tasks.progress import Progress
 from tasks.register import register
-from tasks.report import Outcome, report
+from tasks.report import Outcome, outcome_of, report
 from tasks.settings import prepare_environment
 from tasks.slots import warm_up
 from tasks.story import on_failure, tell
@@ -61,6 +61,12 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     with Progress().shown() as progress:
         tracker = Tracker.open(settings, tell=progress.waits)
         images = prepare_images(study, settings, progress)
+        done = tracker.finished(study, images.version)
+        if done is not None:
+            progress.say(f"nothing to train: run {done.run_id} has all of this study")
+            outcome = outcome_of(done)
+            tell(done, outcome)
+            return outcome
         with open_workshop(tracker, study, images, progress, elsewhere) as shop:
             return procedure(study, images, shop)
 

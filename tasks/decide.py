@@ -164,7 +164,7 @@ def next_grid(execution: Execution, decision: Decision, grid: Grid) -> Grid | No
 
 @task(name="choose", cache_policy=NO_CACHE, persist_result=False)
 def choose(execution: Execution) -> Selection:
-    """Choose the cell: the cheapest within one standard error of the best; log why."""
+    """Choose a cell as cheap as any within one standard error of the best; log why."""
     runs = execution.runs()
     selection = selection_of(execution.study, runs, execution.facts.validation_images)
     execution.log_text(execution.run_id, runs.to_csv(index=False), "runs.csv")

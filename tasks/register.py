@@ -20,8 +20,8 @@ from analysis.selection import Selection
 from models.drawn import draw_one
 from tasks.promote import judge, right_answers, settle
 from tasks.registry import CHALLENGER, CHAMPION, DATASET, SOURCE_RUN, STUDY_RUN, Registry
-from tasks.tags import PREFIX
-from tasks.tracking import Execution
+from tasks.tags import CODE_VERSION, PREFIX
+from tasks.tracking import Execution, code_version
 from tasks.train import Workshop
 
 RECORD = "registered.json"
@@ -131,7 +131,7 @@ class _Entry:
             STUDY_RUN: execution.run_id,
             PREFIX + "study": execution.study.name,
             DATASET: execution.version,
-            PREFIX + "code_version": importlib.metadata.version("factorgrid"),
+            CODE_VERSION: code_version(),
             "test_accuracy": f"{test.value:.4f}",
         }
         words = f"{cell_name(selection.chosen)}. Test accuracy {test}."

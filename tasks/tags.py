@@ -8,6 +8,7 @@ KEY = PREFIX + "key"
 REUSED_FROM = PREFIX + "reused_from"
 STATUS = PREFIX + "status"
 STUDY_DIGEST = PREFIX + "study_digest"
+CODE_VERSION = PREFIX + "code_version"
 #: A tag of validations: what stopped the study.
 BROKEN = "broken_rules"
 PARENT = "mlflow.parentRunId"

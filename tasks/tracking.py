@@ -7,6 +7,7 @@ variables into its threads, so that nested active runs lose their parents.
 import datetime as dt
 import getpass
 import hashlib
+import importlib.metadata
 import json
 import os
 import tempfile
@@ -32,6 +33,7 @@ from tasks.settings import Settings
 from tasks.study import Study, parse_study
 from tasks.tags import (
     BROKEN,
+    CODE_VERSION,
     KEY,
     KIND,
     PARENT,
@@ -256,6 +258,26 @@ class Tracker:
             )
         return runs[0]
 
+    def finished(self, study: Study, version: str) -> "Execution | None":
+        """Return the execution that has all of a study on a dataset version, by today's code.
+
+        None where there is none: a replicate that failed, or findings that an earlier FactorGrid
+        wrote, are worth doing again.
+        """
+        found = self.client.get_experiment_by_name(study.name)
+        if found is None:
+            return None
+        condition = (
+            f"tags.`{STUDY_DIGEST}` = '{study_digest(study, version)}' "
+            f"and tags.`{CODE_VERSION}` = '{code_version()}' and attributes.status = 'FINISHED'"
+        )
+        for run in self.search([str(found.experiment_id)], condition, limit=1):
+            replicates = self.children(run.info.run_id, found.experiment_id)
+            done = {r.data.tags[KEY] for r in replicates if r.info.status == "FINISHED"}
+            if done and done == {r.data.tags[KEY] for r in replicates}:
+                return self.past(run)
+        return None
+
     def past(self, run: Any) -> "Execution":
         """Return the execution of a parent run, for reading: all of it is in MLflow.
 
@@ -357,6 +379,7 @@ class Execution:
         tags = {
             KIND: "study",
             STUDY_DIGEST: digest,
+            CODE_VERSION: code_version(),
             PREFIX + "dataset_version": self.version,
             **self.tracker.claims.tags(),
             **_origin(),
@@ -630,6 +653,11 @@ def _params(planned: Planned) -> dict[str, object]:
         "seed": spec.seed,
         "centre": planned.centre,
     }
+
+
+def code_version() -> str:
+    """Return FactorGrid's own version."""
+    return importlib.metadata.version("factorgrid")
 
 
 def study_digest(study: Study, version: str) -> str:

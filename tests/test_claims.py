@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from harness import write_study
+from harness import STUDY, write_study
 
 from tasks.errors import SlotsClosedError
 from tasks.plan import Planned, planned
@@ -137,3 +137,34 @@ def test_one_that_fails_frees_its_replicate(machines: Machines) -> None:
     first.end_replicate(run_id, "FAILED", "out of memory")
     with second.claim(_replicate(second)) as finished:
         assert finished is None
+
+
+def test_a_study_is_done_once_every_replicate_has_finished(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker.open(Settings(tmp_path / "a", uri))
+    study = load_study(str(write_study(tmp_path)))
+    version = tmp_path.name
+    assert tracker.finished(study, version) is None
+    with tracker.execution(study, version, FACTS) as failing:
+        for seed, status in enumerate(("FINISHED", "FAILED"), 1):
+            run_id = failing.begin_replicate(_replicate(failing, seed))
+            assert run_id is not None
+            failing.end_replicate(run_id, status)
+        assert tracker.finished(study, version) is None  # at work
+    assert tracker.finished(study, version) is None  # one failed
+    with tracker.execution(study, version, FACTS) as execution:
+        for seed in (1, 2):
+            with execution.claim(_replicate(execution, seed)) as finished:
+                if finished is None:
+                    run_id = execution.begin_replicate(_replicate(execution, seed))
+                    assert run_id is not None
+                    execution.end_replicate(run_id, "FINISHED")
+    found = tracker.finished(study, version)
+    assert found is not None
+    assert found.run_id == execution.run_id
+    assert tracker.finished(study, "other pictures") is None
+    other = load_study(str(write_study(tmp_path, STUDY.replace("epochs = 4", "epochs = 5"))))
+    assert tracker.finished(other, version) is None
+    monkeypatch.setattr("tasks.tracking.code_version", lambda: "0.0.1")
+    assert tracker.finished(study, version) is None  # an earlier FactorGrid's findings

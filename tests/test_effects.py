@@ -224,6 +224,26 @@ def test_collapsed_runs_are_named_and_the_other_half_is_judged_as_well() -> None
     assert "At lr = 0.001 alone" in text
 
 
+def test_a_level_that_always_collapses_by_chance_is_not_shown_to_matter() -> None:
+    # Three runs of four collapse: both factors have a level that always does.
+    table = pd.DataFrame({"a": [1, 2, 1, 2], "b": [0.0, 0.0, 1.0, 1.0], "y": [0.9, 0.5, 0.5, 0.5]})
+    table["collapsed"] = [False, True, True, True]
+    effects = fit_effects(table, [Factor("a", 1, 2, "integer"), Factor("b", 0.0, 1.0)], "y")
+    assert effects.shown == ()
+
+
+def test_the_factor_that_tells_best_which_runs_collapse_makes_the_half() -> None:
+    table = paper()
+    dead = table["lr"] == 0.1
+    table["collapsed"] = dead | ((table["conv"] == 6) & (table["fc"] == 3))
+    effects = fit_effects(table, PAPER_FACTORS, "accuracy")
+    assert effects.half is not None
+    assert effects.half.factor == "lr"
+    # 4 of 4 against 1 of 4: C(4,4) C(4,1) / C(8,5) = 1/14, and as much in the other tail.
+    assert effects.half.p == pytest.approx(1 / 7)
+    assert "lr" not in effects.shown
+
+
 def test_a_half_with_nothing_in_it_leaves_the_whole_alone() -> None:
     table = paper().iloc[:3]
     table["collapsed"] = [False, True, False]

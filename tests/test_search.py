@@ -138,11 +138,9 @@ def test_a_study_that_is_done_trains_nothing_again(done: Done) -> None:
     ended = factorgrid("search", done.path, "--json", home=done.home)
     assert ended.returncode == 0, ended.stderr
     assert len(_trained(done.home)) == before
-    again, first = json.loads(ended.stdout), done.outcome
-    assert again["screen"] == first["screen"]
-    assert again["grid"] == first["grid"]
-    # The champion is not beaten by itself.
-    assert again["registered"]["version"] == first["registered"]["version"]
+    assert json.loads(ended.stdout) == done.outcome
+    assert f"nothing to train: run {done.execution.run_id} has all of this study" in ended.stderr
+    assert last_execution(done.home, "tiny").run_id == done.execution.run_id
 
 
 def _trained(home: Path) -> list[str]:

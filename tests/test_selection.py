@@ -29,6 +29,27 @@ def test_the_cheapest_within_one_standard_error_is_chosen() -> None:
     assert selection.error_df == 3
 
 
+def test_of_cells_that_are_as_cheap_as_far_as_seconds_tell_the_best_is_chosen() -> None:
+    runs = _runs({3: [0.900, 0.904], 4: [0.901, 0.905], 6: [0.80, 0.81]})
+    runs["train_seconds"] = [1.00, 1.00, 1.09, 1.09, 5, 5]  # within a tenth
+    assert select(runs, [DEPTH], "y").chosen == {"depth": 4}
+    runs["train_seconds"] = [1.00, 1.00, 1.11, 1.11, 5, 5]
+    assert select(runs, [DEPTH], "y").chosen == {"depth": 3}
+    # On a busy machine seconds vary twofold: the log's spread is 0.49, twice its error 0.98.
+    runs["train_seconds"] = [1, 2, 1.5, 3, 5, 10]
+    assert select(runs, [DEPTH], "y").chosen == {"depth": 4}
+    runs["train_seconds"] = [1, 2, 3, 6, 5, 10]
+    assert select(runs, [DEPTH], "y").chosen == {"depth": 3}
+
+
+def test_seconds_that_are_missing_are_as_dear_as_any() -> None:
+    runs = _runs({3: [0.900, 0.904], 4: [0.901, 0.905]})
+    runs["train_seconds"] = [9, 9, math.nan, math.nan]
+    assert select(runs, [DEPTH], "y").chosen == {"depth": 3}
+    runs["train_seconds"] = math.nan
+    assert select(runs, [DEPTH], "y").chosen == {"depth": 4}
+
+
 def test_without_replicates_nothing_can_be_told_apart() -> None:
     selection = select(_runs({3: [0.9], 4: [0.5]}), [DEPTH], "y")
     assert len(selection.tied) == 2

@@ -24,33 +24,30 @@ those of what finds the files, of the workers and of the rest are printed apart.
 writes nothing: what the same bytes take alone, by one process, past and through the page cache, is
 printed beside it, and how much later than the end what was cached is on the disk.
 
-Measured on 2 quiet cores before pictures were written several at once, 25,000 pictures of
-200 x 200 pixels, 7.5 kB each; medians and ranges of 3 rounds, of 2 at 256 pixels:
+Measured on 2 quiet cores, 25,000 pictures, medians of 3 rounds (ranges of the ratio). Photographs
+as large as Kaggle's and the download centre's, 22 kB and about 500 x 400 pixels each, made of the
+latter (`--archive petimages-sample.zip`):
 
     size    decode and resize  metadata, validation, cache  ratio                CPU s  second pass
-    64 px   2.17 s             3.94 s                       1.80 (1.80 to 1.81)  1.56   1.2 s
-    128 px  4.19 s             6.45 s                       1.54 (1.51 to 1.55)  1.41   1.5 s
-    256 px  3.46 s             8.89 s, 4.9 GB written       2.58 (2.00 to 3.16)  1.81   1.4 s
+    64 px   3.81 s              5.24 s                      1.38 (1.38 to 1.38)  1.28   0.8 s
+    128 px  5.66 s              7.30 s                      1.29 (1.29 to 1.30)  1.22   0.9 s
+    256 px  9.92 s             12.90 s, 4.9 GB written      1.30 (1.28 to 1.32)  1.22   2.7 s
 
-Since then, on the same 2 cores while others kept them busy (5 to 20 processes that were ready to
-run), so that only CPU seconds say something, and those are higher than on a quiet machine:
+Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails), 4 rounds:
 
-    size    decode and resize   metadata, validation, cache                             ratio
-    64 px   4.7, 4.8, 5.0 CPU s 6.7, 6.9, 7.8: workers 5.5 to 6.3, the rest 1.2 to 1.5  1.42 to 1.57
-    256 px  8.2 CPU s           12.9: workers 11.6, the rest 1.3                        1.58
+    64 px   2.18 s              3.37 s                      1.54 (1.50 to 1.65)  1.40   0.8 s
+    128 px  4.35 s              5.66 s                      1.31 (1.27 to 1.32)  1.23   0.9 s
+    256 px  3.49 s              6.36 s, 4.9 GB written      1.82 (1.75 to 1.89)  1.56   2.8 s
 
-before, in the same way at 256 px: 19.8 CPU s where decoding took 7.1, a ratio of 2.8. A worker
-alone, a picture, the smallest of 4 to 6 turns of each side: 159 and 185 us at 64 px (1.17), 333 and
-382 us at 128 px (1.15), 262 and 361 us at 256 px (1.38), of which 30 us are the writing.
+So 1.3 is reached with photographs at 128 and 256 px, and missed at 64 px and with thumbnails. At
+64 px 1.1 s of the parent, mostly while nothing else runs, are finding the files (0.17), Great
+Expectations (0.35, half of it whatever the number of pictures), copies (0.1), SQLite (0.1) and the
+table; workers besides decoding digest, measure, look for EXIF, make a row and write, 30 us a
+picture. At 256 px the disk alone takes 2.4 s for 4.9 GB past the page cache, and 11.7 s through it.
+2.2 s of imports and 0.2 s of Data Docs are not counted.
 
-So 1.3 is not reached at 64 and 256 px by CPU seconds; at 128 px the parts add up to 1.26,
-which the whole has yet to show. At 64 px the floor of what is done now is 1.17 for the workers, who
-besides decoding digest (7 us), measure (12 us), look for EXIF (4 us), make a row (5 us) and write
-(4 us); 1.0 CPU s of the parent, a fifth of decoding, is Great Expectations (0.23, of which 0.18 do
-not depend on the number of pictures), copies (0.1), SQLite (0.1), the table, and rows sent to
-and fro. At 256 px the disk takes 4.9 GB in 2.5 s past the page cache, 0.1 CPU s, and costs 3.5 to 8
-CPU s through it; grey and its halving take 28 us a picture of 196 kB. 2.4 s of imports and 0.2 s of
-Data Docs are not counted.
+Memory above the imports: peaks of 309, 98 and 362 MB at 2,500, 12,500 and 25,000 pictures (one run
+each): no trend with their number, and a scatter that is not explained.
 """
 
 import argparse

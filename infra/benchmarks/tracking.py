@@ -13,10 +13,10 @@ analyse : `tasks.report.outcome_of` of a study with three factors, four fifths o
     screen; the runs are put into the database directly. Aims: 10,000 in 20 s, and linear.
 resume : the whole command `factorgrid search`, from the shell's view. Aim: 10 s, and no training.
 
-Measured on 2 cores that had ten times as much other work to do, so that the wall clock says nothing
-of the aims: a replicate 0.42 s of processor without its model file (1.1 MB) and 0.42 s with it
-(medians of 5; 0.9 s before its figures were drawn without a search for margins); 1,000 runs 2.1 s,
-10,000 runs 22.6 s (one round each), 10.7 times as much. `resume` was not run to its end there.
+Measured on 2 quiet cores: a replicate 0.29 s without its model file (1.1 MB; median of 7, 0.28 to
+0.75) and 0.30 s with it (0.29 to 0.30); 1,000 runs 1.69 s, 10,000 runs 17.9 s (medians of 5), 10.7
+times as much; a finished study of 8 + 12 cells, two seeds a cell, again 8.9 s (median of 5, 8.8 to
+9.1), of which Prefect's server takes 3.3 s to start.
 """
 
 import argparse
@@ -32,6 +32,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,7 +141,8 @@ def _track(settings: Any, folder: Path, network: Path | None, rounds: int) -> Cl
             slot: Any = SimpleNamespace(run=_training(result, out, network))
             with clock.turn(), opened.claim(one):
                 run_id: Any = opened.begin_replicate(one)
-                train._train(one, shop, slot, run_id)  # noqa: SLF001 # the task without Prefect
+                # The task without Prefect.
+                train._tracked(one, shop, run_id, partial(train._fit, one, shop, slot))  # noqa: SLF001
     # The first turn loads libraries.
     return Clock(clock.wall[1:], clock.processor[1:])
 
@@ -203,6 +205,7 @@ def _result() -> Any:
         "tensorflow",
         "float32",
         False,  # noqa: FBT003 # a field
+        32,
     )
 
 
