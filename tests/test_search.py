@@ -197,7 +197,7 @@ def _finished(home: Path) -> list[str]:
 
 
 def test_ctrl_c_ends_the_study_and_mlflow_knows(tmp_path: Path) -> None:
-    text = STUDY.replace("epochs = 4", "epochs = 500")
+    text = STUDY.replace("epochs = 4", "epochs = 5000")
     path, home = write_study(tmp_path, text), tmp_path / "home"
     process = _start(path, home)
     _read_until(process, "screen: 4 replicates")
