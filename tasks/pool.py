@@ -6,6 +6,7 @@ By plain HTTP, so that whoever only looks need not wait for Prefect's import.
 import datetime as dt
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ WORKER = socket.gethostname()
 #: How often a worker says that it is there unless told otherwise, and how often it may miss that.
 HEARTBEAT_SECONDS, MISSED = 30, 2.5
 REQUEST_SECONDS = 10
+#: How often a server that is too busy is asked, and the pause between.
+BUSY_TRIES, BUSY_SECONDS = 10, 1.0
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,19 @@ class Api:
         self._send("DELETE", path, None)
 
     def _send(self, method: str, path: str, content: Any) -> Any:
-        answer = httpx.request(
-            method,
-            f"{self.url}/{path}",
-            json=content,
-            timeout=REQUEST_SECONDS,
-            auth=_credentials(),
-            trust_env=False,
-        )
+        for left in reversed(range(BUSY_TRIES)):
+            answer = httpx.request(
+                method,
+                f"{self.url}/{path}",
+                json=content,
+                timeout=REQUEST_SECONDS,
+                auth=_credentials(),
+                trust_env=False,
+            )
+            # Said while SQLite is locked, and nothing was done: Prefect's own client asks again.
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or not left:
+                break
+            time.sleep(BUSY_SECONDS)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
