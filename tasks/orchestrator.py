@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from tasks.errors import OrchestratorError
 from tasks.guarded import Guarded, free_port
 from tasks.settings import Settings
@@ -25,6 +27,9 @@ class LocalServer:
     """A Prefect server on a free port of this machine, on the way up until `wait` returns."""
 
     def __init__(self, log: Path) -> None:
+        # Of two servers that create one database at once, one dies: they start in turn.
+        self._starting = FileLock(log.with_suffix(".lock"), thread_local=False)
+        self._starting.acquire()
         self.port = free_port()
         self.log = log
         command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui"]
@@ -44,7 +49,12 @@ class LocalServer:
         OrchestratorError
             If it ended, or did not answer in time.
         """
-        deadline = time.monotonic() + STARTUP_SECONDS
+        try:
+            self._wait(time.monotonic() + STARTUP_SECONDS)
+        finally:
+            self._starting.release()
+
+    def _wait(self, deadline: float) -> None:
         while not self._answers():
             if self._program.exit_status is not None or time.monotonic() > deadline:
                 raise OrchestratorError(
@@ -63,6 +73,7 @@ class LocalServer:
     def stop(self) -> None:
         """End it, and all that it started."""
         self._program.stop()
+        self._starting.release()
 
 
 @contextmanager
