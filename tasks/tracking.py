@@ -506,15 +506,15 @@ class Execution:
             run_id = str(own[-1].info.run_id)
             self.log(run_id, tags={in_stage(planned.stage): "true"})
             return run_id
-        trained = [run for run in runs if REUSED_FROM not in run.data.tags]
-        return self._refer(planned, trained[-1]) if trained else None
+        origins = _trained_in(runs)
+        return self._refer(planned, origins[-1]) if origins else None
 
     def _rivals(self, planned: Planned) -> list[Any]:
         """Find runs of the key in training elsewhere; here, none can be: its lock is held."""
         return [
             run
-            for run in self._runs_of(planned, "RUNNING")
-            if REUSED_FROM not in run.data.tags and not self.tracker.claims.is_here(run)
+            for run in _trained_in(self._runs_of(planned, "RUNNING"))
+            if not self.tracker.claims.is_here(run)
         ]
 
     def _runs_of(self, planned: Planned, status: str) -> list[Any]:
@@ -536,13 +536,16 @@ class Execution:
     def begin_replicate(self, planned: Planned) -> str | None:
         """Create the nested run of one replicate, with everything that is known before training.
 
-        None where a study on another machine was quicker: claim it again.
+        None where a study on another machine was quicker, or is done with it: claim it again.
         """
         if self._rivals(planned):
             return None
         run_id = self._create(planned, {CLAIM: "asked"})
         self.tracker.claims.hold(run_id)
-        if not self._wins(run_id, planned):
+        # Who finished while this one waited for its slot is no rival any more. Asked after the run
+        # was created: whoever begins later sees it.
+        wins = self._wins(run_id, planned) and not _trained_in(self._runs_of(planned, "FINISHED"))
+        if not wins:
             self.end_replicate(run_id, "KILLED")  # seen by whoever watches it
             self.tracker.client.delete_run(run_id)
             return None
@@ -617,6 +620,11 @@ def metric_rows(metrics: Mapping[str, float], step: int) -> list[Any]:
 
     now = int(dt.datetime.now(tz=dt.UTC).timestamp() * 1000)
     return [Metric(name, float(value), now, step) for name, value in metrics.items()]
+
+
+def _trained_in(runs: Sequence[Any]) -> list[Any]:
+    """Return the runs that trained what they tell, and do not refer to another's figures."""
+    return [run for run in runs if REUSED_FROM not in run.data.tags]
 
 
 def _in_short(error: Exception) -> str:

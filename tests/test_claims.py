@@ -108,6 +108,22 @@ def test_a_replicate_in_training_elsewhere_is_waited_for_and_referred_to(
     assert run.data.metrics["val_accuracy"] == 0.75
 
 
+def test_a_replicate_trained_elsewhere_while_this_one_waited_for_its_slot_is_not_trained_again(
+    machines: Machines,
+) -> None:
+    first, second = machines.start("a"), machines.start("b")
+    with second.claim(_replicate(second)) as finished:
+        assert finished is None
+        run_id = first.begin_replicate(_replicate(first))
+        assert run_id is not None
+        first.end_replicate(run_id, "FINISHED")
+        assert second.begin_replicate(_replicate(second)) is None
+    assert second.children() == []
+    with second.claim(_replicate(second)) as finished:
+        assert finished is not None
+    assert second.tracker.client.get_run(finished).data.tags["factorgrid.reused_from"] == run_id
+
+
 def test_a_replicate_whose_trainer_elsewhere_died_is_trained_here(machines: Machines) -> None:
     first, second = machines.start("a"), machines.start("b")
     run_id = first.begin_replicate(_replicate(first))
