@@ -1,7 +1,15 @@
 """The figure of a comparison of tuners; returned, never saved."""
 
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from analysis.plots import COLOURS
 
 
 def delivered(summary: pd.DataFrame, best: float) -> Figure:
@@ -36,3 +44,56 @@ def delivered(summary: pd.DataFrame, best: float) -> Figure:
         fontsize=8,
     )
     return figure
+
+
+#: Panels side by side.
+COLUMNS = 3
+
+
+def best_so_far(
+    curve: pd.DataFrame, response: str, names: Sequence[str], along: Literal["runs", "seconds"]
+) -> Figure:
+    """Draw the best figure so far, a panel a tuner: the median of its searches, and their range.
+
+    The other tuners' medians are grey in each panel.
+
+    Parameters
+    ----------
+    curve : as `analysis.race_summary.curves` returns it.
+    response : what the figure is of.
+    names : the tuners, in the order of the panels.
+    along : what goes on meanwhile: runs, or seconds of training.
+    """
+    column = {"runs": "order", "seconds": "seconds"}[along]
+    lines = {name: _on_one_axis(curve[curve["tuner"] == name], column) for name in names}
+    rows = math.ceil(len(names) / COLUMNS)
+    figure = Figure(figsize=(9, 0.7 + 1.7 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
+    for axes, name in zip(panels, names, strict=False):
+        for x, best in lines.values():
+            axes.step(x, np.median(best, axis=0), where="post", color="0.8", linewidth=0.8)
+        x, best = lines[name]
+        band = (best.min(axis=0), best.max(axis=0))
+        axes.fill_between(x, *band, step="post", color=COLOURS[0], alpha=0.2, linewidth=0)
+        axes.step(x, np.median(best, axis=0), where="post", color=COLOURS[0], linewidth=1.8)
+        axes.set_title(name, fontsize=9)
+        axes.grid(color="0.93")
+        axes.set_axisbelow(True)
+    for axes in panels[len(names) :]:
+        axes.axis("off")
+    figure.supxlabel("runs" if along == "runs" else "seconds of training", fontsize=9)
+    figure.supylabel(f"best {response} so far", fontsize=9)
+    return figure
+
+
+def _on_one_axis(own: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return places on an axis, and each search's best figure there: a row a search."""
+    searches = [rows.sort_values("order") for _, rows in own.groupby("repetition")]
+    # Before its first run a search has nothing to show: the axis begins where all of them have.
+    least = max(float(rows[column].iloc[0]) for rows in searches)
+    places = np.unique([*own.loc[own[column] >= least, column], least])
+    best = [
+        rows["best"].to_numpy()[np.searchsorted(rows[column], places, side="right") - 1]
+        for rows in searches
+    ]
+    return places, np.array(best)

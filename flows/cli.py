@@ -9,12 +9,18 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.operations import deploy, doctor, prune, up
+
+if TYPE_CHECKING:
+    from tasks.settings import Settings
+    from tasks.study import Study
 
 EXIT_USER = 2
 EXIT_ELSEWHERE = 3
@@ -103,11 +109,22 @@ def search(
             image_size=image_size,
         )
     )
-    if checked.data.source is not None:
+    with _prefect_for(checked, settings):
+        from flows.search import search as flow
+        from tasks.report import in_words
+
+        outcome = flow(checked, elsewhere)
+    _answer(as_json, outcome.to_json(), in_words(outcome))
+
+
+@contextmanager
+def _prefect_for(study: "Study", settings: "Settings") -> Iterator[None]:
+    """Have a Prefect server that answers, once the study's pictures are known to be there."""
+    if study.data.source is not None:
         from tasks.ingest import find_images
 
         # What is wrong with the source is said at once, before servers start.
-        find_images(checked.data.source, settings.unpacked)
+        find_images(study.data.source, settings.unpacked)
     settings.create()
     from tasks.orchestrator import local_prefect
     from tasks.progress import waiting
@@ -117,13 +134,11 @@ def search(
             # Needed later: loaded while the server starts.
             import mlflow  # noqa: F401
 
-            from flows.search import search as flow
-            from tasks.report import in_words
+            import flows.search  # noqa: F401
 
             if server is not None:
                 server.wait()
-        outcome = flow(checked, elsewhere)
-    _answer(as_json, outcome.to_json(), in_words(outcome))
+        yield
 
 
 @main.command()
@@ -214,41 +229,76 @@ def analyze(**given: Any) -> None:
 
 
 @main.command()
-@click.option("--table", type=Path, required=True, help="Trained cells: a CSV row a training.")
-@click.option("--response", help="The column to tune for; higher is better.")
+@click.argument("study", required=False)
+@click.option("--table", type=Path, help="Trained cells instead: a CSV row a training.")
+@click.option("--response", help="The table's column to tune for; higher is better.")
 @click.option(
-    "--budget", "budgets", type=int, multiple=True, help="In runs; 8, 12, 20, 40. Repeat it."
+    "--budget",
+    "budgets",
+    type=int,
+    multiple=True,
+    help="Runs of a search. A table: 8, 12, 20, 40; repeat it.",
 )
-@click.option("--repetitions", type=int, default=200, show_default=True, help="Of each tuner.")
+@click.option("--repetitions", type=int, help="Searches of each tuner; 3, of a table 200.")
+@click.option("--fresh", type=int, help="Trainings of each delivered cell with new seeds; 2.")
+@click.option("--tuner", "tuners", multiple=True, help="Only this one, by name. Repeat it.")
+@click.option("--target", type=float, help="A response to be reached.")
+@click.option("--data", type=Path, help="A folder or zip of pictures, for STUDY.")
+@click.option("--per-class", type=int, help="Take so many pictures of each class.")
+@click.option("--image-size", type=int, help="Pixels a side, instead of the study's.")
 @click.option("--manual", type=Path, help="A CSV of cells, in the order a person would try them.")
-@click.option("--plots", type=Path, metavar="FOLDER", help="Write the figure there, as PNG.")
+@click.option("--plots", type=Path, metavar="FOLDER", help="Write figure and page there.")
+@click.option(
+    "--export", type=Path, metavar="FILE", help="Only write STUDY's trainings as a table."
+)
 @as_json
-def compare(
-    table: Path,
-    response: str | None,
-    budgets: tuple[int, ...],
-    repetitions: int,
-    manual: Path | None,
-    plots: Path | None,
-    as_json: bool,  # noqa: FBT001 # a flag of the command line
-) -> None:
-    """Replay this procedure and its alternatives on a table of trained cells.
+def compare(as_json: bool, **given: Any) -> None:  # noqa: FBT001 # a flag of the command line
+    """Race this procedure against its alternatives, with the same budget.
 
-    The table has a row a training: a column a factor, the response, and whatever else; every
-    combination of the levels must be there. Nothing is trained. Of every tuner it is told what the
-    cell that it delivers is truly worth: the mean of all its trainings.
+    With STUDY every tuner searches the study's cells, between the levels of its factors, and each
+    run is trained, or reused where MLflow has it. What each delivers is judged by fresh seeds.
+
+    With --table nothing is trained: searches are replayed on a table that has a row a training, a
+    column a factor, the response, and whatever else; every combination of the levels must be there.
+    A delivered cell is worth the mean of all its trainings.
     """
     from tasks.settings import prepare_environment
 
-    prepare_environment()
-    from tasks.compare import compare_on_table, in_words, save_figure, to_json
+    settings = prepare_environment()
+    from tasks.compare import check_request, compare_on_table, in_words, save_figure, to_json
 
-    found = compare_on_table(
-        table, response=response, budgets=budgets, repetitions=repetitions, listed=manual
-    )
-    if plots:
-        save_figure(found, plots)
-    _answer(as_json, to_json(found), in_words(found))
+    request = check_request(given)
+    if request.table is not None:
+        found = compare_on_table(request)
+        if request.plots:
+            save_figure(found, request.plots)
+        _answer(as_json, to_json(found), in_words(found))
+        return
+    from tasks.builders import with_builder
+    from tasks.compare import study_of
+
+    study = with_builder(study_of(request))
+    if request.export:
+        from tasks.tracking import Tracker
+
+        tracker = Tracker.open(settings, create=False)
+        from tasks.comparison import export
+
+        rows = export(tracker, study, request.export)
+        _answer(as_json, {"rows": rows}, f"{request.export}: {rows} trainings")
+        return
+    from tasks.racers import check, entrants, space_of
+
+    check(request.asked)
+    entrants(study, space_of(study), request.tuners)
+    with _prefect_for(study, settings):
+        from flows.compare import compare as flow
+        from tasks import comparison
+
+        raced = flow(study, *request.asked, target=request.target)
+    if request.plots:
+        comparison.save(raced, request.plots)
+    _answer(as_json, raced.to_json(), comparison.in_words(raced))
 
 
 @main.command()

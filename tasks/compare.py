@@ -1,7 +1,8 @@
 """Comparing tuners on a table of one's own: what is asked, and the answer in words and figures."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +13,144 @@ from analysis.race_plots import delivered
 from analysis.replay import Table
 from analysis.space import Cell
 from tasks.errors import UserError
+from tasks.plan import typed_level
+from tasks.racers import Asked
 from tasks.replays import BUDGETS, Race, race, tuners
+from tasks.study import Study, load_study, parse_study
 from tasks.tables import read_table
 
+#: Options that a table does not have.
+STUDY_ONLY = ("fresh", "target", "export", "data", "per_class", "image_size")
 
-def compare_on_table(
-    path: Path,
-    *,
-    response: str | None = None,
-    budgets: Sequence[int] = (),
-    repetitions: int = 200,
-    listed: Path | None = None,
-) -> Race:
-    """Replay every tuner on a table.
 
-    Parameters
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks to be compared: a study's cells, or a table's.
+
+    Attributes
     ----------
-    path : CSV, see `tasks.tables.read_table`.
-    response : its column; higher is better.
-    budgets : in runs; 8, 12, 20 and 40 by default.
-    repetitions : of each tuner.
-    listed : CSV of cells, a column a factor, in the order in which a person would try them.
+    study, table : one of them is there.
+    response, budgets, manual, plots : see ``factorgrid compare --help``.
+    repetitions, fresh, tuners, target, export : likewise.
+    changes : of the study's ``[data]``.
+    """
+
+    study: str | None
+    table: Path | None
+    response: str | None
+    budgets: tuple[int, ...]
+    repetitions: int
+    fresh: int
+    tuners: tuple[str, ...]
+    target: float | None
+    manual: Path | None
+    plots: Path | None
+    export: Path | None
+    changes: Mapping[str, Any]
+
+    @property
+    def asked(self) -> Asked:
+        """What is asked of a comparison with real runs."""
+        return Asked(self.budgets[0], self.repetitions, self.fresh, self.tuners)
+
+
+def check_request(given: Mapping[str, Any]) -> Request:
+    """Return what is asked for, checked.
 
     Raises
     ------
     UserError
-        If a file cannot be used, or a budget is too small to compare anything.
+        If neither or both of a study and a table are named, or an option belongs to the other.
     """
-    table = read_table(path, response)
-    asked = tuple(sorted(set(budgets))) or BUDGETS
-    if asked[0] < 4 or repetitions < 1:  # noqa: PLR2004 # two to look with, two to confirm
+    study, table, export = given["study"], given["table"], given["export"]
+    if (study is None) == (table is None):
         raise UserError(
-            f"--budget {asked[0]}, --repetitions {repetitions}: a comparison takes a budget of 4 "
-            "runs or more, and one repetition or more; raise them"
+            "compare: name a study, whose runs are trained, or --table FILE, on which they are "
+            f"replayed{', not both' if study else ''}"
         )
-    entrants, notes = tuners(read_cells(listed, table) if listed else ())
-    processes = os.cpu_count() or 1
+    for name in ("response",) if study else STUDY_ONLY:
+        if given[name] is not None:
+            option = f"--{name.replace('_', '-')}"
+            there = "a table" if study else "a study"
+            raise UserError(f"{option}: only of {there}; leave it out")
+    if study and not export and len(given["budgets"]) != 1:
+        raise UserError(
+            "--budget: name one, the runs of each search, as in "
+            f"`factorgrid compare {study} --budget 20`"
+        )
+    repetitions = given["repetitions"]
+    changes = {"source": given["data"] and str(given["data"])}
+    changes |= {name: given[name] for name in ("per_class", "image_size")}
+    return Request(
+        study,
+        table,
+        given["response"],
+        given["budgets"],
+        (3 if study else 200) if repetitions is None else repetitions,
+        2 if given["fresh"] is None else given["fresh"],
+        given["tuners"],
+        given["target"],
+        given["manual"],
+        given["plots"],
+        export,
+        changes,
+    )
+
+
+def study_of(request: Request) -> Study:
+    """Read the study, with the manual list in it.
+
+    Raises
+    ------
+    StudyError
+        If it is none.
+    UserError
+        If the list cannot be read.
+    """
+    study = load_study(str(request.study), **request.changes)
+    if request.manual is None:
+        return study
+    try:
+        rows = pd.read_csv(request.manual).to_dict("records")
+        cells = [
+            {f.name: typed_level(f, row[f.name]) for f in study.factor_list if f.name in row}
+            for row in rows
+        ]
+    except (OSError, ValueError, StopIteration) as error:
+        raise UserError(f"--manual {request.manual}: no list of cells: {error}") from error
+    content = study.model_dump(mode="json", exclude_unset=True)
+    content["compare"] = {**content.get("compare", {}), "manual": cells}
+    return parse_study(content, f"{request.study} with --manual {request.manual}")
+
+
+def compare_on_table(request: Request) -> Race:
+    """Replay every tuner, or those that are named, on a table.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be used, a tuner is not there, or a budget is too small to compare
+        anything.
+    """
+    table = read_table(Path(str(request.table)), request.response)
+    asked = tuple(sorted(set(request.budgets))) or BUDGETS
+    if asked[0] < 4 or request.repetitions < 1:  # noqa: PLR2004 # two to look with, two to confirm
+        raise UserError(
+            f"--budget {asked[0]}, --repetitions {request.repetitions}: a comparison takes a "
+            "budget of 4 runs or more, and one repetition or more; raise them"
+        )
+    entrants, notes = tuners(read_cells(request.manual, table) if request.manual else ())
+    for name in request.tuners:
+        if name not in entrants:
+            raise UserError(
+                f"--tuner {name!r}: none of that name is at hand; there are: {'; '.join(entrants)}"
+            )
     return race(
         table,
-        entrants,
+        {name: entrants[name] for name in request.tuners or entrants},
         budgets=asked,
-        repetitions=repetitions,
-        processes=processes,
+        repetitions=request.repetitions,
+        processes=os.cpu_count() or 1,
         notes=notes,
     )
 

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,19 +80,27 @@ def page_of(outcome: "Outcome", execution: Execution, language: str = "en") -> s
     UserError
         If the language is not spoken.
     """
-    import jinja2
-
     source = Source(outcome, execution, speaker(language))
     parts = (
         *(_head, _question, _data, _design, _effects),
         *(_decision, _grid, _winner, _suspects, _cost, _repeat),
     )
     content = {part.__name__.strip("_"): part(source) for part in parts}
-    text = (resources.files("tasks") / "templates" / "report.html").read_text(encoding="utf-8")
-    template = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).from_string(text)
-    page: str = template.render(**content, say=source.say, lang=language)
+    return rendered("report.html", **content, say=source.say, lang=language)
+
+
+def rendered(name: str, **content: Any) -> str:
+    """Return a template filled in; what it asks for and is not given is an error."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tasks"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    page: str = environment.get_template(name).render(**content)
     return page
 
 
@@ -364,7 +371,7 @@ def _effect_figures(effects: Effects, say: Say) -> list[dict[str, str]]:
     names = ["pareto", "half_normal", "main_effects"]
     names += ["interactions"] if len(effects.factors) > 1 else []
     drawn = [(name, getattr(plots, name)(effects)) for name in names]
-    return [{"name": n, "image": _drawing(figure), "words": say(n)} for n, figure in drawn]
+    return [{"name": n, "image": drawing(figure), "words": say(n)} for n, figure in drawn]
 
 
 def _decision(source: Source) -> dict[str, Any]:
@@ -466,7 +473,7 @@ def _heatmap(source: Source, names: list[str]) -> str:
     runs = source.execution.runs().merge(cells, on=names)
     if runs[source.study.response].notna().sum() == 0:
         return ""
-    return _drawing(plots.grid_heatmap(runs, source.study.factor_list, source.study.response))
+    return drawing(plots.grid_heatmap(runs, source.study.factor_list, source.study.response))
 
 
 def _winner(source: Source) -> dict[str, Any] | None:
@@ -622,7 +629,7 @@ def _toml_key(name: str) -> str:
 # -- figures and numbers --------------------------------------------------------------------------
 
 
-def _drawing(figure: "Figure") -> str:
+def drawing(figure: "Figure") -> str:
     """Return a figure as a data: address of SVG, the same bytes for the same figure."""
     import matplotlib as mpl
 

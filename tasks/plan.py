@@ -11,7 +11,7 @@ from analysis.factors import Factor, cell_name, show
 from models.spec import ReplicateSpec, Scalar
 from tasks.study import Study
 
-Stage = Literal["pilot", "screen", "refine", "confirm"]
+Stage = Literal["pilot", "screen", "refine", "confirm", "compare"]
 Levels = Mapping[str, Scalar]
 
 

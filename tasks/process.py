@@ -34,7 +34,14 @@ def _levels(factor: Factor, best: Level) -> tuple[Level, ...]:
     if factor.scale == "categorical":
         return factor.levels
     ends = [float(level) for level in (*factor.levels, *refine(factor, best))]
-    low, high = min(ends), max(ends)
+    return levels_between(factor, min(ends), max(ends))
+
+
+def levels_between(factor: Factor, low: Level, high: Level) -> tuple[Level, ...]:
+    """Return a factor's levels from low to high, both among them; a category's own two."""
+    if factor.scale == "categorical":
+        return factor.levels
+    low, high = sorted((float(low), float(high)))
     if factor.scale == "log":
         steps = max(2, 1 + round(2 * math.log10(high / low)))
         found = np.geomspace(low, high, steps)
@@ -43,9 +50,9 @@ def _levels(factor: Factor, best: Level) -> tuple[Level, ...]:
     else:
         found = np.linspace(low, high, STEPS)
     whole = factor.scale == "integer"
-    return tuple(
-        sorted({short(typed_level(factor, round(x) if whole else x)) for x in found}, key=float)
-    )
+    inner = {short(typed_level(factor, round(x) if whole else x)) for x in found[1:-1]}
+    ends = {typed_level(factor, end) for end in (low, high)}
+    return tuple(sorted(inner | ends, key=float))
 
 
 def propose(execution: Execution, decision: Decision) -> Grid:

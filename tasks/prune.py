@@ -97,7 +97,7 @@ def plan_pruning(tracker: Tracker, *, keep: int = KEEP, experiment: str | None =
 def _parents(tracker: Tracker, experiment: str, keep: int) -> list[Any]:
     """Return an experiment's executions and validations that have ended, but for the newest."""
     found = []
-    for kind in ("study", "validation"):
+    for kind in ("study", "comparison", "validation"):
         runs = tracker.search([experiment], f"tags.`{KIND}` = '{kind}'")
         found += [run for run in runs[keep:] if run.info.status != "RUNNING"]
     return found

@@ -123,6 +123,17 @@ class ConfirmPart(Part):
     cells: Annotated[int, Field(ge=1)] = 4
 
 
+class ComparePart(Part):
+    """``[compare]``: cells that a person would try, in order, and each factor's levels.
+
+    Levels that are not named go from low to high: half decades on a log scale, every whole number,
+    or nine.
+    """
+
+    manual: tuple[dict[str, Scalar], ...] = ()
+    levels: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=2)]] = {}
+
+
 class TrainingPart(Part):
     """``[training]``: `models.spec.TrainingSpec`, with bounds."""
 
@@ -172,6 +183,7 @@ class Study(Part):
     pilot: PilotPart = PilotPart()
     refine: RefinePart = RefinePart()
     confirm: ConfirmPart = ConfirmPart()
+    compare: ComparePart = ComparePart()
 
     @field_validator("factors")
     @classmethod
@@ -208,6 +220,19 @@ class Study(Part):
         training = set(TrainingPart.model_fields)
         _reject(self.model.settings, known, "model")
         _reject(self.factors, known | training, "factors")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_compared_has_the_factors(self) -> Self:
+        names = set(self.factors)
+        for name in set(self.compare.levels) - names:
+            raise ValueError(f"compare.levels.{name}: no factor of this study; remove it")
+        for number, cell in enumerate(self.compare.manual, 1):
+            if set(cell) != names:
+                raise ValueError(
+                    f"compare.manual: cell {number} names {', '.join(cell) or 'nothing'}; it must "
+                    f"name each factor once: {', '.join(self.factors)}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -327,6 +352,7 @@ def _known(fault: Any) -> str:
         "pilot": PilotPart,
         "refine": RefinePart,
         "confirm": ConfirmPart,
+        "compare": ComparePart,
         "factors": FactorPart,
     }
     table = fault["loc"][0] if len(fault["loc"]) > 1 else ""

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,8 @@ from tasks.tags import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: What a parent run is of.
+Kind = Literal["study", "comparison"]
 #: The most that one call of MLflow takes.
 BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 
@@ -176,13 +178,15 @@ class Tracker:
         return str(found.experiment_id)
 
     @contextmanager
-    def execution(self, study: Study, version: str, facts: Facts) -> Iterator["Execution"]:
+    def execution(
+        self, study: Study, version: str, facts: Facts, kind: Kind = "study"
+    ) -> Iterator["Execution"]:
         """Open the parent run of this execution, going on with one that was cut off.
 
         The run ends as FINISHED, FAILED or, on an interrupt, KILLED.
         """
         experiment = self.experiment(study.name)
-        execution = Execution(self, study, version, facts, experiment)
+        execution = Execution(self, study, version, facts, experiment, kind=kind)
         with execution.held():
             try:
                 yield execution
@@ -332,12 +336,15 @@ class Execution:
     experiment: str
     run_id: str = ""
     resumed: bool = False
+    kind: Kind = "study"
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Be the one process that is at work on this execution, new or gone on with."""
         claims = self.tracker.claims
         digest = study_digest(self.study, self.version)
+        if self.kind != "study":
+            digest = f"{digest}-{self.kind}"
         with ExitStack() as stack:
             stack.enter_context(claims.beating())
             # Of two that begin at once here, the second must see the first one's run as held.
@@ -377,7 +384,7 @@ class Execution:
 
     def _begin(self, digest: str) -> None:
         tags = {
-            KIND: "study",
+            KIND: self.kind,
             STUDY_DIGEST: digest,
             CODE_VERSION: code_version(),
             PREFIX + "dataset_version": self.version,
@@ -385,7 +392,7 @@ class Execution:
             **_origin(),
             "mlflow.note.content": _description(self.study),
         }
-        name = f"study {dt.datetime.now(tz=dt.UTC):%Y-%m-%d %H:%M}"
+        name = f"{self.kind} {dt.datetime.now(tz=dt.UTC):%Y-%m-%d %H:%M}"
         run = self.tracker.client.create_run(self.experiment, tags=tags, run_name=name)
         self.run_id = str(run.info.run_id)
 
@@ -598,7 +605,38 @@ class Execution:
 
     def children(self) -> list[Any]:
         """Return the replicates' runs, oldest first."""
-        return self.tracker.children(self.run_id, self.experiment)
+        runs = self.tracker.children(self.run_id, self.experiment)
+        return [run for run in runs if KEY in run.data.tags]
+
+    def log_search(
+        self, name: str, params: Mapping[str, object], curves: Mapping[str, Sequence[float]]
+    ) -> None:
+        """Log one tuner's search of a comparison as a nested run, once.
+
+        Parameters
+        ----------
+        name : of the run.
+        params : whose search it is, and what came of it.
+        curves : metrics by name; step 1 is the first run.
+        """
+        condition = (
+            f"tags.`{PARENT}` = '{self.run_id}' and tags.`{KIND}` = 'search' "
+            f"and attributes.run_name = '{name}' and attributes.status = 'FINISHED'"
+        )
+        if self.tracker.search([self.experiment], condition, limit=1):
+            return
+        tags = {PARENT: self.run_id, KIND: "search", **_origin("factorgrid compare")}
+        run = self.tracker.client.create_run(self.experiment, tags=tags, run_name=name)
+        run_id = str(run.info.run_id)
+        self.log(run_id, params=params)
+        rows = [
+            row
+            for metric, values in curves.items()
+            for step, value in enumerate(values, 1)
+            for row in metric_rows({metric: value}, step)
+        ]
+        self.log_metrics(run_id, rows)
+        self.tracker.client.set_terminated(run_id, "FINISHED")
 
     def table(self, children: Sequence[Any], stage: Stage | None = None) -> pd.DataFrame:
         """Return replicates' runs as a table, of one stage or all; see `runs_table`."""
@@ -670,12 +708,14 @@ def code_version() -> str:
 
 def study_digest(study: Study, version: str) -> str:
     """Return the digest by which an execution that was cut off is found again."""
-    content = json.dumps([study.model_dump(mode="json"), version], sort_keys=True)
+    # What it is compared with is no part of what is searched.
+    told = study.model_dump(mode="json", exclude={"compare"})
+    content = json.dumps([told, version], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _flat(study: Study) -> dict[str, object]:
-    data = study.model_dump(mode="json", exclude={"name", "description", "factors"})
+    data = study.model_dump(mode="json", exclude={"name", "description", "factors", "compare"})
     params: dict[str, object] = {}
     for name, value in data.items():
         if isinstance(value, dict):

@@ -30,7 +30,7 @@ from tasks.pruning import Pruner
 from tasks.settings import Settings
 from tasks.slots import Slot, SlotPool, load_result
 from tasks.study import Study
-from tasks.tracking import Execution, Facts, Tracker
+from tasks.tracking import Execution, Facts, Kind, Tracker
 
 
 class Crew(Protocol):
@@ -74,11 +74,13 @@ def open_workshop(
     images: Prepared,
     progress: Progress,
     elsewhere: Path | None = None,
+    kind: Kind = "study",
 ) -> Iterator[Workshop]:
     """Open the execution and the slots; close them in turn, whatever happens."""
     arrays = open_arrays(images.arrays_folder)
+    facts = Facts.of(arrays, images.words)
     with (
-        tracker.execution(study, images.version, Facts.of(arrays, images.words)) as execution,
+        tracker.execution(study, images.version, facts, kind) as execution,
         SlotPool(locks=tracker.settings.locks) as pool,
         open_crew(tracker.settings) as crew,
     ):

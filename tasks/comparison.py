@@ -1,0 +1,330 @@
+"""What a comparison of tuners on a study came to: logged, in words, as data, and as a page."""
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from prefect import task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from analysis import race_summary
+from analysis.factors import cell_name, show
+from analysis.race_plots import best_so_far
+from tasks.errors import UserError
+from tasks.page import drawing, rendered
+from tasks.plan import planned
+from tasks.racers import Asked
+from tasks.racing import Raced
+from tasks.runs import runs_table
+from tasks.story import key_of
+from tasks.study import Study
+from tasks.tags import KEY, PREFIX, REUSED_FROM
+from tasks.tracking import Execution, Tracker
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FOLDER = "comparison"
+#: Columns of an exported table besides the factors.
+EXPORTED = ("seed", "val_accuracy", "train_seconds", "parameters")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison's findings.
+
+    Attributes
+    ----------
+    study : whose space, trainer and pictures.
+    asked : budget, repetitions and fresh seeds.
+    data : the pictures, in words.
+    raced : every run of every search, and what each delivered.
+    target : a figure that is to be reached.
+    tracking : MLflow's address, and the run.
+    """
+
+    study: Study
+    asked: Asked
+    data: str
+    raced: Raced
+    target: float
+    tracking: Mapping[str, str]
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """Every run with the best figure and the seconds so far."""
+        return race_summary.curves(self.raced.searches, self.study.response)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """A row a tuner, the best first; see `analysis.race_summary.summary`."""
+        found = race_summary.summary(self.curve, self.raced.delivered, self.target)
+        spent = self.quickest
+        same = race_summary.at_seconds(self.curve, spent)
+        found = found.assign(at_equal_seconds=found["tuner"].map(same))
+        return found.sort_values("fresh", ascending=False, kind="stable", ignore_index=True)
+
+    @property
+    def quickest(self) -> float:
+        """The training seconds of the tuner that took least, of those with the whole budget."""
+        searches = self.curve.groupby(["tuner", "repetition"])["seconds"]
+        whole = searches.size() == searches.size().max()
+        ends = searches.max()[whole]
+        return float(ends.groupby("tuner").median().min())
+
+    def told(self) -> pd.DataFrame:
+        """Return what each tuner's first search tells: a row a ``tuner`` and ``factor``."""
+        first = self.raced.searches[self.raced.searches["repetition"] == 1]
+        factors, response = self.study.factor_list, self.study.response
+        own = [
+            race_summary.told(runs, factors, response)
+            .rename_axis("factor")
+            .reset_index()
+            .assign(tuner=name)
+            for name, runs in first.groupby("tuner", sort=False)
+        ]
+        return pd.concat(own, ignore_index=True)
+
+    def effects(self) -> dict[str, list[str]]:
+        """Return the same in words: for each tuner one text a factor."""
+        found: dict[str, list[str]] = {}
+        for row in self.told().to_dict("records"):
+            known = not math.isnan(row["effect"])
+            words = f"{row['effect']:+.3f} +- {row['half']:.3f}" if known else "cannot tell"
+            found.setdefault(row["tuner"], []).append(words)
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON types; figures that do not exist are null."""
+        return {
+            "study": self.study.name,
+            "data": self.data,
+            "cells": self.raced.space.n_cells,
+            "asked": self.asked._asdict(),
+            "response": self.study.response,
+            "target": self.target,
+            "equal_seconds": self.quickest,
+            "tuners": _records(self.summary),
+            "delivered": _records(self.raced.delivered),
+            "factors": _records(self.told()),
+            "notes": list(self.raced.notes),
+            **self.tracking,
+        }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=10))
+    return rows
+
+
+@task(name="conclude", cache_policy=NO_CACHE, persist_result=False)
+def conclude(execution: Execution, raced: Raced, asked: Asked, target: float | None) -> Comparison:
+    """Log what a race came to, so that MLflow alone has it; leave Prefect a table.
+
+    Parameters
+    ----------
+    target : a figure that is to be reached; by default one that half of the searches reached.
+    """
+    study = execution.study
+    curve = race_summary.curves(raced.searches, study.response)
+    aim = race_summary.default_target(curve) if target is None else target
+    tracking = {
+        "tracking_uri": execution.tracker.settings.tracking_uri,
+        "run_id": execution.run_id,
+    }
+    found = Comparison(study, asked, execution.facts.pictures, raced, aim, tracking)
+    _log_searches(execution, found)
+    run_id = execution.run_id
+    execution.log_text(run_id, raced.searches.to_csv(index=False), f"{FOLDER}/searches.csv")
+    execution.log_text(run_id, raced.delivered.to_csv(index=False), f"{FOLDER}/delivered.csv")
+    execution.log_text(run_id, json.dumps(found.to_json(), indent=1), f"{FOLDER}/comparison.json")
+    execution.log_figures(run_id, {f"{FOLDER}/{n}.png": f for n, f in figures_of(found).items()})
+    execution.log_text(run_id, page_of(found), f"{FOLDER}/comparison.html")
+    create_table_artifact(
+        _records(found.summary),
+        key=f"{key_of(study.name)}-comparison",
+        description=f"Tuners on the same cells, {asked.budget} runs each.",
+    )
+    return found
+
+
+def _log_searches(execution: Execution, found: Comparison) -> None:
+    factors = [f.name for f in found.study.factor_list]
+    searches = dict(iter(found.curve.groupby(["tuner", "repetition"], sort=False)))
+    for end in found.raced.delivered.to_dict("records"):
+        tuner, repetition = end["tuner"], end["repetition"]
+        rows = searches[(tuner, repetition)]
+        params = {
+            "tuner": tuner,
+            "repetition": repetition,
+            "budget": found.asked.budget,
+            "delivered": "/".join(show(end[name]) for name in factors),
+        }
+        curves = {
+            "best_so_far": rows["best"].tolist(),
+            "training_seconds": rows["seconds"].tolist(),
+            **({} if math.isnan(end["fresh"]) else {"fresh": [float(end["fresh"])]}),
+        }
+        # A later comparison of more runs is another search.
+        name = f"{tuner}, {found.asked.budget} runs #{repetition}"
+        execution.log_search(name, params, curves)
+
+
+#: A line of the terminal's table.
+HEAD = "{:{w}}  {:>9}  {:<13}  {:>9}  {:>9}  {:>7}  {:>14}"
+
+
+def in_words(found: Comparison) -> str:
+    """Return what a terminal prints."""
+    summary = found.summary
+    width = max(map(len, summary["tuner"]))
+    spent, aim = f"{found.quickest:.0f} s", f"to {found.target:.4f}"
+    lines = [
+        f"{found.study.name}: {found.data}",
+        _about(found),
+        "",
+        HEAD.format("", "delivered", "range", "best seen", f"at {spent}", "seconds", aim, w=width),
+    ]
+    for row in summary.to_dict("records"):
+        reach = f"{_number(row['seconds_to_target'], 0)} s, {row['reached']}/{row['n']}"
+        ends = f"{_number(row['fresh_least'])}-{_number(row['fresh_most'])}"
+        figures = [_number(row[name]) for name in ("fresh", "best", "at_equal_seconds")]
+        told = (figures[0], ends, *figures[1:], f"{row['seconds']:,.0f}", reach)
+        lines.append(HEAD.format(row["tuner"], *told, w=width))
+    lines += ["", *told_in_words(found), "", *found.raced.notes]
+    lines.append(f"MLflow run {found.tracking['run_id']}: {FOLDER}/comparison.html")
+    return "\n".join(lines)
+
+
+def _about(found: Comparison) -> str:
+    asked = found.asked
+    return (
+        f"{found.raced.space.n_cells} cells; {asked.budget} runs a search, {_of(asked.repetitions)}"
+        f" a tuner. Delivered: mean {found.study.response} of the delivered cell,\n"
+        f"fresh seeds (n = {asked.fresh}), median and range over searches. At "
+        f"{found.quickest:.0f} s: best figure by then.\n"
+        f"To {found.target:.4f}: training seconds, and searches that got there."
+    )
+
+
+def _of(searches: int) -> str:
+    return f"{searches} search{'' if searches == 1 else 'es'}"
+
+
+def told_in_words(found: Comparison) -> list[str]:
+    """Return what each tuner's first search tells of the factors, a line a tuner."""
+    effects = found.effects()
+    names = [f.name for f in found.study.factor_list]
+    width = max(map(len, effects))
+    rows = [("", names), *effects.items()]
+    return [
+        "Effect of low to high, +- 95 %, that the first search's runs tell:",
+        *(f"{tuner:{width}}" + "".join(f"  {text:>17}" for text in own) for tuner, own in rows),
+    ]
+
+
+def _number(x: float, digits: int = 4) -> str:
+    return "-" if math.isnan(x) else f"{x:.{digits}f}"
+
+
+def page_of(found: Comparison) -> str:
+    """Return the comparison as one HTML page that needs nothing from elsewhere."""
+    names = [f.name for f in found.study.factor_list]
+    summary = found.summary
+    searches = [
+        {**row, "cell": cell_name({name: row[name] for name in names})}
+        for row in found.raced.delivered.to_dict("records")
+    ]
+    judged = [row for row in summary.to_dict("records") if not math.isnan(row["fresh"])]
+    leader = max(judged, key=lambda row: row["fresh"], default=None)
+    return rendered(
+        "comparison.html",
+        number=_number,
+        found=found,
+        asked=found.asked,
+        rows=summary.to_dict("records"),
+        leader=leader,
+        names=names,
+        levels=[
+            (f.name, ", ".join(map(show, own)))
+            for f, own in zip(found.raced.space.factors, found.raced.space.levels, strict=True)
+        ],
+        effects=found.effects(),
+        searches=searches,
+        of=_of,
+        figures={name: drawing(figure) for name, figure in figures_of(found).items()},
+    )
+
+
+def figures_of(found: Comparison) -> "dict[str, Figure]":
+    """Return the figures by name: the best figure so far, by runs and by seconds of training."""
+    names, response = list(found.summary["tuner"]), found.study.response
+    return {
+        "best-by-runs": best_so_far(found.curve, response, names, "runs"),
+        "best-by-seconds": best_so_far(found.curve, response, names, "seconds"),
+    }
+
+
+def save(found: Comparison, folder: Path) -> None:
+    """Write the page and the figure into a folder.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "comparison.html").write_text(page_of(found), encoding="utf-8")
+        for name, figure in figures_of(found).items():
+            figure.savefig(folder / f"{name}.png", dpi=120)
+    except OSError as error:
+        raise UserError(f"--plots {folder}: {error.strerror}; name another folder") from error
+
+
+def export(tracker: Tracker, study: Study, path: Path) -> int:
+    """Write every training of a study's cells that MLflow has as a table; return its rows.
+
+    It can be read by ``factorgrid compare --table`` once every combination of levels is there.
+    Trainings with other settings or on other pictures than the newest are left out.
+
+    Raises
+    ------
+    TrackingError
+        If there is no such experiment.
+    UserError
+        If no training fits, or the file cannot be written.
+    """
+    experiment = tracker.existing_experiment(study.name)
+    runs = tracker.search([experiment], f"tags.`{KEY}` != '' and attributes.status = 'FINISHED'")
+    own = [run for run in runs if REUSED_FROM not in run.data.tags]
+    version = own[0].data.tags.get(f"{PREFIX}dataset_version", "") if own else ""
+    table = runs_table(own, study.factor_list)
+    fits = [_fits(study, version, row) for row in table.to_dict("records")]
+    names = [f.name for f in study.factor_list]
+    rows = table[fits] if len(table) else table
+    if rows.empty:
+        raise UserError(
+            f"experiment {study.name!r}: {len(own)} trainings, none of this study as it is now; run"
+            f" `factorgrid compare {study.name} --budget N` first, or give back its old settings"
+        )
+    kept = [*names, *(name for name in EXPORTED if name in rows)]
+    text = io.StringIO()
+    rows[kept].to_csv(text, index=False)
+    try:
+        path.write_text(text.getvalue(), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--export {path}: {error.strerror}; name another file") from error
+    return len(rows)
+
+
+def _fits(study: Study, version: str, row: Mapping[Any, Any]) -> bool:
+    levels = {f.name: row[f.name] for f in study.factor_list}
+    plan = planned(study, version, "compare", levels, int(row["replicate"]))
+    return plan.key == str(row["key"])
