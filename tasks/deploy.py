@@ -69,7 +69,8 @@ def deployments(wish: Wish, file: Path = FILE) -> dict[str, Any]:
     by_name = {entry["name"]: entry for entry in content["deployments"]}
     if wish.study is not None:
         given = wish.study.model_dump(mode="json", exclude_unset=True)
-        by_name["search"]["parameters"] = {"study": given}
+        for name in ("search", "compare"):
+            by_name[name]["parameters"]["study"] = given
         by_name["promote"]["parameters"]["model"] = wish.study.model_name
     if wish.pictures is not None:
         by_name["validate-images"]["parameters"]["source"] = str(wish.pictures)

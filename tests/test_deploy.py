@@ -37,6 +37,7 @@ def test_a_wish_changes_study_pictures_and_schedule(tmp_path: Path) -> None:
     found = _by_name(Wish(study, tmp_path, "0 3 * * *"))
     assert found["search"]["parameters"]["study"]["data"]["source"] == str(tmp_path)  # type: ignore[index] # of JSON
     assert found["search"]["schedules"][0]["cron"] == "0 3 * * *"  # type: ignore[index] # likewise
+    assert found["compare"]["parameters"]["study"] == found["search"]["parameters"]["study"]  # type: ignore[index] # likewise
     assert found["validate-images"]["parameters"] == {"source": str(tmp_path)}
     assert found["validate-images"]["schedules"][0]["active"]  # type: ignore[index] # likewise
 
