@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis import gaussian, pilot
+from analysis import gaussian, pilot, uphill
 from analysis.decision import Grid, decide, move_outward
 from analysis.design import corners, fraction_corners
 from analysis.effects import fit_effects
@@ -260,10 +260,6 @@ class _Search:
     def _uphill(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> Cell:
         """Return the untried cell that the model puts highest, a step beyond the region at most."""
         cells, figures = zip(*self.history, strict=True)
-        y = gaussian.tamed(np.asarray(figures))
-        matrix = _second_order(self.space.points(cells))
-        penalty = np.diag([0.0] + [0.1] * (matrix.shape[1] - 1))
-        model = np.linalg.solve(matrix.T @ matrix + penalty, matrix.T @ (y - y.mean()))
         margin = (high - low) / 2
         drawn = self.rng.integers(self.space.shape, size=(1000, len(self.space.shape)))
         near = gaussian.neighbours(self.space, best_mean(self.history))
@@ -271,8 +267,8 @@ class _Search:
         untried = [c for c in dict.fromkeys([*map(tuple, drawn.tolist()), *near]) if c not in tried]
         points = self.space.points(untried)
         inside = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
-        predicted = np.where(inside, _second_order(points) @ model, -np.inf)
-        return untried[int(np.argmax(predicted))]
+        predicted = uphill.predicted(self.space, cells, figures, untried)
+        return untried[int(np.argmax(np.where(inside, predicted, -np.inf)))]
 
 
 def _domain(factor: Factor) -> tuple[float, float] | None:
@@ -281,12 +277,6 @@ def _domain(factor: Factor) -> tuple[float, float] | None:
 
 def _combinations(grid: Grid) -> list[dict[str, Level]]:
     return [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
-
-
-def _second_order(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return intercept, linear, square and product columns (N, 1 + k + k (k + 1) / 2)."""
-    first, second = np.triu_indices(points.shape[1])
-    return np.column_stack([np.ones(len(points)), points, points[:, first] * points[:, second]])
 
 
 #: Those that need nothing but numpy; Optuna's come from `tasks`.

@@ -13,14 +13,13 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from tasks.builders import with_builder
 from tasks.dataset import Prepared
 from tasks.decide import (
-    Grid,
     analyse,
     choose,
     decide_grid,
-    first_grid,
-    next_grid,
+    first_cells,
+    next_cells,
+    plan_cells,
     plan_confirm,
-    plan_grid,
     plan_screen,
 )
 from tasks.logs import open_log
@@ -80,12 +79,12 @@ def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
     effects = analyse(shop.execution)
     decision = decide_grid(shop.execution, effects)
 
-    grid: Grid | None = first_grid(shop.execution, decision)
+    cells = first_cells(shop.execution, decision)
     rounds = study.refine.steps
-    while grid and rounds:
-        train_stage(shop, plan_grid(study, images.version, grid))
+    while cells and rounds:
+        train_stage(shop, plan_cells(study, images.version, cells))
         rounds -= 1
-        grid = next_grid(shop.execution, decision, grid) if rounds else None
+        cells = next_cells(shop.execution, decision, cells) if rounds else []
 
     selection = choose(shop.execution)
     if train_stage(shop, plan_confirm(study, images.version, selection)):

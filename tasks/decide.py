@@ -1,7 +1,7 @@
 """Reading a stage's runs back from MLflow, and what follows from them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import partial
 from typing import Any
@@ -21,12 +21,12 @@ from analysis.selection import Selection, select
 from models.spec import Scalar
 from tasks.errors import UserError
 from tasks.plan import Planned, grid_cells, plan, planned
-from tasks.process import propose
+from tasks.process import propose, star_cells, step_uphill
 from tasks.study import Study
 from tasks.tracking import Execution
 
 COST = "train_seconds"
-Grid = Mapping[str, tuple[Scalar, ...]]
+Cells = Sequence[Mapping[str, Scalar]]
 
 
 def plan_screen(study: Study, version: str) -> list[Planned]:
@@ -54,10 +54,10 @@ def plan_screen(study: Study, version: str) -> list[Planned]:
     ]
 
 
-def plan_grid(study: Study, version: str, grid: Grid) -> list[Planned]:
-    """Return the replicates of a refined grid; those of the screen's cells are trained already."""
+def plan_cells(study: Study, version: str, cells: Cells) -> list[Planned]:
+    """Return the replicates of refining cells; those of the screen's cells are trained already."""
     replicates = study.refine.replicates or study.replicates
-    return plan(study, version, "refine", grid_cells(grid), range(1, replicates + 1))
+    return plan(study, version, "refine", cells, range(1, replicates + 1))
 
 
 def plan_confirm(study: Study, version: str, selection: Selection) -> list[Planned]:
@@ -135,31 +135,50 @@ def decide_grid(execution: Execution, effects: Effects) -> Decision:
 
 def explained(study: Study, decision: Decision) -> list[str]:
     """Return a decision in words, with how its neighbourhood is searched."""
-    if study.refine.method == "grid":
-        return explain(decision)
-    how = (
-        f"a Gaussian process on the runs so far chooses {study.refine.budget} cells, one at a "
-        "time, from the screen's levels and what lies around the better ones"
-    )
+    n = study.refine.budget
+    where = "from the screen's levels and what lies around the better ones"
+    match study.refine.method:
+        case "gp":
+            how = f"a Gaussian process on the runs so far chooses {n} cells, one at a time, {where}"
+        case "surface":
+            how = (
+                f"{n} cells {where}: the centre and the axial points of that region, then one at a "
+                "time where a second-order model of the runs so far is highest"
+            )
+        case _:
+            return explain(decision)
     return [*explain(decision)[:-1], how]
 
 
 @task(name="first", cache_policy=NO_CACHE, persist_result=False)
-def first_grid(execution: Execution, decision: Decision) -> Grid:
-    """Return the decided grid, or the process's first cell as a grid of one."""
-    if execution.study.refine.method == "gp":
-        return propose(execution, decision)
-    return decision.grid
+def first_cells(execution: Execution, decision: Decision) -> Cells:
+    """Return the decided grid's cells, the process's first one, or the surface's star."""
+    match execution.study.refine.method:
+        case "gp":
+            return propose(execution, decision)
+        case "surface":
+            return star_cells(execution.study, decision)
+        case _:
+            return grid_cells(decision.grid)
 
 
 @task(name="move", cache_policy=NO_CACHE, persist_result=False)
-def next_grid(execution: Execution, decision: Decision, grid: Grid) -> Grid | None:
-    """Return the grid moved outward, where its best cell lies on an edge; or the next cell."""
+def next_cells(execution: Execution, decision: Decision, last: Cells) -> Cells:
+    """Return the grid moved outward, where its best cell lies on an edge; or the next cell.
+
+    Nothing where the search is at its end.
+    """
     study = execution.study
-    if study.refine.method == "gp":
-        return propose(execution, decision)
-    best = select(execution.runs("refine"), study.factor_list, study.response).best
-    return move_outward(grid, best, study.factor_list)
+    match study.refine.method:
+        case "gp":
+            return propose(execution, decision)
+        case "surface":
+            return step_uphill(execution, decision)
+        case _:
+            best = select(execution.runs("refine"), study.factor_list, study.response).best
+            grid = {name: tuple(dict.fromkeys(cell[name] for cell in last)) for name in last[0]}
+            moved = move_outward(grid, best, study.factor_list)
+            return grid_cells(moved) if moved else []
 
 
 @task(name="choose", cache_policy=NO_CACHE, persist_result=False)

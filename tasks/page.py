@@ -269,7 +269,7 @@ def _design(source: Source) -> dict[str, Any]:
         runs=runs,
     )
     refine = say(
-        "refine_text" if study.refine.method == "grid" else "refine_text_gp",
+        {"grid": "refine_text"}.get(study.refine.method, f"refine_text_{study.refine.method}"),
         budget=study.refine.budget,
         rounds=study.refine.rounds,
         confirm=study.confirm.replicates,
@@ -395,8 +395,8 @@ def _decision(source: Source) -> dict[str, Any]:
 
 def _searched(source: Source, decision: Decision) -> str:
     refine = source.study.refine
-    if refine.method == "gp":
-        return source.say("gp_cells", n=refine.budget)
+    if refine.method != "grid":
+        return source.say(f"{refine.method}_cells", n=refine.budget)
     return source.say("grid_cells", n=decision.n_cells)
 
 

@@ -1,4 +1,4 @@
-"""Refining by a Gaussian process: one cell at a time, each where the runs so far promise most."""
+"""Refining by a model of the runs so far: a Gaussian process, or a second-order surface."""
 
 import math
 from collections.abc import Sequence
@@ -6,15 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis import gaussian
+from analysis import gaussian, uphill
 from analysis.decision import Decision, refine
 from analysis.factors import Factor, Level, cell_name
 from analysis.space import Space
 from tasks.plan import short, typed_level
 from tasks.study import Study
 from tasks.tracking import Execution
-
-Grid = dict[str, tuple[Level, ...]]
 
 #: Levels that a linear or a wide integer factor is given between its ends.
 STEPS = 9
@@ -55,16 +53,66 @@ def levels_between(factor: Factor, low: Level, high: Level) -> tuple[Level, ...]
     return tuple(sorted(inner | ends, key=float))
 
 
-def propose(execution: Execution, decision: Decision) -> Grid:
-    """Return the next cell, as a grid of one; log what is expected of it.
+def propose(execution: Execution, decision: Decision) -> list[dict[str, Level]]:
+    """Return the process's next cell, as a list; log what is expected of it.
+
+    An empty list once the budget is spent, in this process or in one that was cut off.
 
     The study's screen has runs: the decision could not be without.
     """
     study, runs = execution.study, execution.runs()
+    if _is_spent(execution):
+        return []
     usable = runs[runs[study.response].notna()]
     cell, words = next_cell(study, usable, region(study.factor_list, decision))
     execution.log_text(execution.run_id, words, f"refine/after-{len(usable)}-runs.txt")
-    return {name: (level,) for name, level in cell.items()}
+    return [cell]
+
+
+def _is_spent(execution: Execution) -> bool:
+    names = list(execution.study.factors)
+    refined = execution.runs("refine")[names].drop_duplicates()
+    return len(refined) >= execution.study.refine.budget
+
+
+def star_cells(study: Study, decision: Decision) -> list[dict[str, Level]]:
+    """Return the centre and the axial points of the region, as far as the budget goes."""
+    space = region(study.factor_list, decision)
+    cells = uphill.star(space, space.cell(decision.corner))
+    return [space.natural(cell) for cell in cells[: study.refine.budget]]
+
+
+def step_uphill(execution: Execution, decision: Decision) -> list[dict[str, Level]]:
+    """Return the cell that the surface puts highest, as a list; log what is expected of it.
+
+    An empty list once the budget is spent, or every cell was tried.
+    """
+    study = execution.study
+    space, runs = region(study.factor_list, decision), execution.runs()
+    usable = runs[runs[study.response].notna()]
+    if _is_spent(execution):
+        return []
+    cells = [space.cell(levels) for levels in _typed(study, runs)]
+    fitted = [space.cell(levels) for levels in _typed(study, usable)]
+    found = uphill.next_cell(
+        space, fitted, usable[study.response].tolist(), np.random.default_rng(study.seed), cells
+    )
+    if found is None:
+        return []
+    cell, expected = found
+    levels = space.natural(cell)
+    words = (
+        f"{cell_name(levels)}: expected {study.response} {expected:.4f}, from {len(usable)} runs"
+    )
+    execution.log_text(execution.run_id, words, f"refine/after-{len(usable)}-runs.txt")
+    return [levels]
+
+
+def _typed(study: Study, runs: pd.DataFrame) -> list[dict[str, Level]]:
+    return [
+        {f.name: typed_level(f, row[f.name]) for f in study.factor_list}
+        for row in runs.to_dict("records")
+    ]
 
 
 def next_cell(study: Study, runs: pd.DataFrame, space: Space) -> tuple[dict[str, Level], str]:
@@ -76,9 +124,7 @@ def next_cell(study: Study, runs: pd.DataFrame, space: Space) -> tuple[dict[str,
     ----------
     runs : a row a replicate: levels, and the response.
     """
-    rows = runs.to_dict("records")
-    typed = [{f.name: typed_level(f, row[f.name]) for f in study.factor_list} for row in rows]
-    cells = [space.cell(levels) for levels in typed]
+    cells = [space.cell(levels) for levels in _typed(study, runs)]
     figures = runs[study.response].tolist()
     rng = np.random.default_rng([study.seed, len(runs)])
     cell = gaussian.next_cell(space, cells, figures, rng)

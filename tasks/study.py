@@ -95,11 +95,12 @@ class PilotPart(Part):
 class RefinePart(Part):
     """``[refine]``: how, the most cells, seeds a cell, a grid's moves off an edge, and pruning.
 
-    ``method`` is ``grid``, as in the published study, or ``gp``: so many cells, one at a time, each
-    chosen by a Gaussian process on the runs so far.
+    ``method`` is ``grid``, as in the published study; ``gp``: so many cells, one at a time, each
+    chosen by a Gaussian process on the runs so far; or ``surface``: so many cells, the centre and
+    the axial points of the region first, then each where a second-order model is highest.
     """
 
-    method: Literal["grid", "gp"] = "grid"
+    method: Literal["grid", "gp", "surface"] = "grid"
     budget: Annotated[int, Field(ge=1)] = 12
     replicates: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=1)] = 2
@@ -107,12 +108,12 @@ class RefinePart(Part):
 
     @property
     def grid_budget(self) -> int | None:
-        """The most cells of a decided grid; a process is not bound to one."""
+        """The most cells of a decided grid; a process or a surface is not bound to one."""
         return self.budget if self.method == "grid" else None
 
     @property
     def steps(self) -> int:
-        """How often cells are decided: the moves of a grid, or the cells of a process."""
+        """How often cells are decided at most: a grid's moves, or the others' cells."""
         return self.rounds if self.method == "grid" else self.budget
 
 

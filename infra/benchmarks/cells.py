@@ -22,6 +22,7 @@ status.
 import argparse
 import csv
 import itertools
+import os
 import random
 import tempfile
 import threading
@@ -34,6 +35,7 @@ from models.images import open_arrays
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from models.training import ReplicateResult
 from tasks.dataset import prepare
+from tasks.hardware import Device
 from tasks.ingest import find_images
 from tasks.metadata import Metadata
 from tasks.settings import Settings, prepare_environment
@@ -139,7 +141,8 @@ def main() -> None:
     if not asked.out.exists():
         asked.out.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
     print(f"{prepared.words}; sides {[len(v) for v in labels.values()]}; {len(jobs)} to train")
-    with SlotPool(asked.slots) as pool, ThreadPoolExecutor(asked.slots) as threads:
+    devices = [Device("", max(1, len(os.sched_getaffinity(0)) // asked.slots))] * asked.slots
+    with SlotPool(devices) as pool, ThreadPoolExecutor(asked.slots) as threads:
         list(threads.map(train, jobs))
 
 

@@ -114,7 +114,8 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
         from prefect import flow
         from prefect.task_runners import ThreadPoolTaskRunner
 
-        from tasks.decide import plan_grid
+        from tasks.decide import plan_cells
+        from tasks.plan import grid_cells
         from tasks.prepare import prepare_images
         from tasks.progress import Progress
         from tasks.tracking import Tracker
@@ -126,7 +127,7 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
             images = prepare_images(study, settings, progress)
             with open_workshop(tracker, study, images, progress) as shop:
                 started = time.perf_counter()
-                train_stage(shop, plan_grid(study, images.version, GRID))
+                train_stage(shop, plan_cells(study, images.version, grid_cells(GRID)))
                 seconds = time.perf_counter() - started
                 runs = shop.execution.runs()
                 return {"stage": seconds, "bare": float(runs["train_seconds"].sum())}
