@@ -1,5 +1,6 @@
 """A real `factorgrid up` on free ports, and its Prefect server asked as a client would."""
 
+import datetime as dt
 import json
 import os
 import signal
@@ -76,7 +77,7 @@ class Service:
     def await_state(self, run_id: str, states: set[str], seconds: float = 180) -> dict[str, Any]:
         def reached() -> dict[str, Any] | None:
             run = self.run(run_id)
-            return run if run["state_type"] in states | ENDED else None
+            return run if run["state_type"] in states or _has_ended(run) else None
 
         found: dict[str, Any] = until(reached, seconds, f"run {run_id} in {states}")
         return found
@@ -84,8 +85,24 @@ class Service:
     def worker(self) -> psutil.Process:
         """Return the worker's own process."""
         started = psutil.Process(self.process.pid).children(recursive=True)
-        (worker,) = (p for p in started if p.cmdline()[1:5] == ["-m", "prefect", "worker", "start"])
+        words = ["-m", "prefect", "worker", "start"]
+        (worker,) = (p for p in started if _words(p)[1:5] == words)
         return worker
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it ended just now
+        return []
+
+
+def _has_ended(run: dict[str, Any]) -> bool:
+    """Whether a run is at its end: one that crashed is taken up again a moment later."""
+    if run["state_type"] != "CRASHED":
+        return run["state_type"] in ENDED
+    since = dt.datetime.fromisoformat(run["state"]["timestamp"])
+    return dt.datetime.now(tz=dt.UTC) - since > dt.timedelta(seconds=20)
 
 
 @contextmanager
