@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from tasks.approval import approved
+from tasks.approval import promote_if_approved
 from tasks.promote import promote_model
 from tasks.settings import prepare_environment
 from tasks.story import on_failure
@@ -30,8 +30,9 @@ def promote(
     What was found and done, as ``factorgrid promote --json`` prints it.
     """
     tracker = Tracker.open(prepare_environment().create(), create=False)
-    found = promote_model(tracker, model, number=version, dry_run=True)
-    if not dry_run and (not found.earned or not approval or approved(found)):
-        found = promote_model(tracker, model, number=version)
+    if approval and not dry_run:
+        found = promote_if_approved(tracker, model, version)
+    else:
+        found = promote_model(tracker, model, number=version, dry_run=dry_run)
     get_run_logger().info(found.in_words())
     return found.to_json()

@@ -22,6 +22,8 @@ DATASET = PREFIX + "dataset_version"
 ROLLED_BACK = PREFIX + "rolled_back"
 #: A tag of a version that a person made champion, with the day and the reason.
 FORCED = PREFIX + "forced"
+#: A tag of a version that a person let become champion, with the day and the reason.
+APPROVED = PREFIX + "approved"
 #: A tag of the model: every champion, oldest first, as in ``1 3 4``.
 HISTORY = PREFIX + "champions"
 

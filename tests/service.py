@@ -59,9 +59,10 @@ class Service:
         )
         return found
 
-    def start_run(self, name: str = "search") -> str:
+    def start_run(self, name: str = "search", parameters: dict[str, Any] | None = None) -> str:
         (deployment,) = self.deployments(name)
-        run = self.api.post(f"deployments/{deployment['id']}/create_flow_run", {})
+        content = {"parameters": parameters or {}}
+        run = self.api.post(f"deployments/{deployment['id']}/create_flow_run", content)
         return str(run["id"])
 
     def deployments(self, name: str) -> list[dict[str, Any]]:

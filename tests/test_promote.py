@@ -1,6 +1,5 @@
 """The champion only gets better: judged on the same test images, moved once, and back again."""
 
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,61 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 from harness import Done, factorgrid, open_tracker
+from shelf import Shelf
 
 from analysis.paired import accuracy
 from models.images import open_arrays
+from tasks.approval import promote_if_approved
 from tasks.errors import UserError
-from tasks.evidence import PICTURES
-from tasks.promote import judge, promote_model, right_answers, roll_back
+from tasks.promote import judge, right_answers, roll_back
 from tasks.register import Registered, _Entry
 from tasks.registry import (
     CHALLENGER,
     CHAMPION,
-    DATASET,
     FORCED,
     HISTORY,
     ROLLED_BACK,
-    SOURCE_RUN,
-    STUDY_RUN,
     Registry,
 )
 from tasks.tracking import Tracker
-
-LABELS = np.arange(200) % 2
-
-
-class Shelf:
-    """A registered model whose versions answer so many of 200 test images right."""
-
-    def __init__(self, tracker: Tracker, name: str) -> None:
-        self.registry = Registry(tracker, name)
-        self.registry.create("a model")
-        self.client = tracker.client
-        self.experiment = tracker.experiment(name)
-
-    def add(self, right: int, dataset: str = "first", labels: Any = LABELS) -> str:
-        """Add a version that is right on the first so many images."""
-        run_id = self.client.create_run(self.experiment).info.run_id
-        answers = np.where(np.arange(len(labels)) < right, labels, 1 - labels)
-        self._log(run_id, "model", "predictions.npz", test_probability=np.eye(2)[answers])
-        self.client.log_dict(run_id, {"test_labels": labels.tolist()}, PICTURES)
-        tags = {SOURCE_RUN: run_id, STUDY_RUN: run_id, DATASET: dataset}
-        return self.registry.add("file:///nowhere", run_id, tags, f"{right} right.")
-
-    def _log(self, run_id: str, folder: str, name: str, **arrays: Any) -> None:
-        path = self.registry.tracker.settings.home / name
-        with io.BytesIO() as file:
-            np.savez(file, **arrays)
-            path.write_bytes(file.getvalue())
-        self.client.log_artifact(run_id, str(path), folder)
-
-    def promote(self, number: str | None = None, **more: Any) -> Any:
-        return promote_model(self.registry.tracker, self.registry.name, number=number, **more)
-
-    @property
-    def champion(self) -> str:
-        version = self.registry.at(CHAMPION)
-        return "" if version is None else str(version.version)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +166,21 @@ def test_judging_alone_writes_nothing(shelf: Shelf) -> None:
     assert judge(shelf.registry, shelf.registry.version(number)).earned
     assert shelf.champion == "1"
     assert shelf.registry.version(number).description == "150 right."
+
+
+def test_nobody_is_asked_about_a_challenger_that_has_not_earned_it(shelf: Shelf) -> None:
+    shelf.promote(shelf.add(150))
+    shelf.registry.challenge(shelf.add(150))
+    assert not promote_if_approved(shelf.registry.tracker, shelf.registry.name).earned
+    assert shelf.champion == "1"
+
+
+def test_without_a_deployment_nobody_can_be_asked(shelf: Shelf) -> None:
+    shelf.promote(shelf.add(100))
+    shelf.registry.challenge(shelf.add(150))
+    with pytest.raises(UserError, match="only the run of a deployment can wait for a person"):
+        promote_if_approved(shelf.registry.tracker, shelf.registry.name)
+    assert shelf.champion == "1"
 
 
 def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
