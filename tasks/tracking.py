@@ -26,6 +26,7 @@ from analysis.factors import show
 from models.images import ImageArrays
 from tasks.claims import CLAIM, Claims, try_lock
 from tasks.errors import TrackingError
+from tasks.figures import save_png
 from tasks.patience import Patience, PatientClient, Tell, say, why_away
 from tasks.plan import Planned, Stage
 from tasks.runs import runs_table, trained
@@ -46,6 +47,7 @@ from tasks.tags import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 #: What a parent run is of.
 Kind = Literal["study", "comparison"]
@@ -325,6 +327,14 @@ class Tracker:
         return Path(self.client.download_artifacts(source, path, str(folder)))
 
 
+@dataclass(frozen=True)
+class Known:
+    """The runs of one key at a server: those that finished, and those in training elsewhere."""
+
+    finished: list[Any]
+    rivals: list[Any]
+
+
 @dataclass
 class Execution:
     """The parent run of one execution of a study, and what is logged below it."""
@@ -447,12 +457,14 @@ class Execution:
             self.tracker.client.log_batch(run_id, **batch)
             rows = {name: rows[name][BATCH[name] :] for name in rows}
 
-    def log_figures(self, run_id: str, figures: Mapping[str, "Figure"]) -> None:
+    def log_figures(self, run_id: str, figures: Mapping[str, "Figure | Image"]) -> None:
         """Write figures as PNG artifacts, by path."""
-        for path, figure in figures.items():
-            # Twice as fast as the default compression, and a tenth larger.
-            save = {"dpi": 120, "pil_kwargs": {"compress_level": 1}}
-            self.tracker.client.log_figure(run_id, figure, path, save_kwargs=save)
+        with tempfile.TemporaryDirectory() as folder:
+            for path, figure in figures.items():
+                file = Path(folder) / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                save_png(figure, file)
+            self.log_folder(run_id, Path(folder))
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Write a text artifact."""
@@ -492,42 +504,41 @@ class Execution:
         on another machine that trains it is waited for.
         """
         with self.tracker.claims.lock(planned.key):
-            finished, told = self._finished(planned), False
-            while finished is None and (rivals := self._rivals(planned)):
+            known, told = self._known(planned), False
+            while (finished := self._finished(planned, known)) is None and known.rivals:
                 if not told:
                     self._tell(f"{planned.name}: in training on another machine, waiting for it")
                     told = True
-                if self.tracker.claims.watch(rivals[0]) == "dead":
-                    self._cut_off(rivals[0])
-                finished = self._finished(planned)
+                if self.tracker.claims.watch(known.rivals[0]) == "dead":
+                    self._cut_off(known.rivals[0])
+                known = self._known(planned)
             yield finished
 
     def _tell(self, line: str) -> None:
         self.tracker.client.patience.tell(line, "")
 
-    def _finished(self, planned: Planned) -> str | None:
+    def _finished(self, planned: Planned, known: "Known") -> str | None:
         """Find a finished run of the key: in this execution, else anywhere at this server."""
-        runs = self._runs_of(planned, "FINISHED")
-        own = [run for run in runs if run.data.tags.get(PARENT) == self.run_id]
+        own = [run for run in known.finished if run.data.tags.get(PARENT) == self.run_id]
         if own:
             run_id = str(own[-1].info.run_id)
             self.log(run_id, tags={in_stage(planned.stage): "true"})
             return run_id
-        origins = _trained_in(runs)
+        origins = _trained_in(known.finished)
         return self._refer(planned, origins[-1]) if origins else None
 
-    def _rivals(self, planned: Planned) -> list[Any]:
-        """Find runs of the key in training elsewhere; here, none can be: its lock is held."""
-        return [
-            run
-            for run in _trained_in(self._runs_of(planned, "RUNNING"))
-            if not self.tracker.claims.is_here(run)
-        ]
-
-    def _runs_of(self, planned: Planned, status: str) -> list[Any]:
+    def _known(self, planned: Planned) -> "Known":
+        """Ask for all runs of a key at once: of one that ends meanwhile, one of both is seen."""
         ids = [e.experiment_id for e in self.tracker.client.search_experiments()]
-        condition = f"tags.`{KEY}` = '{planned.key}' and attributes.status = '{status}'"
-        return self.tracker.search(ids, condition)
+        runs = self.tracker.search(ids, f"tags.`{KEY}` = '{planned.key}'")
+        by_status = {
+            status: [run for run in runs if run.info.status == status]
+            for status in ("FINISHED", "RUNNING")
+        }
+        # In training here none can be: the key's lock is held.
+        is_here = self.tracker.claims.is_here
+        elsewhere = [run for run in _trained_in(by_status["RUNNING"]) if not is_here(run)]
+        return Known(by_status["FINISHED"], elsewhere)
 
     def _refer(self, planned: Planned, source: Any) -> str:
         """Log a replicate that another execution trained: its figures, and where they are from."""
@@ -545,13 +556,11 @@ class Execution:
 
         None where a study on another machine was quicker, or is done with it: claim it again.
         """
-        if self._rivals(planned):
+        if self._known(planned).rivals:
             return None
         run_id = self._create(planned, {CLAIM: "asked"})
         self.tracker.claims.hold(run_id)
-        # Who finished while this one waited for its slot is no rival any more. Asked after the run
-        # was created: whoever begins later sees it.
-        wins = self._wins(run_id, planned) and not _trained_in(self._runs_of(planned, "FINISHED"))
+        wins = self._wins(run_id, planned)
         if not wins:
             self.end_replicate(run_id, "KILLED")  # seen by whoever watches it
             self.tracker.client.delete_run(run_id)
@@ -563,16 +572,18 @@ class Execution:
         """Settle who trains it, of several that asked at once: no clock decides.
 
         Whoever sees no other trains it. Of those that see each other the lowest id waits until the
-        others have withdrawn, or one of them, that saw nobody, has it.
+        others have withdrawn, or one of them, that saw nobody, has it. Who finished while this one
+        waited for its slot is no rival any more, and has it as well. Asked after the run was
+        created: whoever begins later sees it.
         """
-        while rivals := self._rivals(planned):
+        while rivals := (known := self._known(planned)).rivals:
             first = min(rivals, key=lambda run: str(run.info.run_id))
             held = any(run.data.tags.get(CLAIM) == "held" for run in rivals)
             if held or str(first.info.run_id) < run_id:
                 return False
             if self.tracker.claims.watch(first) == "dead":
                 self._cut_off(first)
-        return True
+        return not _trained_in(known.finished)
 
     def _create(self, planned: Planned, more: Mapping[str, str]) -> str:
         tags = {
