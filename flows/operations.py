@@ -52,9 +52,10 @@ def deploy(study: str | None, data: Path | None, cron: str | None, as_json: bool
     settings = prepare_environment()
     from tasks.deploy import Wish, in_words
     from tasks.deploy import deploy as put
+    from tasks.objects import address_of
     from tasks.study import load_study
 
-    source = data.absolute() if data else None
+    source = data.absolute() if data and not address_of(data) else data
     checked = load_study(study or "quick", source=str(source) if source else None)
     wish = Wish(checked if study or data else None, source, cron)
     done = put(settings, wish)

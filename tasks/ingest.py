@@ -25,6 +25,7 @@ import cv2
 from models import drawn
 from tasks.cycles import only_new_ones_collected
 from tasks.errors import DataError, UnreadableError
+from tasks.objects import brought_here
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
 #: Kaggle's flat names: cat.0.jpg.
@@ -181,14 +182,15 @@ def find_images(path: Path, scratch: Path) -> Source:
 
     Parameters
     ----------
-    path : a folder, a zip, or a zip with ``train.zip`` inside.
-    scratch : where an archive inside an archive is unpacked to, once.
+    path : a folder, a zip, or a zip with ``train.zip`` inside; a zip in an object store by URL.
+    scratch : where an archive inside an archive is unpacked to, and one in a store copied to, once.
 
     Raises
     ------
     DataError
         If there is nothing, no zip, or no layout that says which picture is of which class.
     """
+    path = brought_here(path, scratch)
     try:
         if path.is_dir():
             return _find_in_folder(path)
