@@ -88,8 +88,11 @@ def confusion(
     width, height = 3.6, 3.4
     figure = Figure(figsize=(width, height))
     # By hand here, too; what the longest name takes is known well enough.
-    left = min(0.5 + LETTER * max(map(len, classes)), 0.6 * width)
-    figure.subplots_adjust(left=left / width, right=0.96, bottom=0.5 / height, top=0.97)
+    longest = min(LETTER * max(map(len, classes)), 0.45 * width)
+    left = 0.5 + longest
+    upright = longest > (0.96 * width - left) / size
+    bottom = 0.45 + (longest if upright else 0.1)
+    figure.subplots_adjust(left=left / width, right=0.96, bottom=bottom / height, top=0.97)
     axes = figure.subplots()
     axes.imshow(counts, cmap="Greys", vmin=0)
     for (row, column), count in np.ndenumerate(counts):
@@ -97,7 +100,7 @@ def confusion(
         axes.text(
             column, row, f"{count:,}", ha="center", va="center", color="white" if dark else "black"
         )
-    axes.set_xticks(range(size), classes)
+    axes.set_xticks(range(size), classes, rotation=90 if upright else 0)
     axes.set_yticks(range(size), classes)
     axes.set_xlabel("answer")
     axes.set_ylabel("truth")
