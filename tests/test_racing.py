@@ -15,6 +15,7 @@ from analysis.race_summary import at_seconds, curves, default_target, summary, t
 from analysis.replay import Run, Tuner
 from analysis.space import Cell, Space
 from analysis.tuners import TUNERS, Start, confirm_runs, full_grid, random_search, with_confirm
+from tasks.compare import check_request, study_of
 from tasks.errors import StudyError, UserError
 from tasks.racers import Asked, check, entrants, space_of
 from tasks.samplers import sampler
@@ -233,3 +234,29 @@ def test_a_study_is_compared_and_one_tuner_more_trains_only_what_is_new(tmp_path
     )
     assert replayed.returncode == 0, replayed.stderr
     assert json.loads(replayed.stdout)["cells"] == 4
+
+
+#: What the command line has where nothing is asked for.
+NOTHING = (
+    *("study", "table", "response", "repetitions", "fresh", "target", "data"),
+    *("per_class", "image_size", "manual", "plots", "export"),
+)
+
+
+def _asked(**given: object) -> dict[str, object]:
+    return {**dict.fromkeys(NOTHING), "budgets": (8,), "tuners": (), **given}
+
+
+def test_a_list_of_cells_comes_from_a_file_as_well(tmp_path: Path) -> None:
+    path, listed = write_study(tmp_path, STUDY), tmp_path / "mine.csv"
+    listed.write_text("learning_rate,conv_layers,note\n1e-2,2,first\n0.1,1,then\n", "utf-8")
+    study = study_of(check_request(_asked(study=str(path), manual=listed)))
+    assert study.compare.manual == (
+        {"conv_layers": 2, "learning_rate": 0.01},
+        {"conv_layers": 1, "learning_rate": 0.1},
+    )
+    listed.write_text("learning_rate\n0.1\n", "utf-8")
+    with pytest.raises(StudyError, match=r"with --manual .*cell 1 names learning_rate; it must"):
+        study_of(check_request(_asked(study=str(path), manual=listed)))
+    with pytest.raises(UserError, match=r"--manual .*nowhere\.csv: no list of cells"):
+        study_of(check_request(_asked(study=str(path), manual=tmp_path / "nowhere.csv")))
