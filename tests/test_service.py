@@ -137,12 +137,14 @@ def _in_training(up: Service) -> bool:
 def test_a_study_is_cancelled_and_goes_on(running: Service, tmp_path: Path) -> None:
     text = STUDY.replace('"tiny"', '"long"').replace("epochs = 4", "epochs = 3000")
     running.deploy(write_study(tmp_path, text), "--cron", "0 0 1 1 *")
-    run_id = running.start_run("search")
+    worker, run_id = running.worker(), running.start_run("search")
     until(lambda: _in_training(running), 600, "the first replicate")
+    assert worker.children(recursive=True)
     running.api.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
     assert running.await_state(run_id, {"CANCELLED"})["state_type"] == "CANCELLED"
     until(lambda: not _replicates(running, "RUNNING", "long"), 60, "the replicates' end")
     assert _replicates(running, "KILLED", "long")
+    until(lambda: not worker.children(recursive=True), 60, "its processes' end")
     tracker = _tracker(running)
     study = tracker.last_execution(tracker.existing_experiment("long"))
     assert study.info.status == "KILLED"
