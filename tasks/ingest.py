@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ import cv2
 from models import drawn
 from tasks.cycles import only_new_ones_collected
 from tasks.errors import DataError, UnreadableError
-from tasks.objects import brought_here
+from tasks.objects import address_of, brought_here
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
 #: Kaggle's flat names: cat.0.jpg.
@@ -190,7 +190,14 @@ def find_images(path: Path, scratch: Path) -> Source:
     DataError
         If there is nothing, no zip, or no layout that says which picture is of which class.
     """
-    path = brought_here(path, scratch)
+    url = address_of(path)
+    if url is None:
+        return _find(path, scratch)
+    # Its key is the address, so that drift is measured from one version to the next.
+    return replace(_find(brought_here(url, scratch), scratch), words=url, key=url)
+
+
+def _find(path: Path, scratch: Path) -> Source:
     try:
         if path.is_dir():
             return _find_in_folder(path)

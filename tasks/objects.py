@@ -27,12 +27,12 @@ def address_of(path: Path) -> str | None:
     return f"{protocol}://{'/' if protocol in {'file', 'local'} else ''}{rest}"
 
 
-def brought_here(path: Path, folder: Path) -> Path:
-    """Return where an archive is on this machine, copied from its store if it is a URL.
+def brought_here(url: str, folder: Path) -> Path:
+    """Return an archive's copy on this machine, made now unless it is there.
 
     Parameters
     ----------
-    path : a path, which is returned as it is, or a URL of any protocol that fsspec knows.
+    url : of any protocol that fsspec knows.
     folder : gets the copy, named after the object's address and version, all of it or nothing.
 
     Raises
@@ -40,9 +40,6 @@ def brought_here(path: Path, folder: Path) -> Path:
     DataError
         If the object cannot be had, is no single file, or changes while it is copied.
     """
-    url = address_of(path)
-    if url is None:
-        return path
     parts = urlsplit(url)
     if parts.password is not None:
         bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -102,11 +99,13 @@ def _said_in_words(url: str) -> Iterator[None]:
             "name a path"
         ) from error
     except FileNotFoundError as error:
-        raise DataError(f"--data {url}: no such object; correct the address") from error
+        raise DataError(
+            f"--data {url}: no such object, or its store does not answer; correct the address"
+        ) from error
     except Exception as error:
         # Each protocol's package has errors of its own.
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise DataError(
-            f"--data {url}: cannot be had ({said}); correct the address, or its credentials in the "
-            "environment"
+            f"--data {url}: cannot be had ({said}); mend that, or correct the address, or its "
+            "credentials in the environment"
         ) from error

@@ -44,15 +44,18 @@ def test_an_address_survives_being_a_path() -> None:
 
 
 def test_an_archive_is_copied_once_and_again_when_it_changes(memory: Any, tmp_path: Path) -> None:
-    url, scratch = Path("memory://bucket/pets.zip"), tmp_path / "unpacked"
+    url, scratch = "memory://bucket/pets.zip", tmp_path / "unpacked"
     memory.put_file(str(_archive(tmp_path / "a.zip", 64)), "/bucket/pets.zip")
-    assert len(find_images(url, scratch).entries) == 64
+    first = find_images(Path(url), scratch)
+    assert len(first.entries) == 64
     (copy,) = scratch.iterdir()
     before = copy.stat().st_mtime_ns
     assert brought_here(url, scratch) == copy
     assert copy.stat().st_mtime_ns == before
     memory.put_file(str(_archive(tmp_path / "b.zip", 70)), "/bucket/pets.zip")
-    assert len(find_images(url, scratch).entries) == 70
+    second = find_images(Path(url), scratch)
+    assert len(second.entries) == 70
+    assert first.key == second.key == second.words == url
     assert len(list(scratch.iterdir())) == 2
 
 
@@ -67,7 +70,7 @@ def test_a_copy_that_breaks_off_leaves_nothing(
 
     monkeypatch.setattr(type(memory), "get_file", broken)
     with pytest.raises(DataError, match="the store hung up"):
-        brought_here(Path("memory://bucket/pets.zip"), tmp_path / "unpacked")
+        brought_here("memory://bucket/pets.zip", tmp_path / "unpacked")
     assert list((tmp_path / "unpacked").iterdir()) == []
 
 
@@ -81,7 +84,7 @@ def test_what_is_shorter_than_announced_is_no_copy(
 
     monkeypatch.setattr(type(memory), "get_file", short)
     with pytest.raises(DataError, match="changed while it was copied"):
-        brought_here(Path("memory://bucket/pets.zip"), tmp_path / "unpacked")
+        brought_here("memory://bucket/pets.zip", tmp_path / "unpacked")
     assert list((tmp_path / "unpacked").iterdir()) == []
 
 
