@@ -112,6 +112,11 @@ def race(shop: Workshop, study: Study, asked: Asked) -> Raced:
         for number in range(1, asked.repetitions + 1)
         for name, start in starts.items()
     ]
+    shop.progress.say(
+        f"{len(searches)} searches of {asked.budget} runs, {len(starts)} tuners: at most "
+        f"{len(searches) * asked.budget} trainings, fewer where they ask for the same, and "
+        f"{asked.fresh} of each cell that is delivered"
+    )
     track = _Track(shop, study, space)
     while live := [search for search in searches if search.asked]:
         track.turn(live)
