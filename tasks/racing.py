@@ -113,9 +113,9 @@ def race(shop: Workshop, study: Study, asked: Asked) -> Raced:
         for name, start in starts.items()
     ]
     shop.progress.say(
-        f"{len(searches)} searches of {asked.budget} runs, {len(starts)} tuners: at most "
-        f"{len(searches) * asked.budget} trainings, fewer where they ask for the same, and "
-        f"{asked.fresh} of each cell that is delivered"
+        f"{len(starts)} x {asked.repetitions} searches (tuners x repetitions) of {asked.budget} "
+        f"runs: at most {len(searches) * asked.budget} trainings, fewer where they ask for the "
+        f"same, and {asked.fresh} for each cell that is delivered"
     )
     track = _Track(shop, study, space)
     while live := [search for search in searches if search.asked]:
