@@ -142,7 +142,8 @@ def main() -> None:
     if not asked.out.exists():
         asked.out.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
     print(f"{prepared.words}; sides {[len(v) for v in labels.values()]}; {len(jobs)} to train")
-    devices = [Device("", max(1, len(os.sched_getaffinity(0)) // asked.slots))] * asked.slots
+    threads = max(1, len(os.sched_getaffinity(0)) // asked.slots)
+    devices = (Device("", threads),) * asked.slots
     with SlotPool(devices) as pool, ThreadPoolExecutor(asked.slots) as threads:
         list(threads.map(train, jobs))
 

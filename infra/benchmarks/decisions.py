@@ -63,7 +63,7 @@ class Surface:
         """Return accuracies as they would be read, (N,)."""
         true = self(cells)
         seeds = np.where(true > 0.5, rng.normal(0, noise, len(cells)), 0.0)
-        return rng.binomial(IMAGES, np.clip(true + seeds, 0.5, 0.99)) / IMAGES
+        return np.asarray(rng.binomial(IMAGES, np.clip(true + seeds, 0.5, 0.99)) / IMAGES)
 
 
 def screen(
@@ -103,7 +103,7 @@ def winner(
 ) -> dict[str, Any]:
     cells = cells_of(grid)
     means = np.mean([surface.measured(cells, noise, rng) for _ in range(replicates)], axis=0)
-    return {name: cells[name].tolist()[int(np.argmax(means))] for name in cells}
+    return {str(name): cells[name].tolist()[int(np.argmax(means))] for name in cells}
 
 
 def cells_of(grid: Any) -> pd.DataFrame:

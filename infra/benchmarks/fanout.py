@@ -17,11 +17,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
 from tasks.settings import prepare_environment
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
+    from prefect.task_runners import TaskRunner
+
+    from tasks.slots import SlotPool
 
 STUDY = {
     "name": "fanout",
@@ -84,7 +90,7 @@ def measure(cells: int, runner: str) -> float:
 
         def open(self) -> Any:
             """Open it with trivial slots."""
-            return replace(super().open(), pool=TrivialPool(self.left))
+            return replace(super().open(), pool=cast("SlotPool", TrivialPool(self.left)))
 
     settings = read_settings()
     study = parse_study(STUDY, "fanout")
@@ -101,7 +107,7 @@ def measure(cells: int, runner: str) -> float:
         [future.result() for future in futures]
         return time.perf_counter() - started
 
-    @flow(task_runner=ThreadPoolTaskRunner(max_workers=8))
+    @flow(task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)))
     def fan_out() -> float:
         progress = Progress(Path(os.devnull).open("w"))  # noqa: SIM115 # it ends with the process
         images = prepare_images(study, settings, progress)
@@ -113,7 +119,7 @@ def measure(cells: int, runner: str) -> float:
             if runner != "threads":
                 with Cluster.open(replace(settings, runner=runner)) as cluster:
                     return away(shop, planned, cluster)
-            trivial = replace(shop, pool=TrivialPool(left))
+            trivial = replace(shop, pool=cast("SlotPool", TrivialPool(left)))
             train_stage(trivial, planned[:2])
             started, worked = time.perf_counter(), processor_seconds()
             train_stage(trivial, planned[2:])

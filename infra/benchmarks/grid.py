@@ -24,7 +24,11 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from prefect.futures import PrefectFuture
+    from prefect.task_runners import TaskRunner
 
 SIZE, BATCH, FILTERS = 64, 64, 32
 GRID: dict[str, list[Any]] = {
@@ -121,7 +125,9 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
         from tasks.tracking import Tracker
         from tasks.train import open_workshop, train_stage
 
-        @flow(task_runner=ThreadPoolTaskRunner(max_workers=8))
+        @flow(
+            task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8))
+        )
         def stage() -> dict[str, float]:
             tracker, progress = Tracker.open(settings), Progress()
             images = prepare_images(study, settings, progress)

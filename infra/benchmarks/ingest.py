@@ -122,7 +122,7 @@ def _changed(image: np.ndarray, way: int) -> np.ndarray:
 def _encoded(image: np.ndarray, size: int) -> bytes:
     """Encode to about so many bytes."""
     tries = (simplejpeg.encode_jpeg(image, quality=q, colorsubsampling="420") for q in (95, 85, 75))
-    return min(tries, key=lambda data: abs(len(data) - size))
+    return bytes(min(tries, key=lambda data: abs(len(data) - size)))
 
 
 # -- the yardstick ------------------------------------------------------------------------------

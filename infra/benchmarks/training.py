@@ -34,7 +34,7 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-SETTINGS = {"conv_layers": 6, "fc_layers": 1, "filters": 64}
+SETTINGS: dict[str, Any] = {"conv_layers": 6, "fc_layers": 1, "filters": 64}
 BATCH = 64
 
 
@@ -130,7 +130,7 @@ def run_theirs(folder: Path, size: int, epochs: int, seed: int) -> dict[str, flo
     images = sum(1 for _ in (folder / "training").glob("*/*.jpg"))
     seconds: list[float] = []
 
-    class Clock(keras.callbacks.Callback):
+    class Clock(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships no types
         def on_epoch_begin(self, *_: Any, **__: Any) -> None:
             self.started = time.perf_counter()
 

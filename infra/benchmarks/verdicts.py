@@ -115,7 +115,7 @@ def judge(runs: pd.DataFrame, order: int, y: np.ndarray) -> Judged:
 def residual(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the residual sum of squares of each experiment, (n, N) -> (n,)."""
     hat = x @ np.linalg.inv(x.T @ x) @ x.T
-    return ((y - y @ hat) ** 2).sum(axis=1)
+    return np.asarray(((y - y @ hat) ** 2).sum(axis=1))
 
 
 def simulate(design: str, effects: dict[str, float], n: int, seed: int) -> Judged:
