@@ -6,6 +6,9 @@ slot hands over what one real training left. Prints seconds a cell for each runn
 
     python infra/benchmarks/fanout.py                       # 1,000 cells, threads
     python infra/benchmarks/fanout.py --cells 100 dask      # or ray
+
+Measured on 2 cores that two other processes kept busy, threads: 1,000 cells, 0.300 s a cell (0.279
+of the processor here, 0.039 in Prefect's server); 20 cells, 0.255 (once each).
 """
 
 import argparse
