@@ -8,7 +8,8 @@ slot hands over what one real training left. Prints seconds a cell for each runn
     python infra/benchmarks/fanout.py --cells 100 dask      # or ray
 
 Measured on 2 cores that two other processes kept busy, threads: 1,000 cells, 0.300 s a cell (0.279
-of the processor here, 0.039 in Prefect's server); 20 cells, 0.255 (once each).
+of the processor here, 0.039 in Prefect's server). With the cores free: 400 cells, 0.256 s a cell.
+Once each.
 """
 
 import argparse
