@@ -14,7 +14,7 @@ from analysis.replay import Table
 from analysis.space import Cell
 from tasks.errors import UserError
 from tasks.plan import typed_level
-from tasks.racers import Asked
+from tasks.racers import SMALLEST_BUDGET, Asked, chosen
 from tasks.replays import BUDGETS, Race, race, tuners
 from tasks.study import Study, load_study, parse_study
 from tasks.tables import read_table
@@ -134,20 +134,15 @@ def compare_on_table(request: Request) -> Race:
     """
     table = read_table(Path(str(request.table)), request.response)
     asked = tuple(sorted(set(request.budgets))) or BUDGETS
-    if asked[0] < 4 or request.repetitions < 1:  # noqa: PLR2004 # two to look with, two to confirm
+    if asked[0] < SMALLEST_BUDGET or request.repetitions < 1:
         raise UserError(
             f"--budget {asked[0]}, --repetitions {request.repetitions}: a comparison takes a "
-            "budget of 4 runs or more, and one repetition or more; raise them"
+            f"budget of {SMALLEST_BUDGET} runs or more, and one repetition or more; raise them"
         )
     entrants, notes = tuners(read_cells(request.manual, table) if request.manual else ())
-    for name in request.tuners:
-        if name not in entrants:
-            raise UserError(
-                f"--tuner {name!r}: none of that name is at hand; there are: {'; '.join(entrants)}"
-            )
     return race(
         table,
-        {name: entrants[name] for name in request.tuners or entrants},
+        chosen(entrants, request.tuners, notes),
         budgets=asked,
         repetitions=request.repetitions,
         processes=os.cpu_count() or 1,

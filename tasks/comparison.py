@@ -1,10 +1,10 @@
 """What a comparison of tuners on a study came to: logged, in words, as data, and as a page."""
 
-import io
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from analysis import race_summary
 from analysis.factors import cell_name, show
 from analysis.race_plots import best_so_far
 from tasks.errors import UserError
+from tasks.figures import save_png
 from tasks.page import drawing, rendered
 from tasks.plan import planned
 from tasks.racers import Asked
@@ -56,12 +57,12 @@ class Comparison:
     target: float
     tracking: Mapping[str, str]
 
-    @property
+    @cached_property
     def curve(self) -> pd.DataFrame:
         """Every run with the best figure and the seconds so far."""
         return race_summary.curves(self.raced.searches, self.study.response)
 
-    @property
+    @cached_property
     def summary(self) -> pd.DataFrame:
         """A row a tuner, the best first; see `analysis.race_summary.summary`."""
         found = race_summary.summary(self.curve, self.raced.delivered, self.target)
@@ -283,7 +284,7 @@ def save(found: Comparison, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "comparison.html").write_text(page_of(found), encoding="utf-8")
         for name, figure in figures_of(found).items():
-            figure.savefig(folder / f"{name}.png", dpi=120)
+            save_png(figure, folder / f"{name}.png")
     except OSError as error:
         raise UserError(f"--plots {folder}: {error.strerror}; name another folder") from error
 
@@ -315,10 +316,8 @@ def export(tracker: Tracker, study: Study, path: Path) -> int:
             f" `factorgrid compare {study.name} --budget N` first, or give back its old settings"
         )
     kept = [*names, *(name for name in EXPORTED if name in rows)]
-    text = io.StringIO()
-    rows[kept].to_csv(text, index=False)
     try:
-        path.write_text(text.getvalue(), encoding="utf-8")
+        path.write_text(rows[kept].to_csv(index=False), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--export {path}: {error.strerror}; name another file") from error
     return len(rows)

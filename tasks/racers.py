@@ -1,19 +1,19 @@
 """Who races whom: what a comparison is asked for, on which cells, and by which tuners."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analysis.space import Space
-from analysis.tuners import ANYTIME, TUNERS, Start, manual, with_confirm
+from analysis.tuners import ANYTIME, Start, with_confirm
 from tasks.errors import UserError
 from tasks.process import levels_between
-from tasks.samplers import samplers
+from tasks.replays import CONFIRMED, tuners
 from tasks.study import Study
 
-CONFIRMED = " + confirm"
 #: Replicate numbers: each repetition has its own, the first the study's; and the fresh ones, by
 #: which delivered cells are judged, are nobody's.
 APART, FRESH = 1000, 901
+#: Two to look with, two to confirm.
 SMALLEST_BUDGET = 4
 
 
@@ -81,18 +81,27 @@ def entrants(
     UserError
         If a name is none, or its tuner is not at hand.
     """
-    found, notes = samplers()
-    listed = [space.cell(cell) for cell in study.compare.manual]
-    plain = {**({"manual": manual(listed)} if listed else {}), **TUNERS, **found}
+    plain, notes = tuners([space.cell(cell) for cell in study.compare.manual])
     known: dict[str, Start] = {}
     for name, start in plain.items():
         known[name] = start
         if name in ANYTIME:
             known[name + CONFIRMED] = with_confirm(start)
+    return chosen(known, names, notes), list(notes)
+
+
+def chosen(
+    known: Mapping[str, Start], names: Sequence[str], notes: Sequence[str] = ()
+) -> dict[str, Start]:
+    """Return the tuners that are named, all where none is.
+
+    Raises
+    ------
+    UserError
+        If a name is none; `notes` say which tuners are not at hand.
+    """
     for name in names:
         if name not in known:
-            raise UserError(
-                f"--tuner {name!r}: none of that name is at hand; there are: "
-                f"{'; '.join(known)}{''.join('; ' + note for note in notes)}"
-            )
-    return {name: known[name] for name in names or known}, list(notes)
+            there = "; ".join([*known, *notes])
+            raise UserError(f"--tuner {name!r}: none of that name is at hand; there are: {there}")
+    return {name: known[name] for name in names or known}

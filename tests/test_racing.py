@@ -12,7 +12,7 @@ from harness import STUDY, factorgrid, open_tracker, write_study
 from analysis.factors import Factor
 from analysis.race_plots import best_so_far
 from analysis.race_summary import at_seconds, curves, default_target, summary, told
-from analysis.replay import Run, Tuner
+from analysis.replay import Run, Tuner, play
 from analysis.space import Cell, Space
 from analysis.tuners import TUNERS, Start, confirm_runs, full_grid, random_search, with_confirm
 from tasks.compare import check_request, study_of
@@ -39,15 +39,7 @@ def _hill(cell: Cell) -> float:
 
 
 def _played(start: Start, budget: int) -> tuple[list[Run], Cell]:
-    tuner: Tuner = start(SPACE, budget, np.random.default_rng(4))
-    history, asked = list[Run](), next(tuner)
-    while True:
-        figures = [_hill(cell) for cell in asked]
-        history += zip(asked, figures, strict=True)
-        try:
-            asked = tuner.send(figures)
-        except StopIteration as end:
-            return history, end.value
+    return play(start(SPACE, budget, np.random.default_rng(4)), _hill)
 
 
 @pytest.mark.parametrize("start", [random_search, full_grid, sampler("tpe")])
