@@ -23,6 +23,8 @@ MAX_PIXELS = 89_478_485
 #: What is ever handed to a decoder; Pillow knows others that run whole interpreters.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 ORIENTATION = 0x0112
+#: A JPEG's markers of a block of metadata and of the first scan, and how an EXIF block begins.
+APP1, SCAN, EXIF = 0xE1, 0xDA, b"Exif\x00\x00"
 MODES = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}
 
 
@@ -129,13 +131,26 @@ def _load_jpeg(data: bytes, at_least: int) -> tuple[Header, Pixels]:
 
 
 def _orientation(data: bytes) -> int:
-    if b"Exif\x00\x00" not in data:
+    if not _has_exif(data):
         return 1
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             return _upright_or(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 # a broken EXIF block does not make a broken picture
         return 1
+
+
+def _has_exif(data: bytes) -> bool:
+    """Whether a JPEG has an EXIF block: its segments are gone through, up to the first scan."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xff":
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == SCAN:
+            return False
+        if marker == APP1 and data.startswith(EXIF, at + 4):
+            return True
+        at += 2 + length
+    return EXIF in data  # filled up, or damaged
 
 
 def _upright_or(value: object) -> int:

@@ -155,13 +155,16 @@ def _compare(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return correlation and root mean square difference of pairs (P, 2) of thumbnails (N, T)."""
     correlation, difference = np.zeros(len(pairs)), np.zeros(len(pairs))
-    for at in range(0, len(pairs), 4096):
-        part = slice(at, at + 4096)
-        a, b = (thumbs[pairs[part, side]].astype(np.float64) for side in (0, 1))
-        difference[part] = np.sqrt(np.mean((a - b) ** 2, axis=1))
-        a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
-        scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-        correlation[part] = (a * b).sum(axis=1) / np.maximum(scale, 1e-9)
+    pixels = thumbs.shape[1]
+    for at in range(0, len(pairs), 1024):
+        part = slice(at, at + 1024)
+        a, b = (thumbs[pairs[part, side]].astype(np.float32) for side in (0, 1))
+        means = [x.mean(axis=1, keepdims=True) for x in (a, b)]
+        a, b = a - means[0], b - means[1]
+        aa, bb, ab = (np.einsum("ij,ij->i", *both) for both in ((a, a), (b, b), (a, b)))
+        correlation[part] = ab / np.maximum(np.sqrt(aa * bb), 1e-9)
+        apart = (means[0] - means[1])[:, 0] ** 2 + (aa + bb - 2 * ab) / pixels
+        difference[part] = np.sqrt(np.maximum(apart, 0))
     return correlation, difference
 
 

@@ -412,8 +412,9 @@ def _labelled(found: list[Entry], passed: dict[str, str], where: str) -> list[En
             passed[entry.path] = "Kaggle's test picture, which has no class"
             continue
         own = match[1] if match else ""
-        label = own if by_name else path.rpartition("/")[0].rpartition("/")[2]
-        entries.append(entry._replace(label=label.lower().strip(" .") or None))
+        said = own if by_name else path.rpartition("/")[0].rpartition("/")[2]
+        label = said.lower().strip(" .") or None
+        entries.append(Entry(entry.path, label, entry.stamp, entry.where, entry.fault))
     _at_least_two(entries, len(passed), where)
     return entries
 

@@ -361,6 +361,23 @@ def test_a_picture_that_lies_on_its_side_is_turned_upright(orientation: int) -> 
     assert close(turned(orientation), picture(11))
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\xff\xed\x00\x0a\xff\xd8\xff\xda\xff\xd9ab",  # a block with a small JPEG of its own
+        b"\xff\xff\xff",  # filled up, as JPEG allows
+    ],
+    ids=["another block", "filled up"],
+)
+def test_the_side_a_picture_lies_on_is_found_behind_other_blocks(before: bytes) -> None:
+    data = turned(6)
+    assert close(data[:2] + before + data[2:], picture(11))
+
+
+def test_words_like_exif_among_the_pixels_turn_nothing() -> None:
+    assert close(JPEG + turned(6)[2:], picture(1))
+
+
 def deep_png() -> bytes:
     grey = np.asarray(picture(12).convert("L"), dtype=np.uint16) * 257
     return coded(Image.fromarray(grey), "PNG")

@@ -201,7 +201,8 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
         "durable": time.perf_counter() - written,
         "bytes": pixels.stat().st_size,
         "accepted": prepared.accepted,
-        "peak_mb": memory.peak / 1e6,
+        "own_mb": memory.peak[0] / 1e6,
+        "mapped_mb": memory.peak[1] / 1e6,
     }
 
 
@@ -234,10 +235,15 @@ def disk_alone(path: Path, size: int) -> dict[str, float]:
 
 
 class PeakMemory:
-    """The largest proportional set size of this process and its children, above the first."""
+    """The largest proportional set sizes of this process and its children, above the first.
+
+    Each is the smaller of two looks in turn: a child that was begun and has not yet loaded its own
+    program has its parent's memory, all of which a look would count twice.
+    """
 
     def __enter__(self) -> Self:
-        self.start, self.peak, self._on = _tree_pss(), 0, "watch" in sys.argv
+        self.start, self._on = _tree_pss(), "watch" in sys.argv
+        self.peak = np.zeros(2)
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
@@ -247,14 +253,17 @@ class PeakMemory:
         self._thread.join()
 
     def _watch(self) -> None:
+        last = self.start
         while self._on:
-            self.peak = max(self.peak, _tree_pss() - self.start)
+            now = _tree_pss()
+            self.peak = np.maximum(self.peak, np.minimum(last, now) - self.start)
+            last = now
             time.sleep(0.02)
 
 
-def _tree_pss() -> int:
-    """Return bytes; pages that processes share are counted once."""
-    total, todo = 0, [os.getpid()]
+def _tree_pss() -> np.ndarray:
+    """Return bytes of its own, and of mapped files; pages that processes share are counted once."""
+    total, todo = np.zeros(2), [os.getpid()]
     while todo:
         pid = todo.pop()
         try:
@@ -262,7 +271,9 @@ def _tree_pss() -> int:
             todo += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         except OSError:
             continue
-        total += 1024 * int(rollup.split("\nPss:")[1].split()[0])
+        sizes = dict(line.split()[:2] for line in rollup.splitlines()[1:])
+        own, mapped, shared = (float(sizes[f"Pss_{k}:"]) for k in ("Anon", "File", "Shmem"))
+        total += 1024 * np.array([own + shared, mapped])
     return total
 
 
@@ -315,10 +326,18 @@ def memory(archive: Path, numbers: Sequence[int], scratch: Path) -> None:
     for number in numbers:
         folder, home = scratch / f"memory-{number}", scratch / "home-memory"
         make_pictures(archive, folder, number)
-        peak = in_new_process("ours", folder, 64, home, "watch")["peak_mb"]
-        print(f"{number:>7,} pictures at 64 px: peak {peak:,.0f} MB above the imports", flush=True)
+        peaks = []
+        for _ in range(3):
+            peaks.append(in_new_process("ours", folder, 64, home, "watch"))
+            shutil.rmtree(home)
+        own, mapped = ([peak[f"{kind}_mb"] for peak in peaks] for kind in ("own", "mapped"))
+        print(
+            f"{number:>7,} pictures at 64 px: peaks above the imports, MB: own "
+            f"{', '.join(f'{mb:,.0f}' for mb in sorted(own))}; of mapped files "
+            f"{', '.join(f'{mb:,.0f}' for mb in sorted(mapped))}",
+            flush=True,
+        )
         shutil.rmtree(folder)
-        shutil.rmtree(home)
 
 
 def main() -> None:
