@@ -26,7 +26,9 @@ class TensorFlowEngine:
         self._labels = tf.constant(job.labels, dtype=tf.int32)
         # AutoGraph would leave a file in /tmp for each function of a child that is killed.
         self._epoch = tf.function(self._steps, autograph=False)
-        self._answers = tf.function(self._evaluate, autograph=False)
+        # Traced once, whatever the number of rows: each side has its own.
+        rows = [tf.TensorSpec([None, None], tf.int32)]
+        self._answers = tf.function(self._evaluate, autograph=False, input_signature=rows)
 
     def train(self, order: NDArray[np.int32]) -> EpochFigures:
         """Take a step for each row of `order`."""

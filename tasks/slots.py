@@ -138,26 +138,15 @@ class SlotPool:
         if self._closed:
             raise SlotsClosedError("the slots are closed: the study was interrupted")
 
-    def _run(
-        self,
-        job: "Job",
-        out_folder: Path,
-        on_epoch: OnEpoch | None,
-        timeout_seconds: float | None,
-    ) -> ReplicateResult:
-        out_folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out_folder.parent) as text, self._child() as child:
-            partial, log = Path(text) / "out", Path(text) / "log"
-            try:
-                with contextlib.suppress(BrokenPipeError):  # it died; what it said is in the log
-                    child.pipe.send((job, partial, log))
-                self._prepare()
-                _listen(child, on_epoch, timeout_seconds, log)
-            except SlotDiedError:
-                self._raise_if_closed()
-                raise
-            partial.rename(out_folder)
-        return load_result(out_folder)
+    @contextlib.contextmanager
+    def _begun(self, job: "Job", work: Path) -> Iterator["Training"]:
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=work) as text, self._child() as child:
+            training = Training(self, child, Path(text) / "out", Path(text) / "log")
+            with contextlib.suppress(BrokenPipeError):  # it died; what it said is in the log
+                child.pipe.send((job, training.partial, training.log))
+            self._prepare()
+            yield training
 
     @contextlib.contextmanager
     def _child(self) -> "Iterator[_Child]":
@@ -231,6 +220,35 @@ class Slot:
     pool: SlotPool
     device: Device
 
+    @contextlib.contextmanager
+    def begin(
+        self,
+        spec: ReplicateSpec,
+        arrays_folder: Path,
+        work: Path,
+        *,
+        builder_folder: Path | None = None,
+    ) -> Iterator["Training"]:
+        """Start to train one replicate in a child process, which is gone when the block ends.
+
+        Parameters
+        ----------
+        spec : what to train.
+        arrays_folder : the cached images, opened by the child itself.
+        work : a folder on the disk where the result goes, for what is not whole yet.
+        builder_folder : where the user's own builder is imported from.
+
+        Raises
+        ------
+        SlotDiedError
+            If no child can be started: worth another try.
+        SlotsClosedError
+            If the pool was closed.
+        """
+        job = Job(spec, arrays_folder, self.device, builder_folder)
+        with self.pool._begun(job, work) as training:  # noqa: SLF001 # one class in three parts
+            yield training
+
     def run(
         self,
         spec: ReplicateSpec,
@@ -239,18 +257,40 @@ class Slot:
         *,
         on_epoch: OnEpoch | None = None,
         timeout_seconds: float | None = None,
-        builder_folder: Path | None = None,
     ) -> ReplicateResult:
-        """Train one replicate in a child process.
+        """Train one replicate and wait for it; see `begin` and `Training.finish`."""
+        with self.begin(spec, arrays_folder, out_folder.parent) as training:
+            return training.finish(out_folder, on_epoch=on_epoch, timeout_seconds=timeout_seconds)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A replicate that a child trains.
+
+    Attributes
+    ----------
+    partial, log : where the child writes its result, and what its libraries say.
+    """
+
+    pool: SlotPool
+    child: _Child
+    partial: Path
+    log: Path
+
+    def finish(
+        self,
+        out_folder: Path,
+        *,
+        on_epoch: OnEpoch | None = None,
+        timeout_seconds: float | None = None,
+    ) -> ReplicateResult:
+        """Wait until it is trained.
 
         Parameters
         ----------
-        spec : what to train.
-        arrays_folder : the cached images, opened by the child itself.
         out_folder : gets ``model.keras``, ``predictions.npz`` and ``result.json``, all or none.
         on_epoch : told each epoch's figures, in the calling thread.
         timeout_seconds : after which the child is killed.
-        builder_folder : where the user's own builder is imported from.
 
         Raises
         ------
@@ -261,8 +301,13 @@ class Slot:
         SlotsClosedError
             If the pool was closed.
         """
-        job = Job(spec, arrays_folder, self.device, builder_folder)
-        return self.pool._run(job, out_folder, on_epoch, timeout_seconds)  # noqa: SLF001 # one class in two parts
+        try:
+            _listen(self.child, on_epoch, timeout_seconds, self.log)
+        except SlotDiedError:
+            self.pool._raise_if_closed()  # noqa: SLF001 # see `Slot.begin`
+            raise
+        self.partial.rename(out_folder)
+        return load_result(out_folder)
 
 
 def _context() -> ForkServerContext:

@@ -28,7 +28,7 @@ from tasks.plan import Planned
 from tasks.progress import Progress
 from tasks.pruning import Pruner
 from tasks.settings import Settings
-from tasks.slots import Slot, SlotPool, load_result
+from tasks.slots import SlotPool, Training, load_result
 from tasks.study import Study
 from tasks.tracking import Execution, Facts, Kind, Tracker
 
@@ -154,11 +154,18 @@ def _way(planned: Planned, shop: Workshop, held: ExitStack) -> Way | None:
         trained = shop.elsewhere.result_of(planned)
         return None if trained is None else _read_way(planned, shop, trained)
     slot = held.enter_context(shop.pool.slot(_cost(planned)))
+    # Before its run is created, a tenth of a second in which the child builds its network.
+    begun = slot.begin(
+        planned.spec,
+        shop.images.arrays_folder,
+        shop.settings.work,
+        builder_folder=shop.execution.study.model.builder_folder,
+    )
+    training = held.enter_context(begun)
 
     def fit(run_id: str, folder: Path) -> ReplicateResult:
-        result = _fit(planned, shop, slot, run_id, folder)
-        held.close()  # the next replicate trains while this one's figures are drawn and logged
-        return result
+        # The next replicate trains while this one's epochs and figures are logged.
+        return _fit(planned, shop, training, run_id, folder, held.close)
 
     return fit
 
@@ -224,7 +231,12 @@ def _note(shop: Workshop, planned: Planned, run_id: str, message: str) -> None:
 
 
 def _fit(
-    planned: Planned, shop: Workshop, slot: Slot, run_id: str, folder: Path
+    planned: Planned,
+    shop: Workshop,
+    training: Training,
+    run_id: str,
+    folder: Path,
+    free_the_slot: Callable[[], None],
 ) -> ReplicateResult:
     accuracies: list[float] = []
     shop.progress.started(planned.key, planned.name, planned.spec.training.epochs)
@@ -238,13 +250,8 @@ def _fit(
             if planned.stage == "refine" and shop.execution.study.refine.prune:
                 _end_if_hopeless(shop, run_id, planned, report, accuracies)
 
-        result = slot.run(
-            planned.spec,
-            shop.images.arrays_folder,
-            folder,
-            on_epoch=on_epoch,
-            builder_folder=shop.execution.study.model.builder_folder,
-        )
+        result = training.finish(folder, on_epoch=on_epoch)
+        free_the_slot()
     return _finished(planned, result)
 
 
