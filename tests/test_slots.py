@@ -101,6 +101,15 @@ def test_a_killed_child_is_worth_another_try_and_leaves_nothing(
     assert list((tmp_path / "work").iterdir()) == []
 
 
+def test_what_was_begun_and_is_not_waited_for_ends_with_its_block(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    with pool.slot() as slot, slot.begin(LONG, arrays, tmp_path / "work") as training:
+        assert training.child.process.is_alive()
+    assert not training.child.process.is_alive()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
 def test_a_child_that_takes_too_long_is_ended(pool: SlotPool, arrays: Path, tmp_path: Path) -> None:
     with pool.slot() as slot, pytest.raises(SlotDiedError, match="killed after 1 s"):
         slot.run(LONG, arrays, tmp_path / "out", timeout_seconds=1)
