@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -18,6 +17,7 @@ from packaging.requirements import Requirement
 from tasks.addresses import shown
 from tasks.guarded import is_free
 from tasks.running import running_service
+from tasks.schema import is_to_come, schema_of
 from tasks.services import MLFLOW_PORT, PREFECT_PORT
 from tasks.settings import Settings
 
@@ -148,29 +148,25 @@ def _mlflow(settings: Settings) -> Iterator[Finding]:
     if uri.startswith("http"):
         yield _server("MLflow", uri, f"{uri}/version", "mlflow", _mlflow_credentials())
         return
-    file = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite") and not file.exists():
+    if is_to_come(uri):
+        file = uri.removeprefix("sqlite:///")
         yield Finding("database", "ok", f"{file}, to be made by the first study")
         return
     yield _database(uri)
 
 
 def _database(uri: str) -> Finding:
-    import sqlalchemy
-    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
-
     try:
-        engine = sqlalchemy.create_engine(uri)
-        there, wanted = _get_schema_version(engine), _get_latest_schema_revision()
-        engine.dispose()
+        schema = schema_of(uri)
     except Exception as error:  # noqa: BLE001 # whatever a driver raises: it is told
         said = " ".join(str(error).split())[:200]
         remedy = "start it, or correct MLFLOW_TRACKING_URI"
         return Finding("database", "fail", f"{shown(uri)}: {said}", remedy)
-    if there != wanted:
-        remedy = f"back it up, then: mlflow db upgrade {shown(uri)}"
-        return Finding("database", "fail", f"{shown(uri)}: schema {there}, not {wanted}", remedy)
-    return Finding("database", "ok", f"{shown(uri)}, schema {there}")
+    if schema.fault:
+        return Finding("database", "fail", f"{shown(uri)}: {schema.fault}", schema.remedy)
+    if not schema.revision:
+        return Finding("database", "ok", f"{shown(uri)}, to be filled by the first study")
+    return Finding("database", "ok", f"{shown(uri)}, schema {schema.revision}")
 
 
 def _prefect(_: Settings) -> Iterator[Finding]:

@@ -30,6 +30,7 @@ from tasks.figures import save_png
 from tasks.patience import Patience, PatientClient, Tell, say, why_away
 from tasks.plan import Planned, Stage
 from tasks.runs import runs_table, trained
+from tasks.schema import refuse_another_schema
 from tasks.settings import Settings
 from tasks.study import Study, parse_study
 from tasks.tags import (
@@ -115,10 +116,12 @@ class Tracker:
         Raises
         ------
         TrackingError
-            If the server or database is not there or not MLflow's.
+            If the server or database is not there or not MLflow's, or the database's schema is
+            another version's.
         """
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         file = Path(settings.tracking_uri.removeprefix("sqlite:///"))
         if not create and settings.tracking_uri.startswith("sqlite:") and not file.exists():
@@ -132,9 +135,10 @@ class Tracker:
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
         try:
             with FileLock(settings.home / "mlflow.lock"):
+                refuse_another_schema(settings.tracking_uri)
                 client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
                 client.search_experiments(max_results=1)
-        except (MlflowException, OSError) as error:
+        except (MlflowException, OSError, SQLAlchemyError) as error:
             raise TrackingError(
                 f"MLflow at {settings.tracking_uri}: {_in_short(error)}; start it, or correct "
                 "MLFLOW_TRACKING_URI (unset it for a local database)"

@@ -16,6 +16,7 @@ from tasks.databases import open_databases
 from tasks.errors import OrchestratorError
 from tasks.pool import revive
 from tasks.running import lock_of, write_addresses
+from tasks.schema import refuse_another_schema
 from tasks.services import (
     LOOPBACK,
     MLFLOW_PORT,
@@ -161,6 +162,8 @@ def serve(settings: Settings, asked: Asked) -> None:
     ------
     OrchestratorError
         If it runs already, or cannot.
+    TrackingError
+        If MLflow's database is another version's.
     """
     settings.create()
     lock = lock_of(settings.home)
@@ -174,5 +177,6 @@ def serve(settings: Settings, asked: Asked) -> None:
         ) from error
     with lock:
         place = place_of(settings, asked)
+        refuse_another_schema(place.mlflow_database)
         write_addresses(settings.home, place.environment)
         Up(place).run()
