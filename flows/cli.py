@@ -122,9 +122,11 @@ def _prefect_for(study: "Study", settings: "Settings") -> Iterator[None]:
     """Have a Prefect server that answers, once the study's pictures are known to be there."""
     if study.data.source is not None:
         from tasks.ingest import find_images
+        from tasks.progress import Progress
 
         # What is wrong with the source is said at once, before servers start.
-        find_images(study.data.source, settings.unpacked)
+        with Progress().shown() as progress:
+            find_images(study.data.source, settings.unpacked, progress.counted)
     settings.create()
     from tasks.orchestrator import local_prefect
     from tasks.progress import waiting

@@ -1,6 +1,7 @@
 """The cache of decoded pictures: filled from what is at hand, shown, and cleared."""
 
 import errno
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from models.rows import checksum
 from tasks.errors import DataError
 from tasks.ingest import Entry, Source
 from tasks.measure import Job, measure
-from tasks.metadata import OnProgress, Staged
+from tasks.metadata import Staged
+from tasks.objects import ABOUT, OnProgress
 
 #: What a disk says that is full, over a quota or a limit, or may not be written.
 DISK_ERRORS = {
@@ -204,9 +206,10 @@ class Cached:
     name : the folder: ``VERSION-SIZE``, or what was left by a writer that was killed.
     pictures, image_size : how many, pixels a side; 0 where it is not a whole cache.
     megabytes : on disk.
-    source : the first picture's name, which tells sets apart.
+    source : the first picture's name, which tells sets apart; a store's address.
     state : ``whole``, ``damaged``,
-        ``being written``, ``left by a killed writer`` or ``an unpacked archive``.
+        ``being written``, ``left by a killed writer``, ``an unpacked archive`` or
+        ``copies of objects`` of a store.
     in_use : whether a study has it open.
     """
 
@@ -231,10 +234,13 @@ def _describe(path: Path, unpacked: Path) -> Cached:
     files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     megabytes = sum(f.stat().st_size for f in files) / 1e6
     blank = Cached(path, path.name, 0, 0, megabytes, "", "", in_use=False)
-    if path.parent == unpacked:
+    if path.parent == unpacked and not (path / ABOUT).exists():
         return replace(blank, state="an unpacked archive")
     with unused(path) as free:
         in_use = not free
+    if path.parent == unpacked:
+        url = json.loads((path / ABOUT).read_bytes())["url"]
+        return replace(blank, source=url, state="copies of objects", in_use=in_use)
     if path.name.startswith(PARTIAL):
         state = "being written" if in_use else "left by a killed writer"
         return replace(blank, state=state, in_use=in_use)

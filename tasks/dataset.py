@@ -17,7 +17,8 @@ from tasks.curate import drift, find_copies, profile_of
 from tasks.cycles import only_new_ones_collected
 from tasks.errors import DataError
 from tasks.ingest import Source
-from tasks.metadata import Metadata, OnProgress, Scan, owner_of, scan
+from tasks.metadata import Metadata, Scan, owner_of, scan
+from tasks.objects import OnProgress
 from tasks.validate import Rules, Validation, Validator, read_rules
 
 

@@ -18,14 +18,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 
 from models import drawn
 from tasks.cycles import only_new_ones_collected
 from tasks.errors import DataError, UnreadableError
-from tasks.objects import address_of, brought_here
+from tasks.objects import Copies, OnProgress, Store, address_of
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
 #: Kaggle's flat names: cat.0.jpg.
@@ -120,6 +120,29 @@ class FolderReader:
 
 
 @dataclass
+class CopyReader:
+    """Reads the copies of a store's objects, each of which is of one version for ever."""
+
+    copies: Copies | None
+    root: str = ""
+
+    def __post_init__(self) -> None:
+        if self.copies is not None:
+            self.root = str(self.copies.folder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The process that found them keeps hold of them.
+        return {"copies": None, "root": self.root}
+
+    def read(self, entry: Entry) -> bytes:
+        """Return an object's bytes."""
+        try:
+            return Path(self.root, entry.where).read_bytes()
+        except OSError as error:
+            raise UnreadableError(f"its copy cannot be read: {error.strerror}") from error
+
+
+@dataclass
 class ZipReader:
     """Reads members without unpacking the archive; each process opens it for itself."""
 
@@ -177,13 +200,15 @@ def draw_images(number: int, size: int, seed: int) -> Source:
 
 
 @only_new_ones_collected()
-def find_images(path: Path, scratch: Path) -> Source:
+def find_images(path: Path, scratch: Path, progress: OnProgress | None = None) -> Source:
     """Find the pictures of a folder or zip.
 
     Parameters
     ----------
-    path : a folder, a zip, or a zip with ``train.zip`` inside; a zip in an object store by URL.
-    scratch : where an archive inside an archive is unpacked to, and one in a store copied to, once.
+    path : a folder, a zip, or a zip with ``train.zip`` inside; one in an object store by URL.
+    scratch : where an archive inside an archive is unpacked to, and what is in a store is copied
+        to, once.
+    progress : told what is done, how much, of how many.
 
     Raises
     ------
@@ -193,8 +218,11 @@ def find_images(path: Path, scratch: Path) -> Source:
     url = address_of(path)
     if url is None:
         return _find(path, scratch)
+    store = Store(url)
+    if store.is_folder:
+        return _find_in_store(store, scratch, progress)
     # Its key is the address, so that drift is measured from one version to the next.
-    return replace(_find(brought_here(url, scratch), scratch), words=url, key=url)
+    return replace(_find(store.archive(scratch), scratch), words=url, key=url)
 
 
 def _find(path: Path, scratch: Path) -> Source:
@@ -235,6 +263,27 @@ def _find_in_folder(root: Path) -> Source:
         found.append(Entry(name, None, _file_stamp(about), where, fault))
     entries = _labelled(found, passed, f"--data {root}")
     return Source(str(root), str(root.resolve()), entries, passed, FolderReader(str(root)))
+
+
+def _find_in_store(store: Store, scratch: Path, progress: OnProgress | None) -> Source:
+    """Find a folder's pictures, and have copies of them here; of what is none, none is made."""
+    found, passed, wanted = [], {}, {}
+    for item in store.objects():
+        name = _readable(item.name)
+        reason = _not_a_picture(name) or ("" if item.is_file else "neither a file nor a folder")
+        if reason:
+            passed[name] = reason
+            continue
+        fault = "its path leaves the folder" if _leaves(item.name) else ""
+        fault = fault or (_too_large(item.size) if item.size > MAX_MEMBER else "")
+        found.append(Entry(name, None, item.copy, item.copy, fault))
+        if not fault:
+            wanted[name] = item
+    entries = _labelled(found, passed, f"--data {store.url}")
+    copies = store.copies([wanted[e.path] for e in entries if not e.fault], scratch, progress)
+    lost = {name for name, item in wanted.items() if item.name in copies.lost}
+    kept = [e._replace(fault="the store lists it only") if e.path in lost else e for e in entries]
+    return Source(store.url, store.url, kept, passed, CopyReader(copies))
 
 
 def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -322,8 +371,7 @@ def _member_stamp(member: zipfile.ZipInfo) -> str:
 
 def _fault(member: zipfile.ZipInfo) -> str:
     """Return why a member must not be read; empty where it may."""
-    parts = PurePosixPath(member.filename.replace("\\", "/")).parts
-    if ".." in parts or parts[:1] == ("/",) or re.match(r"^[A-Za-z]:", member.filename):
+    if _leaves(member.filename):
         return "its path leaves the archive"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "a link, not a picture"
@@ -337,6 +385,12 @@ def _fault(member: zipfile.ZipInfo) -> str:
             f"{member.file_size:,}"
         )
     return ""
+
+
+def _leaves(name: str) -> bool:
+    """Whether a name leads out of where it is."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return ".." in parts or parts[:1] == ("/",) or re.match(r"^[A-Za-z]:", name) is not None
 
 
 def _too_large(size: int) -> str:

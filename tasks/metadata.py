@@ -19,8 +19,8 @@ from models.images import ArraysWriter, digest_of
 from tasks.errors import DataError, UnreadableError
 from tasks.ingest import Entry, Source
 from tasks.measure import MEASURES, Done, Job, Row, measure
+from tasks.objects import OnProgress
 
-OnProgress = Callable[[str, int, int], None]
 #: Seconds between two commits: what a killed pass loses.
 COMMIT_SECONDS = 2.0
 #: Known pictures that are read again in every pass, to see whether what is known still holds.

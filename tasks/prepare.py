@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.dataset import Checked, Prepared, check, prepare
 from tasks.ingest import Source, draw_images, find_images
 from tasks.metadata import Metadata, owner_of
+from tasks.objects import OnProgress
 from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.study import DataPart, Study
@@ -33,7 +34,7 @@ RULED = ("pictures", "set")
 WORDS = {"min_value": "at least", "max_value": "at most", "value_set": "in"}
 
 
-def open_source(data: DataPart, settings: Settings) -> Source:
+def open_source(data: DataPart, settings: Settings, progress: OnProgress | None = None) -> Source:
     """Find a study's pictures: its source, or drawn ones, which are said to be drawn.
 
     Raises
@@ -42,7 +43,7 @@ def open_source(data: DataPart, settings: Settings) -> Source:
         If the source is missing, or nothing that has pictures of classes.
     """
     if data.source is not None:
-        return find_images(data.source, settings.unpacked)
+        return find_images(data.source, settings.unpacked, progress)
     return draw_images(data.drawn or DRAWN, data.image_size, data.seed)
 
 
@@ -58,7 +59,7 @@ def prepare_images(study: Study, settings: Settings, progress: Progress) -> Prep
         If the pictures cannot be found, or break a rule for the whole set.
     """
     data = study.data
-    source = open_source(data, settings)
+    source = open_source(data, settings, progress.counted)
     folder = folder_of(source, settings)
 
     def record(checked: Checked, version: str) -> None:
@@ -116,7 +117,7 @@ def validate_pictures(
     DataError
         If they cannot be found or read.
     """
-    source = find_images(path, settings.unpacked)
+    source = find_images(path, settings.unpacked, progress.counted)
     store = Metadata(settings.metadata, settings.locks)
     checked = check(source, store, rules=read_rules(rules), progress=progress.counted)
     if accept or not checked.validation.faults:
