@@ -1,11 +1,14 @@
 """Training on a Dask or Ray cluster, by Prefect's own task runners.
 
-What travels is a description: where MLflow is, which execution, which folder of arrays on a path
-that all machines share. Each process there opens its own tracker, arrays and slot; what comes back
-is a run's id. No picture is ever pickled.
+What travels is a description: where MLflow is, which execution, which folder of arrays. A process
+there that sees this folder uses the sender's home; another one has a home of its own, and brings
+the arrays from the store that the operator names. Each opens its own tracker, arrays and slot; what
+comes back is a run's id. No picture is ever pickled.
 """
 
 import multiprocessing
+import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,11 +21,13 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
 from models.images import open_arrays
+from tasks.builders import with_builder
 from tasks.dataset import Prepared
-from tasks.errors import UserError
+from tasks.errors import DataError, StudyError, TrackingError, UserError
 from tasks.plan import Planned
 from tasks.progress import Progress
-from tasks.settings import Settings
+from tasks.settings import Settings, read_settings
+from tasks.share import bring, offer
 from tasks.slots import SlotPool
 from tasks.study import Study
 from tasks.tags import KEY, PARENT, STATUS
@@ -38,7 +43,13 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Site:
-    """An execution, described for a process elsewhere; it pickles in a few kilobytes."""
+    """An execution, described for a process elsewhere; it pickles in a few kilobytes.
+
+    Attributes
+    ----------
+    settings, images : as the sender sees them.
+    arrays : where in a store the arrays are; empty where all machines share the home.
+    """
 
     settings: Settings
     study: Study
@@ -47,11 +58,18 @@ class Site:
     experiment: str
     run_id: str
     images: Prepared
+    arrays: str = ""
 
     @classmethod
     def of(cls, shop: Workshop) -> "Site":
-        """Describe the execution of a workshop."""
-        execution = shop.execution
+        """Describe the execution of a workshop, its arrays put where all can reach them.
+
+        Raises
+        ------
+        DataError
+            If the store for them cannot be had.
+        """
+        execution, share = shop.execution, shop.settings.share
         return cls(
             shop.settings,
             execution.study,
@@ -61,18 +79,84 @@ class Site:
             execution.run_id,
             # What only the page of the validation needs stays here.
             replace(shop.images, quarantined={}, validation={}),
+            offer(shop.images.arrays_folder, share) if share else "",
         )
 
     def open(self) -> Workshop:
-        """Open it in this process: its own tracker, arrays and slot."""
+        """Open it in this process: its own tracker, arrays and slot.
+
+        Raises
+        ------
+        UserError
+            If this machine has no way to the arrays, to MLflow or to the study's own network.
+        """
         _allow_children()
-        tracker = Tracker.open(self.settings)
+        _check_builder(self.study)
+        if self._shares_the_home:
+            settings, images = self.settings, self.images
+        else:
+            settings, images = self._own()
+        tracker = Tracker.open(settings)
+        if settings.home != self.settings.home:
+            _check_artifacts(tracker, self.experiment)
         execution = Execution(
             tracker, self.study, self.version, self.facts, self.experiment, self.run_id
         )
-        pool = SlotPool(locks=self.settings.locks)
-        arrays = open_arrays(self.images.arrays_folder)
-        return Workshop(self.settings, Progress(), pool, self.images, arrays, execution)
+        pool = SlotPool(locks=settings.locks)
+        arrays = open_arrays(images.arrays_folder)
+        return Workshop(settings, Progress(), pool, images, arrays, execution)
+
+    @property
+    def _shares_the_home(self) -> bool:
+        """Whether this process sees the sender's arrays and may write beside them."""
+        home, arrays = self.settings.home, self.images.arrays_folder
+        return os.access(arrays, os.R_OK | os.X_OK) and os.access(home, os.W_OK)
+
+    def _own(self) -> tuple[Settings, Prepared]:
+        """Return settings with this machine's home, and the pictures in it; the rest travels."""
+        arrays, host = self.images.arrays_folder, platform.node()
+        if not self.arrays:
+            raise DataError(
+                f"{arrays}: {host} does not see it; put FACTORGRID_HOME on a path that all "
+                "machines share, or name a bucket that all reach in FACTORGRID_SHARE"
+            )
+        if not self.settings.tracking_uri.startswith(("http", "postgresql")):
+            raise TrackingError(
+                f"MLflow at {self.settings.tracking_uri}: {host} does not see this file; start a "
+                "server for all machines and name it in MLFLOW_TRACKING_URI"
+            )
+        settings = replace(self.settings, home=read_settings().home)
+        return settings, replace(self.images, arrays_folder=bring(self.arrays, settings))
+
+
+def _check_builder(study: Study) -> None:
+    """See that the study's own network is here, under the same path, and is the same."""
+    host = platform.node()
+    try:
+        here = with_builder(study).model.builder_source
+    except StudyError as error:
+        raise StudyError(f"on {host}: {error}") from error
+    except OSError as error:
+        raise StudyError(
+            f"on {host}: model.builder {study.model.builder}: {error.strerror} ({error.filename}); "
+            "copy the study's file there, under the same path"
+        ) from error
+    if here != study.model.builder_source:
+        raise StudyError(
+            f"on {host}: model.builder {study.model.builder}: the file in "
+            f"{study.model.builder_folder} is not the study's; copy the study's there"
+        )
+
+
+def _check_artifacts(tracker: Tracker, experiment: str) -> None:
+    """Refuse artifacts in a folder of another machine: they would be written here, and lost."""
+    location = str(tracker.client.get_experiment(experiment).artifact_location)
+    if location.startswith(("file:", "/")):
+        raise TrackingError(
+            f"MLflow's artifacts are in {location}, which {platform.node()} does not share; start "
+            "its server with --artifacts-destination (`factorgrid up --host` does) and give the "
+            "study a new name"
+        )
 
 
 #: What this process has open, by the execution's run.

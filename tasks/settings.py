@@ -6,8 +6,9 @@ Import this before any library it quiets; it imports none of them.
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tasks.addresses import keep_password
+from tasks.addresses import keep_password, shown
 from tasks.errors import SettingError
 
 #: Set unless the user has set them. Without these Prefect, its server, MLflow and Great
@@ -50,6 +51,8 @@ class Settings:
     runner : where replicates train: ``threads`` (this machine), ``dask`` or ``ray``
         (``FACTORGRID_RUNNER``).
     address : of the Dask scheduler or the Ray cluster (``FACTORGRID_RUNNER_ADDRESS``).
+    share : a bucket, or a folder in one, from which workers there bring the pictures that they do
+        not see under the home (``FACTORGRID_SHARE``); empty where all machines share the home.
     """
 
     home: Path
@@ -58,6 +61,7 @@ class Settings:
     heartbeat_seconds: float = 20
     runner: str = "threads"
     address: str = ""
+    share: str = ""
 
     @property
     def cache(self) -> Path:
@@ -108,7 +112,7 @@ def read_settings() -> Settings:
     Raises
     ------
     SettingError
-        If a number is none.
+        If a number is none, or the share's address is relative or has a password.
     """
     home = Path(os.environ.get("FACTORGRID_HOME", ".factorgrid")).expanduser().absolute()
     # MLflow takes SQLite addresses with absolute paths only.
@@ -120,7 +124,21 @@ def read_settings() -> Settings:
         _number("FACTORGRID_HEARTBEAT", "seconds", Settings.heartbeat_seconds),
         os.environ.get("FACTORGRID_RUNNER") or "threads",
         os.environ.get("FACTORGRID_RUNNER_ADDRESS") or "",
+        _share(os.environ.get("FACTORGRID_SHARE") or ""),
     )
+
+
+def _share(given: str) -> str:
+    if given and "://" not in given and not given.startswith("/"):
+        raise SettingError(
+            f"FACTORGRID_SHARE={given}: neither a URL (s3://bucket/share) nor an absolute path"
+        )
+    if urlsplit(given).password is not None:
+        raise SettingError(
+            f"FACTORGRID_SHARE={shown(given)}: has a password; give credentials in the "
+            "environment, as the store's package reads them"
+        )
+    return given.rstrip("/")
 
 
 def _number(name: str, unit: str, default: float) -> float:

@@ -7,12 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
 from harness import STUDY, Done, command, environment, factorgrid, last_execution, write_study
+from mlflow import MlflowClient
+from servers import mlflow_server
 from service import until
+from stores import s3_server
 
 from models.images import open_arrays
 from tasks.dataset import Prepared
@@ -45,13 +49,37 @@ def test_what_travels_is_a_description_and_never_a_picture(done: Done) -> None:
     assert opened.arrays.images.shape == arrays.images.shape
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a cluster's processes run.
+
+    Attributes
+    ----------
+    home : theirs.
+    log : gets what they say.
+    hidden : a folder that they see as an empty one, as on another machine.
+    more : variables of their environment.
+    """
+
+    home: Path
+    log: Path
+    hidden: Path | None = None
+    more: dict[str, str] = field(default_factory=dict)
+
+    def command(self, words: list[str]) -> list[str]:
+        return words if self.hidden is None else [*APART, str(self.hidden), *words]
+
+
+#: Runs a program with an empty folder mounted over another, for it alone.
+APART = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
+
+
 @contextmanager
-def _process(words: list[str], home: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    guard = [sys.executable, "-m", "tasks.guard", *words]
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            guard, env=environment(home), stdin=subprocess.PIPE, stdout=file, stderr=file
-        )
+def _process(words: list[str], place: Place) -> Iterator["subprocess.Popen[bytes]"]:
+    guard = place.command([sys.executable, "-m", "tasks.guard", *words])
+    env = environment(place.home, **place.more)
+    with place.log.open("ab") as file:
+        process = subprocess.Popen(guard, env=env, stdin=subprocess.PIPE, stdout=file, stderr=file)
     try:
         yield process
     finally:
@@ -61,7 +89,7 @@ def _process(words: list[str], home: Path, log: Path) -> Iterator["subprocess.Po
 
 
 @contextmanager
-def _dask(home: Path, log: Path) -> Iterator[str]:
+def _dask(place: Place) -> Iterator[str]:
     """A scheduler and two worker processes."""
     address = f"tcp://127.0.0.1:{free_port()}"
     base = [sys.executable, "-m"]
@@ -69,25 +97,28 @@ def _dask(home: Path, log: Path) -> Iterator[str]:
     scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port]
     worker = ["distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
     with (
-        _process([*base, *scheduler, "--no-dashboard"], home, log),
-        _process([*base, *worker, "--no-dashboard"], home, log),
-        _process([*base, *worker, "--no-dashboard"], home, log),
+        _process([*base, *scheduler, "--no-dashboard"], place),
+        _process([*base, *worker, "--no-dashboard"], place),
+        _process([*base, *worker, "--no-dashboard"], place),
     ):
-        until(lambda: log.read_text().count("Registered to") == 2, 200, "two workers")
+        until(lambda: place.log.read_text().count("Registered to") == 2, 200, "two workers")
         yield address
 
 
 @contextmanager
-def _ray(home: Path, log: Path) -> Iterator[str]:
+def _ray(place: Place) -> Iterator[str]:
     """A cluster of two places, one process each."""
     port = str(free_port())
     words = ["start", "--head", "--port", port, "--num-cpus", "2", "--block"]
     quiet = ["--include-dashboard", "false", "--node-ip-address", "127.0.0.1"]
     folder = ["--temp-dir", "/tmp/fgray" + port]  # noqa: S108 # Ray wants a short one
     program = str(Path(sys.executable).with_name("ray"))
-    with _process([program, *words, *quiet, *folder], home, log):
-        until(lambda: "Ray runtime started" in log.read_text(), 200, "Ray")
+    with _process([program, *words, *quiet, *folder], place):
+        until(lambda: "Ray runtime started" in place.log.read_text(), 200, "Ray")
         yield f"127.0.0.1:{port}"
+
+
+CLUSTERS = {"dask": _dask, "ray": _ray}
 
 
 def _trainer(home: Path) -> psutil.Process | None:
@@ -113,7 +144,7 @@ def test_a_cluster_of_two_trains_a_study_though_one_worker_is_killed(
     home, log = tmp_path / "home", tmp_path / "cluster.txt"
     log.touch()
     path = write_study(tmp_path, STUDY)
-    with {"dask": _dask, "ray": _ray}[runner](home, log) as address:
+    with CLUSTERS[runner](Place(home, log)) as address:
         more = {"FACTORGRID_RUNNER": runner, "FACTORGRID_RUNNER_ADDRESS": address}
         with (tmp_path / "said.txt").open("w") as said:
             process = subprocess.Popen(
@@ -147,3 +178,70 @@ def _finished(home: Path) -> bool:
         return False
     runs = execution.tracker.children(execution.run_id, execution.experiment)
     return any(run.info.status == "FINISHED" for run in runs)
+
+
+#: A network of the study's own, as wide as it says.
+BUILDER = """
+import keras
+
+def build(image_size, classes, conv_layers):
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    layers += [keras.layers.Dense(8, activation="relu") for _ in range(conv_layers)]
+    layers += [keras.layers.Dense(1, activation="sigmoid", dtype="float32")]
+    return keras.Sequential([keras.Input((image_size, image_size, 3)), *layers])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_workers_that_see_nothing_of_the_sender_train_a_study(runner: str, tmp_path: Path) -> None:
+    home, own, log = tmp_path / "home", tmp_path / "own", tmp_path / "cluster.txt"
+    home.mkdir()
+    log.touch()
+    if subprocess.run([*APART, home, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no folder can be hidden from a process here")
+    path = write_study(tmp_path, STUDY)
+    with (
+        s3_server(tmp_path) as s3,
+        mlflow_server(tmp_path / "mlflow") as mlflow,
+        CLUSTERS[runner](Place(own, log, home, s3.environment)) as address,
+    ):
+        more = {
+            **s3.environment,
+            "FACTORGRID_RUNNER": runner,
+            "FACTORGRID_RUNNER_ADDRESS": address,
+            "MLFLOW_TRACKING_URI": mlflow.uri,
+        }
+        alone = factorgrid("search", path, home=home, **more)
+        assert alone.returncode == 2
+        assert "or name a bucket that all reach in FACTORGRID_SHARE" in alone.stderr
+        more["FACTORGRID_SHARE"] = "s3://bucket/share"
+        ended = factorgrid("search", path, home=home, timeout=1200, **more)
+        assert ended.returncode == 0, ended.stderr + log.read_text()
+
+        names = [item["Key"] for item in s3.client.list_objects_v2(Bucket="bucket")["Contents"]]
+        assert sorted(name.rpartition("/")[2] for name in names) == [
+            "about.json",
+            "images.npy",
+            "rows.npz",
+        ]
+        (sent,), (brought,) = (list((folder / "cache").iterdir()) for folder in (home, own))
+        assert sent.name == brought.name
+        assert (sent / "images.npy").read_bytes() == (brought / "images.npy").read_bytes()
+        client = MlflowClient(mlflow.uri, registry_uri=mlflow.uri)
+        experiment = client.get_experiment_by_name("tiny")
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id], "tags.`factorgrid.key` != ''")
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        champion = client.get_model_version_by_alias("tiny", "champion")
+        assert champion.run_id in {run.info.run_id for run in runs}
+        assert "model" in {file.path for file in client.list_artifacts(champion.run_id)}
+
+        (home / "mine.py").write_text(BUILDER)
+        model = '[model]\nbuilder = "mine:build"\nbuilder_folder = "home"\n'
+        text = STUDY.replace("[model]\nfilters = 4\ndense_units = 8\n", model)
+        named = write_study(tmp_path, text.replace('"tiny"', '"mine"'))
+        refused = factorgrid("search", named, home=home, **more)
+        assert refused.returncode == 2, refused.stderr
+        assert "model.builder mine:build: no mine.py in" in refused.stderr.splitlines()[-1]
