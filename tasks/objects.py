@@ -187,7 +187,9 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         with said_of(f"--data {self.url}"), FileLock(folder / LOCK):
             if not (folder / ABOUT).exists():
-                (folder / ABOUT).write_text(json.dumps({"url": self.url}), encoding="utf-8")
+                partial = folder / f".partial-{ABOUT}"
+                partial.write_text(json.dumps({"url": self.url}), encoding="utf-8")
+                partial.replace(folder / ABOUT)
             hold = (folder / ABOUT).open("rb")
             try:
                 _remove_others(folder, wanted, hold)
