@@ -2,22 +2,16 @@
 
 from typing import Any, cast
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.builders import with_builder
 from tasks.comparison import Comparison, conclude
-from tasks.logs import open_log
-from tasks.prepare import prepare_images
-from tasks.progress import Progress
+from tasks.opening import opened
 from tasks.racers import Asked, check, entrants, space_of
 from tasks.racing import race
-from tasks.settings import prepare_environment
-from tasks.slots import warm_up
 from tasks.story import on_failure
 from tasks.study import Study
-from tasks.tracking import Tracker
 from tasks.train import open_workshop
 
 
@@ -49,14 +43,12 @@ def compare(
     """
     asked = Asked(budget, repetitions, fresh, tuple(tuners))
     check(asked)
-    settings = prepare_environment().create()
     # What is wrong is said before anything is trained.
     entrants(study, space_of(study), asked.names)
-    warm_up()
-    open_log()
-    study = with_builder(study, deployed=bool(runtime.deployment.id))
-    with Progress().shown() as progress:
-        tracker = Tracker.open(settings, tell=progress.waits)
-        images = prepare_images(study, settings, progress)
-        with open_workshop(tracker, study, images, progress, kind="comparison") as shop:
-            return conclude(shop.execution, race(shop, study, asked), asked, target)
+    with (
+        opened(study) as there,
+        open_workshop(
+            there.tracker, there.study, there.images, there.progress, kind="comparison"
+        ) as shop,
+    ):
+        return conclude(shop.execution, race(shop, there.study, asked), asked, target)

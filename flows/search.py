@@ -6,11 +6,10 @@ Pilot, screen, fit, decide, refine, confirm, register.
 from pathlib import Path
 from typing import Any, cast
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.builders import with_builder
 from tasks.dataset import Prepared
 from tasks.decide import (
     analyse,
@@ -22,18 +21,13 @@ from tasks.decide import (
     plan_confirm,
     plan_screen,
 )
-from tasks.logs import open_log
+from tasks.opening import opened
 from tasks.piloting import draw_in, plan_pilot
-from tasks.prepare import prepare_images
-from tasks.progress import Progress
 from tasks.register import register
 from tasks.report import Outcome, outcome_of, report
-from tasks.settings import prepare_environment
-from tasks.slots import warm_up
 from tasks.story import on_failure, tell
 from tasks.study import Study
 from tasks.suspects import find_suspects
-from tasks.tracking import Tracker
 from tasks.train import Workshop, open_workshop, train_stage
 
 
@@ -53,20 +47,15 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     study : what to vary, how to train, on which pictures.
     elsewhere : a folder that takes the training to another machine; see `tasks.elsewhere`.
     """
-    settings = prepare_environment()
-    warm_up()
-    open_log()
-    study = with_builder(study, deployed=bool(runtime.deployment.id))
-    with Progress().shown() as progress:
-        tracker = Tracker.open(settings, tell=progress.waits)
-        images = prepare_images(study, settings, progress)
-        done = tracker.finished(study, images.version)
+    with opened(study) as there:
+        study, images = there.study, there.images
+        done = there.tracker.finished(study, images.version)
         if done is not None:
-            progress.say(f"nothing to train: run {done.run_id} has all of this study")
+            there.progress.say(f"nothing to train: run {done.run_id} has all of this study")
             outcome = outcome_of(done)
             tell(done, outcome)
             return outcome
-        with open_workshop(tracker, study, images, progress, elsewhere) as shop:
+        with open_workshop(there.tracker, study, images, there.progress, elsewhere) as shop:
             return procedure(study, images, shop)
 
 

@@ -230,6 +230,20 @@ def _left_running(home: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
+def test_a_study_on_jax_ends_with_a_champion(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    path = write_study(tmp_path)
+    ended = factorgrid("search", path, "--json", home=home, timeout=600, KERAS_BACKEND="jax")
+    assert ended.returncode == 0, ended.stderr
+    outcome = json.loads(ended.stdout)
+    assert outcome["registered"]["alias"] == "champion"
+    execution = last_execution(home, "tiny")
+    runs = execution.tracker.children(execution.run_id, execution.experiment)
+    assert {run.data.tags["factorgrid.backend"] for run in runs} == {"jax"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
 PICTURES = SHARED / "data" / "petimages-sample.zip"
 
 
