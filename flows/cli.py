@@ -133,11 +133,13 @@ def _prefect_for(study: "Study", settings: "Settings") -> Iterator[None]:
 
     with local_prefect(settings) as server:
         with waiting("starting Prefect"):
-            # Needed later: loaded while the server starts.
-            import mlflow  # noqa: F401
-
+            # Needed later: loaded, and the database made, while the server starts.
             import flows.search  # noqa: F401
+            from tasks.tracking import Tracker
+            from tasks.validate import load_great_expectations
 
+            Tracker.open(settings)
+            load_great_expectations()
             if server is not None:
                 server.wait()
         yield

@@ -73,6 +73,11 @@ def check_request(given: Mapping[str, Any]) -> Request:
             option = f"--{name.replace('_', '-')}"
             there = "a table" if study else "a study"
             raise UserError(f"{option}: only of {there}; leave it out")
+    if export and given["budgets"]:
+        raise UserError(
+            f"--export {export}: writes what was trained before, and trains nothing; leave "
+            "--budget out, and compare first"
+        )
     if study and not export and len(given["budgets"]) != 1:
         raise UserError(
             "--budget: name one, the runs of each search, as in "

@@ -82,6 +82,11 @@ def read_rules(path: Path | None = None) -> Rules:
         ) from error
 
 
+def load_great_expectations() -> None:
+    """Import it, which takes a second or two, before it is needed."""
+    import great_expectations.expectations  # noqa: F401 # see above
+
+
 @dataclass(frozen=True)
 class Validation:
     """What the rules said.

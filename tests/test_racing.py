@@ -172,6 +172,7 @@ def test_a_comparison_of_nothing_is_refused(asked: Asked) -> None:
         (("quick", "--budget", "8", "--response", "x"), "--response: only of a table"),
         (("--table", "x.csv", "--fresh", "3"), "--fresh: only of a study"),
         (("quick", "--export", "out.csv"), "no such database"),
+        (("quick", "--export", "out.csv", "--budget", "8"), "trains nothing; leave --budget out"),
     ],
 )
 def test_a_wrong_question_gets_a_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:

@@ -25,29 +25,30 @@ writes nothing: what the same bytes take alone, by one process, past and through
 printed beside it, and how much later than the end what was cached is on the disk.
 
 Measured on 2 quiet cores, 25,000 pictures, medians of 3 rounds (ranges of the ratio). Photographs
-as large as Kaggle's and the download centre's, 22 kB and about 500 x 400 pixels each, made of the
+as large as Kaggle's and the download centre's, 21 kB and about 500 x 400 pixels each, made of the
 latter (`--archive petimages-sample.zip`):
 
     size    decode and resize  metadata, validation, cache  ratio                CPU s  second pass
-    64 px   3.81 s              5.24 s                      1.38 (1.38 to 1.38)  1.28   0.8 s
-    128 px  5.66 s              7.30 s                      1.29 (1.29 to 1.30)  1.22   0.9 s
-    256 px  9.92 s             12.90 s, 4.9 GB written      1.30 (1.28 to 1.32)  1.22   2.7 s
+    64 px    3.77 s             4.95 s                      1.32 (1.29 to 1.33)  1.24   0.7 s
+    128 px   5.82 s             7.46 s                      1.29 (1.28 to 1.30)  1.24   0.8 s
+    256 px  10.26 s            12.76 s, 4.9 GB written      1.24 (1.22 to 1.27)  1.17   2.4 s
 
-Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails), 4 rounds:
+Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails):
 
-    64 px   2.18 s              3.37 s                      1.54 (1.50 to 1.65)  1.40   0.8 s
-    128 px  4.35 s              5.66 s                      1.31 (1.27 to 1.32)  1.23   0.9 s
-    256 px  3.49 s              6.36 s, 4.9 GB written      1.82 (1.75 to 1.89)  1.56   2.8 s
+    64 px    2.04 s             3.06 s                      1.50 (0.79 to 1.50)  1.35   0.6 s
+    128 px   4.07 s             5.56 s                      1.38 (1.36 to 1.38)  1.30   0.7 s
+    256 px   3.37 s             5.79 s, 4.9 GB written      1.72 (1.71 to 1.78)  1.52   2.5 s
 
-So 1.3 is reached with photographs at 128 and 256 px, and missed at 64 px and with thumbnails. At
-64 px 1.1 s of the parent, mostly while nothing else runs, are finding the files (0.17), Great
-Expectations (0.35, half of it whatever the number of pictures), copies (0.1), SQLite (0.1) and the
-table; workers besides decoding digest, measure, look for EXIF, make a row and write, 30 us a
-picture. At 256 px the disk alone takes 2.4 s for 4.9 GB past the page cache, and 11.7 s through it.
-2.2 s of imports and 0.2 s of Data Docs are not counted.
+So 1.3 is reached with photographs at 128 and 256 px, all but reached at 64 px, and missed with
+thumbnails, which are decoded so quickly that what else is done for each picture weighs more: in the
+workers 25 to 30 us (digest, measures, EXIF, a row, the write), in the parent 30 us (SQLite, table,
+copies) and 0.2 s of Great Expectations whatever the number of pictures. With thumbnails at 256 px
+the disk alone takes 2.4 s for 4.9 GB past the page cache, and 11.2 s through it. 2.1 s of imports
+and 0.2 s of Data Docs are not counted.
 
-Memory above the imports: peaks of 309, 98 and 362 MB at 2,500, 12,500 and 25,000 pictures (one run
-each): no trend with their number, and a scatter that is not explained.
+Memory above the imports, photographs at 64 px, 3 runs each, which differ by 1 MB at most: 70, 88
+and 110 MB of its own at 2,500, 12,500 and 25,000 pictures, and 13 MB of mapped files. No pixels are
+in it: it grows by 1.8 kB a picture, which is its row of the metadata table.
 """
 
 import argparse
