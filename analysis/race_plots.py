@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.plots import COLOURS
@@ -79,6 +80,7 @@ def best_so_far(
         axes.set_title(name, fontsize=9)
         axes.grid(color="0.93")
         axes.set_axisbelow(True)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     for axes in panels[len(names) :]:
         axes.axis("off")
     figure.supxlabel("runs" if along == "runs" else "seconds of training", fontsize=9)

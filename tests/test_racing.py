@@ -115,6 +115,7 @@ def test_a_figure_has_a_panel_a_tuner_and_its_median() -> None:
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in shown] == ["y", "x"]
     np.testing.assert_allclose(shown[1].lines[-1].get_ydata(), [0.55, 0.65, 0.75])
+    assert all(tick.is_integer() for tick in shown[0].get_xticks())
 
 
 def test_effects_are_told_where_the_runs_can_tell_them() -> None:
