@@ -84,7 +84,7 @@ def read_rules(path: Path | None = None) -> Rules:
 
 def load_great_expectations() -> None:
     """Import it, which takes a second or two, before it is needed."""
-    import great_expectations.expectations  # noqa: F401 # see above
+    import great_expectations.expectations  # noqa: F401 # for whoever comes later
 
 
 @dataclass(frozen=True)

@@ -170,9 +170,17 @@ def test_of_those_that_wait_the_longest_goes_first() -> None:
 
 
 def test_a_closed_pool_ends_its_children_and_starts_none(arrays: Path, tmp_path: Path) -> None:
+    trains = threading.Event()
+
+    def close() -> None:
+        trains.wait(60)
+        own.close()
+
     with SlotPool() as own:
-        closer = threading.Timer(0, own.close)
+        closer = threading.Thread(target=close)
+        closer.start()
         with own.slot() as slot, pytest.raises(SlotsClosedError, match="interrupted"):
-            slot.run(LONG, arrays, tmp_path / "out", on_epoch=lambda _: closer.start())
+            slot.run(LONG, arrays, tmp_path / "out", on_epoch=lambda _: trains.set())
+        closer.join()
         with pytest.raises(SlotsClosedError), own.slot():
             pass

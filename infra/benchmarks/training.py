@@ -23,6 +23,10 @@ Accuracy at the end, mean and standard deviation over 5 seeds: of the real pictu
 vs Cats, `--source train.zip --pictures 2500 --epochs 6`) ours 0.704 (0.027), theirs 0.716 (0.022),
 a difference of 0.012 with a standard error of 0.016; of the drawn ones ours 0.709 (0.023) and 0.622
 (0.018), theirs 0.629 (0.051) and 0.564 (0.026).
+
+`deterministic = true` on the same real pictures (`--sides ours deterministic`, 5 rounds): 0.99
+(0.97 to 1.03) times the images a second, 1.00 (0.98 to 1.02) times the cell's seconds; accuracy
+0.714 (0.019).
 """
 
 import argparse
