@@ -9,10 +9,11 @@ networks (validation, cache, Prefect, slots, tracking). Theirs: `image_dataset_f
 `model.fit` in float32, driven by `keras_tuner.GridSearch` and by Optuna's `GridSampler`. Each side
 in a fresh process, in turn, `--rounds` times; seconds are of whole processes, imports and all.
 
-Measured on 2 cores with AVX512-BF16 and AMX, `--pictures 3000 --epochs 8 --rounds 1`: ours 237 s,
-KerasTuner 572 s (2.41 times), Optuna 431 s (1.82 times). The bare training of our 20 cells took
-196 s, 9.8 s each; the stage 4.2 % more, the whole process 20.8 % more (another process took part of
-the cores in its first 40 s).
+Measured on 2 cores with AVX512-BF16 and AMX, `--pictures 3000 --epochs 8 --rounds 1`, other work in
+the background of the first two: ours 237 s, KerasTuner 572 s (2.41 times), Optuna 431 s (1.82
+times). The bare training of our 20 cells took 196 s, 9.8 s each; the stage 4.2 % more, the whole
+process 20.8 % more. Ours again, quiet (`--sides ours`): 177 s, of 153 s of bare training, 7.7 s a
+cell; the stage 3.7 % more, the process 15.5 % more.
 
 Printed besides: the sum of our cells' bare training seconds, how much longer the stage took (from
 its first cell to its last run), and the whole process.
