@@ -220,7 +220,6 @@ class Slot:
     pool: SlotPool
     device: Device
 
-    @contextlib.contextmanager
     def begin(
         self,
         spec: ReplicateSpec,
@@ -228,7 +227,7 @@ class Slot:
         work: Path,
         *,
         builder_folder: Path | None = None,
-    ) -> Iterator["Training"]:
+    ) -> contextlib.AbstractContextManager["Training"]:
         """Start to train one replicate in a child process, which is gone when the block ends.
 
         Parameters
@@ -246,8 +245,7 @@ class Slot:
             If the pool was closed.
         """
         job = Job(spec, arrays_folder, self.device, builder_folder)
-        with self.pool._begun(job, work) as training:  # noqa: SLF001 # one class in three parts
-            yield training
+        return self.pool._begun(job, work)  # noqa: SLF001 # one class in three parts
 
     def run(
         self,

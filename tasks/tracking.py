@@ -30,7 +30,7 @@ from tasks.figures import save_png
 from tasks.patience import Patience, PatientClient, Tell, say, why_away
 from tasks.plan import Planned, Stage
 from tasks.runs import runs_table, trained
-from tasks.schema import refuse_another_schema
+from tasks.schema import is_to_come, refuse_another_schema
 from tasks.settings import Settings
 from tasks.study import Study, parse_study
 from tasks.tags import (
@@ -123,8 +123,7 @@ class Tracker:
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        file = Path(settings.tracking_uri.removeprefix("sqlite:///"))
-        if not create and settings.tracking_uri.startswith("sqlite:") and not file.exists():
+        if not create and is_to_come(settings.tracking_uri):
             raise TrackingError(
                 f"MLflow at {settings.tracking_uri}: no such database; run `factorgrid search` "
                 "first, or set FACTORGRID_HOME or MLFLOW_TRACKING_URI to where it is"

@@ -33,7 +33,8 @@ latter (`--archive petimages-sample.zip`):
     128 px   5.82 s             7.46 s                      1.29 (1.28 to 1.30)  1.24   0.8 s
     256 px  10.26 s            12.76 s, 4.9 GB written      1.24 (1.22 to 1.27)  1.17   2.4 s
 
-Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails):
+Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails; the 0.79 is a round at 64 px whose mere
+decoding was slow, perhaps since the files were not yet in the page cache):
 
     64 px    2.04 s             3.06 s                      1.50 (0.79 to 1.50)  1.35   0.6 s
     128 px   4.07 s             5.56 s                      1.38 (1.36 to 1.38)  1.30   0.7 s
