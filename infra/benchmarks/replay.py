@@ -11,6 +11,10 @@ all seeds of the cell that it delivers. Regret is 0 for the best cell of the tab
 median one.
 
 What is kept in the folder, a file a table and tuner, is not replayed again.
+
+Printed last: on how many tables ours delivers at least as much as every alternative, and where it
+is worse than the best of them, by how many standard errors of the difference (bootstrap of the
+repetitions, which draw the cells' seeds in the same order for all tuners).
 """
 
 import argparse
@@ -44,6 +48,10 @@ HPOLIB = (
 )
 LOG = {"alpha", "batch_size", "learning_rate_init", "width", "init_lr", "n_units_1", "n_units_2"}
 ROOT = Path(__file__).parents[2]
+#: What is ours of the tuners, and the two that are counted.
+OURS = "pilot + "
+COUNTED = ("pilot + factorial + process", "pilot + factorial + process + confirm")
+SHARES = {"median": 0.5, "90th percentile": 0.9}
 
 
 class Plain(pickle.Unpickler):
@@ -91,12 +99,12 @@ def open_table(name: str) -> Table:
 
 def show(kept: Path, names: list[str]) -> None:
     """Print a table of results for each table, and a mean of regrets for each group."""
-    summaries = {}
+    summaries, kept_rows = {}, {}
     for name in names:
         files = sorted(kept.glob(f"{name}--*.csv"))
         if files:
             table = open_table(name)
-            rows = pd.concat([pd.read_csv(file) for file in files])
+            kept_rows[name] = rows = pd.concat([pd.read_csv(file) for file in files])
             summaries[name] = Race(table, rows).summary()
             print(f"\n{name}: {table.space.n_cells} cells; best {table.truth.max():.4f}")
             print(wide(summaries[name], "median", "tenth"))
@@ -107,6 +115,36 @@ def show(kept: Path, names: list[str]) -> None:
             print(f"\nmean over {len(own)} tables, {title}: regret, median and 90th percentile")
             rows = pd.concat(own).groupby(["tuner", "budget"], sort=False).mean().reset_index()
             print(wide(rows, "regret", "regret_90"))
+    count(kept_rows)
+
+
+def count(kept: dict[str, pd.DataFrame]) -> None:
+    """Print on how many tables ours leads or is within two standard errors, and where it loses."""
+    kept = {name: rows for name, rows in kept.items() if {*COUNTED} <= {*rows["tuner"]}}
+    for ours in COUNTED:
+        for words, share in SHARES.items():
+            answers = []
+            for budget in (12, 20, 40):
+                behind = {name: _behind(rows, ours, budget, share) for name, rows in kept.items()}
+                led = sum(by <= 0 for by, _, _ in behind.values())
+                near = sum(0 < by < 2 * error for by, error, _ in behind.values())
+                answers.append(f"{led} + {near} of {len(kept)}")
+                for name, (by, error, best) in behind.items():
+                    if by > 0 and by >= 2 * error:
+                        print(f"  {ours}, {words}, {budget} runs, {name}: {by:.3f} behind {best}")
+            print(f"| {ours}, {words} | " + " | ".join(answers) + " |")
+
+
+def _behind(rows: pd.DataFrame, ours: str, budget: int, share: float) -> tuple[float, float, str]:
+    """Return by how much ours is worse than the best alternative, its standard error, and which."""
+    own = rows[rows["budget"] == budget].pivot_table("regret", "repetition", "tuner")
+    others = own[[name for name in own.columns if not name.startswith(OURS)]]
+    best = str(others.quantile(share).idxmin())
+    both = own[[ours, best]].dropna().to_numpy()
+    drawn = np.random.default_rng(1).integers(len(both), size=(2000, len(both)))
+    again = np.quantile(both[drawn], share, axis=1)
+    by = float(own[ours].quantile(share) - others[best].quantile(share))
+    return by, float((again[:, 0] - again[:, 1]).std()), best
 
 
 def wide(summary: pd.DataFrame, first: str, second: str) -> str:
