@@ -5,6 +5,7 @@ import io
 import math
 import mmap
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
@@ -93,8 +94,8 @@ class RowsWriter:
     """Writes pictures to rows, several at once; one process of several that write to a file.
 
     They are written and not mapped: a full disk is then an error and not a signal, and what was
-    written does not count as this process's memory. A large file is written past the page cache;
-    the process waits for the disk meanwhile, and another one may decode.
+    written does not count as this process's memory. A large file is written past the page cache,
+    while the next pictures are placed: the disk is waited for beside the decoding.
 
     Parameters
     ----------
@@ -107,6 +108,9 @@ class RowsWriter:
         self._direct = _open_direct(slots) if slots.large else -1
         self._buffer = _on_pages(slots)
         self._first = self._count = 0
+        self._beside = ThreadPoolExecutor(1) if slots.large else None
+        self._other = _on_pages(slots) if slots.large else self._buffer
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -118,6 +122,8 @@ class RowsWriter:
 
     def close(self) -> None:
         """Close its files; what was not flushed is lost."""
+        if self._beside:
+            self._beside.shutdown()
         for file in (self._file, self._direct):
             if file >= 0:
                 os.close(file)
@@ -131,7 +137,7 @@ class RowsWriter:
             If earlier ones cannot be written.
         """
         if self._count == len(self._buffer) or row != self._first + self._count:
-            self.flush()
+            self._send()
         if not self._count:
             self._first = row
         self._count += 1
@@ -157,17 +163,35 @@ class RowsWriter:
         return checksum(pixels)
 
     def flush(self) -> None:
-        """Write what was placed.
+        """Write what was placed, and return once it is written.
 
         Raises
         ------
         OSError
             If the disk is full, say.
         """
+        self._send()
+        self._wait()
+
+    def _send(self) -> None:
+        """Write what was placed, here or beside what comes next."""
         if not self._count:
             return
         data = self._buffer[: self._count].reshape(-1).data
         offset, self._count = self.slots.offset(self._first), 0
+        if self._beside is None:
+            self._write(data, offset)
+            return
+        self._wait()
+        self._writing = self._beside.submit(self._write, data, offset)
+        self._buffer, self._other = self._other, self._buffer
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def _write(self, data: memoryview, offset: int) -> None:
         if self._direct < 0 or len(data) % PAGE or offset % PAGE:
             write_at(self._file, data, offset)
         else:

@@ -17,7 +17,7 @@ from models.images import PARTIAL, ArraysWriter, ImageArrays, open_arrays, unuse
 from models.rows import checksum
 from tasks.errors import DataError
 from tasks.ingest import Entry, Source
-from tasks.measure import Job, measure
+from tasks.measure import Job, Readers
 from tasks.metadata import Staged
 from tasks.objects import ABOUT, OnProgress
 
@@ -95,12 +95,18 @@ class Filling:
                 if checksum(data) == donor.checks[rows[digest]]:
                     self.put(digest, data, int(donor.checks[rows[digest]]))
 
-    def decode(self, source: Source, entries: Mapping[str, Entry], tell: OnProgress | None) -> None:
+    def decode(
+        self,
+        source: Source,
+        entries: Mapping[str, Entry],
+        readers: Readers,
+        tell: OnProgress | None,
+    ) -> None:
         """Decode what is still missing; each must still be the picture that was judged."""
         expected = {next(self._free): digest for digest in self.missing}
         jobs = [Job(entries[digest], row) for row, digest in expected.items()]
         total = len(jobs)
-        for batch in measure(source.reader, self.target.slots, jobs):
+        for batch in readers.measure(source.reader, self.target.slots, jobs):
             for measured, row, check in batch:
                 if check is None or measured.digest != expected[row]:
                     raise DataError(
@@ -127,6 +133,7 @@ def write_cache(
     sides: Sequence[int],
     staged: Mapping[str, Staged],
     version: str,
+    readers: Readers,
     progress: OnProgress | None,
 ) -> None:
     """Fill a cache with the pictures of a dataset version, and give it its name.
@@ -139,6 +146,7 @@ def write_cache(
     rows : columns ``path``, ``label``, ``digest``: N pictures.
     sides : (N,) 0 training, 1 validation, 2 test.
     staged : content digest -> where the pass wrote it.
+    readers : what reads them.
 
     Raises
     ------
@@ -155,7 +163,7 @@ def write_cache(
         filling.take_from(donor)
     by_path = {entry.path: entry for entry in source.entries}
     entries = {d: by_path[p] for d, p in zip(rows["digest"], rows["path"], strict=True)}
-    filling.decode(source, entries, progress)
+    filling.decode(source, entries, readers, progress)
     order, checks = filling.finish()
     classes = sorted(set(rows["label"]))
     labels, names, digests = (rows[key].tolist() for key in ("label", "path", "digest"))

@@ -17,6 +17,7 @@ from tasks.curate import drift, find_copies, profile_of
 from tasks.cycles import only_new_ones_collected
 from tasks.errors import DataError
 from tasks.ingest import Source
+from tasks.measure import Readers
 from tasks.metadata import Metadata, Scan, owner_of, scan
 from tasks.objects import OnProgress
 from tasks.validate import Rules, Validation, Validator, read_rules
@@ -105,6 +106,7 @@ def check(
     *,
     rules: Rules | None = None,
     exclude: Mapping[str, str] | None = None,
+    readers: Readers | None = None,
     progress: OnProgress | None = None,
 ) -> Checked:
     """Read what is new of a source's pictures, and judge all of them.
@@ -115,6 +117,7 @@ def check(
     store : what is known of pictures.
     rules : what they must keep; FactorGrid's own unless given.
     exclude : file -> why a person left it out.
+    readers : processes that may have been started before; of its own unless given.
     progress : told what is done, how much, of how many.
 
     Raises
@@ -123,7 +126,7 @@ def check(
         If a rule cannot be carried out, or what is known cannot be read or written.
     """
     with store.locked(source):
-        found, _ = scan(source, store, progress=progress)
+        found, _ = scan(source, store, progress=progress, readers=readers)
         return judge(source, found, store, rules=rules, exclude=exclude)
 
 
@@ -200,6 +203,7 @@ def prepare(
     training: float = 0.7,
     validation: float = 0.15,
     on_checked: Callable[[Checked, str], None] | None = None,
+    readers: Readers | None = None,
     progress: OnProgress | None = None,
 ) -> Prepared:
     """Check a source, stop at what breaks the rules, split it, and keep its pixels.
@@ -208,7 +212,7 @@ def prepare(
 
     Parameters
     ----------
-    source, store, rules, exclude, progress : see `check`.
+    source, store, rules, exclude, readers, progress : see `check`.
     image_size : pixels a side.
     cache : where dataset versions are kept.
     per_class : a sample of so many of each class, by seed.
@@ -226,9 +230,12 @@ def prepare(
 
     with store.locked(source), said_in_words(cache), ExitStack() as stack:
         sweep(cache, owner_of(source))
+        readers = readers or stack.enter_context(Readers())
         # A small sample of a large source is decoded once it is chosen.
         fused = per_class is None or 4 * per_class >= len(source.entries)
-        found, staging = scan(source, store, writer=writer if fused else None, progress=progress)
+        found, staging = scan(
+            source, store, writer=writer if fused else None, progress=progress, readers=readers
+        )
         if staging:
             stack.enter_context(staging)
         checked = judge(source, found, store, rules=rules, exclude=exclude)
@@ -243,7 +250,9 @@ def prepare(
         folder = cache / f"{version}-{image_size}"
         if not is_whole(folder):
             target = staging or stack.enter_context(writer(len(rows)))
-            write_cache(target, folder, source, rows, sides, found.staged, version, progress)
+            write_cache(
+                target, folder, source, rows, sides, found.staged, version, readers, progress
+            )
     return Prepared(
         arrays_folder=folder,
         version=version,

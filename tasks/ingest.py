@@ -199,6 +199,11 @@ def draw_images(number: int, size: int, seed: int) -> Source:
     return Source(words, f"drawn-{size}-{seed}", entries, {}, DrawnReader(size, seed))
 
 
+def key_of(path: Path) -> str:
+    """Return what a source is called from pass to pass: its own place, or its address."""
+    return address_of(path) or str(path.resolve())
+
+
 @only_new_ones_collected()
 def find_images(path: Path, scratch: Path, progress: OnProgress | None = None) -> Source:
     """Find the pictures of a folder or zip.
@@ -222,7 +227,7 @@ def find_images(path: Path, scratch: Path, progress: OnProgress | None = None) -
     if store.is_folder:
         return _find_in_store(store, scratch, progress)
     # Its key is the address, so that drift is measured from one version to the next.
-    return replace(_find(store.archive(scratch), scratch), words=url, key=url)
+    return replace(_find(store.archive(scratch), scratch), words=url, key=key_of(path))
 
 
 def _find(path: Path, scratch: Path) -> Source:
@@ -262,7 +267,7 @@ def _find_in_folder(root: Path) -> Source:
         fault = _too_large(about.st_size) if about.st_size > MAX_MEMBER else ""
         found.append(Entry(name, None, _file_stamp(about), where, fault))
     entries = _labelled(found, passed, f"--data {root}")
-    return Source(str(root), str(root.resolve()), entries, passed, FolderReader(str(root)))
+    return Source(str(root), key_of(root), entries, passed, FolderReader(str(root)))
 
 
 def _find_in_store(store: Store, scratch: Path, progress: OnProgress | None) -> Source:
@@ -352,7 +357,7 @@ def _find_in_zip(path: Path, archive: Path) -> Source:
         found.append(Entry(name + again, None, _member_stamp(member), str(number), fault))
     _refuse_bomb(path, archive, sum(members[int(e.where)].file_size for e in found if not e.fault))
     entries = _labelled(found, passed, f"--data {path}")
-    return Source(str(path), str(path.resolve()), entries, passed, ZipReader(str(archive)))
+    return Source(str(path), key_of(path), entries, passed, ZipReader(str(archive)))
 
 
 def _refuse_bomb(path: Path, archive: Path, unpacked: int) -> None:

@@ -9,10 +9,11 @@ import functools
 import gc
 import multiprocessing
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -200,78 +201,117 @@ class Worker:
         return Done(row, job.row, None if pixels is None else checksum(pixels))
 
 
-_workers: list[Worker] = []
+#: The worker of this process, and what it was made from.
+_workers: dict[bytes, Worker] = {}
 
 
-def _start(reader: Reader, slots: Slots | None) -> None:
+def _start() -> None:
     follow_parent()
     cv2.setNumThreads(1)
     # What was imported stays; it need not be looked through for cycles as rows are made.
     gc.freeze()
-    _workers.append(Worker(reader, slots))
 
 
-def _do(jobs: Sequence[Job]) -> list[Done]:
-    return _workers[0].do(jobs)
+def _ready() -> None:
+    """Do nothing: a process is there only once something was sent to it."""
 
 
-def measure(
-    reader: Reader, slots: Slots | None, jobs: Sequence[Job], processes: int | None = None
-) -> Iterator[list[Done]]:
-    """Read and measure pictures in parallel; batches come as they are done, in no order.
+def _do(made_from: bytes, jobs: Sequence[Job]) -> list[Done]:
+    if made_from not in _workers:
+        while _workers:
+            _workers.popitem()[1].close()
+        _workers[made_from] = Worker(*pickle.loads(made_from))  # noqa: S301 # from our own parent
+    return _workers[made_from].do(jobs)
+
+
+class Readers:
+    """Processes that read and measure pictures, for as long as a source is prepared.
 
     Parameters
     ----------
-    reader : where they are.
-    slots : where pixels go, for jobs that have a row; None for nowhere.
-    jobs : the pictures.
-    processes : how many at once; as many as there are cores unless given. A few pictures are done
-        here, without any.
-
-    Raises
-    ------
-    DataError
-        If a process was killed.
-    OSError
-        If pixels cannot be written: the disk is full, say.
+    processes : how many at most; as many as there are cores unless given.
     """
-    batches = [jobs[at : at + BATCH] for at in range(0, len(jobs), BATCH)]
-    if processes is None:
-        # Who writes past the page cache waits for the disk: one more decodes meanwhile.
-        processes = len(os.sched_getaffinity(0)) + bool(slots and slots.large)
-    processes = min(processes, len(jobs) // SERIAL + 1)
-    if processes < 2 and len(jobs) < SERIAL:  # noqa: PLR2004 # one process beside this one gains nothing
-        with contextlib.closing(Worker(reader, slots)) as worker:
-            yield from map(worker.do, batches)
-        return
-    # Not from the slots' fork server: it would be started here, and without TensorFlow.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_start, initargs=(reader, slots)
-    ) as pool:
+
+    def __init__(self, processes: int | None = None) -> None:
+        self.processes = processes or len(os.sched_getaffinity(0))
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes."""
+        self.close()
+
+    def close(self) -> None:
+        """End the processes; what was not begun is not done."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def start(self, processes: int | None = None) -> ProcessPoolExecutor:
+        """Start processes, unless some have been: a third of a second, which other work may use."""
+        if self._pool is None:
+            processes = processes or self.processes
+            # Not from the slots' fork server: it would be started here, and without TensorFlow.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(processes, context, _start)
+            for _ in range(processes):
+                self._pool.submit(_ready)
+        return self._pool
+
+    def measure(
+        self, reader: Reader, slots: Slots | None, jobs: Sequence[Job]
+    ) -> Iterator[list[Done]]:
+        """Read and measure pictures; batches come as they are done, in no order.
+
+        Parameters
+        ----------
+        reader : where they are.
+        slots : where pixels go, for jobs that have a row; None for nowhere.
+        jobs : the pictures. A few are done here, without any process, unless some have been
+            started.
+
+        Raises
+        ------
+        DataError
+            If a process was killed.
+        OSError
+            If pixels cannot be written: the disk is full, say.
+        """
+        batches = [jobs[at : at + BATCH] for at in range(0, len(jobs), BATCH)]
+        if self._pool is None and len(jobs) < SERIAL:
+            with contextlib.closing(Worker(reader, slots)) as worker:
+                yield from map(worker.do, batches)
+            return
+        made_from = pickle.dumps((reader, slots))
         try:
-            yield from _gather(pool, batches, processes)
+            pool = self.start(min(self.processes, len(jobs) // SERIAL + 1))
+            yield from _gather(pool, made_from, batches, 3 * self.processes)
         except BrokenProcessPool as error:
             raise DataError(
                 "a process that read pictures was killed (out of memory, perhaps); run the same "
                 "command again, it goes on from here"
             ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _gather(
-    pool: ProcessPoolExecutor, batches: Sequence[Sequence[Job]], processes: int
+    pool: ProcessPoolExecutor, made_from: bytes, batches: Sequence[Sequence[Job]], most: int
 ) -> Iterator[list[Done]]:
-    """Keep every process busy with as few batches waiting as that takes."""
+    """Keep every process busy with as few batches sent as that takes."""
     running: set[Future[list[Done]]] = set()
-    for batch in batches:
-        if len(running) >= 3 * processes:
+    try:
+        for batch in batches:
+            if len(running) >= most:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+            running.add(pool.submit(_do, made_from, batch))
+        while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-        running.add(pool.submit(_do, batch))
-    while running:
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            yield future.result()
+    finally:
+        for future in running:
+            future.cancel()

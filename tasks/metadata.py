@@ -18,7 +18,7 @@ from models.decoding import DECODING
 from models.images import ArraysWriter, digest_of
 from tasks.errors import DataError, UnreadableError
 from tasks.ingest import Entry, Source
-from tasks.measure import MEASURES, Done, Job, Row, measure
+from tasks.measure import MEASURES, Done, Job, Readers, Row
 from tasks.objects import OnProgress
 
 #: Seconds between two commits: what a killed pass loses.
@@ -92,12 +92,18 @@ class Metadata:
         """Return the rows of a source, by path."""
         query = f"select {', '.join(Row._fields)} from pictures where source = ?"  # noqa: S608 # our own names
         with self._open() as connection:
-            rows = connection.execute(query, [_key(source)])
+            rows = connection.execute(query, [_key(source.key)])
             return {row[0]: Row(*row) for row in rows}
+
+    def knows(self, key: str) -> bool:
+        """Whether a pass has been over the source of this key, see `tasks.ingest.Source`."""
+        query = "select 1 from pictures where source = ? limit 1"
+        with self._open() as connection:
+            return connection.execute(query, [_key(key)]).fetchone() is not None
 
     def forget(self, source: Source, paths: Iterable[str]) -> None:
         """Remove rows of a source."""
-        key = _key(source)
+        key = _key(source.key)
         with self._open() as connection, connection:
             connection.executemany(
                 "delete from pictures where source = ? and path = ?",
@@ -107,7 +113,7 @@ class Metadata:
     @contextlib.contextmanager
     def remembering(self, source: Source) -> Iterator[Callable[[Sequence[Row]], None]]:
         """Yield what takes rows; they are committed every few seconds, and at the end."""
-        marks, key = ", ".join("?" * (len(Row._fields) + 1)), _key(source)
+        marks, key = ", ".join("?" * (len(Row._fields) + 1)), _key(source.key)
         with self._open() as connection:
             last = time.monotonic()
 
@@ -130,7 +136,7 @@ class Metadata:
         """Return the profile of the source's last accepted version; None where there is none."""
         with self._open() as connection:
             found = connection.execute(
-                "select profile from profiles where source = ?", [_key(source)]
+                "select profile from profiles where source = ?", [_key(source.key)]
             ).fetchone()
         return json.loads(found[0]) if found else None
 
@@ -139,18 +145,22 @@ class Metadata:
         with self._open() as connection, connection:
             connection.execute(
                 "insert or replace into profiles values (?, ?)",
-                [_key(source), json.dumps(profile)],
+                [_key(source.key), json.dumps(profile)],
             )
 
 
 def owner_of(source: Source) -> str:
     """Return a short name of a source, for files."""
-    return hashlib.sha256(source.key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return _short(source.key)
 
 
-def _key(source: Source) -> str:
+def _short(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _key(key: str) -> str:
     """Return what a source's rows are kept under: other code measures anew."""
-    return f"{owner_of(source)}-{MEASURES}.{DECODING}"
+    return f"{_short(key)}-{MEASURES}.{DECODING}"
 
 
 def scan(
@@ -159,7 +169,7 @@ def scan(
     *,
     writer: Callable[[int], ArraysWriter] | None = None,
     progress: OnProgress | None = None,
-    processes: int | None = None,
+    readers: Readers | None = None,
 ) -> tuple[Scan, ArraysWriter | None]:
     """Measure a source's pictures, those that are known already only by name and stamp.
 
@@ -169,6 +179,7 @@ def scan(
     store : what is known.
     writer : given how many pictures are read, opens the cache that their pixels go to.
     progress : told what is done, how much, of how many.
+    readers : processes that stay; of its own, which end, unless given.
 
     Returns
     -------
@@ -187,8 +198,9 @@ def scan(
     cache = writer(len(new)) if writer and new else None
     try:
         jobs = [Job(entry, row if cache else -1) for row, entry in enumerate(new)]
-        results = measure(source.reader, cache.slots if cache else None, jobs, processes)
-        rows, staged = _collect(source, store, results, len(jobs), progress)
+        with contextlib.nullcontext(readers) if readers else Readers() as ours:
+            results = ours.measure(source.reader, cache.slots if cache else None, jobs)
+            rows, staged = _collect(source, store, results, len(jobs), progress)
     except BaseException:
         if cache:
             cache.discard()

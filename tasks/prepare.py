@@ -12,7 +12,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.dataset import Checked, Prepared, check, prepare
-from tasks.ingest import Source, draw_images, find_images
+from tasks.ingest import Source, draw_images, find_images, key_of
+from tasks.measure import Readers
 from tasks.metadata import Metadata, owner_of
 from tasks.objects import OnProgress
 from tasks.progress import Progress
@@ -47,6 +48,17 @@ def open_source(data: DataPart, settings: Settings, progress: OnProgress | None 
     return draw_images(data.drawn or DRAWN, data.image_size, data.seed)
 
 
+def readers_for(path: Path | None, store: Metadata) -> Readers:
+    """Return what reads pictures; where all of them are new, its processes start at once.
+
+    They are ready by the time that the pictures are found.
+    """
+    readers = Readers()
+    if path is not None and not store.knows(key_of(path)):
+        readers.start()
+    return readers
+
+
 @task(name="prepare", cache_policy=NO_CACHE, persist_result=False)
 def prepare_images(study: Study, settings: Settings, progress: Progress) -> Prepared:
     """Find or draw the pictures, validate, quarantine, split and decode them once.
@@ -59,30 +71,33 @@ def prepare_images(study: Study, settings: Settings, progress: Progress) -> Prep
         If the pictures cannot be found, or break a rule for the whole set.
     """
     data = study.data
-    source = open_source(data, settings, progress.counted)
-    folder = folder_of(source, settings)
+    store = Metadata(settings.metadata, settings.locks)
+    with readers_for(data.source, store) as readers:
+        source = open_source(data, settings, progress.counted)
+        folder = folder_of(source, settings)
 
-    def record(checked: Checked, version: str) -> None:
-        page = log_validation(checked, folder, settings, study.name, version)
-        if checked.validation.faults:
-            progress.say(f"every reason and rule: {page}")
-        if checked.not_found:
-            progress.say(f"excluded, but not there: {', '.join(checked.not_found)}")
+        def record(checked: Checked, version: str) -> None:
+            page = log_validation(checked, folder, settings, study.name, version)
+            if checked.validation.faults:
+                progress.say(f"every reason and rule: {page}")
+            if checked.not_found:
+                progress.say(f"excluded, but not there: {', '.join(checked.not_found)}")
 
-    prepared = prepare(
-        source,
-        Metadata(settings.metadata, settings.locks),
-        image_size=data.image_size,
-        cache=settings.cache,
-        rules=read_rules(data.rules),
-        exclude=data.exclude,
-        per_class=data.per_class,
-        seed=data.seed,
-        training=data.training,
-        validation=data.validation,
-        on_checked=record,
-        progress=progress.counted,
-    )
+        prepared = prepare(
+            source,
+            store,
+            image_size=data.image_size,
+            cache=settings.cache,
+            rules=read_rules(data.rules),
+            exclude=data.exclude,
+            per_class=data.per_class,
+            seed=data.seed,
+            training=data.training,
+            validation=data.validation,
+            on_checked=record,
+            readers=readers,
+            progress=progress.counted,
+        )
     progress.say(
         f"pictures: {prepared.words}; {len(prepared.quarantined):,} in quarantine, "
         f"{prepared.passed_over:,} files passed over"
@@ -117,9 +132,12 @@ def validate_pictures(
     DataError
         If they cannot be found or read.
     """
-    source = find_images(path, settings.unpacked, progress.counted)
     store = Metadata(settings.metadata, settings.locks)
-    checked = check(source, store, rules=read_rules(rules), progress=progress.counted)
+    with readers_for(path, store) as readers:
+        source = find_images(path, settings.unpacked, progress.counted)
+        checked = check(
+            source, store, rules=read_rules(rules), readers=readers, progress=progress.counted
+        )
     if accept or not checked.validation.faults:
         store.accept(source, checked.profile)
     return checked, log_validation(checked, folder_of(source, settings), settings, experiment)

@@ -1,5 +1,6 @@
 """The cache on disk: whole or not there, checked when it is used, shown and cleared."""
 
+import errno
 import json
 import os
 import zlib
@@ -145,6 +146,28 @@ def test_a_large_cache_is_written_past_the_page_cache_and_reads_the_same(
             rows.flush()
             assert checks == {row: zlib.crc32(pictures[row]) for row in range(7)}
             assert [writer.read(row) for row in range(7)] == [p.tobytes() for p in pictures]
+
+
+def test_a_disk_that_fails_beside_the_decoding_is_said_before_the_rows_count_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.rows.LARGE", 0.0)
+    calls = []
+
+    def full(_file: int, _data: object, offset: int) -> None:
+        calls.append(offset)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with ArraysWriter(tmp_path, 3, SIZE) as writer, RowsWriter(writer.slots) as rows:
+        monkeypatch.setattr("models.rows.write_at", full)
+        rows.put(0, images()[0])
+        rows.flush()
+        rows.put(1, images()[1])
+        with pytest.raises(OSError, match="No space left"):
+            rows.flush()
+        rows.put(2, images()[2])  # it has been said once
+        rows.flush()
 
 
 def test_a_cache_with_a_shorter_head_is_still_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """From pictures to a dataset version: passes, splits, samples, copies, and what goes wrong."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -25,8 +26,9 @@ from tasks.curate import drift, find_copies, profile_of
 from tasks.dataset import Prepared, check, prepare, sample, version_of
 from tasks.errors import DataError
 from tasks.ingest import Entry, Source, draw_images, find_images
-from tasks.measure import describe
+from tasks.measure import Readers, describe
 from tasks.metadata import Metadata, scan
+from tasks.prepare import readers_for
 
 SIZE = 32
 
@@ -153,10 +155,28 @@ def test_what_was_known_and_what_is_read_anew_give_the_same_table(
 def test_processes_and_this_one_measure_alike(data: Path, tmp_path: Path) -> None:
     source = find_images(data, tmp_path)
     many = replace(source, entries=[e for e in source.entries for _ in range(7)])
-    apart = scan(many, store_of(tmp_path / "apart"), processes=2)[0].table
+    with Readers(2) as readers:
+        apart = scan(many, store_of(tmp_path / "apart"), readers=readers)[0].table
     here = scan(source, store_of(tmp_path / "here"))[0].table
     apart = apart.drop_duplicates("path").reset_index(drop=True)
     pd.testing.assert_frame_equal(apart, here)
+
+
+def test_processes_start_before_pictures_are_found_only_where_all_are_new(
+    data: Path, tmp_path: Path
+) -> None:
+    store, before = store_of(tmp_path), set(multiprocessing.active_children())
+    with readers_for(data, store) as readers:
+        children = set(multiprocessing.active_children()) - before
+        assert len(children) == readers.processes
+        first = scan(find_images(data, tmp_path), store, readers=readers)[0].table
+        assert set(multiprocessing.active_children()) == children | before  # they are at work
+    assert set(multiprocessing.active_children()) == before
+    with readers_for(data, store) as readers:
+        second = scan(find_images(data, tmp_path), store, readers=readers)[0]
+        assert set(multiprocessing.active_children()) == before
+    assert second.read == 0
+    pd.testing.assert_frame_equal(first, second.table)
 
 
 def test_a_new_version_takes_the_pixels_it_can_from_the_old_one(tmp_path: Path) -> None:

@@ -173,10 +173,11 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
     from tasks.dataset import Checked, prepare
     from tasks.ingest import find_images
     from tasks.metadata import Metadata
+    from tasks.prepare import readers_for
 
     imported, cpu = time.perf_counter(), _cpu()
     store = Metadata(settings.metadata, settings.locks)
-    with PeakMemory() as memory:
+    with PeakMemory() as memory, readers_for(folder, store) as readers:
         source = find_images(folder, settings.unpacked)
         finding = _cpu()[0] - cpu[0]
         kept: list[Checked] = []
@@ -186,6 +187,7 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
             image_size=size,
             cache=settings.cache,
             on_checked=lambda checked, _: kept.append(checked),
+            readers=readers,
         )
     done, (own, workers) = time.perf_counter(), _cpu() - cpu
     kept[0].validation.write_docs(home / "docs" / str(done))
