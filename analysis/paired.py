@@ -68,8 +68,13 @@ class Paired:
         return (
             f"of {self.n:,} test images {self.only_challenger:,} were right with the challenger "
             f"alone and {self.only_champion:,} with the champion alone "
-            f"(McNemar's exact test, p = {self.p:.4f})"
+            f"(McNemar's exact test, p {self.relation})"
         )
+
+    @property
+    def relation(self) -> str:
+        """What p is, in four digits: ``= 0.0312``, or ``< 0.0001``."""
+        return "< 0.0001" if self.p < 1e-4 else f"= {self.p:.4f}"  # noqa: PLR2004 # the last digit
 
 
 def compare(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> Paired:

@@ -513,7 +513,7 @@ def _paired(against: Any) -> dict[str, str]:
         "n": f"{against.n:,}",
         "ours": f"{against.only_challenger:,}",
         "theirs": f"{against.only_champion:,}",
-        "p": f"{against.p:.4f}",
+        "p": against.relation,
     }
 
 

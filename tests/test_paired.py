@@ -28,6 +28,12 @@ def test_mcnemar_counts_only_the_pictures_on_which_the_two_differ() -> None:
     assert paired.better()
 
 
+@pytest.mark.parametrize(("only", "words"), [(6, "p = 0.0312)"), (50, "p < 0.0001)")])
+def test_a_p_value_that_four_digits_cannot_tell_is_not_called_nought(only: int, words: str) -> None:
+    challenger = np.arange(200) < 100 + only
+    assert str(compare(challenger, np.arange(200) < 100)).endswith(words)
+
+
 def test_different_but_worse_is_not_better() -> None:
     assert not compare(*_answers(100, 5, 15, 30)).better()
 
