@@ -130,6 +130,11 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
         from tasks.progress import Progress
         from tasks.tracking import Tracker
         from tasks.train import open_workshop, train_stage
+        from tasks.validate import load_great_expectations
+
+        # As `factorgrid search` does while the server starts.
+        Tracker.open(settings)
+        load_great_expectations()
 
         @flow(
             task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8))

@@ -24,28 +24,31 @@ those of what finds the files, of the workers and of the rest are printed apart.
 writes nothing: what the same bytes take alone, by one process, past and through the page cache, is
 printed beside it, and how much later than the end what was cached is on the disk.
 
-Measured on 2 quiet cores, 25,000 pictures, medians of 3 rounds (ranges of the ratio). Photographs
-as large as Kaggle's and the download centre's, 21 kB and about 500 x 400 pixels each, made of the
-latter (`--archive petimages-sample.zip`):
+Measured on 2 quiet cores, 25,000 pictures, medians of 3 rounds, of 5 in the first row (ranges of
+the ratio; a round whose mere decoding was slow, as files were not yet in the page cache, is the
+lowest). Photographs as large as Kaggle's and the download centre's, 21 kB and about 500 x 400
+pixels each, made of the latter (`--archive petimages-sample.zip`):
 
     size    decode and resize  metadata, validation, cache  ratio                CPU s  second pass
-    64 px    3.77 s             4.95 s                      1.32 (1.29 to 1.33)  1.24   0.7 s
-    128 px   5.82 s             7.46 s                      1.29 (1.28 to 1.30)  1.24   0.8 s
-    256 px  10.26 s            12.76 s, 4.9 GB written      1.24 (1.22 to 1.27)  1.17   2.4 s
+    64 px    3.70 s             4.92 s                      1.33 (0.95 to 1.36)  1.26   0.7 s
+    128 px   5.57 s             7.70 s                      1.38 (1.32 to 1.45)  1.35   0.8 s
+    256 px   9.91 s            11.97 s, 4.9 GB written      1.20 (1.19 to 1.21)  1.18   4.0 s
 
-Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails; the 0.79 is a round at 64 px whose mere
-decoding was slow, perhaps since the files were not yet in the page cache):
+Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails):
 
-    64 px    2.04 s             3.06 s                      1.50 (0.79 to 1.50)  1.35   0.6 s
-    128 px   4.07 s             5.56 s                      1.38 (1.36 to 1.38)  1.30   0.7 s
-    256 px   3.37 s             5.79 s, 4.9 GB written      1.72 (1.71 to 1.78)  1.52   2.5 s
+    64 px    2.09 s             3.10 s                      1.48 (0.71 to 1.51)  1.37   0.7 s
+    128 px   4.08 s             5.73 s                      1.41 (1.38 to 1.50)  1.36   0.8 s
+    256 px   3.48 s             5.39 s, 4.9 GB written      1.58 (1.42 to 1.59)  1.51   3.5 s
 
-So 1.3 is reached with photographs at 128 and 256 px, all but reached at 64 px, and missed with
-thumbnails, which are decoded so quickly that what else is done for each picture weighs more: in the
-workers 25 to 30 us (digest, measures, EXIF, a row, the write), in the parent 30 us (SQLite, table,
-copies) and 0.2 s of Great Expectations whatever the number of pictures. With thumbnails at 256 px
-the disk alone takes 2.4 s for 4.9 GB past the page cache, and 11.2 s through it. 2.1 s of imports
-and 0.2 s of Data Docs are not counted.
+Another day the photographs took 1.32, 1.29 and 1.24 times at the three sizes. So 1.3 is reached at
+256 px, missed by 0.02 at 64 px, and at 128 px it depends on the page cache: where its pages are new
+to the machine, the 1.2 GB of pixels alone cost 2.0 s of a processor (0.3 GB at 64 px 0.6 s), where
+they are not, a quarter of that. Written past it, as larger files are, they cost 0.15 s, but the
+first epoch then reads the file from the disk, and a slow disk holds the decoding up. Thumbnails
+are decoded so quickly that what else is done for each picture weighs more: in the workers 25 to 30
+us (digest, measures, EXIF, a row, the write), in the parent 30 us (SQLite, table, copies) and 0.2 s
+of Great Expectations whatever the number of pictures. 2.1 s of imports and 0.2 s of Data Docs are
+not counted.
 
 Memory above the imports, photographs at 64 px, 3 runs each, which differ by 1 MB at most: 70, 88
 and 110 MB of its own at 2,500, 12,500 and 25,000 pictures, and 13 MB of mapped files. No pixels are
