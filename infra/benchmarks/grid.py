@@ -9,11 +9,11 @@ networks (validation, cache, Prefect, slots, tracking). Theirs: `image_dataset_f
 `model.fit` in float32, driven by `keras_tuner.GridSearch` and by Optuna's `GridSampler`. Each side
 in a fresh process, in turn, `--rounds` times; seconds are of whole processes, imports and all.
 
-Measured on 2 cores with AVX512-BF16 and AMX, `--pictures 3000 --epochs 8 --rounds 1`, other work in
-the background of the first two: ours 237 s, KerasTuner 572 s (2.41 times), Optuna 431 s (1.82
-times). The bare training of our 20 cells took 196 s, 9.8 s each; the stage 4.2 % more, the whole
-process 20.8 % more. Ours again, quiet (`--sides ours`): 177 s, of 153 s of bare training, 7.7 s a
-cell; the stage 3.7 % more, the process 15.5 % more.
+Measured on 2 quiet cores with AVX512-BF16 and AMX, `--pictures 3000 --epochs 8`, two rounds on a
+machine whose own speed varied: ours 189 and 129 s, Optuna 627 and 418 s (3.3 and 3.2 times).
+KerasTuner once, beside other work that slowed ours: 572 s (2.4 times ours, 1.3 times Optuna). Of
+ours the bare training of the 20 cells took 160 and 108 s, 8.0 and 5.4 s each; the stage 5.1 and
+4.2 % more, the whole process 18 and 19 % more.
 
 Printed besides: the sum of our cells' bare training seconds, how much longer the stage took (from
 its first cell to its last run), and the whole process.
@@ -26,7 +26,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -244,14 +245,17 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--served", action="store_true", help="with a Prefect server that runs")
     parser.add_argument("--side", choices=SIDES)
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     if asked.side:
         print(json.dumps(SIDES[asked.side](asked.folder, asked.epochs)))
         return
-    with tempfile.TemporaryDirectory() as text:
+    with tempfile.TemporaryDirectory() as text, ExitStack() as stack:
         folder = Path(text)
+        if asked.served:
+            stack.enter_context(prefect_server(folder / "server"))
         draw_pictures(folder / "pictures", asked.pictures)
         split_pictures(folder)
         rows: dict[str, list[dict[str, float]]] = {side: [] for side in asked.sides}
@@ -260,6 +264,19 @@ def main() -> None:
                 rows[side].append(apart(side, folder, asked.epochs))
                 print(side, rows[side][-1], flush=True)
     report(rows)
+
+
+@contextmanager
+def prefect_server(home: Path) -> Iterator[None]:
+    """Run a Prefect server, as a service has one: ours then starts none."""
+    from tasks.orchestrator import local_prefect
+    from tasks.settings import prepare_environment
+
+    os.environ["FACTORGRID_HOME"] = str(home)
+    with local_prefect(prepare_environment().create()) as server:
+        if server is not None:
+            server.wait()
+        yield
 
 
 def report(rows: dict[str, list[dict[str, float]]]) -> None:
