@@ -13,7 +13,9 @@ Measured on 2 quiet cores with AVX512-BF16 and AMX, `--pictures 3000 --epochs 8`
 machine whose own speed varied: ours 189 and 129 s, Optuna 627 and 418 s (3.3 and 3.2 times).
 KerasTuner once, beside other work that slowed ours: 572 s (2.4 times ours, 1.3 times Optuna). Of
 ours the bare training of the 20 cells took 160 and 108 s, 8.0 and 5.4 s each; the stage 5.1 and
-4.2 % more, the whole process 18 and 19 % more.
+4.2 % more, the whole process 18 and 19 % more. Then ours alone, `--epochs 14`, 8.8 s a cell: the
+stage 2.7 % more, the process 10.8 %; with a Prefect server that runs already (`--served`; 8.6 s a
+cell) 2.6 and 8.2 %.
 
 Printed besides: the sum of our cells' bare training seconds, how much longer the stage took (from
 its first cell to its last run), and the whole process.
