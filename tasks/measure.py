@@ -32,6 +32,8 @@ MEASURES = 2
 THUMB, PROBE = 16, 32
 #: Pictures that a process is sent at a time, and from how many on a process is worth its start.
 BATCH, SERIAL = 128, 384
+#: Processes that are started before it is known how many pictures there are.
+EARLY = 4
 
 Blob = bytes
 
@@ -250,15 +252,20 @@ class Readers:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
-    def start(self, processes: int | None = None) -> ProcessPoolExecutor:
-        """Start processes, unless some have been: a third of a second, which other work may use."""
+    def start(self) -> None:
+        """Start a few processes: a third of a second, in which other work may be done.
+
+        More come as batches of pictures do.
+        """
+        pool = self._open(self.processes)
+        for _ in range(min(EARLY, self.processes)):
+            pool.submit(_ready)
+
+    def _open(self, processes: int) -> ProcessPoolExecutor:
         if self._pool is None:
-            processes = processes or self.processes
             # Not from the slots' fork server: it would be started here, and without TensorFlow.
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(processes, context, _start)
-            for _ in range(processes):
-                self._pool.submit(_ready)
         return self._pool
 
     def measure(
@@ -287,7 +294,7 @@ class Readers:
             return
         made_from = pickle.dumps((reader, slots))
         try:
-            pool = self.start(min(self.processes, len(jobs) // SERIAL + 1))
+            pool = self._open(min(self.processes, len(jobs) // SERIAL + 1))
             yield from _gather(pool, made_from, batches, 3 * self.processes)
         except BrokenProcessPool as error:
             raise DataError(

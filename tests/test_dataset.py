@@ -26,7 +26,7 @@ from tasks.curate import drift, find_copies, profile_of
 from tasks.dataset import Prepared, check, prepare, sample, version_of
 from tasks.errors import DataError
 from tasks.ingest import Entry, Source, draw_images, find_images
-from tasks.measure import Readers, describe
+from tasks.measure import EARLY, Readers, describe
 from tasks.metadata import Metadata, scan
 from tasks.prepare import readers_for
 
@@ -168,7 +168,7 @@ def test_processes_start_before_pictures_are_found_only_where_all_are_new(
     store, before = store_of(tmp_path), set(multiprocessing.active_children())
     with readers_for(data, store) as readers:
         children = set(multiprocessing.active_children()) - before
-        assert len(children) == readers.processes
+        assert len(children) == min(EARLY, readers.processes)
         first = scan(find_images(data, tmp_path), store, readers=readers)[0].table
         assert set(multiprocessing.active_children()) == children | before  # they are at work
     assert set(multiprocessing.active_children()) == before
@@ -177,6 +177,18 @@ def test_processes_start_before_pictures_are_found_only_where_all_are_new(
         assert set(multiprocessing.active_children()) == before
     assert second.read == 0
     pd.testing.assert_frame_equal(first, second.table)
+
+
+def test_a_machine_of_many_cores_starts_few_processes_for_few_pictures(
+    data: Path, tmp_path: Path
+) -> None:
+    before = set(multiprocessing.active_children())
+    with Readers(64) as readers:
+        readers.start()
+        assert len(set(multiprocessing.active_children()) - before) == EARLY
+        scan(find_images(data, tmp_path), store_of(tmp_path), readers=readers)
+        # One more for the one batch, if the others had not yet come up.
+        assert len(set(multiprocessing.active_children()) - before) <= EARLY + 1
 
 
 def test_a_new_version_takes_the_pixels_it_can_from_the_old_one(tmp_path: Path) -> None:
