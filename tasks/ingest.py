@@ -227,7 +227,7 @@ def find_images(path: Path, scratch: Path, progress: OnProgress | None = None) -
     if store.is_folder:
         return _find_in_store(store, scratch, progress)
     # Its key is the address, so that drift is measured from one version to the next.
-    return replace(_find(store.archive(scratch), scratch), words=url, key=key_of(path))
+    return replace(_find(store.archive(scratch), scratch), words=url, key=url)
 
 
 def _find(path: Path, scratch: Path) -> Source:

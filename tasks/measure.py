@@ -308,17 +308,13 @@ def _gather(
 ) -> Iterator[list[Done]]:
     """Keep every process busy with as few batches sent as that takes."""
     running: set[Future[list[Done]]] = set()
-    try:
-        for batch in batches:
-            if len(running) >= most:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-            running.add(pool.submit(_do, made_from, batch))
-        while running:
+    for batch in batches:
+        if len(running) >= most:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-    finally:
-        for future in running:
-            future.cancel()
+        running.add(pool.submit(_do, made_from, batch))
+    while running:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
