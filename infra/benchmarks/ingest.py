@@ -41,14 +41,14 @@ Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails):
     256 px   3.48 s             5.39 s, 4.9 GB written      1.58 (1.42 to 1.59)  1.51   3.5 s
 
 Another day the photographs took 1.32, 1.29 and 1.24 times at the three sizes. So 1.3 is reached at
-256 px, missed by 0.02 at 64 px, and at 128 px it depends on the page cache: where its pages are new
-to the machine, the 1.2 GB of pixels alone cost 2.0 s of a processor (0.3 GB at 64 px 0.6 s), where
-they are not, a quarter of that. Written past it, as larger files are, they cost 0.15 s, but the
-first epoch then reads the file from the disk, and a slow disk holds the decoding up. Thumbnails
-are decoded so quickly that what else is done for each picture weighs more: in the workers 25 to 30
-us (digest, measures, EXIF, a row, the write), in the parent 30 us (SQLite, table, copies) and 0.2 s
-of Great Expectations whatever the number of pictures. 2.1 s of imports and 0.2 s of Data Docs are
-not counted.
+256 px, missed by 0.02 to 0.03 at 64 px, and at 128 px not always. Part of it is the page cache, by
+the line of the disk alone: through it the 0.3 GB of 64 px alone cost 0.6 s of a processor and
+the 1.2 GB of 128 px 2.0 s, past it 0.15 s each. It is used all the same: the first epoch would read
+from the disk what is not in it, and a slow disk would hold the decoding up. Thumbnails are decoded
+so quickly that what else is done for each picture weighs more: in the workers 25 to 30 us (digest,
+measures, EXIF, a row, the write), in the parent 30 us (SQLite, table, copies) and 0.2 s of Great
+Expectations whatever the number of pictures. 2.1 s of imports and 0.2 s of Data Docs are not
+counted.
 
 Memory above the imports, photographs at 64 px, 3 runs each, which differ by 1 MB at most: 70, 88
 and 110 MB of its own at 2,500, 12,500 and 25,000 pictures, and 13 MB of mapped files. No pixels are
