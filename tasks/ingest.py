@@ -238,6 +238,10 @@ def _find(path: Path, scratch: Path) -> Source:
             raise DataError(
                 f"--data {path}: no such file or folder; name a folder or zip of pictures"
             )
+        if not path.is_file():  # a pipe would be waited for without end
+            raise DataError(
+                f"--data {path}: neither a file nor a folder; name a folder or zip of pictures"
+            )
         return _find_in_zip(path, _innermost(path, scratch))
     except BAD_ZIP as error:
         raise DataError(

@@ -302,6 +302,7 @@ def utf8_lie(path: Path) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing there": (Path.exists, "no such file or folder"),
+    "a pipe": (os.mkfifo, "neither a file nor a folder"),
     "an empty folder": (lambda p: p.mkdir(), "no pictures among its 0 files"),
     "an empty file": (lambda p: p.write_bytes(b""), "not a zip, or a damaged one"),
     "text": (lambda p: p.write_bytes(b"hello" * 100), "not a zip, or a damaged one"),
