@@ -24,13 +24,16 @@ class Job:
 
     Attributes
     ----------
-    network : answers logits (B, classes); it is what is kept.
+    network : answers logits (B, classes).
     trained : sees what is trained on: the network itself, or one that changes pictures before it.
     optimizer : Keras's.
     images : uint8 (N, H, W, 3).
     labels : int64 (N,).
     micro_batch : images whose gradients are in memory at once; it divides the batch, whose
         gradients are the mean of its parts'.
+    kind : of equal kinds, networks and training are the same but for weights, seed and learning
+        rate, so that a process may compile once for all; empty: of no other's.
+    deterministic : whether equal seeds give bit-equal weights.
     """
 
     network: Any
@@ -39,6 +42,8 @@ class Job:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     micro_batch: int
+    kind: str = ""
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,18 @@ def engine_of(job: Job) -> Engine:
     raise SpecError(
         f"KERAS_BACKEND={backend}: networks train on tensorflow or jax; set one of them"
     )
+
+
+def cheaper(network: Any) -> Any:
+    """Return a network that shares the weights and answers the same, and costs less to train.
+
+    The network itself, where the backend trains it well as it is.
+    """
+    if load_keras().backend.backend() != "jax":
+        return network
+    from models.pooling_jax import cheaper as cheaper_on_jax
+
+    return cheaper_on_jax(network)
 
 
 def in_steps(rows: NDArray[np.intp]) -> NDArray[np.int32]:

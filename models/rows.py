@@ -11,7 +11,11 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from zlib_ng import zlib_ng
+
+try:
+    from zlib_ng import zlib_ng
+except ImportError:  # an accelerator's machine may have Keras and a backend alone
+    import zlib as zlib_ng  # type: ignore[no-redef] # the same sums, more slowly
 
 Pixels = NDArray[np.uint8]
 

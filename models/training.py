@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.backend import device_name, load_keras, make_deterministic, precision_of
 from models.cnn import build_from
-from models.engine import Job, engine_of, is_out_of_memory
+from models.engine import Job, cheaper, engine_of, is_out_of_memory
 from models.errors import SpecError
 from models.spec import ReplicateSpec, TrainingSpec
 
@@ -157,8 +157,9 @@ class _Course:
         self.seconds = 0.0
         load_keras().utils.set_random_seed(spec.seed)
         self.network = build_from(spec.model, spec.image_size, len(arrays.classes))
+        self.twin = cheaper(self.network)
         augment = spec.training.augment
-        self.trained = _augmented(self.network, spec.seed) if augment else self.network
+        self.trained = _augmented(self.twin, spec.seed) if augment else self.twin
 
     def run(self) -> None:
         """Train all epochs, or until a loss is no number."""
@@ -166,7 +167,14 @@ class _Course:
         arrays = self.arrays
         optimizer = _optimizer(self.spec.training)
         job = Job(
-            self.network, self.trained, optimizer, arrays.images, arrays.labels, self.micro_batch
+            self.twin,
+            self.trained,
+            optimizer,
+            arrays.images,
+            arrays.labels,
+            self.micro_batch,
+            self._kind(),
+            self.spec.training.deterministic,
         )
         self.engine = engine_of(job)
         shape = len(arrays.side("validation")), len(arrays.classes)
@@ -176,6 +184,15 @@ class _Course:
             if self.reason:
                 break
         self.seconds = time.perf_counter() - started
+
+    def _kind(self) -> str:
+        """Return what decides the compiled functions, as text."""
+        about = self.spec.to_dict()
+        for setting in ("learning_rate", "epochs", "batch_size"):
+            del about["training"][setting]
+        del about["seed"]
+        more = load_keras().config.dtype_policy().name, len(self.arrays.classes), self.micro_batch
+        return json.dumps([about, more])
 
     def _epoch(self, epoch: int) -> None:
         started = time.perf_counter()

@@ -1,5 +1,6 @@
 """Trains on one Keras backend, in a process of its own, and prints what came out as JSON."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from models.backend import load_keras
 from models.cnn import build
 from models.drawn import draw
-from models.engine import Engine, Job, engine_of
+from models.engine import Engine, Job, cheaper, engine_of
 from models.images import digest_of, open_arrays, side_of, write_arrays
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from models.training import fit
@@ -76,6 +77,94 @@ def without_memory(arrays: Any) -> dict[str, Any]:
         models.training.engine_of = engine_of
 
 
+def twins() -> dict[str, float]:
+    """Return by how much networks and their cheaper twins differ in answers and gradients."""
+    keras = load_keras()
+    import jax
+
+    layers = keras.layers
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 5, padding="valid", activation="relu")(inputs)
+    shared = layers.MaxPooling2D()(layers.Conv2D(4, 3, padding="same", activation="relu")(inputs))
+    normed = layers.BatchNormalization()(
+        layers.Conv2D(4, 3, padding="same", use_bias=False)(inputs)
+    )
+    normed = layers.MaxPooling2D()(layers.ReLU()(normed))
+    odd = layers.MaxPooling2D()(layers.MaxPooling2D(3)(x))
+    flat = [layers.Flatten()(part) for part in (x, shared, normed, odd)]
+    outputs = layers.Dense(2)(layers.Concatenate()(flat))
+    chain = [layers.Input((16, 16, 3)), layers.Conv2D(3, 3, activation="relu", padding="same")]
+    chain += [layers.MaxPooling2D(), layers.Conv2D(3, 3, activation="tanh"), layers.MaxPooling2D()]
+    networks = {
+        "own": build(image_size=16, classes=2, conv_layers=3, filters=4),
+        "branches": keras.Model(inputs, outputs),
+        "chain": keras.Sequential([*chain, layers.Flatten(), layers.Dense(2)]),
+    }
+    # No two pixels are equal, so that nothing is decided by the last bit.
+    images = np.random.default_rng(1).normal(size=(8, 16, 16, 3)).astype(np.float32)
+    differences = {}
+    for name, network in networks.items():
+        twin = cheaper(network)
+        assert {id(v) for v in twin.variables} == {id(v) for v in network.variables}
+
+        def loss(weights: Any, model: Any, network: Any = network) -> Any:
+            values = dict(zip(map(id, network.trainable_variables), weights, strict=True))
+            mine = [values[id(variable)] for variable in model.trainable_variables]
+            rest = [variable.value for variable in model.non_trainable_variables]
+            answers, _ = model.stateless_call(mine, rest, images, training=True)
+            return (answers**2).sum(), answers
+
+        weights = [variable.value for variable in network.trainable_variables]
+        both = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)
+        of_two = [both(weights, model) for model in (network, twin)]
+        (gradients, answers), (of_twin, answers_of_twin) = of_two
+        pairs = zip([answers, *gradients], [answers_of_twin, *of_twin], strict=True)
+        differences[name] = max(float(abs(a - b).max() / (abs(a).max() + 1e-12)) for a, b in pairs)
+    return differences
+
+
+def programs(arrays: Any) -> dict[str, Any]:
+    """Train by what another replicate compiled, afresh, and by the loop that a GPU compiles."""
+    import jax
+
+    from models import engine_jax
+
+    def weights(changed: dict[str, Any], seed: int) -> list[Any]:
+        found = []
+
+        def watched(job: Job) -> Engine:
+            found.append(job)
+            return engine_of(job)
+
+        import models.training
+
+        models.training.engine_of = watched
+        try:
+            fit(dataclasses.replace(SPEC, seed=seed).with_levels({"epochs": 2, **changed}), arrays)
+        finally:
+            models.training.engine_of = engine_of
+        return [v.value.tolist() for v in found[0].trained.trainable_variables]
+
+    engine_jax._kept.cache_clear()
+    weights({"augment": True, "dropout": 0.5}, 1)
+    second = weights({"augment": True, "dropout": 0.5, "learning_rate": 0.01}, 2)
+    hits = engine_jax._kept.cache_info().hits
+    weights({"augment": True, "dropout": 0.4}, 1)
+    others = engine_jax._kept.cache_info().hits - hits
+    engine_jax._kept.cache_clear()
+    alone = weights({"augment": True, "dropout": 0.5, "learning_rate": 0.01}, 2)
+    order = arrays.side("training")[:240].reshape(10, 24).astype(np.int32)
+    ended = []
+    for looped in (False, True):
+        trained = engine(arrays, 8)
+        if looped:
+            trained._program.epoch = jax.jit(trained._program._steps)  # type: ignore[attr-defined]
+        figures = trained.train(order)
+        answers = trained.logits(order[0]).ravel().tolist()
+        ended.append([figures.loss, figures.accuracy, figures.bad_step, *answers])
+    return {"hits": hits, "others": others, "equal": second == alone, "ended": ended}
+
+
 def main(folder: Path) -> None:
     """Print everything."""
     write(folder / "cache")
@@ -89,6 +178,8 @@ def main(folder: Path) -> None:
             SPEC.with_levels({"optimizer": "sgd", "learning_rate": 1e30}), arrays
         ).to_dict(),
     }
+    if load_keras().backend.backend() == "jax":
+        figures |= {"twins": twins(), "programs": programs(arrays)}
     sys.stdout.write(json.dumps(figures) + "\n")
 
 

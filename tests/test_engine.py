@@ -15,6 +15,13 @@ from tasks.settings import Settings
 from tasks.tracking import Tracker
 
 HERE = Path(__file__).parent
+#: `models.alone`, on a machine that has Keras, a backend and what these need.
+ALONE = """
+import runpy, sys
+missing = "mlflow prefect pandas cv2 simplejpeg PIL zlib_ng scipy sklearn statsmodels matplotlib"
+sys.modules.update(dict.fromkeys(missing.split()))
+runpy.run_module("models.alone", run_name="__main__")
+"""
 
 
 @pytest.fixture(scope="module", params=["tensorflow", "jax"])
@@ -74,6 +81,29 @@ def test_a_loss_that_is_no_number_ends_the_epoch_at_its_step(trained: dict[str, 
     assert "the loss became no number in epoch 1, step" in trained["diverged"]["reason"]
 
 
+ON_JAX = pytest.mark.parametrize("trained", ["jax"], indirect=True)
+
+
+@ON_JAX
+def test_a_cheaper_twin_has_the_answers_and_gradients(trained: dict[str, Any]) -> None:
+    for name, difference in trained["twins"].items():
+        assert difference < 1e-5, name
+
+
+@ON_JAX
+def test_a_process_compiles_once_for_all_seeds_and_learning_rates(trained: dict[str, Any]) -> None:
+    programs = trained["programs"]
+    assert programs["hits"] == 1
+    assert programs["others"] == 0
+    assert programs["equal"]
+
+
+@ON_JAX
+def test_the_loop_that_a_gpu_compiles_takes_the_same_steps(trained: dict[str, Any]) -> None:
+    one_by_one, looped = trained["programs"]["ended"]
+    assert looped == pytest.approx(one_by_one, rel=1e-4, abs=1e-5)
+
+
 def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
     """The folder that travels is trained by `models/` alone, with results that are logged here."""
     (tmp_path / "tiny.toml").write_text(harness.STUDY, encoding="utf-8")
@@ -82,8 +112,7 @@ def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
     asked = harness.factorgrid(*words, home=home)
     assert asked.returncode == 3, asked.stderr
     assert "4 replicates of the screen are in" in asked.stderr.splitlines()[-1]
-    train = [sys.executable, "-m", "models.alone", "jobs.json"]
-    train += ["--arrays", "arrays", "--out", "results"]
+    train = [sys.executable, "-c", ALONE, "jobs.json", "--arrays", "arrays", "--out", "results"]
     env = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     first = subprocess.run(train, cwd=trip, env=env, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr

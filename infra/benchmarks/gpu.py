@@ -5,23 +5,23 @@
 
 It needs `models/`, Keras and JAX (or TensorFlow) alone, and goes on where it was cut off.
 
-Method. The 8 cells of the published screen and the 12 of its refined grid, `--replicates` fresh
-seeds each, 20 epochs, batches of 64, in one process. Images a second are medians over the epochs
-after the first, which compiles. The ceiling is that of a product of two bfloat16 matrices, 8,192 a
-side, measured in the same process; a network's floating-point operations a picture are counted
-from its layers' shapes, three times the forward pass.
-
-It has run on a CPU, with small arrays, and not yet on a GPU: no figure is claimed.
+Method. The 8 cells of the published screen and the 12 of its refined grid, one of them in both,
+`--replicates` fresh seeds each, 20 epochs, batches of 64, in one process. Images a second are
+medians over the epochs after the first, which compiles. The ceiling is that of a product of two
+bfloat16 matrices, 8,192 a side, measured in the same process; a network's floating-point operations
+a picture are counted from its layers' shapes, three times the forward pass.
 """
 
 import argparse
+import json
 import math
 import sys
 import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
+from typing import Any
 
 # Run as a script on a machine where nothing is installed but Keras and a backend.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -31,7 +31,6 @@ from models.backend import load_keras
 from models.cnn import build_from
 from models.images import open_arrays
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
-from models.training import ReplicateResult
 
 SCREEN = list(product((3, 6), (1, 3), (0.001, 0.1)))
 REFINED = list(product((6, 7), (1, 2), (0.0001, 0.001, 0.01)))
@@ -83,15 +82,21 @@ def ceiling(side: int) -> float:
 
 
 def show(
-    cells: list[Cell], published: tuple[float, ...], results: dict[Cell, list[ReplicateResult]]
+    cells: list[Cell], published: tuple[float, ...], results: dict[Cell, list[dict[str, Any]]]
 ) -> None:
     """Print a table: published and our accuracy, in percent, with the spread over seeds."""
     print("conv fc  rate    published  ours (mean, sd, n)")
     for cell, known in zip(cells, published, strict=True):
-        ours = [100 * r.history[-1]["val_accuracy"] for r in results[cell] if r.history]
+        ours = [100 * r["history"][-1]["val_accuracy"] for r in results[cell] if r["history"]]
         spread = stdev(ours) if len(ours) > 1 else float("nan")
-        figures = f"{mean(ours):6.2f} {spread:5.2f} {len(ours)}" if ours else "diverged"
+        figures = f"{mean(ours):6.2f} {spread:5.2f} {len(ours)}" if ours else "no result"
         print(f"{cell[0]:4} {cell[1]:2}  {cell[2]:<7g} {known:8.2f}   {figures}")
+
+
+def seconds(result: dict[str, Any]) -> tuple[float, float]:
+    """Return the seconds of the epochs, and by how much the first, which compiles, was longer."""
+    each = [row["epoch_seconds"] for row in result["history"]]
+    return sum(each), each[0] - median(each[1:]) if len(each) > 1 else 0.0
 
 
 def main() -> None:
@@ -106,25 +111,29 @@ def main() -> None:
     load_keras()
     arrays = open_arrays(asked.arrays)
     todo = list(specs(asked, arrays.image_size))
-    cell_of = {spec.key(arrays.version): cell for cell, spec in todo}
-    results: dict[Cell, list[ReplicateResult]] = {cell: [] for cell in (*SCREEN, *REFINED)}
     most = ceiling(asked.ceiling)
-    print(f"ceiling: {most / 1e12:.1f} TFLOP/s")
-    started, rates = time.perf_counter(), {}
-    for number, (spec, result, how) in enumerate(
-        train_all([spec for _, spec in todo], arrays, asked.out), start=1
-    ):
-        cell = cell_of[spec.key(arrays.version)]
-        print(f"{number}/{len(todo)} {cell}: {how}", flush=True)
-        if result is not None:
-            results[cell].append(result)
-            rates[cell] = result.images_per_second
-    minutes = (time.perf_counter() - started) / 60
-    trained = sum(result.train_seconds for each in results.values() for result in each) / 60
-    print(f"{minutes:.1f} minutes, {trained:.1f} of them training")
-    flops = {cell: operations(spec) for cell, spec in todo}
-    for cell, rate in sorted(rates.items()):
-        share = rate * flops[cell] / most
+    print(f"ceiling: {most / 1e12:.1f} TFLOP/s", flush=True)
+    started = time.perf_counter()
+    specs_to_train = [spec for _, spec in todo]
+    for number, (spec, _, how) in enumerate(train_all(specs_to_train, arrays, asked.out), start=1):
+        settings = spec.model.settings
+        words = f"{settings['conv_layers']} {settings['fc_layers']} {spec.training.learning_rate:g}"
+        passed = time.perf_counter() - started
+        print(f"{number}/{len(todo)} {passed:.0f} s, {words}: {how}", flush=True)
+    print(f"{(time.perf_counter() - started) / 60:.1f} minutes")
+    results: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in (*SCREEN, *REFINED)}
+    for cell, spec in todo:
+        file = asked.out / spec.key(arrays.version) / "result.json"
+        if file.exists():
+            results[cell].append(json.loads(file.read_bytes()))
+    times = [seconds(result) for each in results.values() for result in each if result["history"]]
+    epochs, compiling = (sum(column) / 60 for column in zip(*times, strict=True))
+    print(
+        f"{len(times)} trainings: {epochs:.2f} minutes of epochs, {compiling:.2f} of it compiling"
+    )
+    for cell, spec in {cell: spec for cell, spec in todo if results[cell]}.items():
+        rate = median(result["images_per_second"] for result in results[cell])
+        share = rate * operations(spec) / most
         print(f"{cell}: {rate:,.0f} images/s, {share:.0%} of the ceiling")
     show(SCREEN, FIRST_TABLE, results)
     show(REFINED, SECOND_TABLE, results)
