@@ -70,8 +70,9 @@ def test_every_file_that_is_linked_is_there() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_what_it_shows_of_the_papers_table_is_what_the_command_prints(tmp_path: Path) -> None:
-    (shown,) = (block for block in _blocks("console") if "paper.csv" in block)
+@pytest.mark.parametrize("table", ["paper.csv", "paper-gpu-screen.csv"])
+def test_what_it_shows_of_a_table_is_what_the_command_prints(tmp_path: Path, table: str) -> None:
+    (shown,) = (block for block in _blocks("console") if table in block)
     line, *printed = shown.splitlines()
     words = shlex.split(line.removeprefix("$ "))[1:]
     ended = factorgrid(
