@@ -10,6 +10,8 @@ from typing import Any
 
 #: The first compute capability whose matrix units multiply bfloat16.
 BFLOAT16_CAPABILITY = (8, 0)
+#: Bytes of compiled programs that are kept; those that were used least lately go first.
+COMPILED = 2**30
 
 
 def load_keras() -> Any:
@@ -26,7 +28,8 @@ def load_keras() -> Any:
 def make_deterministic() -> None:
     """Make equal seeds give bit-equal weights in this process, for as long as it lives.
 
-    TensorFlow may otherwise add in any order; JAX on a CPU never does.
+    TensorFlow may otherwise add in any order; JAX on a CPU never does, and on a GPU is told so by
+    its engine, where it compiles.
     """
     if load_keras().backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -46,6 +49,20 @@ def use(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003 # TensorFlow's own signature
+
+
+def keep_compiled(folder: Path) -> None:
+    """Keep what JAX compiles in a folder, a gigabyte at most, for the processes to come.
+
+    A replicate that trains in a process of its own would else compile, on a GPU for as long as it
+    trains. What ``JAX_COMPILATION_CACHE_DIR`` names is left as it is.
+    """
+    if load_keras().backend.backend() == "jax":
+        import jax
+
+        if not jax.config.jax_compilation_cache_dir:
+            jax.config.update("jax_compilation_cache_dir", str(folder))
+            jax.config.update("jax_compilation_cache_max_size", COMPILED)
 
 
 def precision_of(asked: str) -> str:

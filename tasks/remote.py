@@ -102,7 +102,7 @@ class Site:
         execution = Execution(
             tracker, self.study, self.version, self.facts, self.experiment, self.run_id
         )
-        pool = SlotPool(locks=settings.locks)
+        pool = SlotPool(locks=settings.locks, compiled=settings.compiled)
         arrays = open_arrays(images.arrays_folder)
         return Workshop(settings, Progress(), pool, images, arrays, execution)
 

@@ -93,6 +93,11 @@ class Settings:
         """What replicates write before MLflow has it."""
         return self.home / "work"
 
+    @property
+    def compiled(self) -> Path:
+        """What JAX compiled for GPUs; may be deleted at any time."""
+        return self.home / "compiled"
+
     def create(self) -> "Settings":
         """Create the home; Prefect's temporary server needs its own folder to be there."""
         prefect = Path(os.environ.get("PREFECT_HOME") or self.home / "prefect")

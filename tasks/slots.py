@@ -26,6 +26,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from models.backend import keep_compiled
 from models.errors import BuilderError
 from models.images import open_arrays
 from models.spec import ReplicateSpec
@@ -53,12 +54,16 @@ class SlotPool:
         one process than in two with half the cores each.
     locks : a folder of locks: a device is then held against other pools, a GPU against all of this
         machine's, the CPU against those that share the folder.
+    compiled : a folder for programs that JAX compiles for a GPU: later children load them.
     """
 
     def __init__(
-        self, devices: tuple[Device, ...] | None = None, locks: Path | None = None
+        self,
+        devices: tuple[Device, ...] | None = None,
+        locks: Path | None = None,
+        compiled: Path | None = None,
     ) -> None:
-        self._locks = locks
+        self._locks, self.compiled = locks, compiled
         self._free = list(devices or available_devices())
         self._waiting: list[tuple[float, int]] = []
         self._tickets = itertools.count()
@@ -179,6 +184,7 @@ class Job:
     arrays_folder: Path
     device: Device
     builder_folder: Path | None
+    compiled: Path | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +250,8 @@ class Slot:
         SlotsClosedError
             If the pool was closed.
         """
-        job = Job(spec, arrays_folder, self.device, builder_folder)
+        compiled = self.pool.compiled
+        job = Job(spec, arrays_folder, self.device, builder_folder, compiled)
         return self.pool._begun(job, work)  # noqa: SLF001 # one class in three parts
 
     def run(
@@ -386,6 +393,9 @@ def _work(pipe: Connection) -> None:
 def _train(pipe: Connection, job: Job, out_folder: Path) -> None:
     out_folder.mkdir(parents=True)
     take(job.device)
+    # On a CPU compiling is quick, and what is compiled for one may crash another.
+    if job.device.gpu and job.compiled:
+        keep_compiled(job.compiled)
     if job.builder_folder:
         sys.path.insert(0, str(job.builder_folder))
     result = fit(

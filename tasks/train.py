@@ -78,11 +78,11 @@ def open_workshop(
 ) -> Iterator[Workshop]:
     """Open the execution and the slots; close them in turn, whatever happens."""
     arrays = open_arrays(images.arrays_folder)
-    facts = Facts.of(arrays, images.words)
+    facts, settings = Facts.of(arrays, images.words), tracker.settings
     with (
         tracker.execution(study, images.version, facts, kind) as execution,
-        SlotPool(locks=tracker.settings.locks) as pool,
-        open_crew(tracker.settings) as crew,
+        SlotPool(locks=settings.locks, compiled=settings.compiled) as pool,
+        open_crew(settings) as crew,
     ):
         # Here first: fanned out, the first writers of a new dataset would collide.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
@@ -91,7 +91,7 @@ def open_workshop(
         if execution.resumed:
             progress.say(f"going on with run {execution.run_id}, which was cut off")
         other = Elsewhere(elsewhere) if elsewhere else None
-        yield Workshop(tracker.settings, progress, pool, images, arrays, execution, crew, other)
+        yield Workshop(settings, progress, pool, images, arrays, execution, crew, other)
 
 
 def _log_builder(execution: Execution) -> None:

@@ -104,6 +104,43 @@ def test_the_loop_that_a_gpu_compiles_takes_the_same_steps(trained: dict[str, An
     assert looped == pytest.approx(one_by_one, rel=1e-4, abs=1e-5)
 
 
+def test_a_child_loads_what_an_earlier_one_compiled_for_a_gpu(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+
+import engines
+from tasks.hardware import Device
+from tasks.slots import SlotPool
+
+folder = Path(sys.argv[1])
+engines.write(folder / "cache")
+for gpu, names in (("", "a"), ("0", "bc")):
+    with SlotPool((Device(gpu, 1),), compiled=folder / "compiled") as pool:
+        for name in names:
+            with pool.slot() as slot:
+                slot.run(engines.SPEC, folder / "cache", folder / name)
+            print(len(list(folder.glob("compiled/*-cache"))))
+"""
+    keep_all = {f"JAX_PERSISTENT_CACHE_MIN_{of}": "0" for of in ("COMPILE_TIME_SECS", "ENTRY_SIZE")}
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={
+            **os.environ,
+            **keep_all,
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    of_cpu, first, second = map(int, ended.stdout.split())
+    assert of_cpu == 0
+    assert first == second > 0
+
+
 def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
     """The folder that travels is trained by `models/` alone, with results that are logged here."""
     (tmp_path / "tiny.toml").write_text(harness.STUDY, encoding="utf-8")
