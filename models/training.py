@@ -88,6 +88,7 @@ def fit(
     arrays: Arrays,
     *,
     on_epoch: OnEpoch | None = None,
+    on_trained: Callable[[], None] | None = None,
     weights_to: Path | None = None,
 ) -> ReplicateResult:
     """Train one replicate.
@@ -100,6 +101,7 @@ def fit(
     spec : network, training and seed.
     arrays : the images and their sides.
     on_epoch : told each epoch's figures as it ends.
+    on_trained : called when all is computed, and only the network is still to be written.
     weights_to : where the network goes, in Keras's native format.
 
     Raises
@@ -122,9 +124,12 @@ def fit(
                 raise
         else:
             break
+    result = course.result(precision)
+    if on_trained is not None:
+        on_trained()
     if weights_to is not None and not course.reason:
         course.network.save(weights_to)
-    return course.result(precision)
+    return result
 
 
 def micro_batches(batch: int) -> list[int]:

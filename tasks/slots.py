@@ -287,6 +287,7 @@ class Training:
         out_folder: Path,
         *,
         on_epoch: OnEpoch | None = None,
+        on_trained: Callable[[], None] | None = None,
         timeout_seconds: float | None = None,
     ) -> ReplicateResult:
         """Wait until it is trained.
@@ -295,6 +296,7 @@ class Training:
         ----------
         out_folder : gets ``model.keras``, ``predictions.npz`` and ``result.json``, all or none.
         on_epoch : told each epoch's figures, in the calling thread.
+        on_trained : called when the child needs its device no longer, and still writes.
         timeout_seconds : after which the child is killed.
 
         Raises
@@ -307,7 +309,7 @@ class Training:
             If the pool was closed.
         """
         try:
-            _listen(self.child, on_epoch, timeout_seconds, self.log)
+            _listen(self.child, on_epoch, on_trained, timeout_seconds, self.log)
         except SlotDiedError:
             self.pool._raise_if_closed()  # noqa: SLF001 # see `Slot.begin`
             raise
@@ -324,6 +326,7 @@ def _context() -> ForkServerContext:
 def _listen(
     child: _Child,
     on_epoch: OnEpoch | None,
+    on_trained: Callable[[], None] | None,
     timeout_seconds: float | None,
     log: Path,
 ) -> None:
@@ -344,6 +347,8 @@ def _listen(
         match kind:
             case "epoch" if on_epoch is not None:
                 on_epoch(content)
+            case "trained" if on_trained is not None:
+                on_trained()
             case "done":
                 return
             case "cell":
@@ -398,10 +403,17 @@ def _train(pipe: Connection, job: Job, out_folder: Path) -> None:
         keep_compiled(job.compiled)
     if job.builder_folder:
         sys.path.insert(0, str(job.builder_folder))
+
+    def on_trained() -> None:
+        # The memory of a GPU is held for as long as its process lives.
+        if not job.device.gpu:
+            pipe.send(("trained", None))
+
     result = fit(
         job.spec,
         open_arrays(job.arrays_folder),
         on_epoch=lambda report: pipe.send(("epoch", report)),
+        on_trained=on_trained,
         weights_to=out_folder / "model.keras",
     )
     save_result(result, out_folder)

@@ -153,7 +153,8 @@ def _way(planned: Planned, shop: Workshop, held: ExitStack) -> Way | None:
     if shop.elsewhere is not None:
         trained = shop.elsewhere.result_of(planned)
         return None if trained is None else _read_way(planned, shop, trained)
-    slot = held.enter_context(shop.pool.slot(_cost(planned)))
+    device = held.enter_context(ExitStack())
+    slot = device.enter_context(shop.pool.slot(_cost(planned)))
     # Before its run is created, a tenth of a second in which the child builds its network.
     begun = slot.begin(
         planned.spec,
@@ -164,8 +165,8 @@ def _way(planned: Planned, shop: Workshop, held: ExitStack) -> Way | None:
     training = held.enter_context(begun)
 
     def fit(run_id: str, folder: Path) -> ReplicateResult:
-        # The next replicate trains while this one's epochs and figures are logged.
-        return _fit(planned, shop, training, run_id, folder, held.close)
+        # The next replicate trains while this one's network, epochs and figures are written.
+        return _fit(planned, shop, training, run_id, folder, device.close, held.close)
 
     return fit
 
@@ -237,6 +238,7 @@ def _fit(
     run_id: str,
     folder: Path,
     free_the_slot: Callable[[], None],
+    end_the_child: Callable[[], None],
 ) -> ReplicateResult:
     accuracies: list[float] = []
     shop.progress.started(planned.key, planned.name, planned.spec.training.epochs)
@@ -250,8 +252,8 @@ def _fit(
             if planned.stage == "refine" and shop.execution.study.refine.prune:
                 _end_if_hopeless(shop, run_id, planned, report, accuracies)
 
-        result = training.finish(folder, on_epoch=on_epoch)
-        free_the_slot()
+        result = training.finish(folder, on_epoch=on_epoch, on_trained=free_the_slot)
+        end_the_child()
     return _finished(planned, result)
 
 

@@ -3,6 +3,7 @@
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,26 @@ def test_a_replicate_trains_and_leaves_its_network(
     assert np.allclose(result.val_probability.sum(axis=1), 1, atol=1e-5)
     assert (tmp_path / "out" / "model.keras").stat().st_size > 0
     assert result.micro_batch == 32
+
+
+def test_a_slot_is_free_while_the_network_is_written(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    """Who waits for a slot has it before the replicate that held it is whole."""
+    told: list[bool] = []
+    with ExitStack() as held:
+        device = held.enter_context(ExitStack())
+        slot = device.enter_context(pool.slot())
+        training = held.enter_context(slot.begin(SPEC, arrays, tmp_path))
+
+        def next_one() -> None:
+            device.close()
+            with pool.slot() as other:
+                told.append(other.device == slot.device and not (tmp_path / "out").exists())
+
+        training.finish(tmp_path / "out", on_trained=next_one)
+    assert told == [True]
+    assert (tmp_path / "out" / "model.keras").exists()
 
 
 @pytest.mark.parametrize("augment", [False, True])
