@@ -104,6 +104,19 @@ def test_the_loop_that_a_gpu_compiles_takes_the_same_steps(trained: dict[str, An
     assert looped == pytest.approx(one_by_one, rel=1e-4, abs=1e-5)
 
 
+def test_what_children_are_forked_from_has_touched_no_device() -> None:
+    """A context of CUDA's does not survive a fork."""
+    script = "import models.preload, jax._src.xla_bridge as b; print(len(b._backends))"
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(HERE.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == "0"
+
+
 def test_a_child_loads_what_an_earlier_one_compiled_for_a_gpu(tmp_path: Path) -> None:
     script = """
 import sys
