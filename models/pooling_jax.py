@@ -134,9 +134,11 @@ def cheaper(network: Any) -> Any:
     convolved: dict[int, tuple[Any, Any, Any]] = {}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(layer) is keras.layers.MaxPooling2D and _is_plain(layer):
+        if type(layer) is keras.layers.MaxPooling2D and _is_plain(layer, args[0].shape):
             conv, x, _ = convolved.get(id(args[0]), (None, args[0], None))
-            return _Pooling(layer.dtype_policy, conv)(x)
+            if conv is not None and conv.dtype_policy == layer.dtype_policy:
+                return _Pooling(layer.dtype_policy, conv)(x)
+            return _Pooling(layer.dtype_policy, None)(args[0])
         answer = layer(*args, **kwargs)
         if type(layer) is keras.layers.Conv2D and _has_bias_and_relu(layer):
             # Kept too, so that no later tensor is given its number.
@@ -170,9 +172,10 @@ class _Pooling(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types
         return max_pool_relu(_even(answer), bias, "pixels")
 
 
-def _is_plain(pooling: Any) -> bool:
+def _is_plain(pooling: Any, shape: tuple[int | None, ...]) -> bool:
     return (
-        tuple(pooling.pool_size) == tuple(pooling.strides) == (2, 2)
+        None not in shape[1:]
+        and tuple(pooling.pool_size) == tuple(pooling.strides) == (2, 2)
         and pooling.padding == "valid"
         and pooling.data_format == "channels_last"
     )
@@ -183,6 +186,7 @@ def _has_bias_and_relu(conv: Any) -> bool:
         conv.use_bias
         and conv.activation is keras.activations.relu
         and conv.data_format == "channels_last"
+        and conv.activity_regularizer is None
         and len(conv.weights) == len(("kernel", "bias"))  # not LoRA's, or quantised
     )
 

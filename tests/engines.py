@@ -85,7 +85,11 @@ def twins() -> dict[str, float]:
     layers = keras.layers
     inputs = keras.Input((16, 16, 3))
     x = layers.Conv2D(4, 5, padding="valid", activation="relu")(inputs)
-    shared = layers.MaxPooling2D()(layers.Conv2D(4, 3, padding="same", activation="relu")(inputs))
+    held = layers.Conv2D(4, 3, padding="same", activation="relu", kernel_regularizer="l2")
+    shared = layers.MaxPooling2D()(held(inputs))
+    of_any_size = keras.Input((None, None, 3))
+    some = layers.Conv2D(4, 3, activation="relu")(of_any_size)
+    some = layers.GlobalAveragePooling2D()(layers.MaxPooling2D()(some))
     normed = layers.BatchNormalization()(
         layers.Conv2D(4, 3, padding="same", use_bias=False)(inputs)
     )
@@ -98,6 +102,7 @@ def twins() -> dict[str, float]:
     networks = {
         "own": build(image_size=16, classes=2, conv_layers=3, filters=4),
         "branches": keras.Model(inputs, outputs),
+        "any size": keras.Model(of_any_size, layers.Dense(2)(some)),
         "chain": keras.Sequential([*chain, layers.Flatten(), layers.Dense(2)]),
     }
     # No two pixels are equal, so that nothing is decided by the last bit.
@@ -111,8 +116,10 @@ def twins() -> dict[str, float]:
             values = dict(zip(map(id, network.trainable_variables), weights, strict=True))
             mine = [values[id(variable)] for variable in model.trainable_variables]
             rest = [variable.value for variable in model.non_trainable_variables]
-            answers, _ = model.stateless_call(mine, rest, images, training=True)
-            return (answers**2).sum(), answers
+            answers, _, losses = model.stateless_call(
+                mine, rest, images, training=True, return_losses=True
+            )
+            return sum(losses, start=(answers**2).sum()), answers
 
         weights = [variable.value for variable in network.trainable_variables]
         both = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)
