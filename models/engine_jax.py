@@ -1,4 +1,7 @@
-"""The engine on JAX: an epoch is one jitted loop over state that never leaves the device."""
+"""The engine on JAX: an epoch is one jitted loop over state that never leaves the device.
+
+On a CPU it is a jitted step at a time, see `_Program`.
+"""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,7 +24,7 @@ class JaxEngine:
 
     The learning rate is a variable of the optimiser, and so an argument of the compiled function:
     cells that differ in it alone share one compilation, in one process the function itself, in
-    several JAX's cache on disk, where ``JAX_COMPILATION_CACHE_DIR`` names one.
+    several JAX's cache on disk, where there is one (`models.backend.keep_compiled`).
     """
 
     def __init__(self, job: Job) -> None:
