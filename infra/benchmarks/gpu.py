@@ -49,6 +49,7 @@ from models import cnn
 from models.alone import train_all
 from models.backend import load_keras, precision_of
 from models.engine import Job, cheaper, engine_of
+from models.errors import ArraysError
 from models.images import ImageArrays, open_arrays
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 
@@ -200,7 +201,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
     asked = parser.parse_args()
     keras = load_keras()
-    arrays = open_arrays(asked.arrays)
+    try:
+        arrays = open_arrays(asked.arrays)
+    except ArraysError as error:
+        parser.error(str(error))
     if asked.out is None:
         precision = precision_of("auto")
         keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
