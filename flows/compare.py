@@ -6,13 +6,14 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.comparison import Comparison, conclude
-from tasks.opening import opened
-from tasks.racers import Asked, check, entrants, space_of
-from tasks.racing import race
-from tasks.story import on_failure
-from tasks.study import Study
-from tasks.train import open_workshop
+from tasks import steps
+from tasks.comparison.entrants import entrants, space_of
+from tasks.comparison.race import race
+from tasks.comparison.request import ComparisonOptions, check_options
+from tasks.comparison.result import Comparison
+from tasks.report.prefect_artifacts import on_failure
+from tasks.session import open_session, open_training
+from tasks.study.study_file import Study
 
 
 @flow(
@@ -41,14 +42,14 @@ def compare(
     tuners : by name; all that are at hand where none is named.
     target : a response that is to be reached; by default one that half of the searches reach.
     """
-    asked = Asked(budget, repetitions, fresh, tuple(tuners))
-    check(asked)
+    options = ComparisonOptions(budget, repetitions, fresh, tuple(tuners))
+    check_options(options)
     # What is wrong is said before anything is trained.
-    entrants(study, space_of(study), asked.names)
-    with (
-        opened(study) as there,
-        open_workshop(
-            there.tracker, there.study, there.images, there.progress, kind="comparison"
-        ) as shop,
-    ):
-        return conclude(shop.execution, race(shop, there.study, asked), asked, target)
+    entrants(study, space_of(study), options.names)
+    with open_session(study) as session:
+        images = steps.prepare(session)
+        with open_training(
+            session, images, kind="comparison", remote_task=steps.train_there
+        ) as context:
+            raced = race(context, options, steps.train_stage)
+            return steps.conclude(context, raced, options, target)

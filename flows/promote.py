@@ -4,11 +4,11 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
-from tasks.approval import promote_if_approved
-from tasks.promote import promote_model
-from tasks.settings import prepare_environment
-from tasks.story import on_failure
-from tasks.tracking import Tracker
+from tasks.environment import prepare_environment
+from tasks.registry.approval import promote_if_approved
+from tasks.registry.promote import promote_model
+from tasks.report.prefect_artifacts import on_failure
+from tasks.tracking.tracker import Tracker
 
 
 @flow(name="promote", on_failure=[on_failure], on_crashed=[on_failure])

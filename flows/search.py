@@ -10,28 +10,20 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.dataset import Prepared
-from tasks.decide import (
-    analyse,
-    choose,
-    decide_grid,
-    first_cells,
-    next_cells,
-    plan_cells,
-    plan_confirm,
-    plan_screen,
-)
-from tasks.opening import opened
-from tasks.piloting import draw_in, plan_pilot
-from tasks.register import register
-from tasks.report import Outcome, outcome_of, report
-from tasks.story import on_failure, tell
-from tasks.study import Study
-from tasks.suspects import find_suspects
-from tasks.train import Workshop, open_workshop, train_stage
+from tasks import steps
+from tasks.report.outcome import Outcome, outcome_of
+from tasks.report.prefect_artifacts import on_failure
+from tasks.search.confirm import plan_confirm
+from tasks.search.pilot import plan_pilot
+from tasks.search.refine import plan_cells
+from tasks.search.screen import plan_screen
+from tasks.session import open_session, open_training
+from tasks.study.study_file import Study
+from tasks.tracking.execution import finished_execution
+from tasks.training.context import TrainingContext
 
 
-# The bound on threads keeps MLflow's database, which takes 12 writers well and 16 badly.
+# At most 8 threads: MLflow's database takes 12 parallel writers well, and 16 badly.
 @flow(
     name="search",
     task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)),
@@ -45,42 +37,44 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     Parameters
     ----------
     study : what to vary, how to train, on which pictures.
-    elsewhere : a folder that takes the training to another machine; see `tasks.elsewhere`.
+    elsewhere : a folder that takes the training to another machine; see `tasks.training.handover`.
     """
-    with opened(study) as there:
-        study, images = there.study, there.images
-        done = there.tracker.finished(study, images.version)
+    with open_session(study) as session:
+        images = steps.prepare(session)
+        done = finished_execution(session.tracker, session.study, images.version)
         if done is not None:
-            there.progress.say(f"nothing to train: run {done.run_id} has all of this study")
+            session.progress.say(f"nothing to train: run {done.run_id} has all of this study")
             outcome = outcome_of(done)
-            tell(done, outcome)
+            steps.publish(done, outcome)
             return outcome
-        with open_workshop(there.tracker, study, images, there.progress, elsewhere) as shop:
-            return procedure(study, images, shop)
+        with open_training(
+            session, images, elsewhere=elsewhere, remote_task=steps.train_there
+        ) as context:
+            return procedure(context)
 
 
-def procedure(study: Study, images: Prepared, shop: Workshop) -> Outcome:
+def procedure(context: TrainingContext) -> Outcome:
     """Carry out the stages of a study, each judged by what MLflow has of the one before."""
-    train_stage(shop, plan_pilot(study, images.version))
-    study = draw_in(shop.execution)
+    steps.train_stage(context, plan_pilot(context.study, context.version))
+    context = steps.narrow(context)
 
-    train_stage(shop, plan_screen(study, images.version))
-    effects = analyse(shop.execution)
-    decision = decide_grid(shop.execution, effects)
+    steps.train_stage(context, plan_screen(context.study, context.version))
+    effects = steps.analyse(context)
+    decision = steps.decide(context, effects)
 
-    cells = first_cells(shop.execution, decision)
-    rounds = study.refine.steps
+    cells = steps.first_cells(context, decision)
+    rounds = context.study.refine.steps
     while cells and rounds:
-        train_stage(shop, plan_cells(study, images.version, cells))
+        steps.train_stage(context, plan_cells(context.study, context.version, cells))
         rounds -= 1
-        cells = next_cells(shop.execution, decision, cells) if rounds else []
+        cells = steps.next_cells(context, decision, cells) if rounds else []
 
-    selection = choose(shop.execution)
-    if train_stage(shop, plan_confirm(study, images.version, selection)):
-        selection = choose(shop.execution)
+    selection = steps.choose(context)
+    if steps.train_stage(context, plan_confirm(context.study, context.version, selection)):
+        selection = steps.choose(context)
 
-    find_suspects(shop)
-    register(shop, selection)
-    outcome = report(shop.execution)
-    tell(shop.execution, outcome)
+    steps.suspects(context)
+    steps.register(context, selection)
+    outcome = steps.report(context)
+    steps.publish(context.execution, outcome)
     return outcome

@@ -5,15 +5,15 @@ from typing import Any
 
 from prefect import flow
 
-from tasks.prepare import EXPERIMENT, validate_pictures
+from tasks.environment import prepare_environment
 from tasks.progress import Progress
-from tasks.settings import prepare_environment
-from tasks.story import on_failure
+from tasks.report.prefect_artifacts import on_failure
+from tasks.validation.validate import VALIDATION_EXPERIMENT, validate_pictures
 
 
 @flow(name="validate-images", on_failure=[on_failure], on_crashed=[on_failure])
 def validate_images(
-    source: Path, rules: Path | None = None, experiment: str = EXPERIMENT
+    source: Path, rules: Path | None = None, experiment: str = VALIDATION_EXPERIMENT
 ) -> dict[str, Any]:
     """Validate the pictures of a folder or zip; log results and Data Docs to MLflow.
 

@@ -44,12 +44,12 @@ class TrainingSpec:
 class ModelSpec:
     """Which network: a builder, and the keywords it is called with.
 
-    ``builder`` is ``module:function``; `models.cnn.build` is the default and takes
+    ``builder`` is ``module:function``; `models.networks.plain_cnn.build` is the default and takes
     ``conv_layers, fc_layers, filters, kernel_size, dense_units, dropout, activation``. ``source``
     is the digest of a user's own builder, so that other code has another key.
     """
 
-    builder: str = "models.cnn:build"
+    builder: str = "models.networks.plain_cnn:build"
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     source: str = ""
 

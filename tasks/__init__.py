@@ -1,1 +1,1 @@
-"""Prefect tasks, and the only modules that touch an outside system."""
+"""What a study does, and the only modules that talk to an outside system."""

@@ -8,33 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tasks.addresses import keep_password, shown
 from tasks.errors import SettingError
-
-#: Set unless the user has set them. Without these Prefect, its server, MLflow and Great
-#: Expectations look up outside hosts, and TensorFlow prints its banner.
-QUIET = {
-    "DO_NOT_TRACK": "true",
-    "GX_ANALYTICS_ENABLED": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    # MLflow's job runner adds a dozen processes to its server and serves nothing here.
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-    # MLflow prints where each run is, to standard output.
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # MLflow draws a bar for every folder of artifacts that it copies.
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A pool of 5 + 10 connections loses runs from 16 threads.
-    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "40",
-    "PREFECT_LOGGING_LEVEL": "ERROR",
-    # Our own log goes to a run's page as well.
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "factorgrid",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-    # On a busy machine Prefect's temporary server needs more than its 20 s.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
+from tasks.redaction import without_password
 
 
 @dataclass(frozen=True)
@@ -140,7 +115,7 @@ def _share(given: str) -> str:
         )
     if urlsplit(given).password is not None:
         raise SettingError(
-            f"FACTORGRID_SHARE={shown(given)}: has a password; give credentials in the "
+            f"FACTORGRID_SHARE={without_password(given)}: has a password; give credentials in the "
             "environment, as the store's package reads them"
         )
     return given.rstrip("/")
@@ -155,23 +130,3 @@ def _number(name: str, unit: str, default: float) -> float:
     if not 0 < value < float("inf"):
         raise SettingError(f"{name}={given}: a number of {unit} above zero is wanted")
     return value
-
-
-def prepare_environment() -> Settings:
-    """Quiet the libraries, keep Prefect's state in the home, and return the settings.
-
-    Where `factorgrid up` runs on this home, its servers are used. A password in MLflow's address
-    moves to where MLflow looks for one, so that no address that is shown or logged has it.
-    """
-    from tasks.running import running_service
-
-    for name, value in running_service(read_settings().home).items():
-        os.environ.setdefault(name, value)
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        os.environ["MLFLOW_TRACKING_URI"] = keep_password(uri)
-    settings = read_settings()
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
-    os.environ.setdefault("MLFLOW_TRACKING_URI", settings.tracking_uri)
-    return settings

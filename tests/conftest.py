@@ -5,9 +5,9 @@ import os
 import signal
 
 import pytest
-from harness import Done, factorgrid, watched, write_study
+from support.small_study import Done, factorgrid, watched, write_study
 
-from tasks.settings import QUIET
+from tasks.environment import QUIET
 
 for name, value in QUIET.items():
     os.environ.setdefault(name, value)

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.decision import decide
-from analysis.design import full_factorial
-from analysis.effects import code, fit_effects
+from analysis.designs.factorial import full_factorial
+from analysis.effects.fit import fit_effects
+from analysis.effects.model_matrix import code_levels
+from analysis.effects.text import effects_table
 from analysis.factors import Factor
-from analysis.report import effects_table
-from tasks.analyze import save_figures
+from analysis.search.refined_grid import decide_grid
+from tasks.analyze.analyze import save_figures
 
 
 def main() -> None:
     factors = [Factor(name, 0, 10) for name in "ABCDEFG"]
     runs = full_factorial(factors, replicates=3, seed=1).cells
-    coded = code(runs, factors)
+    coded = code_levels(runs, factors)
     rng = np.random.default_rng(1)
     runs["y"] = (
         0.8 + 0.05 * coded["A"] - 0.02 * coded["A"] * coded["B"] + rng.normal(0, 0.02, len(runs))
@@ -32,7 +33,7 @@ def main() -> None:
     for turn in (1, 2, 3):
         start, used = time.perf_counter(), time.process_time()
         effects = fit_effects(runs, factors, "y")
-        decide(effects)
+        decide_grid(effects)
         effects_table(effects)
         analysed = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:

@@ -4,9 +4,10 @@
 
 Convolutional layers 3 to 7, fully-connected layers 1 to 3, learning rate 1e-4 to 1e-1 in half
 decades: 105 cells, each trained with the seeds 1 to `--seeds` on the same split by
-`models.training.fit` in a slot's child process, as a study does. A row is appended as its training
-ends, so that the same command goes on where it was stopped; while the file `--pause` exists, no
-further training starts. All cells get their first seed before any gets its second.
+`models.training.train.fit_replicate` in a slot's child process, as a study does. A row is appended
+as its training ends, so that the same command goes on where it was stopped; while the file
+`--pause` exists, no further training starts. All cells get their first seed before any gets its
+second.
 
 `infra/docs/cells-48.csv` was made so: 4,000 of Kaggle's Dogs vs Cats pictures (2,000 a class, drawn
 by content) at 48 x 48 pixels, 2,395 of them for training, 1,009 for validation, 596 for the test;
@@ -32,15 +33,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from models.images import open_arrays
+from models.images.arrays import open_arrays
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
-from models.training import ReplicateResult
-from tasks.dataset import prepare
-from tasks.hardware import Device
-from tasks.ingest import find_images
-from tasks.metadata import Metadata
-from tasks.settings import Settings, prepare_environment
-from tasks.slots import SlotPool
+from models.training.train import ReplicateResult
+from tasks.data.dataset import prepare_dataset
+from tasks.data.find_images import find_images
+from tasks.data.metadata_store import Metadata
+from tasks.environment import prepare_environment
+from tasks.settings import Settings
+from tasks.training.devices import Device
+from tasks.training.slots import SlotPool
 
 FACTORS: dict[str, list[Any]] = {
     "conv_layers": [3, 4, 5, 6, 7],
@@ -98,7 +100,7 @@ def main() -> None:
     parser.add_argument("--pause", type=Path, default=Path("pause-cells"))
     asked = parser.parse_args()
     settings = Settings(asked.home.absolute(), prepare_environment().tracking_uri).create()
-    prepared = prepare(
+    prepared = prepare_dataset(
         find_images(asked.data, settings.unpacked),
         Metadata(settings.metadata, settings.locks),
         image_size=asked.size,

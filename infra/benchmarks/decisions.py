@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.collapse import collapsed
-from analysis.decision import decide, move_outward
-from analysis.effects import code, fit_effects, model_matrix
+from analysis.effects.fit import fit_effects
+from analysis.effects.model_matrix import code_levels, model_matrix
 from analysis.factors import Factor
+from analysis.runs.collapsed import collapsed
+from analysis.search.refined_grid import decide_grid, move_outward
 
 FACTORS = (
     Factor("conv", 3, 6, "integer", (1, 9)),
@@ -80,7 +81,7 @@ def judge(
     surface: Surface, replicates: int, noise: float, rng: np.random.Generator
 ) -> dict[str, Any]:
     runs = screen(surface, replicates, noise, rng)
-    decision = decide(fit_effects(runs, FACTORS, "y"))
+    decision = decide_grid(fit_effects(runs, FACTORS, "y"))
     best = surface(LATTICE).max()
     top = surface(runs[NAMES].drop_duplicates()).max()
     corner = surface(pd.DataFrame([decision.corner]))[0]
@@ -130,11 +131,11 @@ def picks(surface: Surface, runs: pd.DataFrame) -> list[float]:
     cells = runs[NAMES].drop_duplicates().reset_index(drop=True)
     true = surface(cells)
     means = runs.groupby(NAMES)["y"].mean().reindex(pd.MultiIndex.from_frame(cells)).to_numpy()
-    corner = decide(fit_effects(runs, FACTORS, "y")).corner
+    corner = decide_grid(fit_effects(runs, FACTORS, "y")).corner
     chosen = [int(np.flatnonzero((cells == pd.Series(corner)).all(axis=1))[0])]
     chosen.append(int(np.argmax(means)))
     for order in (1, 2):
-        matrix = model_matrix(code(cells, FACTORS), order).to_numpy()
+        matrix = model_matrix(code_levels(cells, FACTORS), order).to_numpy()
         fitted = matrix @ np.linalg.lstsq(matrix, means, rcond=None)[0]
         chosen.append(int(np.argmax(fitted)))
     return [float(true.max() - true[i]) for i in chosen]

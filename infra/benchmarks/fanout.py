@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
-from tasks.settings import prepare_environment
+from tasks.environment import prepare_environment
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
     from prefect.task_runners import TaskRunner
 
-    from tasks.slots import SlotPool
+    from tasks.training.slots import SlotPool
 
 STUDY = {
     "name": "fanout",
@@ -55,7 +55,7 @@ class TrivialSlot:
 
     def finish(self, out: Path, **_: Any) -> Any:
         """Give them out as those of this training."""
-        from tasks.slots import load_result
+        from tasks.training.slots import load_result
 
         shutil.copytree(self.left, out)
         return load_result(out)
@@ -84,14 +84,14 @@ def measure(cells: int, runner: str) -> float:
     from prefect import flow
     from prefect.task_runners import ThreadPoolTaskRunner
 
-    from tasks.plan import plan
-    from tasks.prepare import prepare_images
     from tasks.progress import Progress
-    from tasks.remote import Cluster, Site, train_there
+    from tasks.session import Session, open_training
     from tasks.settings import read_settings
-    from tasks.study import parse_study
-    from tasks.tracking import Tracker
-    from tasks.train import open_workshop, train_stage
+    from tasks.steps import prepare, train_stage, train_there
+    from tasks.study.replicates import plan
+    from tasks.study.study_file import parse_study
+    from tasks.tracking.tracker import Tracker
+    from tasks.training.cluster import Cluster, Site
 
     @dataclass(frozen=True)
     class TrivialSite(Site):
@@ -105,8 +105,8 @@ def measure(cells: int, runner: str) -> float:
     study = parse_study(STUDY, "fanout")
     left = settings.home / "left"
 
-    def away(shop: Any, planned: list[Any], cluster: Cluster) -> float:
-        site = TrivialSite(**vars(Site.of(shop)), left=left)
+    def away(context: Any, planned: list[Any], cluster: Cluster) -> float:
+        site = TrivialSite(**vars(Site.of(context)), left=left)
         submit = cluster.runner.submit
         # The first two bring the processes up: their imports are no cell's.
         first = [submit(train_there, {"planned": p, "site": site}) for p in planned[:2]]
@@ -119,16 +119,17 @@ def measure(cells: int, runner: str) -> float:
     @flow(task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)))
     def fan_out() -> float:
         progress = Progress(Path(os.devnull).open("w"))  # noqa: SIM115 # it ends with the process
-        images = prepare_images(study, settings, progress)
+        session = Session(study, Tracker.open(settings), progress)
+        images = prepare(session)
         cell = {"conv_layers": 1, "learning_rate": 0.001}
-        with open_workshop(Tracker.open(settings), study, images, progress) as shop:
+        with open_training(session, images) as context:
             planned = plan(study, images.version, "screen", [cell], range(1, cells + 3))
-            with shop.pool.slot() as slot:
+            with context.pool.slot() as slot:
                 slot.run(planned[0].spec, images.arrays_folder, left)
             if runner != "threads":
-                with Cluster.open(replace(settings, runner=runner)) as cluster:
-                    return away(shop, planned, cluster)
-            trivial = replace(shop, pool=cast("SlotPool", TrivialPool(left)))
+                with Cluster.open(replace(settings, runner=runner), train_there) as cluster:
+                    return away(context, planned, cluster)
+            trivial = replace(context, pool=cast("SlotPool", TrivialPool(left)))
             train_stage(trivial, planned[:2])
             started, worked = time.perf_counter(), processor_seconds()
             train_stage(trivial, planned[2:])
@@ -152,7 +153,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FACTORGRID_HOME"] = folder
         settings = prepare_environment().create()
-        from tasks.orchestrator import local_prefect
+        from tasks.service.local_prefect import local_prefect
 
         with local_prefect(settings) as server:
             if server is not None:

@@ -20,12 +20,13 @@ images a second, 165 to 170 TFLOP/s: 26 % of the 648 TFLOP/s that such a product
 is in infra/docs/paper-gpu-screen.csv and paper-gpu-grid.csv.
 
 The levers, for 6 convolutional layers, images a second on cards of that kind: as Keras builds it
-10,200; with the pooling of `models.pooling_jax`, in the same process, 22,200; with thin pictures in
-blocks besides, another time, 30,700. Algorithms that are timed and not compared: 9 s until the
-first epoch has ended; compared, as is XLA's default, 150 s (four programs at a time). Equal bits
-(`deterministic = true`): 27,200. Tried and left out: filling up the first convolution's channels
-without blocks (23,200), noting the largest pixel without ReLU's part in it (21,100), a loop that
-need not ask whether to go on (1 % faster). The comparison without `--out` has run on a CPU only.
+10,200; with the pooling of `models.training.jax_pooling`, in the same process, 22,200; with thin
+pictures in blocks besides, another time, 30,700. Algorithms that are timed and not compared: 9 s
+until the first epoch has ended; compared, as is XLA's default, 150 s (four programs at a time).
+Equal bits (`deterministic = true`): 27,200. Tried and left out: filling up the first convolution's
+channels without blocks (23,200), noting the largest pixel without ReLU's part in it (21,100), a
+loop that need not ask whether to go on (1 % faster). The comparison without `--out` has run on a
+CPU only.
 """
 
 import argparse
@@ -45,13 +46,15 @@ import numpy as np
 # Run as a script on a machine where nothing is installed but Keras and a backend.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from models import cnn
-from models.alone import train_all
-from models.backend import load_keras, precision_of
-from models.engine import Job, cheaper, engine_of
 from models.errors import ArraysError
-from models.images import ImageArrays, open_arrays
+from models.images.arrays import ImageArrays, open_arrays
+from models.networks import plain_cnn
+from models.networks.build_network import build_from
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
+from models.standalone import train_all
+from models.training.backend import load_keras, precision_of
+from models.training.engine import EngineJob
+from models.training.engine_choice import cheapest_network, engine_of
 
 SCREEN = list(product((3, 6), (1, 3), (0.001, 0.1)))
 REFINED = list(product((6, 7), (1, 2), (0.0001, 0.001, 0.01)))
@@ -82,7 +85,7 @@ def operations(spec: ReplicateSpec) -> float:
     import keras
 
     forward = 0.0
-    for layer in cnn.build_from(spec.model, spec.image_size, 2).layers:
+    for layer in build_from(spec.model, spec.image_size, 2).layers:
         if isinstance(layer, keras.layers.Conv2D):
             _, height, width, _ = layer.output.shape
             forward += 2.0 * height * width * math.prod(map(int, layer.kernel.shape))
@@ -169,12 +172,14 @@ def compare(arrays: ImageArrays, filters: int, steps: int, rounds: int) -> None:
     """Train the network as Keras builds it and its cheaper twin in turn, and print the ratio."""
     import keras
 
-    network = cnn.build(image_size=arrays.image_size, classes=2, conv_layers=6, filters=filters)
+    network = plain_cnn.build(
+        image_size=arrays.image_size, classes=2, conv_layers=6, filters=filters
+    )
     rows = np.random.default_rng(1).choice(arrays.side("training"), (steps, 64))
     engines = {}
-    for name, trained in (("as built", network), ("twin", cheaper(network))):
+    for name, trained in (("as built", network), ("twin", cheapest_network(network))):
         optimizer = keras.optimizers.Adam(0.0001)
-        job = Job(trained, trained, optimizer, arrays.images, arrays.labels, 64)
+        job = EngineJob(trained, trained, optimizer, arrays.images, arrays.labels, 64)
         engines[name] = engine_of(job)
         engines[name].train(rows.astype(np.int32))
     rates: dict[str, list[float]] = {name: [] for name in engines}

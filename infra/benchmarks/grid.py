@@ -70,7 +70,7 @@ def draw_pictures(folder: Path, number: int) -> None:
     import cv2
     import numpy as np
 
-    from models.drawn import draw_one
+    from models.images.drawn import draw_one
 
     for index in range(number):
         path = folder / ("cat", "dog")[index % 2] / f"{index}.jpg"
@@ -82,7 +82,7 @@ def draw_pictures(folder: Path, number: int) -> None:
 def load(folder: Path, epochs: int) -> Any:
     import tomllib
 
-    from tasks.study import parse_study
+    from tasks.study.study_file import parse_study
 
     text = STUDY.format(
         source=folder / "pictures", size=SIZE, filters=FILTERS, epochs=epochs, batch=BATCH
@@ -92,13 +92,14 @@ def load(folder: Path, epochs: int) -> Any:
 
 def split_pictures(folder: Path) -> None:
     """Lay the pictures out for `image_dataset_from_directory`, on the sides that ours have."""
-    from models.images import SIDES, open_arrays
-    from tasks.dataset import prepare
-    from tasks.ingest import find_images
-    from tasks.metadata import Metadata
+    from models.images.arrays import open_arrays
+    from models.images.split import SIDES
+    from tasks.data.dataset import prepare_dataset
+    from tasks.data.find_images import find_images
+    from tasks.data.metadata_store import Metadata
 
     pictures = find_images(folder / "pictures", folder / "unpacked")
-    prepared = prepare(
+    prepared = prepare_dataset(
         pictures,
         Metadata(folder / "metadata.db", folder / "locks"),
         image_size=SIZE,
@@ -115,42 +116,41 @@ def split_pictures(folder: Path) -> None:
 
 def run_ours(folder: Path, epochs: int) -> dict[str, float]:
     """Train the grid as a stage of a study does."""
-    from tasks.settings import prepare_environment
+    from tasks.environment import prepare_environment
 
     settings = prepare_environment().create()
     study = load(folder, epochs)
-    from tasks.orchestrator import local_prefect
-    from tasks.slots import warm_up
+    from tasks.service.local_prefect import local_prefect
+    from tasks.training.slots import start_fork_server
 
-    warm_up()
+    start_fork_server()
     with local_prefect(settings) as server:
         from prefect import flow
         from prefect.task_runners import ThreadPoolTaskRunner
 
-        from tasks.decide import plan_cells
-        from tasks.plan import grid_cells
-        from tasks.prepare import prepare_images
-        from tasks.progress import Progress
-        from tasks.tracking import Tracker
-        from tasks.train import open_workshop, train_stage
-        from tasks.validate import load_great_expectations
+        from tasks.data.rules import load_great_expectations
+        from tasks.search.refine import plan_cells
+        from tasks.session import open_session, open_training
+        from tasks.steps import prepare, train_stage
+        from tasks.study.replicates import grid_cells
+        from tasks.tracking.tracker import create_database
 
         # As `factorgrid search` does while the server starts.
-        Tracker.open(settings)
+        create_database(settings)
         load_great_expectations()
 
         @flow(
             task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8))
         )
         def stage() -> dict[str, float]:
-            tracker, progress = Tracker.open(settings), Progress()
-            images = prepare_images(study, settings, progress)
-            with open_workshop(tracker, study, images, progress) as shop:
-                started = time.perf_counter()
-                train_stage(shop, plan_cells(study, images.version, grid_cells(GRID)))
-                seconds = time.perf_counter() - started
-                runs = shop.execution.runs()
-                return {"stage": seconds, "bare": float(runs["train_seconds"].sum())}
+            with open_session(study) as session:
+                images = prepare(session)
+                with open_training(session, images) as context:
+                    started = time.perf_counter()
+                    train_stage(context, plan_cells(study, images.version, grid_cells(GRID)))
+                    seconds = time.perf_counter() - started
+                    runs = context.execution.runs()
+                    return {"stage": seconds, "bare": float(runs["train_seconds"].sum())}
 
         if server is not None:
             server.wait()
@@ -176,7 +176,7 @@ def plain_fit(folder: Path, epochs: int, model: Any) -> float:
 def plain_model(levels: dict[str, Any]) -> Any:
     import keras
 
-    from models.cnn import build
+    from models.networks.plain_cnn import build
 
     model = build(image_size=SIZE, classes=2, conv_layers=levels["conv_layers"], filters=FILTERS)
     model.compile(
@@ -271,8 +271,8 @@ def main() -> None:
 @contextmanager
 def prefect_server(home: Path) -> Iterator[None]:
     """Run a Prefect server, as a service has one: ours then starts none."""
-    from tasks.orchestrator import local_prefect
-    from tasks.settings import prepare_environment
+    from tasks.environment import prepare_environment
+    from tasks.service.local_prefect import local_prefect
 
     os.environ["FACTORGRID_HOME"] = str(home)
     with local_prefect(prepare_environment().create()) as server:

@@ -9,12 +9,12 @@ class, in the page cache.
 
 The yardstick: two processes read each file, decode it by simplejpeg to the smallest eighth that is
 no smaller than the wanted size, and resize it by OpenCV; it is told the files, and keeps nothing.
-Ours: `tasks.dataset.prepare` into an empty home: it finds the files, decodes, measures, remembers,
-validates by Great Expectations, looks for copies, splits, and leaves the cache. Then once more in a
-new process (the second pass). The pages of Data Docs are written afterwards and timed beside it:
-like the imports they do not depend on the number of pictures. Every figure is taken in a fresh
-process, the two sides in turn, `--rounds` times; medians are printed. Libraries are imported before
-the clock starts, and the import is printed beside it.
+Ours: `tasks.data.dataset.prepare_dataset` into an empty home: it finds the files, decodes,
+measures, remembers, validates by Great Expectations, looks for copies, splits, and leaves the
+cache. Then once more in a new process (the second pass). The pages of Data Docs are written
+afterwards and timed beside it: like the imports they do not depend on the number of pictures. Every
+figure is taken in a fresh process, the two sides in turn, `--rounds` times; medians are printed.
+Libraries are imported before the clock starts, and the import is printed beside it.
 
 Memory: the largest sum of the proportional set sizes of ours and its processes, sampled every
 20 ms from /proc, less what the imports take, at three numbers of pictures.
@@ -168,15 +168,15 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
     start = time.perf_counter()
     os.environ["FACTORGRID_HOME"] = str(home)
     sys.path.insert(0, str(ROOT))
-    from tasks.settings import prepare_environment
+    from tasks.environment import prepare_environment
 
     settings = prepare_environment()
     import great_expectations.expectations  # noqa: F401 # before the clock starts
 
-    from tasks.dataset import Checked, prepare
-    from tasks.ingest import find_images
-    from tasks.metadata import Metadata
-    from tasks.prepare import readers_for
+    from tasks.data.dataset import Checked, prepare_dataset
+    from tasks.data.find_images import find_images
+    from tasks.data.metadata_store import Metadata
+    from tasks.validation.validate import readers_for
 
     imported, cpu = time.perf_counter(), _cpu()
     store = Metadata(settings.metadata, settings.locks)
@@ -184,7 +184,7 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
         source = find_images(folder, settings.unpacked)
         finding = _cpu()[0] - cpu[0]
         kept: list[Checked] = []
-        prepared = prepare(
+        prepared = prepare_dataset(
             source,
             store,
             image_size=size,

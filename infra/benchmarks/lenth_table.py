@@ -7,7 +7,7 @@
 
 import numpy as np
 
-from analysis.lenth import SEED, _pse
+from analysis.effects.lenth import SEED, _pse
 
 SIZES = (*range(3, 17), 19, 23, 27, 31, 63, 127)
 ALPHAS = (0.01, 0.05, 0.1)

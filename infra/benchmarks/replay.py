@@ -31,11 +31,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
+from analysis.comparison.replay import Table
 from analysis.factors import Factor
-from analysis.replay import Table
-from analysis.space import Space
-from tasks.replays import Race, race, tuners
-from tasks.tables import read_table
+from analysis.search.space import Space
+from tasks.comparison.cell_table import read_cell_table
+from tasks.comparison.entrants import tuners_at_hand
+from tasks.comparison.replay import Replay, replay_tuners
 
 #: Tables that the default was chosen on, and those that it was only tested on.
 TUNED_ON = ("australian", "blood_transfusion", "car", "credit_g")
@@ -94,7 +95,7 @@ def _factor(name: str, levels: tuple[Any, ...]) -> Factor:
 def open_table(name: str) -> Table:
     if name in (*TUNED_ON, *HELD_BACK, *HPOLIB):
         return published(name)
-    return read_table(ROOT / "infra" / "docs" / f"{name}.csv")
+    return read_cell_table(ROOT / "infra" / "docs" / f"{name}.csv")
 
 
 def show(kept: Path, names: list[str]) -> None:
@@ -105,7 +106,7 @@ def show(kept: Path, names: list[str]) -> None:
         if files:
             table = open_table(name)
             kept_rows[name] = rows = pd.concat([pd.read_csv(file) for file in files])
-            summaries[name] = Race(table, rows).summary()
+            summaries[name] = Replay(table, rows).summary()
             print(f"\n{name}: {table.space.n_cells} cells; best {table.truth.max():.4f}")
             print(wide(summaries[name], "median", "tenth"))
             print(wide(summaries[name], "regret", "regret_90"))
@@ -163,20 +164,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     everything = ["cells-48", *TUNED_ON, *HELD_BACK, *HPOLIB]
     parser.add_argument("--tables", nargs="+", default=everything, metavar="NAME")
-    parser.add_argument("--tuners", nargs="+", default=list(tuners()[0]), metavar="NAME")
+    parser.add_argument("--tuners", nargs="+", default=list(tuners_at_hand()[0]), metavar="NAME")
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--kept", type=Path, required=True, help="folder of what was replayed")
     parser.add_argument("--print", action="store_true", help="replay nothing")
     asked = parser.parse_args()
     asked.kept.mkdir(parents=True, exist_ok=True)
-    known = tuners()[0]
+    known = tuners_at_hand()[0]
     for name in [] if asked.print else asked.tables:
         table = open_table(name)
         for tuner in asked.tuners:
             file = asked.kept / f"{name}--{tuner.replace(' ', '-')}.csv"
             if not file.exists():
-                done = race(
+                done = replay_tuners(
                     table,
                     {tuner: known[tuner]},
                     repetitions=asked.repetitions,

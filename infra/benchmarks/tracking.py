@@ -9,8 +9,8 @@ is busy with other work, only those tell.
 
 replicate : 64 x 64 pixels, 6 convolutional layers of 64 filters; all that a replicate writes to
     MLflow, with its model file and without. Aims: 1.5 s and 0.5 s.
-analyse : `tasks.report.outcome_of` of a study with three factors, four fifths of its runs in the
-    screen; the runs are put into the database directly. Aims: 10,000 in 20 s, and linear.
+analyse : `tasks.report.outcome.outcome_of` of a study with three factors, four fifths of its runs
+    in the screen; the runs are put into the database directly. Aims: 10,000 in 20 s, and linear.
 resume : the whole command `factorgrid search`, from the shell's view. Aim: 10 s, and no training.
 
 Measured on 2 quiet cores: a replicate 0.29 s without its model file (1.1 MB; median of 7, 0.28 to
@@ -96,7 +96,7 @@ def _used() -> float:
 
 
 def _study(folder: Path, text: str = STUDY) -> Any:
-    from tasks.study import load_study
+    from tasks.study.study_file import load_study
 
     file = folder / "study.toml"
     file.write_text(text, encoding="utf-8")
@@ -107,8 +107,8 @@ def _study(folder: Path, text: str = STUDY) -> Any:
 
 
 def replicate(rounds: int) -> None:
-    from models.cnn import build
-    from tasks.settings import prepare_environment
+    from models.networks.plain_cnn import build
+    from tasks.environment import prepare_environment
 
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -123,17 +123,22 @@ def replicate(rounds: int) -> None:
 
 
 def _track(settings: Any, folder: Path, network: Path | None, rounds: int) -> Clock:
-    from tasks import train
-    from tasks.plan import planned
     from tasks.progress import Progress
-    from tasks.tracking import Facts, Tracker
+    from tasks.study.replicates import planned
+    from tasks.tracking.dataset_facts import DatasetFacts
+    from tasks.tracking.execution import open_execution
+    from tasks.tracking.tracker import Tracker
+    from tasks.training import train_replicate
+    from tasks.training.context import TrainingContext
 
     arrays, result = _arrays(), _result()
     images = SimpleNamespace(source="drawn", accepted=1000, arrays_folder=folder)
-    execution = Tracker.open(settings).execution(_study(folder), "v1", Facts(2, 900, 0.5, "drawn"))
+    execution = open_execution(
+        Tracker.open(settings), _study(folder), "v1", DatasetFacts(2, 900, 0.5, "drawn")
+    )
     clock = Clock()
     with execution as opened, Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        shop: Any = train.Workshop(settings, Progress(nowhere), Any, images, arrays, opened)  # type: ignore[arg-type]
+        context: Any = TrainingContext(settings, Progress(nowhere), Any, images, arrays, opened)  # type: ignore[arg-type]
         for number in range(rounds + 1):
             levels = {"conv_layers": 1, "fc_layers": 1, "learning_rate": 0.001}
             one = planned(opened.study, f"v1 {network}", "screen", levels, number + 1)
@@ -142,14 +147,15 @@ def _track(settings: Any, folder: Path, network: Path | None, rounds: int) -> Cl
             with clock.turn(), opened.claim(one):
                 run_id: Any = opened.begin_replicate(one)
                 # The task without Prefect.
-                train._tracked(one, shop, run_id, partial(train._fit, one, shop, slot))  # noqa: SLF001
+                fit = partial(train_replicate._fit, one, context, slot)  # noqa: SLF001 # likewise
+                train_replicate._tracked(one, context, run_id, fit)  # noqa: SLF001 # likewise
     # The first turn loads libraries.
     return Clock(clock.wall[1:], clock.processor[1:])
 
 
 def _training(result: Any, out: Path, network: Path | None) -> Any:
     """Return what stands for the slot: its epochs come at once, its files are linked."""
-    from models.training import save_result
+    from models.training.train import save_result
 
     def run(*_: object, on_epoch: Any, **__: object) -> Any:
         out.mkdir()
@@ -166,7 +172,7 @@ def _training(result: Any, out: Path, network: Path | None) -> Any:
 def _arrays() -> Any:
     import numpy as np
 
-    from models.drawn import draw
+    from models.images.drawn import draw
 
     images, labels, classes = draw(60, 64, seed=1)
     images, labels = np.tile(images, (15, 1, 1, 1)), np.tile(labels, 15)
@@ -179,7 +185,7 @@ def _arrays() -> Any:
 def _result() -> Any:
     import numpy as np
 
-    from models.training import ReplicateResult
+    from models.training.train import ReplicateResult
 
     history = [
         {
@@ -213,7 +219,7 @@ def _result() -> Any:
 
 
 def analyse(rounds: int) -> None:
-    from tasks.settings import prepare_environment
+    from tasks.environment import prepare_environment
 
     seconds = {}
     for runs in (1000, 10_000):
@@ -230,17 +236,20 @@ def analyse(rounds: int) -> None:
 
 
 def _analyse(settings: Any, rounds: int) -> Clock:
-    from tasks.report import in_words, outcome_of
-    from tasks.tracking import Tracker
+    from tasks.report.as_json import outcome_as_json
+    from tasks.report.outcome import outcome_of
+    from tasks.report.text import outcome_as_text
+    from tasks.tracking.execution import past_execution
+    from tasks.tracking.tracker import Tracker
 
     clock = Clock()
     for _ in range(rounds):
         with clock.turn():
             tracker = Tracker.open(settings)
             run = tracker.last_execution(tracker.existing_experiment("memory"))
-            outcome = outcome_of(tracker.past(run))
-            in_words(outcome)
-            outcome.to_json()
+            outcome = outcome_of(past_execution(tracker, run))
+            outcome_as_text(outcome)
+            outcome_as_json(outcome)
     return clock
 
 
@@ -249,11 +258,15 @@ def _fill(settings: Any, folder: Path, number: int) -> None:
     import sqlalchemy as sql
     from mlflow.store.tracking.dbmodels import models as tables
 
-    from tasks.plan import plan
-    from tasks.tracking import Facts, Tracker
+    from tasks.study.replicates import plan
+    from tasks.tracking.dataset_facts import DatasetFacts
+    from tasks.tracking.execution import open_execution
+    from tasks.tracking.tracker import Tracker
 
     study = _study(folder)
-    with Tracker.open(settings).execution(study, "v1", Facts(2, 1500, 0.5, "drawn")) as execution:
+    with open_execution(
+        Tracker.open(settings), study, "v1", DatasetFacts(2, 1500, 0.5, "drawn")
+    ) as execution:
         parent = execution.run_id
     screened, refined = number * 4 // 5 // 8, number // 5 // 8
     todo = plan(study, "v1", "screen", _cells((1, 2), (0.001, 0.1)), range(1, screened + 1))
@@ -278,8 +291,8 @@ def _put(rows: dict[Any, Any], index: int, item: Any, parent: str, experiment: i
     """Add a replicate's rows of each table, as MLflow would."""
     from mlflow.store.tracking.dbmodels import models as tables
 
-    from tasks.tags import KEY, KIND, PARENT, in_stage
-    from tasks.tracking import _params
+    from tasks.tracking.execution import _params
+    from tasks.tracking.tags import KEY, KIND, PARENT, stage_tag
 
     run_id, rng = f"{index:032x}", random.Random(index)
     effect = 0.02 * item.coded["conv_layers"] - 0.1 * item.coded["learning_rate"]
@@ -287,7 +300,7 @@ def _put(rows: dict[Any, Any], index: int, item: Any, parent: str, experiment: i
     metrics = dict.fromkeys(METRICS, 0.5) | {"val_accuracy": accuracy, "train_seconds": 60.0}
     metrics |= {"val_loss": 1 - accuracy, "parameters": 1000.0, "peak_memory_mb": 900.0}
     metrics |= {"median_images_per_second": 500.0, "images_per_second": 500.0}
-    tags = {PARENT: parent, KIND: "replicate", KEY: item.key, in_stage(item.stage): "true"}
+    tags = {PARENT: parent, KIND: "replicate", KEY: item.key, stage_tag(item.stage): "true"}
     tags |= {"mlflow.runName": item.short_name, "factorgrid.cell": item.cell}
     tags |= {f"factorgrid.coded.{name}": str(level) for name, level in item.coded.items()}
     tags |= {f"factorgrid.{name}": "of the run" for name in ("device", "backend", "precision")}

@@ -6,10 +6,10 @@
 Method. The same network (6 convolutional layers of 64 filters, 1 fully-connected layer), batches of
 64, Adam, on the same pictures as JPEG: drawn ones of 200 x 200 pixels, or those of `--source`. The
 user's loop: Keras's `image_dataset_from_directory`, prefetched, and `model.fit` in float32. Ours:
-`models.training.fit` on the cache, as a slot runs it, in the precision that ``auto`` means here.
-Each side in a fresh process, in turn, `--rounds` times, each with a seed of its own; the first
-epoch, which compiles, is left out of images a second and counts in the whole cell. Ours saves its
-network and predicts for two sides more.
+`models.training.train.fit_replicate` on the cache, as a slot runs it, in the precision that
+``auto`` means here. Each side in a fresh process, in turn, `--rounds` times, each with a seed of
+its own; the first epoch, which compiles, is left out of images a second and counts in the whole
+cell. Ours saves its network and predicts for two sides more.
 
 Measured on 2 quiet cores with AVX512-BF16 and AMX, `--rounds 5`, medians and ranges of the ratios
 ours / theirs:
@@ -62,7 +62,7 @@ def drawn(number: int) -> Iterator[tuple[str, bytes]]:
     import cv2
     import numpy as np
 
-    from models.drawn import draw_one
+    from models.images.drawn import draw_one
 
     for index in range(number):
         image = draw_one(index % 2, 200, np.random.default_rng([7, index]))
@@ -84,8 +84,8 @@ def real(source: Path, number: int) -> Iterator[tuple[str, bytes]]:
 
 def write_cache(folder: Path, size: int) -> None:
     """Decode the files once, as a study does."""
-    from models.decoding import decode
-    from models.images import write_arrays
+    from models.images.arrays import write_arrays
+    from models.images.decoding import decode
 
     files = sorted(folder.glob("*/*/*.jpg"))
     write_arrays(
@@ -106,7 +106,7 @@ class Whole:
     classes = ("cat", "dog")
 
     def __init__(self, folder: Path) -> None:
-        from models.images import open_arrays
+        from models.images.arrays import open_arrays
 
         self._arrays = open_arrays(folder)
         self.images, self.labels = self._arrays.images, self._arrays.labels
@@ -119,7 +119,7 @@ class Whole:
 def run_theirs(folder: Path, size: int, epochs: int, seed: int) -> dict[str, float]:
     import keras
 
-    from models.cnn import build
+    from models.networks.plain_cnn import build
 
     keras.utils.set_random_seed(seed)
     started = time.perf_counter()
@@ -162,9 +162,9 @@ def run_theirs(folder: Path, size: int, epochs: int, seed: int) -> dict[str, flo
 def run_ours(
     folder: Path, size: int, epochs: int, seed: int, *, deterministic: bool = False
 ) -> dict[str, float]:
-    from models.backend import load_keras
     from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
-    from models.training import fit
+    from models.training.backend import load_keras
+    from models.training.train import fit_replicate
 
     load_keras()
     arrays = Whole(folder / "cache" / str(size))
@@ -172,7 +172,7 @@ def run_ours(
     spec = ReplicateSpec(ModelSpec(settings=SETTINGS), training, size, seed)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
-        result = fit(spec, arrays, weights_to=Path(out) / "model.keras")
+        result = fit_replicate(spec, arrays, weights_to=Path(out) / "model.keras")
     return {
         "images_per_second": result.images_per_second,
         "cell_seconds": time.perf_counter() - started,

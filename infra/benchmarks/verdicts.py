@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from analysis.effects import fit_effects
+from analysis.effects.fit import fit_effects
+from analysis.effects.lenth import _pse, correlated_multipliers, multipliers
+from analysis.effects.model_matrix import CURVATURE, INTERCEPT, estimable, model_matrix
+from analysis.effects.verdict import ENOUGH_ERROR_DF
 from analysis.factors import Factor
-from analysis.lenth import _pse, correlated_multipliers, multipliers
-from analysis.matrix import CURVATURE, INTERCEPT, estimable, model_matrix
-from analysis.verdict import ENOUGH_ERROR_DF
 
 NAMES = "ABCDE"
 ALPHA = 0.05

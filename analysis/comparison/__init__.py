@@ -1,0 +1,1 @@
+"""Tuners, and replaying them on tables of trained cells."""

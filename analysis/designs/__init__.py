@@ -1,0 +1,1 @@
+"""Designs: which cells to run."""

@@ -1,0 +1,1 @@
+"""The effects of two-level designs: fitting and judging them."""

@@ -1,0 +1,83 @@
+"""Which scale of a response that is a share its residuals ask for."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from scipy.stats import shapiro, spearmanr
+
+from analysis.effects.fit import fit_effects
+from analysis.effects.model_matrix import INTERCEPT
+from analysis.effects.response_scale import SCALES, Transform
+from analysis.effects.result import Effects
+from analysis.errors import AnalysisError
+
+
+def on_scales(effects: Effects, *, images: int | None = None) -> list[Effects]:
+    """Fit the same model on every scale that the response bears: raw alone where it is no share.
+
+    Parameters
+    ----------
+    effects : the model, on any scale.
+    images : that the share was read on, see `analysis.effects.response_scale.transformed`.
+    """
+    terms = [str(name) for name in effects.terms.index if name != INTERCEPT]
+    whole = len(terms) == sum(
+        math.comb(len(effects.factors), size) for size in range(1, effects.order + 1)
+    )
+    asked = None if whole else terms
+    fits = [_refit(effects, asked, scale, images) for scale in SCALES]
+    return [fit for fit in fits if fit is not None]
+
+
+def _refit(
+    effects: Effects, terms: list[str] | None, scale: Transform, images: int | None
+) -> Effects | None:
+    try:
+        return fit_effects(
+            effects.runs,
+            effects.factors,
+            effects.response,
+            order=effects.order,
+            terms=terms,
+            alpha=effects.alpha,
+            transform=scale,
+            images=images,
+        )
+    except AnalysisError:
+        return None
+
+
+def compare_scales(fits: Sequence[Effects]) -> pd.DataFrame:
+    """Compare the residuals of the same model on several scales.
+
+    Returns
+    -------
+    A row a scale: ``funnel``, the rank correlation of |studentised residual| with the fitted value
+    and its p (``funnel_p``): a spread that grows or shrinks with the mean; ``normal_p``, Shapiro
+    and Wilk's; ``r_squared_predicted``; ``active``, how many terms. The scale that fits has no
+    funnel; with few residual degrees of freedom none of this says much: look at the plots
+    (`analysis.plots.effects.scales`).
+
+    References
+    ----------
+    Box, G. E. P. and Cox, D. R. (1964), Journal of the Royal Statistical Society B 26, 211-252;
+    Montgomery (2013), section 3.4.3.
+    """
+    rows = {fit.transform: _row(fit) for fit in fits}
+    return pd.DataFrame(rows).T.rename_axis("scale")
+
+
+def _row(fit: Effects) -> dict[str, float]:
+    known = fit.runs.dropna(subset="studentised")
+    if len(known) < 4 or fit.residual_df < 2:  # noqa: PLR2004 # too few to look at
+        missing = float("nan")
+        return {"funnel": missing, "funnel_p": missing, "normal_p": missing}
+    funnel = spearmanr(known["studentised"].abs(), known["fitted"])
+    return {
+        "funnel": float(funnel.statistic),
+        "funnel_p": float(funnel.pvalue),
+        "normal_p": float(shapiro(known["studentised"]).pvalue),
+        "r_squared_predicted": fit.r_squared_predicted,
+        "active": len(fit.active),
+    }

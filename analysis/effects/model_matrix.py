@@ -1,0 +1,161 @@
+"""The model's matrix, built explicitly, and which of its columns the runs can tell apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.factors import Factor
+
+INTERCEPT = "intercept"
+CURVATURE = "curvature"
+#: Columns closer than this to a combination of others, relative to their length, are one.
+SAME = 1e-9
+#: Columns of a regular fraction of 8 runs, one of which failed, are alike by 1/7; those of a design
+#: of Plackett and Burman's by 1/3 and more.
+SPOILT = 0.15
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A term that the runs cannot tell from others.
+
+    Attributes
+    ----------
+    term : its name.
+    mixed_with : terms of the model whose estimates hold it, with what share of it (+1 and -1 in a
+        regular fraction; anything between where cells are missing).
+    """
+
+    term: str
+    mixed_with: dict[str, float]
+
+    @property
+    def words(self) -> str:
+        """The aliasing in words, as in ``C:E = A:B`` or ``A:B:C in A, -B, ...``."""
+        if not self.mixed_with:
+            return f"{self.term} (its column is constant)"
+        names = [_signed(name, share) for name, share in self.mixed_with.items()]
+        if len(names) == 1:
+            return f"{self.term} = {names[0]}"
+        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")  # noqa: PLR2004 # a line's worth
+        return f"{self.term} (in {shown})"
+
+
+def _signed(name: str, share: float) -> str:
+    size = "" if abs(abs(share) - 1) < SAME else f"{abs(share):.2g} "
+    return f"{'-' if share < 0 else ''}{size}{name}"
+
+
+def code_levels(runs: pd.DataFrame, factors: Sequence[Factor]) -> pd.DataFrame:
+    """Return coded levels (N, k), a column a factor, with the index of `runs`.
+
+    Raises
+    ------
+    FactorError
+        If a level is none of its factor's scale.
+    """
+    columns = {f.name: [f.code(level) for level in runs[f.name]] for f in factors}
+    return pd.DataFrame(columns, index=runs.index)
+
+
+def model_matrix(coded: pd.DataFrame, order: int) -> pd.DataFrame:
+    """Return the columns of intercept, main effects and interactions, by term name.
+
+    Parameters
+    ----------
+    coded : (N, k) coded levels.
+    order : the highest interaction.
+
+    Returns
+    -------
+    (N, p) of -1 and +1 at the corners; an interaction is the product of its factors' columns and
+    bears their names joined by colons. Montgomery (2013), section 6.5; no formula is parsed, so a
+    factor may bear any name.
+    """
+    columns = {INTERCEPT: np.ones(len(coded))}
+    levels = {str(name): coded[name].to_numpy() for name in coded.columns}
+    for size in range(1, min(order, len(levels)) + 1):
+        for names in combinations(levels, size):
+            columns[":".join(names)] = np.prod([levels[name] for name in names], axis=0)
+    return pd.DataFrame(columns, index=coded.index)
+
+
+def block_columns(labels: "pd.Series[Any]", *, about: str) -> pd.DataFrame:
+    """Return a column for every block but the first.
+
+    Parameters
+    ----------
+    labels : (N,) the block of each run.
+    about : ``mean``: deviations, so that the intercept is the mean over blocks; ``first``:
+        differences from the first block, as R prints them.
+    """
+    first, *others = sorted(labels.unique(), key=str)
+    columns = {f"block {name}": (labels == name).astype(float) for name in others}
+    matrix = pd.DataFrame(columns, index=labels.index)
+    if about == "mean":
+        matrix[labels == first] = -1.0
+    return matrix
+
+
+def estimable(matrix: pd.DataFrame) -> tuple[list[str], list[Lost]]:
+    """Split the columns into those the rows tell apart, the earlier first, and the lost ones.
+
+    Parameters
+    ----------
+    matrix : (N, p), in the order of preference: lower-order terms first.
+
+    Returns
+    -------
+    Names of linearly independent columns, and the others with the alias matrix's rows:
+    (X1'X1)^-1 X1'X2 of Montgomery (2013), section 10.7 (supplement S8.1).
+    """
+    if _independent(matrix.to_numpy(dtype=float)):
+        return [str(name) for name in matrix.columns], []
+    kept: list[str] = []
+    lost: list[str] = []
+    basis = np.zeros((len(matrix), 0))
+    for name in matrix.columns:
+        column = matrix[name].to_numpy(dtype=float)
+        rest = _residual(column, basis)
+        length = np.linalg.norm(rest)
+        if length > SAME * max(float(np.linalg.norm(column)), 1.0):
+            kept.append(name)
+            basis = np.column_stack([basis, rest / length])
+        else:
+            lost.append(name)
+    return kept, _aliases(matrix, kept, lost)
+
+
+def _independent(x: NDArray[np.float64]) -> bool:
+    """Whether all columns are told apart, quickly: well away from the least that `SAME` allows."""
+    lengths = np.linalg.norm(x, axis=0)
+    if x.shape[0] < x.shape[1] or not lengths.all():
+        return False
+    scaled = x / lengths
+    return bool(np.linalg.eigvalsh(scaled.T @ scaled)[0] > np.sqrt(SAME))
+
+
+def _residual(column: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64]:
+    for _ in range(2):  # the second pass takes off what rounding left
+        column = column - basis @ (basis.T @ column)
+    return column
+
+
+def _aliases(matrix: pd.DataFrame, kept: list[str], lost: list[str]) -> list[Lost]:
+    if not lost:
+        return []
+    shares, *_ = np.linalg.lstsq(
+        matrix[kept].to_numpy(dtype=float), matrix[lost].to_numpy(dtype=float), rcond=None
+    )
+    return [
+        Lost(
+            term,
+            {n: float(s) for n, s in zip(kept, column, strict=True) if abs(s) > np.sqrt(SAME)},
+        )
+        for term, column in zip(lost, shares.T, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Figures; returned, never saved."""

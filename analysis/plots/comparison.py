@@ -1,0 +1,101 @@
+"""The figure of a comparison of tuners; returned, never saved."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from analysis.plots.effects import COLOURS
+
+
+def delivered(summary: pd.DataFrame, best: float) -> Figure:
+    """Draw what each tuner delivers, a panel a budget: median, and a bar to the 10th percentile.
+
+    Parameters
+    ----------
+    summary : columns ``tuner``, ``budget`` (runs), ``median``, ``tenth`` (10th percentile), ``n``.
+    best : the best cell's true mean.
+    """
+    budgets = sorted(summary["budget"].unique())
+    names = list(dict.fromkeys(summary["tuner"]))
+    size = (3.4 + 2.2 * len(budgets), 1.2 + 0.28 * len(names))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(budgets), sharex=True, sharey=True, squeeze=False)
+    places = range(len(names), 0, -1)
+    for axes, budget in zip(panels[0], budgets, strict=True):
+        own = summary[summary["budget"] == budget].set_index("tuner").loc[names]
+        axes.hlines(places, own["tenth"], own["median"], color="0.6", linewidth=4)
+        axes.plot(own["median"], places, "o", color="black", markersize=5)
+        axes.axvline(own["median"].max(), color="black", linestyle=":", linewidth=1)
+        axes.axvline(best, color="#0072B2", linewidth=1)
+        axes.set_title(f"{budget} runs", fontsize=10)
+        axes.grid(axis="y", color="0.92")
+        axes.set_axisbelow(True)
+    panels[0][0].set_yticks(places, names)
+    least, most = summary["n"].min(), summary["n"].max()
+    n = f"{least}" if least == most else f"{least} to {most}"
+    figure.supxlabel(
+        "true mean of the delivered cell: median (dot) down to the 10th percentile of "
+        f"n = {n}; line: the best cell; dotted: the best median",
+        fontsize=8,
+    )
+    return figure
+
+
+#: Panels side by side.
+COLUMNS = 3
+
+
+def best_so_far(
+    curve: pd.DataFrame, response: str, names: Sequence[str], along: Literal["runs", "seconds"]
+) -> Figure:
+    """Draw the best figure so far, a panel a tuner: the median of its searches, and their range.
+
+    The other tuners' medians are grey in each panel.
+
+    Parameters
+    ----------
+    curve : as `analysis.comparison.summary.curves` returns it.
+    response : what the figure is of.
+    names : the tuners, in the order of the panels.
+    along : what goes on meanwhile: runs, or seconds of training.
+    """
+    column = {"runs": "order", "seconds": "seconds"}[along]
+    lines = {name: _on_one_axis(curve[curve["tuner"] == name], column) for name in names}
+    rows = math.ceil(len(names) / COLUMNS)
+    figure = Figure(figsize=(9, 0.7 + 1.7 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
+    for axes, name in zip(panels, names, strict=False):
+        for x, best in lines.values():
+            axes.step(x, np.median(best, axis=0), where="post", color="0.8", linewidth=0.8)
+        x, best = lines[name]
+        band = (best.min(axis=0), best.max(axis=0))
+        axes.fill_between(x, *band, step="post", color=COLOURS[0], alpha=0.2, linewidth=0)
+        axes.step(x, np.median(best, axis=0), where="post", color=COLOURS[0], linewidth=1.8)
+        axes.set_title(name, fontsize=9)
+        axes.grid(color="0.93")
+        axes.set_axisbelow(True)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    for axes in panels[len(names) :]:
+        axes.axis("off")
+    figure.supxlabel("runs" if along == "runs" else "seconds of training", fontsize=9)
+    figure.supylabel(f"best {response} so far", fontsize=9)
+    return figure
+
+
+def _on_one_axis(own: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return places on an axis, and each search's best figure there: a row a search."""
+    searches = [rows.sort_values("order") for _, rows in own.groupby("repetition")]
+    # Before its first run a search has nothing to show: the axis begins where all of them have.
+    least = max(float(rows[column].iloc[0]) for rows in searches)
+    places = np.unique([*own.loc[own[column] >= least, column], least])
+    best = [
+        rows["best"].to_numpy()[np.searchsorted(rows[column], places, side="right") - 1]
+        for rows in searches
+    ]
+    return places, np.array(best)

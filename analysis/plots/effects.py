@@ -1,0 +1,350 @@
+"""Figures of an experiment; returned, never saved. All of them can be read in grey.
+
+A factor has the same colour in every figure; what tells lines apart is their style.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import norm
+
+from analysis.effects.least_squares import value
+from analysis.effects.result import Effects
+from analysis.factors import Factor, show
+
+#: Okabe and Ito's palette, which the colour-blind tell apart, without its lightest.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8B6508", "#332288", "#000000")
+ACTIVE, QUIET = "black", "0.72"
+#: More than these are not legible: the largest are shown, and the figure says so.
+BARS, NAMES, PANELS = 24, 12, 9
+
+
+def effect_figures(effects: Effects, prefix: str = "") -> dict[str, Figure]:
+    """Return every figure that this experiment bears, by name; the working half's as well."""
+    found = {
+        "pareto": pareto(effects),
+        "half_normal": half_normal(effects),
+        "main_effects": main_effects(effects),
+    }
+    if len(effects.factors) > 1:
+        found |= {"interactions": interactions(effects), "cube": cube(effects)}
+    if effects.residual_df > 1:
+        found["residuals"] = residuals(effects)
+    named = {prefix + name: figure for name, figure in found.items()}
+    if effects.half is not None:
+        named |= effect_figures(effects.half.effects, f"{prefix}working_half_")
+    return named
+
+
+def colour(effects: Effects, name: str) -> str:
+    """Return a factor's colour."""
+    names = sorted(f.name for f in effects.factors)
+    return COLOURS[names.index(name) % len(COLOURS)]
+
+
+def _scores(effects: Effects) -> "pd.Series[float]":
+    """Return what is judged: the verdict's scores, else the effects."""
+    scores = effects.verdict.scores
+    return scores if len(scores) else effects.contrasts
+
+
+def _margins(axes: Axes, effects: Effects, *, upright: bool) -> None:
+    verdict = effects.verdict
+    name = "margin of error" if verdict.test == "lenth" else "margin (t-test)"
+    for margin, style, label in (
+        (verdict.margin, "--", name),
+        (verdict.simultaneous, ":", "margin for all at once"),
+    ):
+        if np.isfinite(margin) and upright:
+            axes.axvline(margin, color="black", linestyle=style, linewidth=1.2, label=label)
+
+
+def _size_of_effect(effects: Effects) -> str:
+    scores = effects.verdict.scores
+    uneven = len(scores) and not np.allclose(
+        scores, effects.contrasts.reindex(scores.index).fillna(scores)
+    )
+    scaled = ", over its relative standard error" if uneven else ""
+    return f"|effect| on {effects.response_words}, low to high{scaled}"
+
+
+def pareto(effects: Effects) -> Figure:
+    """Draw the sizes of the effects, largest first, with the margins that call them active.
+
+    Lenth, R. V. (1989), Technometrics 31, 469-473, draws the same upright.
+    """
+    every = _scores(effects).abs().sort_values()
+    values = every.tail(BARS)
+    longest = max(len(str(name)) for name in values.index)
+    size = (5.4 + 0.075 * longest, 1.4 + 0.24 * len(values))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    colours = [ACTIVE if name in effects.active else QUIET for name in values.index]
+    axes.barh([str(name) for name in values.index], values, color=colours, height=0.7)
+    _margins(axes, effects, upright=True)
+    axes.margins(y=0.02)
+    axes.set_xlabel(_size_of_effect(effects))
+    few = f", the {len(values)} largest of {len(every)}" if len(every) > BARS else ""
+    axes.set_title(f"black: active{few}", fontsize=10, loc="left")
+    axes.tick_params(axis="y", labelsize=9)
+    if np.isfinite(effects.verdict.margin):
+        axes.legend(loc="lower right", framealpha=1, edgecolor="white")
+    return figure
+
+
+def half_normal(effects: Effects) -> Figure:
+    """Draw the effects against half-normal quantiles; active ones have their names.
+
+    Daniel, C. (1959), Technometrics 1, 311-341; quantiles at (i - 1/2) / m.
+    """
+    values = _scores(effects).abs().sort_values()
+    m = len(values)
+    quantiles = norm.ppf(0.5 + 0.5 * (np.arange(1, m + 1) - 0.5) / m)
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    axes = figure.subplots()
+    active = [name in effects.active for name in values.index]
+    face = [ACTIVE if on else "white" for on in active]
+    axes.scatter(values, quantiles, c=face, edgecolors=ACTIVE, s=26, zorder=3)
+    if effects.lenth is not None and effects.lenth.pse > 0:
+        top = quantiles[-1]
+        axes.plot([0, effects.lenth.pse * top], [0, top], color="0.55", label="pure noise")
+    _margins(axes, effects, upright=True)
+    axes.set_xlim(0, 1.08 * max(float(values.iloc[-1]), 1e-300))
+    axes.set_ylim(0, 1.08 * quantiles[-1])
+    _name_active(axes, values, quantiles, active)
+    axes.set_xlabel(_size_of_effect(effects))
+    axes.set_title("filled: active", fontsize=10, loc="left")
+    axes.set_ylabel("half-normal quantile")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", framealpha=1, edgecolor="white")
+    return figure
+
+
+def _name_active(
+    axes: Axes, values: "pd.Series[float]", quantiles: Any, active: Sequence[bool]
+) -> None:
+    """Write the names of the largest active effects beside them, none over another."""
+    gap, last = 0.052 * float(quantiles[-1]), np.inf
+    right = float(values.iloc[-1])
+    points = [p for p in zip(values.items(), quantiles, active, strict=True) if p[2]][::-1]
+    for (name, size), quantile, _ in points[:NAMES]:
+        last = min(float(quantile), last - gap)
+        if quantile - last > 2 * gap:
+            break  # the rest would stand too far from its point; the Pareto has it
+        left = size > 0.5 * right
+        axes.annotate(
+            str(name),
+            (float(size), float(quantile)),
+            xytext=(float(size) + (-0.03 if left else 0.03) * right, last),
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkA": 0},
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+        )
+
+
+def main_effects(effects: Effects) -> Figure:
+    """Draw the model's mean at each factor's levels, with intervals.
+
+    Each interval is half the margin up and down: where two do not overlap, the effect is beyond the
+    margin.
+    """
+    count = len(effects.factors)
+    across = min(count, 4)
+    down = -(-count // across)
+    figure = Figure(figsize=(2.2 * across + 0.8, 2.7 * down + 0.4), layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False)
+    for axes, factor in zip(panels.ravel(), effects.factors, strict=False):
+        _means(axes, effects, factor)
+    _hide(panels.ravel()[count:])
+    for row in panels:
+        row[0].set_ylabel(f"mean {effects.response_words}")
+    if np.isfinite(effects.verdict.margin):
+        figure.suptitle("intervals that do not overlap: active main effect", fontsize=9)
+    return figure
+
+
+def _hide(panels: Iterable[Axes]) -> None:
+    for axes in panels:
+        axes.set_visible(False)
+
+
+def _means(axes: Axes, effects: Effects, factor: Factor) -> None:
+    mean = value(effects.terms, "intercept", "coefficient")
+    half = value(effects.terms, factor.name, "coefficient")
+    bar = effects.verdict.margin / 2
+    axes.axhline(mean, color="0.75", linewidth=0.8)
+    axes.errorbar(
+        [0, 1],
+        [mean - half, mean + half],
+        yerr=[bar, bar] if np.isfinite(bar) else None,
+        marker="o",
+        capsize=4,
+        color=colour(effects, factor.name),
+        elinewidth=1.0,
+    )
+    axes.set_xticks([0, 1], [show(level) for level in factor.levels])
+    axes.set_xlim(-0.35, 1.35)
+    axes.set_xlabel(factor.name)
+
+
+def interactions(effects: Effects) -> Figure:
+    """Draw the mean response at each pair of levels: lines that are not parallel interact.
+
+    With more than nine pairs, those of the largest interactions.
+    """
+    every = list(combinations(effects.factors, 2))
+    every.sort(key=lambda pair: -abs(_interaction(effects, pair)))
+    pairs = every[:PANELS] if len(every) > PANELS else list(combinations(effects.factors, 2))
+    across = min(3, len(pairs))
+    down = -(-len(pairs) // across)
+    figure = Figure(figsize=(2.9 * across + 0.6, 2.7 * down + 0.3), layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False)
+    for axes, pair in zip(panels.ravel(), pairs, strict=False):
+        _pair(axes, effects, *pair)
+    _hide(panels.ravel()[len(pairs) :])
+    for row in panels:
+        row[0].set_ylabel(f"mean {effects.response_words}")
+    if len(every) > PANELS:
+        figure.suptitle(f"the {PANELS} largest of {len(every)} two-way interactions", fontsize=9)
+    return figure
+
+
+def _interaction(effects: Effects, pair: tuple[Factor, Factor]) -> float:
+    size = value(effects.terms, f"{pair[0].name}:{pair[1].name}", "effect")
+    return size if np.isfinite(size) else 0.0
+
+
+def _pair(axes: Axes, effects: Effects, first: Factor, second: Factor) -> None:
+    runs, name = _on_scale(effects), f"{first.name}:{second.name}"
+    for level, style, marker in zip(second.levels, ("--", "-"), ("o", "s"), strict=True):
+        at = runs[runs[second.name] == level]
+        means = [at.loc[at[first.name] == x, "y"].mean() for x in first.levels]
+        label = f"{second.name} = {show(level)}"
+        axes.plot(
+            [0, 1], means, style, marker=marker, color=colour(effects, second.name), label=label
+        )
+    axes.set_xticks([0, 1], [show(level) for level in first.levels])
+    axes.set_xlim(-0.3, 1.3)
+    axes.set_xlabel(first.name)
+    weight = "bold" if name in effects.active else "normal"
+    mark = ", active" if name in effects.active else ""
+    effect = value(effects.terms, name, "effect")
+    if np.isfinite(effect):
+        axes.set_title(f"interaction {effect:+.3g}{mark}", fontsize=9, fontweight=weight)
+    axes.legend(frameon=False, fontsize=8, handlelength=2.8)
+
+
+def _on_scale(effects: Effects) -> pd.DataFrame:
+    """Return the runs with the response as it was fitted, ``y``."""
+    return effects.runs.assign(y=effects.runs["fitted"] + effects.runs["residual"])
+
+
+def cube(effects: Effects) -> Figure:
+    """Draw the mean response at the corners of a cube of the three largest factors.
+
+    Montgomery (2013), figure 6.1; of two factors a square.
+    """
+    factors = _largest(effects, 3)
+    means = _on_scale(effects).groupby([f.name for f in factors], observed=True)["y"].mean()
+    corners = (
+        np.array(np.meshgrid(*[[0, 1]] * len(factors), indexing="ij")).reshape(len(factors), -1).T
+    )
+    figure = Figure(figsize=(5.6, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for a, b in combinations(corners, 2):
+        if np.abs(a - b).sum() == 1:
+            (x0, y0), (x1, y1) = _project(a), _project(b)
+            axes.plot([x0, x1], [y0, y1], color="0.6", linewidth=1.2, zorder=1)
+    for corner in corners:
+        levels = tuple(f.levels[i] for f, i in zip(factors, corner, strict=True))
+        mean = float(means.get(levels if len(levels) > 1 else levels[0], np.nan))
+        _corner(axes, corner, "no run" if np.isnan(mean) else f"{mean:#.3g}")
+    _label_edges(axes, factors)
+    rest = len(effects.factors) - len(factors)
+    over = f" (over {rest} other factors)" if rest else ""
+    axes.set_title(f"mean {effects.response_words}{over}", fontsize=10)
+    axes.set_axis_off()
+    axes.margins(0.14)
+    return figure
+
+
+def _largest(effects: Effects, count: int) -> list[Factor]:
+    """Return the factors with the largest main effects, in their own order."""
+    sizes = {f.name: abs(value(effects.terms, f.name, "effect")) for f in effects.factors}
+    kept = sorted(sizes, key=lambda name: -np.nan_to_num(sizes[name]))[:count]
+    return [f for f in effects.factors if f.name in kept]
+
+
+def _project(corner: Any) -> tuple[float, float]:
+    x, y, z = [*map(float, corner), 0.0][:3]
+    return x + 0.48 * z, y + 0.36 * z
+
+
+def _corner(axes: Axes, corner: Any, text: str) -> None:
+    box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "black"}
+    axes.text(*_project(corner), text, ha="center", va="center", fontsize=11, bbox=box, zorder=3)
+
+
+def _label_edges(axes: Axes, factors: Sequence[Factor]) -> None:
+    places = (((0.5, -0.14), 0.0), ((-0.2, 0.5), 90.0), ((1.38, 0.1), 37.0))
+    for factor, (place, angle) in zip(factors, places, strict=False):
+        text = f"{factor.name}: {show(factor.low)} to {show(factor.high)}"
+        axes.text(*place, text, ha="center", va="center", rotation=angle, fontsize=10)
+
+
+def residuals(effects: Effects) -> Figure:
+    """Draw the studentised residuals against fitted values, normal quantiles and run order.
+
+    A funnel says that another scale of the response fits better
+    (`analysis.effects.response_scale`); Montgomery (2013), section 3.4.
+    """
+    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+    first, second, third = figure.subplots(1, 3)
+    _against_fitted(first, effects)
+    _against_normal(second, effects)
+    runs = effects.runs
+    order = runs["run"] if "run" in runs else np.arange(1, len(runs) + 1)
+    _dots(third, order, runs["studentised"])
+    third.axhline(0, color="0.6", linewidth=0.8)
+    third.set_xlabel("run order" if "run" in runs else "row of the table")
+    return figure
+
+
+def _dots(axes: Axes, x: Any, y: Any) -> None:
+    axes.scatter(x, y, s=18, facecolors="none", edgecolors="black", linewidths=0.9)
+
+
+def _against_fitted(axes: Axes, effects: Effects) -> None:
+    _dots(axes, effects.runs["fitted"], effects.runs["studentised"])
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.set_xlabel(f"fitted {effects.response_words}")
+    axes.set_ylabel("studentised residual")
+
+
+def _against_normal(axes: Axes, effects: Effects) -> None:
+    ordered = np.sort(effects.runs["studentised"].dropna())
+    quantiles = norm.ppf((np.arange(1, len(ordered) + 1) - 0.5) / max(len(ordered), 1))
+    _dots(axes, quantiles, ordered)
+    axes.axline((0, 0), slope=1, color="0.6", linewidth=0.8)
+    axes.set_xlabel("normal quantile")
+
+
+def scales(fits: Sequence[Effects]) -> Figure:
+    """Draw the same experiment's residuals on several scales of its response, a column each.
+
+    The scale that fits has no funnel above and a straight line below.
+    """
+    figure = Figure(figsize=(3.1 * len(fits), 5.4), layout="constrained")
+    panels = figure.subplots(2, len(fits), squeeze=False)
+    for (above, below), effects in zip(panels.T, fits, strict=True):
+        _against_fitted(above, effects)
+        _against_normal(below, effects)
+        above.set_title(effects.transform, fontsize=10)
+    return figure

@@ -1,0 +1,1 @@
+"""The search: its rules, and the models that it goes by."""

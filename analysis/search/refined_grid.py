@@ -1,0 +1,246 @@
+"""The refined grid that follows from the effects, as data with its reasons."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+
+from analysis.effects.least_squares import value
+from analysis.effects.model_matrix import model_matrix
+from analysis.effects.result import Effects
+from analysis.errors import DesignError
+from analysis.factors import Factor, Level, show
+
+Grid = dict[str, tuple[Level, ...]]
+
+#: What becomes of levels when the grid is too large: the first go first.
+DROPPED_FIRST = ("inactive", "unknown", "active", "collapsed")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a factor has its refined levels.
+
+    Attributes
+    ----------
+    factor : its name.
+    code : ``active``; ``inactive``: not shown to be active; ``collapsed``: every run at its other
+        level learnt nothing; ``unknown``: the runs cannot tell its effect from another's;
+        ``budget``: kept at one level.
+    level : the better level.
+    effect : its main effect, low to high, in units of the response; NaN where unknown.
+    levels : the refined levels.
+    terms : the active terms that it takes part in.
+    test : which test said so: ``pooled``, ``lenth`` or ``none``.
+    at : the factor and level at which it was judged, where the rest had collapsed.
+    """
+
+    factor: str
+    code: str
+    level: Level
+    effect: float
+    levels: tuple[Level, ...]
+    terms: tuple[str, ...] = ()
+    test: str = "none"
+    at: Mapping[str, Level] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A refined grid around the best corner."""
+
+    grid: Grid
+    corner: dict[str, Level]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of the grid."""
+        return math.prod(len(levels) for levels in self.grid.values())
+
+
+def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool = True) -> Decision:
+    """Decide the grid: the best corner by the active terms, and the levels around it.
+
+    Parameters
+    ----------
+    effects : of the screen. Where a factor's level always collapses, that factor takes the other
+        one, and the others are judged there alone.
+    budget : the most cells; levels of inactive factors go first, the weakest before the others.
+    maximise : whether a higher response is better.
+
+    Raises
+    ------
+    DesignError
+        If the budget has no room for a cell.
+
+    Notes
+    -----
+    The corner is the best by the model of the active terms and the terms these are made of
+    (effect heredity: Wu and Hamada, 2009, Experiments, 2nd ed., section 4.6), and of all main
+    effects, which settle what the active terms leave open. Interactions of three factors or more
+    count only beyond the simultaneous margin: one in twenty of very many is called active by
+    chance, and such are rarely real (effect hierarchy, the same). A factor not shown to be active
+    has a better level all the same: the likelier of two.
+    """
+    if budget is not None and budget < 1:
+        raise DesignError(f"budget {budget}: a grid has one cell or more; raise it")
+    found = _reasons(effects, 1.0 if maximise else -1.0)
+    reasons = _within(budget, [found[f.name] for f in effects.factors])
+    grid = {r.factor: r.levels for r in reasons}
+    return Decision(grid, {r.factor: r.level for r in reasons}, tuple(reasons))
+
+
+def _reasons(effects: Effects, sign: float) -> dict[str, Reason]:
+    """Return the reasons by factor; those of a working half take the place of the whole's."""
+    corner = _best_corner(effects, sign)
+    reasons = {f.name: _reason(effects, f, corner[f.name]) for f in effects.factors}
+    if effects.half is None:
+        return reasons
+    half, at = effects.half, {effects.half.factor: effects.half.working}
+    inner = _reasons(half.effects, sign)
+    judged = {name: replace(r, at={**at, **r.at}) for name, r in inner.items()}
+    own = next(f for f in effects.factors if f.name == half.factor)
+    collapsed = Reason(
+        own.name,
+        "collapsed",
+        half.working,
+        value(effects.terms, own.name, "effect"),
+        refined_levels(own, half.working),
+        test="none",
+    )
+    return {**reasons, **judged, own.name: collapsed}
+
+
+def _reason(effects: Effects, factor: Factor, best: Level) -> Reason:
+    terms = tuple(term for term in effects.active if factor.name in term.split(":"))
+    known = factor.name in effects.terms.index
+    code = ("active" if terms else "inactive") if known else "unknown"
+    effect = value(effects.terms, factor.name, "effect")
+    levels = refined_levels(factor, best) if known else factor.levels
+    return Reason(factor.name, code, best, effect, levels, terms, effects.verdict.test)
+
+
+def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
+    """Return the best corner by the active terms and their parents, ties by the main effects."""
+    names = [f.name for f in effects.factors]
+    told = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.surely]  # noqa: PLR2004 # three factors
+    kept = {part for term in told for part in _parents(term)} | set(names)
+    columns = [str(term) for term in effects.terms.index if term in kept]
+    order = max((term.count(":") + 1 for term in columns), default=1)
+    corners = pd.DataFrame(list(product((-1.0, 1.0), repeat=len(names))), columns=names)
+    matrix = model_matrix(corners, order)[columns].to_numpy()
+    predicted = sign * (matrix @ effects.terms.loc[columns, "coefficient"].to_numpy())
+    best = corners.to_numpy()[int(np.argmax(predicted))]
+    return {f.name: f.levels[int(x > 0)] for f, x in zip(effects.factors, best, strict=True)}
+
+
+def _parents(term: str) -> set[str]:
+    names = term.split(":")
+    return {":".join(part) for n in range(1, len(names) + 1) for part in combinations(names, n)}
+
+
+def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
+    """Return the levels around the better one, in the factor's own scale and domain.
+
+    An integer keeps the level and the step outward (a quarter of the range, 1 at least; the step
+    inward where the domain ends); a log scale goes a decade down and up; a linear one half the
+    range down and up; a category stays.
+    """
+    outward = -1 if best == factor.low else 1
+    return tuple(level for level in _around(factor, best, outward) if factor.inside(level))
+
+
+def _around(factor: Factor, best: Level, outward: int) -> list[Level]:
+    if factor.scale == "categorical" or isinstance(best, bool | str):
+        return [best]
+    if factor.scale == "log":
+        return [_clean(float(best) * 10.0**power) for power in (-1, 0, 1)]
+    width = float(factor.high) - float(factor.low)
+    if factor.scale == "linear":
+        return [_clean(float(best) + width * part) for part in (-0.5, 0, 0.5)]
+    step = max(1, int(width) // 4) * outward
+    beyond = int(best) + step
+    return sorted([int(best), beyond if factor.inside(beyond) else int(best) - step])
+
+
+def _clean(number: float) -> float:
+    return float(f"{number:.12g}")
+
+
+def _within(budget: int | None, reasons: list[Reason]) -> list[Reason]:
+    """Drop levels until the grid keeps to the budget: of inactive factors first, weakest first."""
+    order = sorted(reasons, key=lambda r: (DROPPED_FIRST.index(r.code), abs(r.effect)))
+    kept = {r.factor: r for r in reasons}
+    for reason in order:
+        cells = math.prod(len(r.levels) for r in kept.values())
+        if budget is None or cells <= budget:
+            break
+        if len(reason.levels) > 1:
+            kept[reason.factor] = replace(reason, code="budget", levels=(reason.level,))
+    return [kept[r.factor] for r in reasons]
+
+
+def decision_as_text(decision: Decision) -> list[str]:
+    """Return the decision in words, a line a factor."""
+    cells = f"that makes a grid of {decision.n_cells} cells"
+    return [*(_explained(reason) for reason in decision.reasons), cells]
+
+
+def _explained(reason: Reason) -> str:
+    with_others = [term for term in reason.terms if ":" in term]
+    how = {
+        "active": f"active ({', '.join(reason.terms)})" if with_others else "active",
+        "inactive": "not shown to be active",
+        "collapsed": "every run at its other level collapsed",
+        "unknown": "its effect cannot be told from another's",
+        "budget": "kept at one level for the budget",
+    }[reason.code]
+    at = "".join(f" at {name}={show(level)}" for name, level in reason.at.items())
+    tried = ", ".join(map(show, reason.levels))
+    if reason.code == "unknown":
+        return f"{reason.factor}: {how}, so try {tried}"
+    return (
+        f"{reason.factor}: {how}, effect {reason.effect:+.4f}{at} from low to high; better at "
+        f"{show(reason.level)}, so try {tried}"
+    )
+
+
+def move_outward(
+    grid: Mapping[str, Sequence[Level]], best: Mapping[str, Level], factors: Sequence[Factor]
+) -> Grid | None:
+    """Return the grid moved towards its best cell, where that lies on an edge that can move.
+
+    Parameters
+    ----------
+    grid : levels by factor, in rising order.
+    best : the levels of the best cell.
+    factors : whose domains bound the move; the step goes on by as much as the last one did, by the
+        same ratio on a log scale.
+
+    Returns
+    -------
+    The new grid; None where the best cell is inside, or every edge it lies on is the domain's.
+    """
+    moved = {f.name: _moved(f, list(grid[f.name]), best[f.name]) for f in factors}
+    same = all(tuple(grid[name]) == levels for name, levels in moved.items())
+    return None if same else moved
+
+
+def _moved(factor: Factor, levels: list[Level], best: Level) -> tuple[Level, ...]:
+    if factor.scale == "categorical" or len(levels) < 2 or best not in (levels[0], levels[-1]):  # noqa: PLR2004 # no edge
+        return tuple(levels)
+    up = best == levels[-1]
+    inner, edge = (levels[-2], levels[-1]) if up else (levels[1], levels[0])
+    step = _next(factor, float(inner), float(edge))
+    if not factor.inside(step):
+        return tuple(levels)
+    return (*levels[1:], step) if up else (step, *levels[:-1])
+
+
+def _next(factor: Factor, inner: float, edge: float) -> Level:
+    step = edge * edge / inner if factor.scale == "log" else 2 * edge - inner
+    return round(step) if factor.scale == "integer" else _clean(step)

@@ -1,0 +1,1 @@
+"""Response surfaces: second-order models and where they lead."""

@@ -1,0 +1,1 @@
+"""The commands of `factorgrid`, a module a topic; nothing heavy is imported before one runs."""

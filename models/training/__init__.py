@@ -1,0 +1,1 @@
+"""Training one replicate, on TensorFlow or JAX."""

@@ -1,0 +1,42 @@
+"""Choosing the engine of the Keras backend that is loaded."""
+
+from typing import Any
+
+from models.errors import SpecError
+from models.training.backend import load_keras
+from models.training.engine import Engine, EngineJob
+
+
+def engine_of(job: EngineJob) -> Engine:
+    """Return the engine of the Keras backend that is loaded.
+
+    Raises
+    ------
+    SpecError
+        If the backend is neither TensorFlow nor JAX.
+    """
+    backend = load_keras().backend.backend()
+    match backend:
+        case "tensorflow":
+            from models.training.tensorflow_engine import TensorFlowEngine
+
+            return TensorFlowEngine(job)
+        case "jax":
+            from models.training.jax_engine import JaxEngine
+
+            return JaxEngine(job)
+    raise SpecError(
+        f"KERAS_BACKEND={backend}: networks train on tensorflow or jax; set one of them"
+    )
+
+
+def cheapest_network(network: Any) -> Any:
+    """Return a network that shares the weights and answers the same, and costs less to train.
+
+    The network itself, where the backend trains it well as it is.
+    """
+    if load_keras().backend.backend() != "jax":
+        return network
+    from models.training.jax_pooling import with_cheap_pooling as cheaper_on_jax
+
+    return cheaper_on_jax(network)

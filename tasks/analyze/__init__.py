@@ -1,0 +1,1 @@
+"""Analysing anyone's experiment."""

@@ -1,0 +1,1 @@
+"""Comparing tuners, on trained cells or with real training."""

@@ -1,0 +1,1 @@
+"""Pictures: finding, measuring, judging and decoding them."""

@@ -1,0 +1,1 @@
+"""Checking a set-up, and removing what is no longer needed."""

@@ -1,0 +1,108 @@
+"""`factorgrid cache`: the decoded pictures on disk, shown and cleared."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from models.errors import ArraysError
+from models.images.arrays import PARTIAL, open_arrays, unused
+from tasks.data.object_store import ABOUT
+
+
+@dataclass(frozen=True)
+class Cached:
+    """One cache on disk, for people.
+
+    Attributes
+    ----------
+    name : the folder: ``VERSION-SIZE``, or what was left by a writer that was killed.
+    pictures, image_size : how many, pixels a side; 0 where it is not a whole cache.
+    megabytes : on disk.
+    source : the first picture's name, which tells sets apart; a store's address.
+    state : ``whole``, ``damaged``,
+        ``being written``, ``left by a killed writer``, ``an unpacked archive`` or
+        ``copies of objects`` of a store.
+    in_use : whether a study has it open.
+    """
+
+    path: Path
+    name: str
+    pictures: int
+    image_size: int
+    megabytes: float
+    source: str
+    state: str
+    in_use: bool
+
+
+def list_caches(cache: Path, unpacked: Path) -> list[Cached]:
+    """Return what is cached, largest first."""
+    folders = [*cache.glob("*"), *unpacked.glob("*")]
+    found = [_describe(path, unpacked) for path in folders]
+    return sorted(found, key=lambda c: -c.megabytes)
+
+
+def _describe(path: Path, unpacked: Path) -> Cached:
+    files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
+    megabytes = sum(f.stat().st_size for f in files) / 1e6
+    blank = Cached(path, path.name, 0, 0, megabytes, "", "", in_use=False)
+    if path.parent == unpacked and not (path / ABOUT).exists():
+        return replace(blank, state="an unpacked archive")
+    with unused(path) as free:
+        in_use = not free
+    if path.parent == unpacked:
+        url = json.loads((path / ABOUT).read_bytes())["url"]
+        return replace(blank, source=url, state="copies of objects", in_use=in_use)
+    if path.name.startswith(PARTIAL):
+        state = "being written" if in_use else "left by a killed writer"
+        return replace(blank, state=state, in_use=in_use)
+    try:
+        arrays = open_arrays(path)
+    except ArraysError:
+        return replace(blank, state="damaged", in_use=in_use)
+    return replace(
+        blank,
+        pictures=len(arrays.images),
+        image_size=arrays.image_size,
+        source=arrays.names[0],
+        state="whole",
+        in_use=in_use,
+    )
+
+
+def clear_caches(caches: Sequence[Cached]) -> list[Cached]:
+    """Remove caches that no study has open, and return those that were removed."""
+    removed = []
+    for cached in caches:
+        if cached.path.is_file():
+            cached.path.unlink(missing_ok=True)
+            removed.append(cached)
+            continue
+        with unused(cached.path) as free:
+            if free:
+                shutil.rmtree(cached.path, ignore_errors=True)
+                removed.append(cached)
+    return removed
+
+
+def caches_as_json(found: Sequence[Cached], removed: Sequence[Cached]) -> dict[str, Any]:
+    """Return what was found and what of it was removed, plain JSON types."""
+    rows = [{**vars(c), "path": str(c.path), "removed": c in removed} for c in found]
+    freed = sum(c.megabytes for c in removed)
+    total = sum(c.megabytes for c in found)
+    return {"caches": rows, "megabytes": total, "removed": len(removed), "freed_megabytes": freed}
+
+
+def caches_as_text(found: Sequence[Cached], removed: Sequence[Cached]) -> str:
+    """Return what was found and what of it was removed, a line each."""
+    lines = [f"{len(found)} in the cache, {sum(c.megabytes for c in found):,.0f} MB"]
+    for cached in found:
+        what = f"{cached.pictures:,} pictures at {cached.image_size} px" if cached.pictures else ""
+        notes = [what, cached.source, "in use" if cached.in_use else ""]
+        words = "  ".join(note for note in (cached.state, *notes) if note)
+        gone = "removed  " if cached in removed else ""
+        lines.append(f"  {gone}{cached.megabytes:>9,.1f} MB  {cached.name}  {words}")
+    return "\n".join(lines)

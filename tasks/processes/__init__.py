@@ -1,0 +1,1 @@
+"""Processes of ours: how they end, and who ends them."""

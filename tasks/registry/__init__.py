@@ -1,0 +1,1 @@
+"""The model registry: registering, promoting, serving and asking a network."""

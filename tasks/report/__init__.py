@@ -1,0 +1,1 @@
+"""What a study found, worded for each place where it is shown."""

@@ -1,0 +1,53 @@
+"""Writing a study's report: to the parent run, and to a file."""
+
+from pathlib import Path
+
+from analysis.plots.grid import grid_heatmap
+from tasks.errors import UserError
+from tasks.report.html import report_page
+from tasks.report.outcome import Outcome, outcome_of
+from tasks.report.text import outcome_as_text
+from tasks.settings import Settings
+from tasks.tracking.execution import Execution, last_execution
+from tasks.tracking.tracker import Tracker
+
+
+def write_report(settings: Settings, experiment: str, out: Path | None, language: str) -> Path:
+    """Rebuild the page of an experiment's last study from MLflow alone; return its file.
+
+    Parameters
+    ----------
+    settings : where MLflow is.
+    experiment : the study's name.
+    out : the file to write; by default the study's name in the current folder.
+    language : one of `tasks.report.languages.LANGUAGES`.
+
+    Raises
+    ------
+    UserError
+        If there is no such study, no cell of it finished, or the file cannot be written.
+    """
+    file = out or Path(f"{experiment}.html")
+    if not file.absolute().parent.is_dir():
+        raise UserError(f"--out {file}: its folder is not there; create it, or name another")
+    tracker = Tracker.open(settings, create=False)
+    execution = last_execution(tracker, experiment)
+    page = report_page(outcome_of(execution), execution, language)
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"--out {file}: {error.strerror}; name a file that can be written"
+        ) from None
+    return file
+
+
+def log_outcome(execution: Execution) -> Outcome:
+    """Gather a study's findings from MLflow; log them to the parent run, as text and as a page."""
+    outcome = outcome_of(execution)
+    study, runs = execution.study, execution.runs("refine")
+    figure = grid_heatmap(runs, study.factor_list, study.response)
+    execution.log_figures(execution.run_id, {"grid/heatmap.png": figure})
+    execution.log_text(execution.run_id, outcome_as_text(outcome), "summary.txt")
+    execution.log_text(execution.run_id, report_page(outcome, execution), "report.html")
+    return outcome

@@ -1,0 +1,53 @@
+"""Report section: what the study took."""
+
+import datetime as dt
+from typing import Any
+
+import pandas as pd
+
+from tasks.report.numbers import MISSING
+from tasks.report.source import ReportSource
+from tasks.tracking.execution import Execution
+from tasks.tracking.tags import PREFIX
+
+STAGES = ("pilot", "screen", "refine", "confirm")
+
+
+def cost_section(source: ReportSource) -> dict[str, Any]:
+    """Return the values of the template's `cost` section."""
+    execution = source.execution
+    runs = execution.runs()
+    stages = [stage for stage in STAGES if stage != "pilot" or source.study.pilot.found]
+    rows = [_stage(source.say(stage), runs[runs["stage"] == stage]) for stage in stages]
+    rows = [row for row in rows if row["runs"]]
+    rows.append(_stage(source.say("total"), runs))
+    return {"text": source.say("cost_text", wall=_wall(execution), **_device(source)), "rows": rows}
+
+
+def _stage(name: str, runs: pd.DataFrame) -> dict[str, Any]:
+    reused = runs["reused_from"].fillna("").astype(str).ne("")
+    failed = runs["val_accuracy"].isna()
+    trained = runs[~reused & ~failed]
+    seconds = float(trained["train_seconds"].sum()) if "train_seconds" in trained else 0.0
+    return {
+        "name": name,
+        "runs": len(runs),
+        "trained": f"{len(trained):,}",
+        "reused": f"{reused.sum():,}",
+        "failed": f"{failed.sum():,}",
+        "minutes": f"{seconds / 60:,.1f}",
+    }
+
+
+def _wall(execution: Execution) -> str:
+    info = execution.tracker.client.get_run(execution.run_id).info
+    now = dt.datetime.now(tz=dt.UTC).timestamp() * 1000
+    return f"{((info.end_time or now) - info.start_time) / 60_000:,.1f}"
+
+
+def _device(source: ReportSource) -> dict[str, str]:
+    """Return where the registered run was trained; of an unfinished study, the first run."""
+    registered, execution = source.outcome.registered, source.execution
+    run_id = registered.run_id if registered else str(execution.runs()["run_id"].iloc[0])
+    tags = execution.tracker.client.get_run(run_id).data.tags
+    return {name: tags.get(PREFIX + name, MISSING) for name in ("device", "precision", "backend")}

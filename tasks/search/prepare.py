@@ -1,0 +1,75 @@
+"""From a study's pictures, real or drawn, to arrays that can be trusted."""
+
+from tasks.data.dataset import Checked, Prepared, prepare_dataset
+from tasks.data.drawn_images import draw_images
+from tasks.data.find_images import find_images
+from tasks.data.metadata_store import Metadata
+from tasks.data.object_store import OnProgress
+from tasks.data.rules import read_rules
+from tasks.data.source import Source
+from tasks.progress import Progress
+from tasks.settings import Settings
+from tasks.study.study_file import DataPart, Study
+from tasks.tracking.tracker import Tracker
+from tasks.validation.validate import log_validation, readers_for, validation_folder
+
+#: Pictures drawn where a study names neither a source nor a number.
+DRAWN = 2000
+
+
+def open_source(data: DataPart, settings: Settings, progress: OnProgress | None = None) -> Source:
+    """Find a study's pictures: its source, or drawn ones, which are said to be drawn.
+
+    Raises
+    ------
+    DataError
+        If the source is missing, or nothing that has pictures of classes.
+    """
+    if data.source is not None:
+        return find_images(data.source, settings.unpacked, progress)
+    return draw_images(data.drawn or DRAWN, data.image_size, data.seed)
+
+
+def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepared:
+    """Find or draw the pictures, validate, quarantine, split and decode them once.
+
+    The validation goes to MLflow as a run of its own, whether it passed or not.
+
+    Raises
+    ------
+    DataError
+        If the pictures cannot be found, or break a rule for the whole set.
+    """
+    data, settings = study.data, tracker.settings
+    store = Metadata(settings.metadata, settings.locks)
+    with readers_for(data.source, store) as readers:
+        source = open_source(data, settings, progress.counted)
+        folder = validation_folder(source, settings)
+
+        def record(checked: Checked, version: str) -> None:
+            page = log_validation(checked, folder, tracker, study.name, version)
+            if checked.validation.faults:
+                progress.say(f"every reason and rule: {page}")
+            if checked.not_found:
+                progress.say(f"excluded, but not there: {', '.join(checked.not_found)}")
+
+        prepared = prepare_dataset(
+            source,
+            store,
+            image_size=data.image_size,
+            cache=settings.cache,
+            rules=read_rules(data.rules),
+            exclude=data.exclude,
+            per_class=data.per_class,
+            seed=data.seed,
+            training=data.training,
+            validation=data.validation,
+            on_checked=record,
+            readers=readers,
+            progress=progress.counted,
+        )
+    progress.say(
+        f"pictures: {prepared.words}; {len(prepared.quarantined):,} in quarantine, "
+        f"{prepared.passed_over:,} files passed over"
+    )
+    return prepared

@@ -1,0 +1,1 @@
+"""The servers: MLflow, Prefect and its workers."""

@@ -1,0 +1,97 @@
+"""A Prefect server for one command, where none is configured.
+
+Prefect starts a temporary server itself, but in the terminal's process group: Ctrl-C ends it
+before the flow can say that it was interrupted (which then hangs), and a killed flow orphans it.
+This one runs under `tasks.processes.supervisor`: deaf to the terminal, gone with its caller.
+"""
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from tasks.errors import OrchestratorError
+from tasks.processes.supervised import Supervised, free_port
+from tasks.settings import Settings
+
+STARTUP_SECONDS = 120
+
+
+class LocalServer:
+    """A Prefect server on a free port of this machine, on the way up until `wait` returns."""
+
+    def __init__(self, log: Path) -> None:
+        # Of two servers that create one database at once, one dies: they start in turn.
+        self._starting = FileLock(log.with_suffix(".lock"), thread_local=False)
+        self._starting.acquire()
+        self.port = free_port()
+        self.log = log
+        command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui"]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        self._program = Supervised(command, log)
+
+    @property
+    def api_url(self) -> str:
+        """What ``PREFECT_API_URL`` must say."""
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises
+        ------
+        OrchestratorError
+            If it ended, or did not answer in time.
+        """
+        try:
+            self._wait(time.monotonic() + STARTUP_SECONDS)
+        finally:
+            self._starting.release()
+
+    def _wait(self, deadline: float) -> None:
+        while not self._answers():
+            if self._program.exit_status is not None or time.monotonic() > deadline:
+                raise OrchestratorError(
+                    f"Prefect's local server did not start; its log is {self.log}: mend what it "
+                    "says, or name a running server in PREFECT_API_URL"
+                )
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.api_url}/health", timeout=5) as answer:  # noqa: S310 # http by construction
+                return bool(answer.status == 200)  # noqa: PLR2004 # OK
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self) -> None:
+        """End it, and all that it started."""
+        self._program.stop()
+        self._starting.release()
+
+
+@contextmanager
+def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
+    """Start a server and point Prefect at it, unless ``PREFECT_API_URL`` names one.
+
+    Enter it before Prefect is imported, which reads its settings once; it does not wait for the
+    server, so that imports and start-up overlap.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        yield None
+        return
+    server = LocalServer(settings.home / "prefect-server.log")
+    os.environ["PREFECT_API_URL"] = server.api_url
+    # This server ends with the study; what was not yet sent to it would hold the exit up a minute.
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
+    try:
+        yield server
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        server.stop()

@@ -1,0 +1,167 @@
+"""Every Prefect task of the flows: one short function each.
+
+What a step does is in the rooms; here it gets its name in Prefect's pages, its retries, and nothing
+else. MLflow remembers what was done, so that no step is cached or stored by Prefect: its caches
+would point at files that are no longer there.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from prefect import task, unmapped
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from analysis.effects.result import Effects
+from analysis.search.best_cell import Selection
+from analysis.search.refined_grid import Decision
+from tasks.comparison.race import Raced
+from tasks.comparison.request import ComparisonOptions
+from tasks.comparison.result import Comparison, conclude_comparison, records
+from tasks.data.dataset import Prepared
+from tasks.errors import RetryableError
+from tasks.registry.register import Registered, register_winner
+from tasks.report.outcome import Outcome
+from tasks.report.prefect_artifacts import publish_artifacts, publish_table
+from tasks.report.publish import log_outcome
+from tasks.search.confirm import choose_cell
+from tasks.search.pilot import narrow_levels
+from tasks.search.prepare import prepare_images
+from tasks.search.refine import Cells, first_refined_cells, log_decision, next_refined_cells
+from tasks.search.screen import analyse_screen
+from tasks.search.suspects import Suspects, find_suspects
+from tasks.session import Session
+from tasks.study.replicates import Planned
+from tasks.tracking.execution import Execution
+from tasks.training.cluster import Site, train_at_site
+from tasks.training.context import TrainingContext
+from tasks.training.train_replicate import train_replicate, training_cost
+
+
+@task(name="prepare", cache_policy=NO_CACHE, persist_result=False)
+def prepare(session: Session) -> Prepared:
+    """Find or draw the pictures, validate them, and decode them once."""
+    return prepare_images(session.study, session.tracker, session.progress)
+
+
+def worth_a_retry(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failure may pass by itself: the process died, not the training."""
+    return isinstance(state.result(raise_on_failure=False), RetryableError)
+
+
+@task(
+    name="train",
+    task_run_name="{planned.name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_condition_fn=worth_a_retry,
+)
+def train(planned: Planned, context: TrainingContext) -> str | None:
+    """Train one replicate on this machine and return its run's id; None if its cell failed."""
+    return train_replicate(planned, context)
+
+
+@task(
+    name="train",
+    task_run_name="{planned.name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=2,
+    retry_condition_fn=worth_a_retry,
+)
+def train_there(planned: Planned, site: Site) -> str | None:
+    """Train one replicate on a machine of the cluster, and return its run's id."""
+    return train_at_site(planned, site)
+
+
+def train_stage(context: TrainingContext, planned: Iterable[Planned]) -> list[str]:
+    """Train a stage's replicates in parallel, longest first; return the ids of the finished runs.
+
+    A replicate that failed has no id; the analysis names its cell.
+    """
+    todo = sorted({p.key: p for p in planned}.values(), key=training_cost, reverse=True)
+    if not todo:
+        return []
+    context.progress.stage(todo[0].stage, len(todo))
+    if context.remote is not None:
+        return context.remote.train(todo, context)
+    futures = train.map(todo, unmapped(context))
+    trained = [run_id for future in futures if (run_id := future.result()) is not None]
+    if context.handover is not None:
+        context.handover.hand_over(context.images.arrays_folder)
+    return trained
+
+
+@task(name="narrow levels", cache_policy=NO_CACHE, persist_result=False)
+def narrow(context: TrainingContext) -> TrainingContext:
+    """Put the screen's levels where the pilot found that networks learn."""
+    study = narrow_levels(context.execution)
+    return replace(context, execution=replace(context.execution, study=study))
+
+
+@task(name="analyse", cache_policy=NO_CACHE, persist_result=False)
+def analyse(context: TrainingContext) -> Effects:
+    """Fit the effects model to the screen, as MLflow has it."""
+    return analyse_screen(context.execution)
+
+
+@task(name="decide", cache_policy=NO_CACHE, persist_result=False)
+def decide(context: TrainingContext, effects: Effects) -> Decision:
+    """Decide the refined grid."""
+    return log_decision(context.execution, effects)
+
+
+@task(name="first cells", cache_policy=NO_CACHE, persist_result=False)
+def first_cells(context: TrainingContext, decision: Decision) -> Cells:
+    """Return the first cells of the refinement."""
+    return first_refined_cells(context.execution, decision)
+
+
+@task(name="next cells", cache_policy=NO_CACHE, persist_result=False)
+def next_cells(context: TrainingContext, decision: Decision, last: Cells) -> Cells:
+    """Return the next cells of the refinement; none where it has ended."""
+    return next_refined_cells(context.execution, decision, last)
+
+
+@task(name="choose", cache_policy=NO_CACHE, persist_result=False)
+def choose(context: TrainingContext) -> Selection:
+    """Choose the best cell, and name those that cannot be told apart from it."""
+    return choose_cell(context.execution)
+
+
+@task(name="suspects", cache_policy=NO_CACHE, persist_result=False)
+def suspects(context: TrainingContext) -> Suspects | None:
+    """Rank the pictures whose label may be wrong."""
+    return find_suspects(context)
+
+
+@task(name="register", cache_policy=NO_CACHE, persist_result=False)
+def register(context: TrainingContext, selection: Selection) -> Registered:
+    """Register the winner's network, and make it champion if it beats today's."""
+    return register_winner(context, selection)
+
+
+@task(name="report", cache_policy=NO_CACHE, persist_result=False)
+def report(context: TrainingContext) -> Outcome:
+    """Gather the findings from MLflow, and log them as text and as a page."""
+    return log_outcome(context.execution)
+
+
+@task(name="publish", cache_policy=NO_CACHE, persist_result=False)
+def publish(execution: Execution, outcome: Outcome) -> None:
+    """Leave effects, decision and winner in Prefect's pages."""
+    publish_artifacts(execution, outcome)
+
+
+@task(name="conclude", cache_policy=NO_CACHE, persist_result=False)
+def conclude(
+    context: TrainingContext, raced: Raced, options: ComparisonOptions, target: float | None
+) -> Comparison:
+    """Log what the searches of a comparison came to, and leave a table in Prefect's pages."""
+    found = conclude_comparison(context.execution, raced, options, target)
+    about = f"Tuners on the same cells, {options.budget} runs each."
+    publish_table(found.study.name, "comparison", records(found.summary), about)
+    return found

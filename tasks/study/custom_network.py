@@ -1,0 +1,114 @@
+"""The user's own networks: where their code may come from, checked before anything is trained.
+
+A builder is code. It is read as text here and imported in a slot's process alone; in a deployment
+only from the folders that the operator allows, in ``FACTORGRID_BUILDERS``.
+"""
+
+import ast
+import hashlib
+import os
+from pathlib import Path
+
+from tasks.errors import StudyError
+from tasks.study.hyperparameters import DEFAULT_BUILDER, TrainingPart
+from tasks.study.study_file import Study
+
+#: What every builder is called with, besides the settings and factors of the study.
+GIVEN = frozenset({"image_size", "classes"})
+#: Packages that every slot has loaded: a file of such a name would not be imported.
+TAKEN = frozenset({"models", "tasks", "flows", "analysis", "keras", "tensorflow", "jax", "numpy"})
+
+
+def with_builder(study: Study, *, deployed: bool = False) -> Study:
+    """Return the study with the folder and the digest of its builder's file.
+
+    The digest is part of every replicate's key: changed code is trained again.
+
+    Parameters
+    ----------
+    study : whose builder is looked for in its ``model.builder_folder``, else in the current folder.
+    deployed : whether it came from a deployment's parameters and not from the user's own terminal.
+
+    Raises
+    ------
+    StudyError
+        If the file is not there, is not allowed, has no such function, or the function does not
+        take what the study gives it.
+    """
+    if study.model.builder == DEFAULT_BUILDER:
+        return study
+    folder = (study.model.builder_folder or Path.cwd()).resolve()
+    file = _file(study, folder)
+    _check_allowed(study, file, deployed=deployed)
+    source = file.read_bytes()
+    _check_function(study, file, source)
+    digest = hashlib.sha256(source).hexdigest()[:16]
+    changes = {"builder_folder": folder, "builder_source": digest}
+    return study.model_copy(update={"model": study.model.model_copy(update=changes)})
+
+
+def source_of(study: Study) -> tuple[str, str] | None:
+    """Return the name and the text of the builder's file; None of the default one."""
+    folder = study.model.builder_folder
+    if study.model.builder == DEFAULT_BUILDER or folder is None:
+        return None
+    file = _file(study, folder)
+    return file.name, file.read_text(encoding="utf-8", errors="replace")
+
+
+def _file(study: Study, folder: Path) -> Path:
+    module, _, _ = study.model.builder.partition(":")
+    if module.split(".")[0] in TAKEN:
+        raise StudyError(f"model.builder {study.model.builder}: {module} is taken; rename the file")
+    place = folder.joinpath(*module.split("."))
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file():
+            return file.resolve()
+    raise StudyError(
+        f"model.builder {study.model.builder}: no {place.name}.py in {place.parent}; put it there, "
+        "or correct the name (module:function)"
+    )
+
+
+def _check_allowed(study: Study, file: Path, *, deployed: bool) -> None:
+    named = os.environ.get("FACTORGRID_BUILDERS", "")
+    folders = [Path(text).expanduser().resolve() for text in named.split(os.pathsep) if text]
+    if any(file.is_relative_to(folder) for folder in folders):
+        return
+    if folders or deployed:
+        allowed = ", ".join(map(str, folders)) or "none"
+        raise StudyError(
+            f"model.builder {study.model.builder}: {file} is in no folder that may be loaded from "
+            f"({allowed}); the operator names them in FACTORGRID_BUILDERS"
+        )
+
+
+def _check_function(study: Study, file: Path, source: bytes) -> None:
+    _, _, name = study.model.builder.partition(":")
+    try:
+        tree = ast.parse(source, str(file))
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = f"{file}, line {line}" if line else str(file)
+        raise StudyError(f"model.builder {study.model.builder}: {where}: {error}") from None
+    functions = [x for x in tree.body if isinstance(x, ast.FunctionDef) and x.name == name]
+    if not functions:
+        there = [x.name for x in tree.body if isinstance(x, ast.FunctionDef)]
+        raise StudyError(
+            f"model.builder {study.model.builder}: no function {name} in {file}; there are: "
+            f"{', '.join(there) or 'none'}"
+        )
+    _check_arguments(study, file, functions[-1].args)
+
+
+def _check_arguments(study: Study, file: Path, given: ast.arguments) -> None:
+    known = {argument.arg for argument in (*given.args, *given.kwonlyargs)}
+    training = set(TrainingPart.model_fields)
+    wanted = GIVEN | set(study.model.settings) | (set(study.factors) - training)
+    unknown = sorted(wanted - known)
+    if unknown and given.kwarg is None:
+        raise StudyError(
+            f"model.builder {study.model.builder} in {file} takes no {', '.join(unknown)}; it "
+            f"takes {', '.join(sorted(known)) or 'nothing'} (every builder needs image_size and "
+            "classes)"
+        )

@@ -1,0 +1,81 @@
+"""The settings of the network and of its training, any of which may be a factor."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from analysis.factors import Factor
+from models.spec import Scalar
+
+DEFAULT_BUILDER = "models.networks.plain_cnn:build"
+#: Factors whose natural scale and lower bound are known, so that a study need not say them.
+KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
+    "conv_layers": ("integer", (1, 16)),
+    "fc_layers": ("integer", (1, 16)),
+    "filters": ("integer", (1, 4096)),
+    "kernel_size": ("integer", (1, 15)),
+    "dense_units": ("integer", (1, 65536)),
+    "batch_size": ("integer", (1, 65536)),
+    "epochs": ("integer", (1, 100000)),
+    "learning_rate": ("log", (1e-8, 10.0)),
+    "dropout": ("linear", (0.0, 0.95)),
+}
+
+
+class Part(BaseModel):
+    """A table of a study file: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class FactorPart(Part):
+    """``[factors.NAME]``: the two levels, and the scale between them."""
+
+    low: Scalar
+    high: Scalar
+    scale: Literal["linear", "log", "integer", "categorical"] | None = None
+    domain: tuple[float, float] | None = None
+
+    def factor(self, name: str) -> Factor:
+        """Return the factor that the analysis knows."""
+        known, domain = KNOWN_SCALES.get(name, (None, None))
+        scale = self.scale or known or _scale_of(self.low, self.high)
+        return Factor(name, self.low, self.high, scale, self.domain or domain)  # type: ignore[arg-type] # a Literal by construction
+
+
+def _scale_of(low: Scalar, high: Scalar) -> str:
+    levels = (low, high)
+    if any(isinstance(level, bool | str) for level in levels):
+        return "categorical"
+    return "integer" if all(isinstance(level, int) for level in levels) else "linear"
+
+
+class TrainingPart(Part):
+    """``[training]``: `models.spec.TrainingSpec`, with bounds."""
+
+    epochs: Annotated[int, Field(ge=1)] = 8
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
+    augment: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    deterministic: bool = False
+
+
+class ModelPart(BaseModel):
+    """``[model]``: the builder, and every other key a keyword of it.
+
+    A user's own builder, ``module:function``, is looked for in the study file's folder;
+    `tasks.study.custom_network` finds its digest.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    builder: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] = DEFAULT_BUILDER
+    builder_folder: Path | None = None
+    builder_source: str = ""
+
+    @property
+    def settings(self) -> dict[str, Scalar]:
+        """The builder's keywords."""
+        return dict(self.model_extra or {})

@@ -1,0 +1,292 @@
+"""A study file, checked: what is wrong with one is said in a line that names the field."""
+
+import inspect
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from analysis.designs.fractions import Fraction, fraction, fraction_within
+from analysis.errors import FactorError
+from analysis.factors import Factor
+from models.networks.plain_cnn import build
+from models.spec import ModelSpec, ReplicateSpec, Scalar, TrainingSpec
+from tasks.errors import StudyError
+from tasks.study.hyperparameters import DEFAULT_BUILDER, FactorPart, ModelPart, Part, TrainingPart
+
+
+class DataPart(Part):
+    """``[data]``: which pictures, how many, how large (pixels a side)."""
+
+    source: Path | None = None
+    drawn: Annotated[int, Field(ge=64)] | None = None
+    image_size: Annotated[int, Field(ge=16, le=1024)] = 64
+    per_class: Annotated[int, Field(ge=8)] | None = None
+    seed: int = 1
+    training: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    exclude: dict[str, str] = Field(default_factory=dict)
+    rules: Path | None = None
+
+    @model_validator(mode="after")
+    def _leaves_a_test_side(self) -> Self:
+        if self.training + self.validation >= 1:
+            raise ValueError(
+                f"training {self.training} + validation {self.validation} leave no test images;"
+                " their sum must be below 1"
+            )
+        return self
+
+
+class PilotPart(Part):
+    """``[pilot]``: whether low and high are ends of ranges, in which a few runs place the levels.
+
+    ``found`` is what they found, in words; it is written into the study that MLflow keeps.
+    """
+
+    enabled: bool = False
+    found: tuple[str, ...] = ()
+
+
+class RefinePart(Part):
+    """``[refine]``: how, the most cells, seeds a cell, a grid's moves off an edge, and pruning.
+
+    ``method`` is ``grid``, as in the published study; ``gp``: so many cells, one at a time, each
+    chosen by a Gaussian process on the runs so far; or ``surface``: so many cells, the centre and
+    the axial points of the region first, then each where a second-order model is highest.
+    """
+
+    method: Literal["grid", "gp", "surface"] = "grid"
+    budget: Annotated[int, Field(ge=1)] = 12
+    replicates: Annotated[int, Field(ge=1)] | None = None
+    rounds: Annotated[int, Field(ge=1)] = 2
+    prune: bool = False
+
+    @property
+    def grid_budget(self) -> int | None:
+        """The most cells of a decided grid; a process or a surface is not bound to one."""
+        return self.budget if self.method == "grid" else None
+
+    @property
+    def steps(self) -> int:
+        """How often cells are decided at most: a grid's moves, or the others' cells."""
+        return self.rounds if self.method == "grid" else self.budget
+
+
+class ConfirmPart(Part):
+    """``[confirm]``: fresh seeds for the cells that cannot be told apart, at most so many cells."""
+
+    replicates: Annotated[int, Field(ge=0)] = 2
+    cells: Annotated[int, Field(ge=1)] = 4
+
+
+class ComparePart(Part):
+    """``[compare]``: cells that a person would try, in order, and each factor's levels.
+
+    Levels that are not named go from low to high: half decades on a log scale, every whole number,
+    or nine.
+    """
+
+    manual: tuple[dict[str, Scalar], ...] = ()
+    levels: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=2)]] = Field(
+        default_factory=dict
+    )
+
+
+class Study(Part):
+    """One whole procedure: screen, refine, confirm, register."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")]
+    description: str = ""
+    response: Literal["val_accuracy"] = "val_accuracy"
+    replicates: Annotated[int, Field(ge=1, le=50)] = 1
+    screen_cells: Annotated[int, Field(ge=2)] | None = None
+    centre_points: Annotated[int, Field(ge=0, le=50)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    registered_model: str | None = None
+    data: DataPart = DataPart()
+    factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=7)]
+    model: ModelPart = ModelPart()
+    training: TrainingPart = TrainingPart()
+    pilot: PilotPart = PilotPart()
+    refine: RefinePart = RefinePart()
+    confirm: ConfirmPart = ConfirmPart()
+    compare: ComparePart = ComparePart()
+
+    @field_validator("factors")
+    @classmethod
+    def _factors_make_sense(cls, parts: dict[str, FactorPart]) -> dict[str, FactorPart]:
+        for name, part in parts.items():
+            try:
+                part.factor(name)
+            except FactorError as error:
+                raise ValueError(str(error)) from error
+        return parts
+
+    @model_validator(mode="after")
+    def _training_takes_them(self) -> Self:
+        for name, part in self.factors.items():
+            if name in TrainingPart.model_fields:
+                for level in (part.low, part.high):
+                    self._training_takes(name, level)
+        return self
+
+    def _training_takes(self, name: str, level: Scalar) -> None:
+        try:
+            TrainingPart.model_validate({name: level}, strict=True)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            raise ValueError(
+                f"factors.{name}: level {level!r} cannot be trained: {fault['msg']}; correct it"
+            ) from None
+
+    @model_validator(mode="after")
+    def _the_network_takes_them(self) -> Self:
+        if self.model.builder != DEFAULT_BUILDER:
+            return self
+        known = set(inspect.signature(build).parameters) - {"image_size", "classes"}
+        training = set(TrainingPart.model_fields)
+        _reject(self.model.settings, known, "model")
+        _reject(self.factors, known | training, "factors")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_compared_has_the_factors(self) -> Self:
+        names = set(self.factors)
+        for name in set(self.compare.levels) - names:
+            raise ValueError(f"compare.levels.{name}: no factor of this study; remove it")
+        for number, cell in enumerate(self.compare.manual, 1):
+            if set(cell) != names:
+                raise ValueError(
+                    f"compare.manual: cell {number} names {', '.join(cell) or 'nothing'}; it must "
+                    f"name each factor once: {', '.join(self.factors)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_design_fits(self) -> Self:
+        _ = self.design
+        return self
+
+    @property
+    def design(self) -> Fraction:
+        """The screen's design: the whole one, or the best fraction of `screen_cells` at most."""
+        names = list(self.factors)
+        if self.screen_cells is None:
+            return fraction(names, 0)
+        found = fraction_within(names, self.screen_cells)
+        if found is None:
+            raise ValueError(
+                f"screen_cells: no design of {len(names)} factors has {self.screen_cells} cells "
+                "or fewer; raise it, or take fewer factors"
+            )
+        return found
+
+    @property
+    def factor_list(self) -> tuple[Factor, ...]:
+        """The factors, in the file's order."""
+        return tuple(part.factor(name) for name, part in self.factors.items())
+
+    @property
+    def model_name(self) -> str:
+        """The name of the registered model."""
+        return self.registered_model or self.name
+
+    def spec(self, levels: dict[str, Scalar], seed: int) -> ReplicateSpec:
+        """Return what to train for one cell and seed."""
+        base = ReplicateSpec(
+            ModelSpec(self.model.builder, self.model.settings, self.model.builder_source),
+            TrainingSpec(**self.training.model_dump()),
+            self.data.image_size,
+            seed,
+        )
+        return base.with_levels(levels)
+
+
+def _reject(given: Iterable[str], known: set[str], where: str) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{where}.{name} is no setting; known: {', '.join(sorted(known))}")
+
+
+def built_in_studies() -> dict[str, Path]:
+    """Return the studies that come with FactorGrid, by name."""
+    folder = Path(str(resources.files("flows") / "studies"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_study(name_or_path: str, **changes: Any) -> Study:
+    """Read a study by built-in name or path; `changes` replace keys of ``[data]``.
+
+    Raises
+    ------
+    StudyError
+        No such study, no TOML, or a key that is unknown, missing or out of its range.
+    """
+    path = built_in_studies().get(name_or_path, Path(name_or_path))
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        names = ", ".join(built_in_studies())
+        raise StudyError(
+            f"study {name_or_path!r}: no such file, nor a built-in study ({names}); "
+            "name one of these or a TOML file"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error
+    model = content.get("model", {})
+    if isinstance(model, dict) and model.get("builder", DEFAULT_BUILDER) != DEFAULT_BUILDER:
+        folder = path.parent / model.get("builder_folder", "")
+        content["model"] = {**model, "builder_folder": folder.absolute()}
+    given = {key: value for key, value in changes.items() if value is not None}
+    if given:
+        content["data"] = {**content.get("data", {}), **given}
+    return parse_study(content, str(path))
+
+
+def parse_study(content: dict[str, Any], where: str) -> Study:
+    """Check a study's content; `where` names its file in the error.
+
+    Raises
+    ------
+    StudyError
+        With the first fault: field, value and remedy in one line.
+    """
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(f"study {where}: {_in_words(error)}") from error
+
+
+def _in_words(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{field}: unknown key; remove it or correct its spelling{_known(fault)}"
+        case "missing":
+            return f"{field}: missing; add it"
+        case "value_error":
+            message = fault["msg"].removeprefix("Value error, ")
+            return f"{field}: {message}" if field else message
+        case _:
+            return f"{field}: {fault['msg']}, given {fault['input']!r}; correct it"
+
+
+def _known(fault: Any) -> str:
+    parts: dict[str, type[BaseModel]] = {
+        "data": DataPart,
+        "training": TrainingPart,
+        "pilot": PilotPart,
+        "refine": RefinePart,
+        "confirm": ConfirmPart,
+        "compare": ComparePart,
+        "factors": FactorPart,
+    }
+    table = fault["loc"][0] if len(fault["loc"]) > 1 else ""
+    part = parts.get(str(table), Study)
+    return f" (known: {', '.join(part.model_fields)})"

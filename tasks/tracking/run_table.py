@@ -1,0 +1,67 @@
+"""Runs as a table: what the analysis reads, whatever the server."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.factors import Factor
+from tasks.study.replicates import Stage, typed_level
+from tasks.tracking.tags import KEY, REUSED_FROM, STATUS, stage_tag
+
+
+def runs_table(
+    runs: Sequence[Any], factors: Sequence[Factor], stage: Stage | None = None
+) -> pd.DataFrame:
+    """Return replicates as a table, the analysis's only input.
+
+    Parameters
+    ----------
+    runs : MLflow runs, of replicates.
+    factors : whose levels become columns, in natural units and their own types.
+    stage : only runs that this stage asked for.
+
+    Returns
+    -------
+    A row a replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
+    ``status``, and every metric, in the order of cells and replicates: that in which they were
+    trained must not reach the last bits of the analysis. A replicate that failed has no response
+    (NaN).
+    """
+    rows = [
+        _row(run, factors)
+        for run in runs
+        if run.info.status in {"FINISHED", "FAILED"}
+        and (stage is None or run.data.tags.get(stage_tag(stage)) == "true")
+    ]
+    columns = ["run_id", *(f.name for f in factors), "stage", "replicate", "seed", "centre"]
+    table = pd.DataFrame(rows, columns=None if rows else [*columns, "val_accuracy"])
+    if "val_accuracy" not in table:
+        table["val_accuracy"] = float("nan")
+    if not rows:
+        return table
+    # A failed try that was trained again later counts once: the later one.
+    once = table.drop_duplicates("key", keep="last")
+    return once.sort_values([*(f.name for f in factors), "replicate"], ignore_index=True)
+
+
+def trained(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return what training gave, without what MLflow measured of the machine meanwhile."""
+    return {name: value for name, value in metrics.items() if not name.startswith("system/")}
+
+
+def _row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
+    params, tags = run.data.params, run.data.tags
+    metrics = trained(run.data.metrics) if run.info.status == "FINISHED" else {}
+    return {
+        **metrics,
+        "run_id": run.info.run_id,
+        "key": tags.get(KEY, run.info.run_id),
+        "reused_from": tags.get(REUSED_FROM, ""),
+        **{f.name: typed_level(f, params[f.name]) for f in factors},
+        "stage": params.get("stage", ""),
+        "replicate": int(params.get("replicate", 1)),
+        "seed": int(params.get("seed", 0)),
+        "centre": params.get("centre") == "True",
+        "status": tags.get(STATUS, run.info.status.lower()),
+    }

@@ -1,0 +1,1 @@
+"""Validating pictures on their own."""

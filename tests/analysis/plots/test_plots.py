@@ -1,0 +1,110 @@
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from analysis.effects.fit import fit_effects
+from analysis.effects.result import Effects
+from analysis.factors import Factor
+from analysis.plots import effects as effect_plots
+from analysis.plots.grid import grid_heatmap
+
+
+def _effects(k: int, replicates: int = 1, **columns: object) -> Effects:
+    names = [
+        "learning_rate",
+        "conv_layers",
+        "fc_layers",
+        "dropout",
+        "batch_size",
+        "filters",
+        "decay",
+    ][:k]
+    rows = list(product((-1, 1), repeat=k)) * replicates
+    runs = pd.DataFrame(rows, columns=names)
+    rng = np.random.default_rng(k)
+    y = 0.8 - 0.1 * runs[names[0]] + 0.02 * rng.normal(size=len(runs))
+    return fit_effects(runs.assign(y=y, **columns), [Factor(n, -1, 1) for n in names], "y")
+
+
+def _texts(figure: Figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+@pytest.mark.parametrize(("k", "replicates"), [(1, 1), (2, 1), (3, 1), (3, 2), (7, 1)])
+def test_every_figure_can_be_drawn_and_none_is_saved(k: int, replicates: int) -> None:
+    found = effect_plots.effect_figures(_effects(k, replicates))
+    assert {"pareto", "half_normal", "main_effects"} <= set(found)
+    assert ("interactions" in found) == (k > 1)
+    for figure in found.values():
+        figure.draw_without_rendering()
+
+
+def test_the_pareto_shows_the_margins_of_the_test_that_spoke() -> None:
+    for effects, label in ((_effects(3), "margin of error"), (_effects(3, 2), "margin (t-test)")):
+        axes = effect_plots.pareto(effects).axes[0]
+        lines = {str(line.get_label()): line.get_xdata()[0] for line in axes.lines}  # type: ignore[index]
+        assert lines == pytest.approx(
+            {label: effects.verdict.margin, "margin for all at once": effects.verdict.simultaneous}
+        )
+
+
+def test_the_half_normal_plot_names_the_active_effects_alone() -> None:
+    effects = _effects(3)
+    assert _texts(effect_plots.half_normal(effects)) == list(effects.active) == ["learning_rate"]
+
+
+def test_with_seven_factors_the_largest_are_shown_and_the_figure_says_of_how_many() -> None:
+    effects = _effects(7)
+    pareto = effect_plots.pareto(effects).axes[0]
+    assert len(pareto.patches) == effect_plots.BARS
+    assert f"the {effect_plots.BARS} largest of 127" in pareto.get_title(loc="left")
+    panels = effect_plots.interactions(effects)
+    assert sum(axes.get_visible() for axes in panels.axes) == effect_plots.PANELS
+    assert "of 21" in panels.get_suptitle()
+
+
+def test_names_never_overlap_in_a_figure_of_a_hundred_and_twenty_seven_effects() -> None:
+    figure = effect_plots.half_normal(_effects(7))
+    figure.draw_without_rendering()
+    # An annotation's own extent has its line in it.
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+    for a, b in combinations(boxes, 2):
+        assert not a.overlaps(b)
+
+
+def test_intervals_that_do_not_overlap_are_active_main_effects() -> None:
+    effects = _effects(3, 2)
+    for axes, factor in zip(effect_plots.main_effects(effects).axes, effects.factors, strict=True):
+        (container,) = axes.containers
+        (low, high) = (segment for segment in container[2][0].get_segments())  # type: ignore[index]
+        apart = low[1, 1] < high[0, 1] or high[1, 1] < low[0, 1]
+        assert apart == (factor.name in effects.active)
+
+
+def test_the_cube_has_the_mean_of_each_corner() -> None:
+    effects = _effects(3)
+    texts = _texts(effect_plots.cube(effects))
+    for mean in effects.runs["y"]:
+        assert f"{mean:#.3g}" in texts
+
+
+def test_a_factor_has_the_same_colour_in_the_working_half() -> None:
+    effects = _effects(3)
+    assert len({effect_plots.colour(effects, f.name) for f in effects.factors}) == 3
+
+
+def test_the_grid_frames_its_best_cell_and_leaves_holes_as_they_are() -> None:
+    factors = [Factor("a", 1, 2, "integer"), Factor("b", 1, 3, "integer")]
+    runs = pd.DataFrame({"a": [1, 1, 2], "b": [1, 2, 1], "y": [0.5, 0.6, 0.7]})
+    texts = _texts(grid_heatmap(runs, factors, "y"))
+    assert sorted(texts) == ["-", "0.500", "0.600", "0.700"]
+    assert len(_texts(grid_heatmap(runs, factors[1:], "y"))) == 2
+
+
+def test_scales_are_drawn_side_by_side() -> None:
+    figure = effect_plots.scales([_effects(3, 2), _effects(3, 3)])
+    assert len(figure.axes) == 4

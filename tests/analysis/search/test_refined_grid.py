@@ -1,0 +1,140 @@
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.effects.fit import fit_effects
+from analysis.errors import DesignError
+from analysis.factors import Factor
+from analysis.search.refined_grid import decide_grid, decision_as_text, move_outward, refined_levels
+
+PAPER_FACTORS = CONV, FC, RATE = (
+    Factor("conv", 3, 6, "integer", (1, 16)),
+    Factor("fc", 1, 3, "integer", (1, 16)),
+    Factor("lr", 0.001, 0.1, "log"),
+)
+
+
+def paper() -> pd.DataFrame:
+    """Return the published study's eight accuracies, recomputed from its table 2."""
+    rows = list(product(*(f.levels for f in PAPER_FACTORS)))
+    accuracy = [0.80875, 0.58205, 0.79965, 0.50155, 0.88805, 0.66115, 0.90795, 0.50125]
+    return pd.DataFrame(rows, columns=["conv", "fc", "lr"]).assign(accuracy=accuracy)
+
+
+def whole(k: int) -> tuple[pd.DataFrame, list[Factor]]:
+    names = list("ABC"[:k])
+    rows = [corner[::-1] for corner in product((-1, 1), repeat=k)]
+    return pd.DataFrame(rows, columns=names), [Factor(name, -1, 1) for name in names]
+
+
+def test_the_papers_grid_follows_from_its_accuracies() -> None:
+    decision = decide_grid(fit_effects(paper(), PAPER_FACTORS, "accuracy"))
+    assert decision.grid == {"conv": (6, 7), "fc": (1, 2), "lr": (0.0001, 0.001, 0.01)}
+    assert decision.corner == {"conv": 6, "fc": 1, "lr": 0.001}
+    assert decision.n_cells == 12
+
+
+def test_the_reasons_are_data_and_words() -> None:
+    decision = decide_grid(fit_effects(paper(), PAPER_FACTORS, "accuracy"))
+    codes = {r.factor: (r.code, r.test, r.terms) for r in decision.reasons}
+    assert codes["lr"] == ("active", "lenth", ("lr",))
+    assert codes["conv"] == ("inactive", "lenth", ())
+    assert "lr: active, effect -0.2896" in "\n".join(decision_as_text(decision))
+
+
+def test_where_a_level_always_collapses_the_others_are_judged_at_the_working_one() -> None:
+    # At the working rate the deep network is worse; at the collapsed one luck says the reverse.
+    table = paper()
+    table["collapsed"] = table["lr"] == 0.1
+    table["accuracy"] = [0.92, 0.40, 0.90, 0.41, 0.85, 0.50, 0.84, 0.51]
+    effects = fit_effects(table, PAPER_FACTORS, "accuracy")
+    decision = decide_grid(effects)
+    assert effects.terms["effect"]["conv"] > 0
+    assert decision.corner == {"conv": 3, "fc": 1, "lr": 0.001}
+    reasons = {r.factor: r for r in decision.reasons}
+    assert reasons["lr"].code == "collapsed"
+    assert reasons["conv"].at == {"lr": 0.001}
+    assert "at lr=0.001" in decision_as_text(decision)[0]
+
+
+def test_a_factor_whose_effect_hides_in_anothers_keeps_both_levels() -> None:
+    runs, factors = whole(2)
+    table = pd.concat([runs, runs]).assign(
+        C=lambda t: t["A"], y=[1, 3, 1.5, 3.2, 1.1, 3.1, 1.4, 3.3]
+    )
+    decision = decide_grid(fit_effects(table, [*factors, Factor("C", -1, 1)], "y", order=1))
+    reasons = {r.factor: r.code for r in decision.reasons}
+    assert reasons["C"] == "unknown"
+    assert decision.grid["C"] == (-1, 1)
+
+
+def test_interactions_decide_where_they_are_active() -> None:
+    runs, factors = whole(3)
+    rng = np.random.default_rng(1)
+    y = 0.1 * runs["A"] + runs["B"] - 2 * runs["A"] * runs["B"] + rng.normal(0, 0.01, 8)
+    corner = decide_grid(fit_effects(runs.assign(y=y), factors, "y")).corner
+    assert (corner["A"], corner["B"]) == (-1, 1)
+
+
+def test_an_interaction_of_three_factors_counts_only_beyond_the_margin_for_all() -> None:
+    # A:B:C is active by the margin for one effect alone; it would turn the corner over.
+    runs, factors = whole(3)
+    signs = runs["A"] * runs["B"] * runs["C"]
+    noise = 0.02 * (runs["A"] * runs["B"] + runs["B"] * runs["C"])
+    y = 0.01 * (runs["A"] + runs["B"] + runs["C"]) - 0.06 * signs + noise
+    effects = fit_effects(runs.assign(y=y), factors, "y", order=3)
+    assert effects.active == ("A:B:C",)
+    assert effects.verdict.surely == ()
+    assert decide_grid(effects).corner == {"A": 1, "B": 1, "C": 1}
+
+
+def test_a_lower_response_can_be_better() -> None:
+    effects = fit_effects(paper().assign(loss=lambda t: 1 - t["accuracy"]), PAPER_FACTORS, "loss")
+    assert decide_grid(effects, maximise=False).corner == {"conv": 6, "fc": 1, "lr": 0.001}
+
+
+def test_a_budget_takes_levels_of_inactive_factors_first() -> None:
+    effects = fit_effects(paper(), PAPER_FACTORS, "accuracy")
+    decision = decide_grid(effects, budget=6)
+    assert decision.grid == {"conv": (6, 7), "fc": (1,), "lr": (0.0001, 0.001, 0.01)}
+    assert next(r for r in decision.reasons if r.factor == "fc").code == "budget"
+    assert decide_grid(effects, budget=1).n_cells == 1
+    with pytest.raises(DesignError, match="budget 0"):
+        decide_grid(effects, budget=0)
+
+
+@pytest.mark.parametrize(
+    ("factor", "best", "levels"),
+    [
+        (CONV, 6, (6, 7)),
+        (CONV, 3, (2, 3)),
+        (FC, 1, (1, 2)),
+        (Factor("n", 1, 2, "integer", (1, 2)), 2, (1, 2)),
+        (Factor("units", 64, 256, "integer"), 256, (256, 304)),
+        (RATE, 0.001, (0.0001, 0.001, 0.01)),
+        (Factor("lr", 1e-3, 1e-1, "log", (1e-3, 1)), 1e-3, (1e-3, 1e-2)),
+        (Factor("dropout", 0.0, 0.5, "linear", (0, 0.95)), 0.0, (0.0, 0.25)),
+        (Factor("dropout", 0.0, 0.5, "linear", (0, 0.95)), 0.5, (0.25, 0.5, 0.75)),
+        (Factor("optimizer", "adam", "sgd", "categorical"), "sgd", ("sgd",)),
+    ],
+)
+def test_levels_are_refined_in_the_factors_own_scale_and_domain(
+    factor: Factor, best: object, levels: tuple[object, ...]
+) -> None:
+    assert refined_levels(factor, best) == levels  # type: ignore[arg-type]
+
+
+GRID = {"conv": (6, 7), "fc": (1, 2), "lr": (0.0001, 0.001, 0.01)}
+
+
+def test_a_best_cell_on_the_edge_moves_the_grid_outward() -> None:
+    moved = move_outward(GRID, {"conv": 7, "fc": 2, "lr": 0.0001}, PAPER_FACTORS)
+    assert moved == {"conv": (7, 8), "fc": (2, 3), "lr": (0.00001, 0.0001, 0.001)}
+
+
+def test_a_best_cell_inside_or_at_its_domains_edge_stays() -> None:
+    inside = {"conv": 6, "fc": 1, "lr": 0.001}
+    factors = [Factor("conv", 6, 8, "integer", (6, 16)), FC, RATE]
+    assert move_outward(GRID, inside, factors) is None

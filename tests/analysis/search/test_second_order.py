@@ -1,0 +1,94 @@
+"""Refining by a second-order surface: where it looks first, and what it climbs."""
+
+from pathlib import Path
+
+import numpy as np
+from support.small_study import STUDY, factorgrid, last_execution, write_study
+
+from analysis.factors import Factor
+from analysis.search import second_order
+from analysis.search.refined_grid import decide_grid
+from analysis.search.space import Cell, Space
+from tasks.search.refine import next_process_cells, step_uphill
+from tasks.search.screen import analyse_runs
+
+SPACE = Space(
+    (
+        Factor("depth", 1, 9, "integer"),
+        Factor("learning_rate", 1e-4, 1e-2, "log"),
+        Factor("optimizer", "adam", "sgd", "categorical"),
+    ),
+    (tuple(range(1, 10)), (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), ("adam", "sgd")),
+)
+
+
+def _surface(cell: Cell) -> float:
+    """A maximum at depth 7 and 3e-3 with adam."""
+    depth, rate, optimizer = SPACE.points([cell])[0]
+    return float(0.8 - 0.1 * (depth - 0.5) ** 2 - 0.1 * (rate - 0.5) ** 2 - 0.01 * optimizer)
+
+
+def test_the_star_is_the_centre_and_the_ends_of_each_axis() -> None:
+    best = SPACE.cell({"depth": 9, "learning_rate": 1e-2, "optimizer": "sgd"})
+    cells = [tuple(SPACE.natural(cell).values()) for cell in second_order.star(SPACE, best)]
+    assert cells == [
+        (5, 1e-3, "sgd"),
+        (1, 1e-3, "sgd"),
+        (9, 1e-3, "sgd"),
+        (5, 1e-4, "sgd"),
+        (5, 1e-2, "sgd"),
+    ]
+
+
+def test_columns_are_those_of_a_second_order_model() -> None:
+    row = second_order.second_order(np.array([[2.0, 3.0]]))
+    assert row.tolist() == [[1, 2, 3, 4, 6, 9]]
+
+
+def test_a_factorial_and_its_star_find_the_top_of_a_second_order_surface() -> None:
+    corners = [cell for cell in SPACE.cells() if cell[0] in {0, 8} and cell[1] in {0, 4}]
+    cells = [*corners, *second_order.star(SPACE, (8, 4, 0))]
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        found = second_order.next_cell(SPACE, cells, [_surface(c) for c in cells], rng)
+        assert found is not None
+        cells.append(found[0])
+    top = max(SPACE.cells(), key=_surface)
+    assert top in cells[-3:]
+    assert len(set(cells)) == len(cells)
+
+
+def test_no_cell_is_left_where_all_were_tried() -> None:
+    cells = list(SPACE.cells())
+    figures = [_surface(c) for c in cells]
+    rng = np.random.default_rng(1)
+    assert second_order.next_cell(SPACE, cells, figures, rng) is None
+    # One that failed has no figure, and is not asked for again.
+    assert second_order.next_cell(SPACE, cells[1:], figures[1:], rng, tried=cells[:1]) is None
+
+
+def test_a_study_refines_by_a_surface_and_says_so(tmp_path: Path) -> None:
+    text = STUDY.replace("[refine]\nbudget = 6", '[refine]\nmethod = "surface"\nbudget = 6')
+    home = tmp_path / "home"
+    ended = factorgrid("search", write_study(tmp_path, text), home=home, timeout=500)
+    assert ended.returncode == 0, ended.stderr
+    assert "6 cells from the screen's levels" in ended.stdout
+    execution = last_execution(home, "tiny")
+    refined = execution.runs("refine")
+    cells = refined[["conv_layers", "learning_rate"]].drop_duplicates()
+    assert len(cells) == len(refined) == 6
+    client = execution.tracker.client
+    names = [item.path for item in client.list_artifacts(execution.run_id, "refine")]
+    assert names
+    for name in names:
+        told = execution.tracker.read(execution.run_id, name)
+        assert told is not None
+        assert b"expected val_accuracy" in told
+    page = execution.tracker.read(execution.run_id, "report.html")
+    assert page is not None
+    assert b"a second-order model of the runs so far" in page
+    # One that was cut off after its last cell goes on with nothing more to refine.
+    study = execution.study
+    decision = decide_grid(analyse_runs(study, execution.runs("screen")))
+    assert step_uphill(execution, decision) == []
+    assert next_process_cells(execution, decision) == []

@@ -1,0 +1,160 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.designs.response_surface import box_behnken, central_composite
+from analysis.effects.least_squares import value
+from analysis.errors import AnalysisError, DesignError, NotEstimableError
+from analysis.factors import Factor
+from analysis.plots.response_surface import contours
+from analysis.surface.fit import fit_surface
+from analysis.surface.steepest_ascent import steepest_ascent
+from analysis.surface.text import surface_as_text
+
+TIME, HEAT = Factor("time", 80.0, 90.0), Factor("temp", 170.0, 180.0)
+#: Montgomery (2013), table 11.6: corners, centre, axial points.
+YIELD = [76.5, 78.0, 77.0, 79.5, 79.9, 80.3, 80.0, 79.7, 79.8, 75.6, 78.4, 77.0, 78.5]
+
+
+def _yield() -> pd.DataFrame:
+    far = 5 * math.sqrt(2)
+    corners = [(80, 170), (90, 170), (80, 180), (90, 180)]
+    star = [(85 - far, 175), (85 + far, 175), (85, 175 - far), (85, 175 + far)]
+    rows = corners + [(85, 175)] * 5 + star
+    return pd.DataFrame(rows, columns=["time", "temp"]).assign(y=YIELD)
+
+
+def test_montgomerys_second_order_fit_and_canonical_analysis() -> None:
+    surface = fit_surface(_yield(), [TIME, HEAT], "y")
+    printed = {"time": 0.99, "temp": 0.52, "time^2": -1.38, "temp^2": -1.0, "time:temp": 0.25}
+    for term, coefficient in printed.items():
+        assert value(surface.terms, term, "coefficient") == pytest.approx(coefficient, abs=0.005)
+    assert surface.press == pytest.approx(2.35, abs=0.005)
+    assert surface.r_squared_predicted == pytest.approx(0.9184, abs=5e-5)
+    assert value(surface.anova, "lack of fit", "p") == pytest.approx(0.2897, abs=5e-5)
+    point = surface.stationary
+    assert point is not None
+    assert point.natural == pytest.approx({"time": 86.95, "temp": 176.53}, abs=0.005)
+    assert point.predicted == pytest.approx(80.21, abs=0.005)
+    assert point.eigenvalues.tolist() == pytest.approx([-0.9634, -1.4141], abs=5e-5)
+    assert (point.kind, point.inside, point.ridge) == ("maximum", True, ())
+    assert "maximum at time = 86.946" in "\n".join(surface_as_text(surface))
+
+
+@pytest.mark.parametrize(("k", "runs"), [(3, 12), (4, 24), (5, 40), (6, 48), (7, 56)])
+def test_box_behnken_designs_are_the_published_ones(k: int, runs: int) -> None:
+    # Box and Behnken (1960), table 1: edges only, every second-order term estimable.
+    factors = [Factor(f"x{i}", -1.0, 1.0) for i in range(k)]
+    cells = box_behnken(factors, centre_points=3).cells
+    names = [f.name for f in factors]
+    assert len(cells) == runs + 3
+    assert cells["centre"].sum() == 3
+    rng = np.random.default_rng(k)
+    surface = fit_surface(cells.assign(y=rng.normal(size=len(cells))), factors, "y")
+    assert len(surface.terms) == (k + 1) * (k + 2) // 2
+    assert set(np.unique(cells[names])) == {-1.0, 0.0, 1.0}
+    assert (cells[names].abs().sum(axis=1) < k).all()
+
+
+def test_a_rotatable_design_predicts_as_well_in_every_direction() -> None:
+    factors = [Factor(name, -1.0, 1.0) for name in "abc"]
+    cells = central_composite(factors, centre_points=6).cells
+    surface = fit_surface(cells.assign(y=np.arange(len(cells)) ** 0.5), factors, "y")
+    assert cells["a"].max() == pytest.approx(8**0.25)
+    assert surface.radius == pytest.approx(3**0.5)
+    from analysis.surface.fit import surface_matrix
+
+    names = [f.name for f in factors]
+    x = surface_matrix(cells[names]).to_numpy()
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(20, 3))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    at = surface_matrix(pd.DataFrame(points, columns=names)).to_numpy()
+    spread = np.einsum("ij,jk,ik->i", at, np.linalg.inv(x.T @ x), at)
+    assert spread == pytest.approx(spread.mean(), rel=1e-9)
+
+
+def test_a_face_centred_design_stays_between_the_levels() -> None:
+    factors = [Factor("conv", 3, 7, "integer"), Factor("lr", 1e-4, 1e-2, "log", (1e-4, 1e-2))]
+    cells = central_composite(factors, axial="faced", centre_points=3).cells
+    assert set(cells["conv"]) == {3, 5, 7}
+    assert set(cells["lr"]) == {1e-4, 1e-3, 1e-2}
+    with pytest.raises(DesignError, match="faced"):
+        central_composite(factors)
+
+
+def _quadratic(function: str) -> pd.DataFrame:
+    factors = [Factor("a", -1.0, 1.0), Factor("b", -1.0, 1.0)]
+    cells = central_composite(factors).cells
+    return cells.assign(y=cells.eval(function))
+
+
+def test_a_ridge_is_called_one() -> None:
+    table = _quadratic("5 - (a + b) ** 2 - 0.01 * (a - b) ** 2")
+    factors = [Factor("a", -1.0, 1.0), Factor("b", -1.0, 1.0)]
+    surface = fit_surface(table, factors, "y")
+    assert surface.stationary is not None
+    assert surface.stationary.ridge == (0,)
+    assert "a ridge" in " ".join(surface.warnings)
+
+
+def test_a_maximum_outside_the_region_is_an_extrapolation() -> None:
+    table = _quadratic("5 - (a - 4) ** 2 - b ** 2")
+    surface = fit_surface(table, [Factor("a", -1.0, 1.0), Factor("b", -1.0, 1.0)], "y")
+    assert surface.stationary is not None
+    assert surface.stationary.coded == pytest.approx({"a": 4, "b": 0}, abs=1e-9)
+    assert "outside the region" in " ".join(surface.warnings)
+
+
+def test_steepest_ascent_of_a_plane_keeps_the_coefficients_proportions() -> None:
+    # Montgomery (2013), example 11.1: 5 minutes, then 0.42 of a coded step of temperature.
+    rows = [(30, 150), (30, 160), (40, 150), (40, 160), *[(35, 155)] * 5]
+    y = [39.3, 40.0, 40.9, 41.5, 40.3, 40.5, 40.7, 40.2, 40.6]
+    table = pd.DataFrame(rows, columns=["t", "h"]).assign(y=y)
+    surface = fit_surface(table, [Factor("t", 30, 40), Factor("h", 150, 160)], "y", model="first")
+    path = steepest_ascent(surface, steps=3)
+    assert path["t"].tolist() == pytest.approx([35, 40, 45, 50])
+    assert path["coded h"][1] == pytest.approx(0.42, abs=0.005)
+    assert path["predicted"].is_monotonic_increasing
+    down = steepest_ascent(surface, steps=1, base="h", maximise=False)
+    assert down["coded h"][1] == -1
+    with pytest.raises(AnalysisError, match="no factor"):
+        steepest_ascent(surface, base="q")
+
+
+def test_ridge_analysis_finds_the_best_point_at_each_distance() -> None:
+    surface = fit_surface(_yield(), [TIME, HEAT], "y")
+    path = steepest_ascent(surface, steps=3, step=0.4)
+    assert path["distance"].tolist() == pytest.approx([0, 0.4, 0.8, 1.2])
+    angles = np.linspace(0, 2 * np.pi, 2000)
+    for radius, best in zip(path["distance"][1:], path["predicted"][1:], strict=True):
+        ring = radius * np.column_stack([np.cos(angles), np.sin(angles)])
+        assert best == pytest.approx(surface.predict(ring).max(), abs=1e-5)
+
+
+def test_lack_of_fit_is_a_warning() -> None:
+    table = _yield()
+    table.loc[[0, 3], "y"] += 4
+    surface = fit_surface(table, [TIME, HEAT], "y", model="first")
+    assert "does not fit" in " ".join(surface.warnings)
+
+
+def test_what_has_no_surface_says_what_to_do() -> None:
+    table = _yield()
+    with pytest.raises(DesignError, match="categorical"):
+        fit_surface(table, [Factor("time", "a", "b", "categorical")], "y")
+    with pytest.raises(NotEstimableError, match="axial points"):
+        fit_surface(table.iloc[:9], [TIME, HEAT], "y")
+    with pytest.raises(DesignError, match="3 to 7"):
+        box_behnken([TIME, HEAT])
+    with pytest.raises(DesignError, match="2 to 6"):
+        central_composite([TIME])
+
+
+def test_contours_mark_runs_and_the_best_point() -> None:
+    figure = contours(fit_surface(_yield(), [TIME, HEAT], "y"))
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "time"
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["80", "85", "90"]

@@ -1,0 +1,139 @@
+"""What a user types wrongly, and what the command answers."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from support.small_study import STUDY, Done, factorgrid, write_study
+
+
+def _study(folder: Path, old: str, new: str) -> list[str | Path]:
+    assert old in STUDY
+    return ["search", write_study(folder, STUDY.replace(old, new))]
+
+
+def _one_class(folder: Path) -> list[str | Path]:
+    path = folder / "pictures.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(50):
+            archive.writestr(f"train/cat.{number}.jpg", b"")
+    return ["search", "quick", "--data", path]
+
+
+def _no_zip(folder: Path) -> list[str | Path]:
+    (folder / "pictures.zip").write_bytes(b"no zip at all")
+    return ["search", "quick", "--data", folder / "pictures.zip"]
+
+
+def _empty(folder: Path) -> list[str | Path]:
+    (folder / "pictures").mkdir()
+    return ["search", "quick", "--data", folder / "pictures"]
+
+
+#: What is typed, and the words that the one line must have: field, value, remedy.
+BAD = {
+    "a missing path": (
+        lambda f: ["search", "quick", "--data", f / "nowhere.zip"],
+        ("--data", "nowhere.zip", "no such file", "name a folder or zip"),
+    ),
+    "a zip that is not one": (_no_zip, ("--data", "pictures.zip", "not a zip", "name a folder")),
+    "a folder without pictures": (_empty, ("--data", "no pictures", "cat.0.jpg")),
+    "pictures of one class": (_one_class, ("--data", "one class", "'train'", "cat.0.jpg")),
+    "a study that is not there": (
+        lambda _: ["search", "nowhere.toml"],
+        ("nowhere.toml", "quick", "name one of these"),
+    ),
+    "an unknown key": (
+        lambda f: _study(f, "epochs", "epoch"),
+        ("training.epoch", "unknown key", "epochs"),
+    ),
+    "low not below high": (
+        lambda f: _study(f, "low = 1\n", "low = 2\n"),
+        ("conv_layers", "low 2", "not below high 2", "swap them"),
+    ),
+    "no study yet": (
+        lambda _: ["analyze", "--experiment", "nowhere"],
+        ("mlflow.db", "no such database", "factorgrid search"),
+    ),
+    "a database that is not MLflow's server": (
+        lambda f: ["search", write_study(f)],
+        ("127.0.0.1:9", "no server answers", "MLFLOW_TRACKING_URI"),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_wrong_input_is_one_line_and_exit_status_2(fault: str, tmp_path: Path) -> None:
+    typed, words = BAD[fault]
+    more = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} if "server" in fault else {}
+    ended = factorgrid(*typed(tmp_path), home=tmp_path / "home", **more)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    (line,) = ended.stderr.strip().splitlines()
+    assert line.startswith("factorgrid: ")
+    for word in words:
+        assert word in line
+
+
+def test_a_bad_study_leaves_nothing_behind(tmp_path: Path) -> None:
+    factorgrid(*_study(tmp_path, "epochs", "epoch"), home=tmp_path / "home")
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_experiment_that_is_not_there_names_those_that_are(done: Done) -> None:
+    ended = factorgrid("analyze", "--experiment", "nowhere", home=done.home)
+    assert ended.returncode == 2
+    assert "'nowhere'" in ended.stderr
+    assert "there are: tiny" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "search",
+        "validate",
+        "analyze",
+        "report",
+        "promote",
+        "predict",
+        "ui",
+        "up",
+        "deploy",
+        "doctor",
+        "prune",
+    ],
+)
+def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
+    ended = factorgrid(command, "--help", home=tmp_path / "home")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith(f"Usage: python -m flows.cli {command}")
+    assert not (tmp_path / "home").exists()
+
+
+def test_help_loads_no_library_that_takes_seconds(tmp_path: Path) -> None:
+    ended = factorgrid("--help", home=tmp_path / "home", PYTHONPROFILEIMPORTTIME="1")
+    loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    heavy = {"mlflow", "prefect", "tensorflow", "keras", "great_expectations", "statsmodels"}
+    assert ended.returncode == 0
+    assert not heavy & loaded
+
+
+def test_validate_answers_with_one_json_object(tmp_path: Path) -> None:
+    import cv2
+
+    from models.images.drawn import draw
+
+    images, labels, classes = draw(60, 32, seed=3)
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = tmp_path / "pictures" / classes[label] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+    (tmp_path / "pictures" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (tmp_path / "pictures" / "Thumbs.db").write_bytes(b"")
+    ended = factorgrid("validate", "--data", tmp_path / "pictures", "--json", home=tmp_path / "h")
+    assert ended.returncode == 0, ended.stderr
+    answer = json.loads(ended.stdout)
+    counts = {name: answer[name] for name in ("found", "accepted", "quarantined", "passed_over")}
+    assert counts == {"found": 62, "accepted": 60, "quarantined": 1, "passed_over": 1}
+    assert list(answer["reasons"]) == ["cat/broken.jpg"]

@@ -1,0 +1,200 @@
+"""The engines, each Keras backend in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+import pytest
+
+from tasks.settings import Settings
+from tasks.tracking.tracker import Tracker
+
+TESTS = Path(__file__).parents[2]
+ROOT = TESTS.parent
+#: `models.standalone`, on a machine that has Keras, a backend and what these need.
+ALONE = """
+import runpy, sys
+missing = "mlflow prefect pandas cv2 simplejpeg PIL zlib_ng scipy sklearn statsmodels matplotlib"
+sys.modules.update(dict.fromkeys(missing.split()))
+runpy.run_module("models.standalone", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module", params=["tensorflow", "jax"])
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp(request.param)
+    ended = subprocess.run(
+        [sys.executable, str(TESTS / "support" / "engine_checks.py"), str(folder)],
+        env={**os.environ, "KERAS_BACKEND": request.param, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return {**answer, "backend": request.param, "folder": folder}
+
+
+def test_a_network_learns_to_tell_the_drawn_pictures_apart(trained: dict[str, Any]) -> None:
+    whole = trained["whole"]
+    assert whole["status"] == "finished"
+    assert whole["backend"] == trained["backend"]
+    assert whole["device"] == "cpu"
+    assert [row["epoch"] for row in whole["history"]] == [1, 2, 3, 4, 5, 6]
+    losses = [row["train_loss"] for row in whole["history"]]
+    assert losses[-1] < losses[0]
+    assert whole["history"][-1]["train_accuracy"] > 0.6
+    assert (trained["folder"] / "model.keras").exists()
+
+
+def test_changed_pictures_train_too(trained: dict[str, Any]) -> None:
+    assert trained["augmented"]["status"] == "finished"
+    assert trained["augmented"]["history"] != trained["whole"]["history"]
+
+
+def test_gradients_of_parts_are_those_of_the_whole_batch(trained: dict[str, Any]) -> None:
+    whole, thirds = map(np.array, trained["parts"])
+    assert thirds == pytest.approx(whole, rel=1e-4, abs=1e-5)
+
+
+def test_an_accelerator_without_memory_takes_smaller_parts_of_the_same_batch(
+    trained: dict[str, Any],
+) -> None:
+    small = trained["without_memory"]
+    assert small["micro_batch"] == 12
+    assert trained["whole"]["micro_batch"] == 24
+    figures = [
+        [row[name] for row in run["history"] for name in ("train_loss", "val_loss")]
+        for run in (small, trained["whole"])
+    ]
+    assert figures[0] == pytest.approx(figures[1], rel=0.02)
+
+
+def test_a_loss_that_is_no_number_ends_the_epoch_at_its_step(trained: dict[str, Any]) -> None:
+    assert trained["diverged"]["status"] == "diverged"
+    assert "the loss became no number in epoch 1, step" in trained["diverged"]["reason"]
+
+
+ON_JAX = pytest.mark.parametrize("trained", ["jax"], indirect=True)
+
+
+@ON_JAX
+def test_a_cheaper_twin_has_the_answers_and_gradients(trained: dict[str, Any]) -> None:
+    for name, difference in trained["twins"].items():
+        assert difference < 1e-5, name
+
+
+@ON_JAX
+def test_a_process_compiles_once_for_all_seeds_and_learning_rates(trained: dict[str, Any]) -> None:
+    programs = trained["programs"]
+    assert programs["hits"] == 1
+    assert programs["others"] == 0
+    assert programs["equal"]
+
+
+@ON_JAX
+def test_the_loop_that_a_gpu_compiles_takes_the_same_steps(trained: dict[str, Any]) -> None:
+    one_by_one, looped = trained["programs"]["ended"]
+    assert looped == pytest.approx(one_by_one, rel=1e-4, abs=1e-5)
+
+
+def test_what_children_are_forked_from_has_touched_no_device() -> None:
+    """A context of CUDA's does not survive a fork."""
+    script = (
+        "import models.training.forkserver_preload, jax._src.xla_bridge as b\n"
+        "print(len(b._backends))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == "0"
+
+
+def test_a_child_loads_what_an_earlier_one_compiled_for_a_gpu(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+
+from support import engine_checks as engines
+from tasks.hardware import Device
+from tasks.slots import SlotPool
+
+folder = Path(sys.argv[1])
+engines.write(folder / "cache")
+for gpu, names in (("", "a"), ("0", "bc")):
+    with SlotPool((Device(gpu, 1),), compiled=folder / "compiled") as pool:
+        for name in names:
+            with pool.slot() as slot:
+                slot.run(engines.SPEC, folder / "cache", folder / name)
+            print(len(list(folder.glob("compiled/*-cache"))))
+"""
+    keep_all = {f"JAX_PERSISTENT_CACHE_MIN_{of}": "0" for of in ("COMPILE_TIME_SECS", "ENTRY_SIZE")}
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={
+            **os.environ,
+            **keep_all,
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    of_cpu, first, second = map(int, ended.stdout.split())
+    assert of_cpu == 0
+    assert first == second > 0
+
+
+def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
+    """The folder that travels is trained by `models/` alone, with results that are logged here."""
+    (tmp_path / "tiny.toml").write_text(harness.STUDY, encoding="utf-8")
+    home, trip = tmp_path / "home", tmp_path / "trip"
+    words = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
+    asked = harness.factorgrid(*words, home=home)
+    assert asked.returncode == 3, asked.stderr
+    assert "4 replicates of the screen are in" in asked.stderr.splitlines()[-1]
+    train = [sys.executable, "-c", ALONE, "jobs.json", "--arrays", "arrays", "--out", "results"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.run(train, cwd=trip, env=env, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("accuracy") == 4
+    again = harness.factorgrid(*words, home=home)
+    assert again.returncode == 3, again.stderr
+    assert "of the refine are in" in again.stderr.splitlines()[-1]
+    tracker = Tracker.open(Settings(home, f"sqlite:///{home / 'mlflow.db'}"))
+    execution = tracker.last_execution(tracker.existing_experiment("tiny"))
+    runs = tracker.children(execution.info.run_id, execution.info.experiment_id)
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    assert all("val_accuracy" in run.data.metrics for run in runs)
+
+
+def test_jobs_that_are_none_are_said_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "jobs.json").write_text('[{"model": 1}]', encoding="utf-8")
+    words = [
+        "-m",
+        "models.standalone",
+        tmp_path / "jobs.json",
+        "--arrays",
+        tmp_path,
+        "--out",
+        tmp_path,
+    ]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, *map(str, words)], env=env, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert "not the spec of a replicate" in ended.stderr

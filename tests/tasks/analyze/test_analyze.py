@@ -1,0 +1,288 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from support.small_study import Done, factorgrid
+
+from flows.cli import main
+from tasks.analyze.read_runs import experiment_table
+from tasks.errors import UserError
+from tasks.settings import Settings
+from tasks.tracking.tracker import Tracker
+
+PAPER = """conv,fc,lr,accuracy
+3,1,0.001,0.80875
+3,1,0.1,0.58205
+3,3,0.001,0.79965
+3,3,0.1,0.50155
+6,1,0.001,0.88805
+6,1,0.1,0.66115
+6,3,0.001,0.90795
+6,3,0.1,0.50125
+"""
+#: `paper.csv` with its columns: every fault is a line on top of it.
+TABLES = {
+    "paper": PAPER,
+    "constant": "a,b,y\n1,x,3\n1,z,3\n2,x,3\n2,z,3\n",
+    "one": "a,b,y\n1,x,3\n",
+    "text": "a,b,y\n1,x,3\n1,z,much\n2,x,4\n2,z,5\n",
+    "three": "a,b,y\n1,x,3\n2,x,4\n5,x,5\n7,x,5\n1,z,3\n2,z,4\n5,z,5\n7,z,5.5\n",
+    "gap": "a,b,y\n1,x,3\n,z,4\n2,x,5\n2,z,6\n",
+    "twice": "a,b,y\n1,x,3\n1,x,3\n1,z,2\n2,x,4\n2,z,5\n",
+    "uneven": "a,b,y\n1,x,3\n1,x,3.5\n1,z,2\n2,x,4\n2,z,5\n2,z,5.2\n2,z,5.1\n",
+    "half": "a,b,c,y\n1,1,2,3\n1,2,1,3.5\n2,1,1,2\n2,2,2,4\n",
+    "empty": "",
+    "headed": "a,b,y\n",
+    "european": "a;b;y\n1,5;x;3,5\n2,5;x;3\n1,5;z;2\n2,5;z;5\n",
+}
+
+
+def _run(folder: Path, table: str, *options: str, response: str = "y") -> Any:
+    path = folder / f"{table}.csv"
+    if table in TABLES:
+        path.write_text(TABLES[table])
+    arguments = ["analyze", "--csv", str(path), "--response", response, *options]
+    return CliRunner().invoke(main, arguments)
+
+
+def test_the_papers_table_in_json(tmp_path: Path) -> None:
+    options = ("--order", "2", "--log", "lr", "--json")
+    result = _run(tmp_path, "paper", *options, response="accuracy")
+    assert result.exit_code == 0
+    content = json.loads(result.stdout)
+    assert content["residual_df"] == 1
+    assert content["r_squared"] == pytest.approx(0.9924, abs=5e-5)
+    assert content["terms"]["lr"] == pytest.approx(
+        {
+            "coefficient": -0.1448,
+            "effect": -0.2896,
+            "std_error": 0.01355,
+            "t": -10.686,
+            "p": 0.0594,
+            "sum_of_squares": 0.16774,
+        },
+        rel=1e-3,
+    )
+    assert content["terms"]["intercept"]["effect"] is None
+    assert content["lenth"]["pse"] == pytest.approx(0.06345)
+    assert set(content["lenth"]) >= {"pse", "me", "sme"}
+    assert content["active"] == ["lr"]
+    assert content["decision"]["grid"] == {
+        "conv": [6, 7],
+        "fc": [1, 2],
+        "lr": [0.0001, 0.001, 0.01],
+    }
+
+
+def test_in_words_it_says_which_test_spoke(tmp_path: Path) -> None:
+    text = _run(tmp_path, "paper", response="accuracy").stdout
+    assert "Lenth's method" in text
+    assert "12.7" in text
+    assert "lr: active" in text
+
+
+def test_a_saturated_model_has_no_errors_of_its_own(tmp_path: Path) -> None:
+    result = _run(tmp_path, "paper", "--order", "3", "--json", response="accuracy")
+    content = json.loads(result.stdout)
+    assert content["residual_df"] == 0
+    assert content["terms"]["conv:fc:lr"]["p"] is None
+    assert content["lenth"]["pse"] == pytest.approx(0.06345)
+
+
+FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "a constant response": ("constant", (), ("never changes", "choose another response")),
+    "one run": ("one", (), ("1 of 1 runs", "add runs")),
+    "text for a number": ("text", (), ("row 2", "'much'", "no number")),
+    "four levels": ("three", (), ("a has 4 levels (1, 2, 5, 7)", "--factor a=1,7")),
+    "a level that is missing": ("gap", (), ("row 2", "no level of a")),
+    "no file": ("nowhere", (), ("nowhere.csv", "no such file")),
+    "an empty file": ("empty", (), ("empty.csv", "cannot be read")),
+    "a file without rows": ("headed", (), ("no rows",)),
+    "an unknown factor": ("uneven", ("--factor", "q"), ("'q'", "a, b, y")),
+    "a level that is not there": ("uneven", ("--factor", "a=1,7"), ("no run at 7", "1, 2")),
+    "one level": ("uneven", ("--factor", "a=1"), ("NAME=LOW,HIGH",)),
+    "an unknown factor on a log scale": ("uneven", ("--log", "q"), ("'q'",)),
+    "text on a log scale": ("uneven", ("--log", "b"), ("'x' is no number",)),
+    "an aliased term": ("half", ("--terms", "a,b:c"), ("b:c = a", "ask for one")),
+    "an unknown term": ("half", ("--terms", "a,q"), ("'q'", "a, b, c")),
+    "alpha above 1": ("uneven", ("--alpha", "2"), ("alpha 2", "between 0 and 1")),
+    "order 0": ("uneven", ("--order", "0"), ("order 0", "raise it")),
+    "a share above 1": ("uneven", ("--scale", "logit"), ("no share", "raw")),
+    "no room": ("uneven", ("--budget", "0"), ("budget 0", "raise it")),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_bad_input_is_one_line_and_exit_status_2(fault: str, tmp_path: Path) -> None:
+    table, options, words = FAULTS[fault]
+    result = _run(tmp_path, table, *options)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def test_neither_or_both_sources_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["analyze", "--response", "y"])
+    assert result.exit_code == 2
+    assert "either --csv FILE or --experiment NAME" in result.stderr
+
+
+WARNED = {
+    "an unbalanced table": ("uneven", "unbalanced: 1 to 3 runs a cell"),
+    "a copied run": ("twice", "1 run is equal to another in every column"),
+    "an aliased term": ("half", "b:c = a"),
+}
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_what_can_be_analysed_is_with_a_warning(case: str, tmp_path: Path) -> None:
+    table, words = WARNED[case]
+    result = _run(tmp_path, table)
+    assert result.exit_code == 0
+    assert words in result.stdout
+
+
+def test_semicolons_and_decimal_commas_are_read(tmp_path: Path) -> None:
+    content = json.loads(_run(tmp_path, "european", "--json").stdout)
+    assert content["terms"]["intercept"]["coefficient"] == pytest.approx(3.375)
+
+
+def test_given_levels_leave_the_other_runs_out_and_say_so(tmp_path: Path) -> None:
+    result = _run(tmp_path, "three", "--factor", "a=1,7", "--factor", "b")
+    assert result.exit_code == 0
+    assert "4 of 8 runs are at other levels" in result.stdout
+
+
+def test_a_lower_response_can_be_asked_for(tmp_path: Path) -> None:
+    result = _run(tmp_path, "paper", "--minimise", "--json", response="accuracy")
+    assert json.loads(result.stdout)["decision"]["corner"]["lr"] == 0.1
+
+
+def test_the_figures_are_written_where_asked(tmp_path: Path) -> None:
+    result = _run(tmp_path, "paper", "--plots", str(tmp_path / "figures"), response="accuracy")
+    assert result.exit_code == 0
+    names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert names == {"pareto", "half_normal", "main_effects", "interactions", "cube"}
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    home = tmp_path_factory.mktemp("home")
+    return Tracker.open(Settings(home, f"sqlite:///{home / 'mlflow.db'}"))
+
+
+@pytest.fixture(scope="module")
+def foreign(tracker: Tracker) -> str:
+    """Log the paper's eight runs as anyone would, one failed and one without params among them."""
+    experiment = tracker.experiment("theirs")
+    client = tracker.client
+    rows = [line.split(",") for line in PAPER.splitlines()]
+    for row in rows[1:]:
+        run = client.create_run(experiment).info.run_id
+        for name, level in zip(rows[0][:3], row[:3], strict=True):
+            client.log_param(run, name, level)
+        client.log_param(run, "epochs", 20)
+        client.log_metric(run, "accuracy", float(row[3]))
+        client.set_terminated(run)
+    failed = client.create_run(experiment).info.run_id
+    for name, level in zip(rows[0][:3], ("3", "1", "0.001"), strict=True):
+        client.log_param(failed, name, level)
+    client.set_terminated(failed, "FAILED")
+    client.set_terminated(client.create_run(experiment).info.run_id)
+    return "theirs"
+
+
+def test_an_mlflow_experiment_is_analysed_whoever_logged_it(
+    tracker: Tracker, foreign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACTORGRID_HOME", str(tracker.settings.home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.settings.tracking_uri)
+    arguments = ["analyze", "--experiment", foreign, "--response", "accuracy", "--json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["decision"]["grid"]["lr"] == [0.0001, 0.001, 0.01]
+    assert content["decision"]["grid"]["conv"] == [6, 7]
+    assert "1 of 9 runs has no accuracy" in " ".join(content["warnings"])
+
+
+def test_an_unknown_metric_names_those_there_are(tracker: Tracker, foreign: str) -> None:
+    with pytest.raises(UserError, match="'loss'; there are: accuracy"):
+        experiment_table(tracker, foreign, "loss")
+
+
+def test_runs_come_back_in_the_order_they_were_made(tracker: Tracker, foreign: str) -> None:
+    table: pd.DataFrame = experiment_table(tracker, foreign, "accuracy")
+    assert table["accuracy"].iloc[0] == pytest.approx(0.80875)
+    assert table["accuracy"].isna().sum() == 1
+
+
+def test_a_study_is_rebuilt_whole_and_its_cost_is_a_response_too(done: Done) -> None:
+    whole = factorgrid("analyze", "--experiment", "tiny", "--json", home=done.home)
+    assert whole.returncode == 0, whole.stderr
+    assert "registered" in json.loads(whole.stdout)
+    options = ("--response", "train_seconds", "--minimise", "--json")
+    cost = factorgrid("analyze", "--experiment", "tiny", *options, home=done.home)
+    assert cost.returncode == 0, cost.stderr
+    content = json.loads(cost.stdout)
+    assert set(content["decision"]["grid"]) == set(done.outcome["screen"]["decision"]["grid"])
+
+
+#: Montgomery (2013), table 11.6, in natural units.
+CENTRAL_COMPOSITE = """time,temp,y
+80,170,76.5
+80,180,77.0
+90,170,78.0
+90,180,79.5
+85,175,79.9
+85,175,80.3
+85,175,80.0
+85,175,79.7
+85,175,79.8
+92.07106781,175,78.4
+77.92893219,175,75.6
+85,182.07106781,78.5
+85,167.92893219,77.0
+"""
+
+
+def test_a_second_order_design_has_a_surface(tmp_path: Path) -> None:
+    (tmp_path / "composite.csv").write_text(CENTRAL_COMPOSITE)
+    options = ("--surface", "--plots", str(tmp_path / "figures"), "--json")
+    result = _run(tmp_path, "composite", *options)
+    assert result.exit_code == 0, result.stderr
+    content = json.loads(result.stdout)
+    natural = content["stationary"]["natural"]
+    assert natural == pytest.approx({"time": 86.95, "temp": 176.53}, abs=0.005)
+    assert content["stationary"]["kind"] == "maximum"
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["contours.png"]
+    assert "maximum at time" in _run(tmp_path, "composite", "--surface").stdout
+    assert "--surface" in _run(tmp_path, "composite").stderr
+
+
+def test_a_factor_named_like_a_note_is_one_where_it_is_named(tmp_path: Path) -> None:
+    text = PAPER.replace("conv", "block")
+    (tmp_path / "named.csv").write_text(text)
+    names = ("--factor", "block", "--factor", "fc", "--factor", "lr")
+    found = json.loads(_run(tmp_path, "named", *names, "--json", response="accuracy").stdout)
+    assert found["decision"]["grid"]["block"] == [6, 7]
+    left = json.loads(_run(tmp_path, "named", "--json", response="accuracy").stdout)
+    assert "left out: block" in " ".join(left["notes"])
+
+
+def test_collapsed_runs_of_a_table_are_judged_apart(tmp_path: Path) -> None:
+    lines = PAPER.splitlines()
+    marked = [
+        f"{lines[0]},collapsed",
+        *(f"{x},{'true' if ',0.1,' in x else 'no'}" for x in lines[1:]),
+    ]
+    (tmp_path / "marked.csv").write_text("\n".join(marked) + "\n")
+    result = _run(tmp_path, "marked", "--json", response="accuracy")
+    content = json.loads(result.stdout)
+    assert content["half"]["factor"] == "lr"
+    assert content["half"]["effects"]["conv"] == pytest.approx(0.0938, abs=5e-5)

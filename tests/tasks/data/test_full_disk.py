@@ -1,0 +1,121 @@
+"""A disk that is really full: a small one is mounted, where that is allowed."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from models.images.arrays import open_arrays
+from models.images.decoding import decode
+from models.images.drawn import draw_one, generator
+from tasks.data.dataset import Prepared, prepare_dataset
+from tasks.data.find_images import find_images
+from tasks.data.metadata_store import Metadata
+from tasks.errors import DataError
+
+SIZE, PICTURES = 64, 400
+#: The pixels take 4.9 MB of them, and what is known of the pictures 0.3.
+DISK_BYTES = 8_000_000
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for index in range(PICTURES):
+        path = folder / ("cat", "dog")[index % 2] / f"{index}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        _, content = cv2.imencode(".jpg", draw_one(index % 2, SIZE, generator(3, index)))
+        path.write_bytes(content.tobytes())
+    return folder
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    try:
+        ended = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no command to mount a small disk with")
+    if ended.returncode:
+        pytest.skip(f"a small disk may not be mounted here: {ended.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take every byte that is left."""
+    path = disk / "filler"
+    with path.open("ab", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    assert os.statvfs(disk).f_bavail == 0
+    return path
+
+
+def run(
+    data: Path, home: Path, progress: Callable[[str, int, int], None] | None = None
+) -> Prepared:
+    store = Metadata(home / "metadata.db", home / "locks")
+    source = find_images(data, home / "unpacked")
+    return prepare_dataset(source, store, image_size=SIZE, cache=home / "cache", progress=progress)
+
+
+def assert_whole(prepared: Prepared, data: Path) -> None:
+    arrays = open_arrays(prepared.arrays_folder)
+    assert len(arrays.images) == prepared.accepted
+    assert prepared.accepted + len(prepared.quarantined) == PICTURES
+    for row in range(0, len(arrays.images), 7):
+        expected = decode((data / arrays.names[row]).read_bytes(), SIZE)
+        np.testing.assert_array_equal(arrays.images[row], expected)
+
+
+def test_a_disk_that_is_full_before_is_said_before_anything_is_decoded(
+    data: Path, disk: Path
+) -> None:
+    told: list[str] = []
+    taken = disk / "filler"
+    taken.write_bytes(bytes(4_000_000))
+    with pytest.raises(
+        DataError, match=r"400 pictures at 64 pixels need 5 MB; .* free some"
+    ) as said:
+        run(data, disk, lambda *what: told.append(what[0]))
+    assert len(str(said.value).splitlines()) == 1
+    assert told == []
+    assert list((disk / "cache").iterdir()) == []
+    taken.unlink()
+    assert_whole(run(data, disk), data)
+
+
+@pytest.mark.parametrize("home", ["on it", "beside it"])
+def test_a_disk_that_fills_up_meanwhile_leaves_nothing_and_the_same_command_goes_on(
+    data: Path, disk: Path, tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = disk
+    if home == "beside it":  # only pixels are on the small disk
+        state = tmp_path / "home"
+        state.mkdir()
+        (disk / "cache").mkdir()
+        (state / "cache").symlink_to(disk / "cache")
+    # So that there is something to be lost: rows of the table, on the way.
+    monkeypatch.setattr("tasks.data.metadata_store.COMMIT_SECONDS", 0.0)
+    filled: list[Path] = []
+
+    def fill_once(*_: object) -> None:
+        if not filled:
+            filled.append(fill(disk))
+
+    with pytest.raises(DataError, match=r"free disk space|MB are free; free some") as said:
+        run(data, state, fill_once)
+    assert len(str(said.value).splitlines()) == 1
+    assert list((disk / "cache").iterdir()) == []
+    filled[0].unlink()
+    told: list[int] = []
+    assert_whole(run(data, state, lambda _, __, total: told.append(total)), data)
+    assert told

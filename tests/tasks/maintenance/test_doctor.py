@@ -1,0 +1,122 @@
+"""What `factorgrid doctor` finds, with real faults."""
+
+import http.server
+import json
+import socket
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from support.small_study import Done, factorgrid
+
+from tasks.maintenance import doctor
+from tasks.maintenance.doctor import Finding, examine, findings_as_text
+from tasks.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _found(settings: Settings, name: str) -> Finding:
+    return next(f for f in examine(settings) if f.name == name)
+
+
+def _local(home: Path) -> Settings:
+    return Settings(home, f"sqlite:///{home / 'mlflow.db'}")
+
+
+def test_a_home_that_is_well_has_exit_status_0(done: Done) -> None:
+    ended = factorgrid("doctor", "--json", home=done.home)
+    content = json.loads(ended.stdout)
+    assert content["well"], content
+    assert ended.returncode == 0
+    names = {finding["name"] for finding in content["findings"]}
+    assert {"Python", "packages", "home", "disk", "memory", "devices", "database"} <= names
+
+
+def test_servers_that_do_not_answer_have_exit_status_2_and_a_remedy(tmp_path: Path) -> None:
+    more = {"MLFLOW_TRACKING_URI": "http://u:secret@127.0.0.1:9"}
+    more["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+    ended = factorgrid("doctor", home=tmp_path / "home", **more)
+    assert ended.returncode == 2
+    for words in ("fail  MLflow", "fail  Prefect", "start it, or correct PREFECT_API_URL"):
+        assert words in ended.stdout
+    assert "secret" not in ended.stdout + ended.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_database_of_another_schema_is_named_with_the_command_that_upgrades_it(
+    done: Done, tmp_path: Path
+) -> None:
+    with sqlite3.connect(done.home / "mlflow.db") as source:
+        copy = sqlite3.connect(tmp_path / "mlflow.db")
+        source.backup(copy)
+    copy.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    copy.commit()
+    copy.close()
+    found = _found(_local(tmp_path), "database")
+    assert found.state == "fail"
+    assert "451aebb31d03" in found.found
+    assert "mlflow db upgrade sqlite:///" in found.remedy
+
+
+def test_a_package_out_of_its_bounds_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ["prefect<3", "no-such-package>=1", "ruff>=99; extra == 'dev'"]
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: wanted)
+    found = {f.name: f for f in examine(_local(tmp_path)) if f.state == "fail"}
+    assert found["prefect"].found.endswith("wanted <3")
+    assert "not installed" in found["no-such-package"].found
+    assert "ruff" not in found
+
+
+def test_a_taken_port_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(doctor, "MLFLOW_PORT", taken.getsockname()[1])
+        found = _found(_local(tmp_path), "port")
+    assert found.state == "warn"
+    assert "--mlflow-port" in found.remedy
+
+
+def test_a_disk_that_is_nearly_full_and_a_home_that_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "DISK", (1e9, 1e8))
+    assert _found(_local(tmp_path), "disk").state == "fail"
+    assert _found(_local(Path("/proc/home")), "home").state == "fail"
+    assert "-> set FACTORGRID_HOME" in findings_as_text(examine(_local(Path("/proc/home"))))
+
+
+class _Other(http.server.BaseHTTPRequestHandler):
+    """A server of another version, and of nobody's where it is asked for anything else."""
+
+    def do_GET(self) -> None:
+        body = b'"3.0.0"' if self.path.endswith("version") else b""
+        self.send_response(200 if body else 404)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_of_another_version_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Other)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("PREFECT_API_URL", f"{url}/api")
+    found = {f.name: f for f in examine(Settings(tmp_path, url))}
+    server.shutdown()
+    for name in ("MLflow", "Prefect"):
+        assert found[name].state == "warn"
+        assert "version 3.0.0, here" in found[name].found
+    assert found["worker"].state == "warn"

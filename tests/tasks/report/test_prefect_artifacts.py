@@ -1,0 +1,85 @@
+"""What is told of a study in Prefect's pages and in our log."""
+
+import json
+import logging
+
+import pytest
+from prefect.states import Cancelling, Crashed, Failed
+from support.small_study import Done
+
+from tasks.errors import DataError
+from tasks.logs import LOGGER, JsonLines
+from tasks.redaction import keep_password, without_password
+from tasks.report.outcome import outcome_of
+from tasks.report.prefect_artifacts import (
+    advice,
+    artifact_key,
+    decision_as_markdown,
+    effects_rows,
+    report_link,
+)
+
+
+def test_the_effects_are_rows_of_plain_figures(done: Done) -> None:
+    rows = effects_rows(outcome_of(done.execution))
+    assert {"conv_layers", "learning_rate"} <= {row["term"] for row in rows}
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+
+
+def test_the_decision_names_the_winner_and_the_registered_model(done: Done) -> None:
+    words = decision_as_markdown(outcome_of(done.execution))
+    for part in ("# Study tiny", "## Decision", "## Winner", "models:/tiny@champion"):
+        assert part in words
+
+
+def test_a_database_without_a_server_has_no_link(done: Done) -> None:
+    assert report_link(done.execution) is None
+
+
+def test_a_name_becomes_a_key_of_prefects() -> None:
+    assert artifact_key("Dogs vs. Cats_2") == "dogs-vs-cats-2"
+    assert artifact_key("고양이") == "study"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (Failed(data=DataError("--data x: no such file; name one")), "Yours to mend: --data x"),
+        (Failed(data=ZeroDivisionError()), "ZeroDivisionError"),
+        (Cancelling(), "goes on from here"),
+        (Crashed(), "Nothing that was trained is lost"),
+    ],
+)
+def test_a_run_that_did_not_end_well_says_what_to_do(state: object, words: str) -> None:
+    assert words in advice(state)  # type: ignore[arg-type] # states of four kinds
+
+
+def test_a_line_of_the_log_is_json_with_its_ids() -> None:
+    record = LOGGER.makeRecord(
+        "factorgrid",
+        logging.INFO,
+        "",
+        0,
+        "finished",
+        (),
+        None,
+        extra={"cell": "a=1", "run_id": "r"},
+    )
+    line = json.loads(JsonLines().format(record))
+    assert {"level": "INFO", "message": "finished", "cell": "a=1", "run_id": "r"}.items() <= (
+        line.items()
+    )
+
+
+def test_a_password_is_taken_out_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD"):
+        monkeypatch.setenv(name, "")
+    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert keep_password("http://me:s%40@host:5000/x") == "http://host:5000/x"
+    assert keep_password("postgresql://me:other@host/db") == "postgresql://me@host/db"
+    assert keep_password("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
+    import os
+
+    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@"  # noqa: S105 # of nobody
+    assert os.environ["PGPASSWORD"] == "other"

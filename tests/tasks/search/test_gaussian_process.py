@@ -1,0 +1,88 @@
+"""Refining by a Gaussian process: what it predicts, and where it looks."""
+
+import numpy as np
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern
+
+from analysis.effects.fit import fit_effects
+from analysis.factors import Factor
+from analysis.search import gaussian_process
+from analysis.search.space import Space
+from tasks.search.refine import process_cell, region
+from tasks.search.screen import decide
+from tasks.study.study_file import parse_study
+
+SPACE = Space(
+    (Factor("depth", 1, 5, "integer"), Factor("learning_rate", 1e-4, 1e-1, "log")),
+    ((1, 2, 3, 4, 5), tuple(float(f"{10**p:.6g}") for p in np.arange(-4, -0.9, 0.5))),
+)
+
+
+def hill(cell: tuple[int, ...]) -> float:
+    depth, rate = SPACE.points([cell])[0]
+    return float(1 - (depth - 0.5) ** 2 - 2 * (rate + 0.3) ** 2)
+
+
+def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None:
+    rng = np.random.default_rng(1)
+    cells = SPACE.draw(rng, 9)
+    rates, noise = gaussian_process.prior(2)
+    surrogate = gaussian_process.fit_process(SPACE, cells, [hill(c) for c in cells])
+    places = [int(np.flatnonzero((rates == own).all(axis=1))[0]) for own in surrogate.rates]
+    z = gaussian_process.clip_low_outliers(np.array([hill(c) for c in cells]))
+    z = (z - z.mean()) / z.std()
+    others = [c for c in SPACE.cells() if c not in cells]
+    means, seconds = [], []
+    for place, amplitude in zip(places, surrogate.amplitude, strict=True):
+        theirs = GaussianProcessRegressor(
+            Matern(rates[place] ** -0.5, nu=2.5), alpha=noise[place], optimizer=None
+        ).fit(SPACE.points(cells), z)
+        mean, deviation = theirs.predict(SPACE.points(others), return_std=True)
+        means.append(mean)
+        seconds.append(deviation**2 * amplitude + mean**2)
+    expected = surrogate.weight @ means
+    deviation = np.sqrt(surrogate.weight @ seconds - expected**2)
+    mean, own = surrogate.predict(others)
+    np.testing.assert_allclose((mean - surrogate.centre) / surrogate.width, expected, atol=1e-8)
+    np.testing.assert_allclose(own / surrogate.width, deviation, atol=1e-6)
+
+
+def test_it_climbs_a_hill_that_the_corners_only_hint_at() -> None:
+    rng = np.random.default_rng(3)
+    cells = [(0, 0), (0, 6), (4, 0), (4, 6)]
+    for _ in range(8):
+        cells.append(gaussian_process.next_cell(SPACE, cells, [hill(c) for c in cells], rng))
+    assert len(set(cells)) == 12
+    best = max(map(hill, SPACE.cells()))
+    assert hill(gaussian_process.best_cell(SPACE, cells, [hill(c) for c in cells])) == best
+
+
+def test_it_looks_between_the_screens_levels_and_a_step_beyond() -> None:
+    study = parse_study(
+        {
+            "name": "x",
+            "factors": {
+                "conv_layers": {"low": 3, "high": 6},
+                "learning_rate": {"low": 0.001, "high": 0.1},
+                "optimizer": {"low": "adam", "high": "sgd"},
+            },
+        },
+        "x",
+    )
+    rows = [
+        {"conv_layers": c, "learning_rate": r, "optimizer": o, "val_accuracy": c / 10 - r}
+        for c in (3, 6)
+        for r in (0.001, 0.1)
+        for o in ("adam", "sgd")
+    ]
+    import pandas as pd
+
+    runs = pd.DataFrame(rows)
+    decision = decide(fit_effects(runs, study.factor_list, "val_accuracy"))
+    space = region(study.factor_list, decision)
+    assert space.levels[0] == (3, 4, 5, 6, 7)
+    assert space.levels[1] == (0.0001, 0.000316, 0.001, 0.00316, 0.01, 0.0316, 0.1)
+    assert space.levels[2] == ("adam", "sgd")
+    first, words = process_cell(study, runs, space)
+    assert (first, words) == process_cell(study, runs, space)
+    assert "from 8 runs" in words

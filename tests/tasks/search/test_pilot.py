@@ -1,0 +1,81 @@
+"""The pilot of a study: where it puts the screen's levels, and that it is off unless asked for."""
+
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.small_study import STUDY, factorgrid, last_execution, write_study
+
+from tasks.errors import UserError
+from tasks.search.pilot import narrowed_study, pilot_cells, plan_pilot
+from tasks.study.study_file import Study, built_in_studies, load_study, parse_study
+from tasks.study.study_toml import study_toml
+
+
+def _study() -> Study:
+    content = {
+        "name": "wide",
+        "pilot": {"enabled": True},
+        "factors": {
+            "conv_layers": {"low": 3, "high": 7},
+            "fc_layers": {"low": 1, "high": 2},
+            "learning_rate": {"low": 0.0001, "high": 0.1},
+            "optimizer": {"low": "adam", "high": "sgd"},
+        },
+    }
+    return parse_study(content, "wide.toml")
+
+
+def _runs(study: Study, figures: list[float]) -> pd.DataFrame:
+    rows = [{**c, "val_accuracy": y} for c, y in zip(pilot_cells(study), figures, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def test_no_study_that_comes_with_the_product_has_a_pilot() -> None:
+    for name in built_in_studies():
+        assert plan_pilot(load_study(name), "version") == []
+
+
+def test_it_runs_the_middle_with_the_learning_rate_at_its_ends() -> None:
+    planned = plan_pilot(_study(), "version")
+    assert [p.stage for p in planned] == ["pilot"] * 3
+    assert [p.levels["learning_rate"] for p in planned] == [0.0001, 0.00316, 0.1]
+    assert {(p.levels["conv_layers"], p.levels["optimizer"]) for p in planned} == {(5, "adam")}
+
+
+def test_levels_are_drawn_in_and_the_reasons_are_kept() -> None:
+    study = narrowed_study(_study(), _runs(_study(), [0.7, 0.74, 0.5]))
+    levels = {f.name: f.levels for f in study.factor_list}
+    assert levels["conv_layers"] == (4, 6)
+    assert levels["fc_layers"] == (1, 2)  # no two whole numbers between
+    assert levels["learning_rate"] == (0.000562, 0.0178)
+    assert levels["optimizer"] == ("adam", "sgd")
+    assert any("0.5 at its high end" in line for line in study.pilot.found)
+    # What MLflow keeps is a study again, and what the report tells begins with these levels.
+    assert Study.model_validate_json(study.model_dump_json()) == study
+    assert parse_study(tomllib.loads(study_toml(study)), "told") == study
+    assert plan_pilot(study, "version") == []
+
+
+def test_a_pilot_that_failed_says_which_run() -> None:
+    with pytest.raises(UserError, match=r"learning_rate=0\.1.* has no val_accuracy.*mend"):
+        narrowed_study(_study(), _runs(_study(), [0.7, 0.74, float("nan")]))
+
+
+def test_a_study_with_a_pilot_and_a_process_says_what_they_found(tmp_path: Path) -> None:
+    text = STUDY.replace('name = "tiny"', 'name = "tiny"\n[pilot]\nenabled = true')
+    text = text.replace("[refine]\nbudget = 6", '[refine]\nmethod = "gp"\nbudget = 2')
+    home = tmp_path / "home"
+    ended = factorgrid("search", write_study(tmp_path, text), home=home, timeout=500)
+    assert ended.returncode == 0, ended.stderr
+    assert "Pilot\n-----\n" in ended.stdout
+    assert "a Gaussian process on the runs so far chooses 2 cells" in ended.stdout
+    execution = last_execution(home, "tiny")
+    asked = {stage: len(execution.runs(stage)) for stage in ("pilot", "screen", "refine")}
+    assert asked == {"pilot": 3, "screen": 4, "refine": 2}
+    assert len(execution.study.pilot.found) == 2
+    levels = execution.study.factors["learning_rate"]
+    assert set(execution.runs("screen")["learning_rate"]) == {levels.low, levels.high}
+    names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
+    assert names == {"refine/after-7-runs.txt", "refine/after-8-runs.txt"}

@@ -1,0 +1,208 @@
+"""Slots: what a child that dies, hangs or fails costs, with real children."""
+
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.images.arrays import write_arrays
+from models.images.drawn import draw
+from models.images.split import digest_of, side_of
+from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
+from tasks.errors import CellError, SlotDiedError, SlotsClosedError
+from tasks.training.slots import SlotPool
+
+SPEC = ReplicateSpec(
+    ModelSpec(settings={"conv_layers": 1, "filters": 4, "dense_units": 8}),
+    TrainingSpec(epochs=2, batch_size=32),
+    image_size=16,
+    seed=1,
+)
+LONG = SPEC.with_levels({"epochs": 10_000})
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    images, labels, classes = draw(160, 16, seed=1)
+    folder = tmp_path_factory.mktemp("cache") / "drawn"
+    digests = [digest_of(image.tobytes()) for image in images]
+    write_arrays(
+        folder,
+        images,
+        size=16,
+        labels=labels.tolist(),
+        sides=[side_of(digest, 0.7, 0.15) for digest in digests],
+        names=digests,
+        classes=classes,
+        version="drawn",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[SlotPool]:
+    with SlotPool() as opened:
+        yield opened
+
+
+def test_a_replicate_trains_and_leaves_its_network(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    epochs: list[dict[str, Any]] = []
+    with pool.slot() as slot:
+        result = slot.run(SPEC, arrays, tmp_path / "out", on_epoch=epochs.append)
+    assert result.status == "finished"
+    assert [row["epoch"] for row in epochs] == [1, 2]
+    assert result.history == epochs
+    assert np.allclose(result.val_probability.sum(axis=1), 1, atol=1e-5)
+    assert (tmp_path / "out" / "model.keras").stat().st_size > 0
+    assert result.micro_batch == 32
+
+
+def test_a_slot_is_free_while_the_network_is_written(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    """Who waits for a slot has it before the replicate that held it is whole."""
+    told: list[bool] = []
+    with ExitStack() as held:
+        device = held.enter_context(ExitStack())
+        slot = device.enter_context(pool.slot())
+        training = held.enter_context(slot.begin(SPEC, arrays, tmp_path))
+
+        def next_one() -> None:
+            device.close()
+            with pool.slot() as other:
+                told.append(other.device == slot.device and not (tmp_path / "out").exists())
+
+        training.finish(tmp_path / "out", on_trained=next_one)
+    assert told == [True]
+    assert (tmp_path / "out" / "model.keras").exists()
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_equal_seeds_give_equal_weights_where_that_is_asked_for(
+    pool: SlotPool, arrays: Path, tmp_path: Path, *, augment: bool
+) -> None:
+    spec = SPEC.with_levels({"deterministic": True, "augment": augment})
+    with pool.slot() as slot:
+        results = [slot.run(spec, arrays, tmp_path / name) for name in "ab"]
+        other = slot.run(replace(spec, seed=2), arrays, tmp_path / "c")
+    first, second = (result.val_probability for result in results)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other.val_probability)
+
+
+def test_augmentation_changes_what_is_learnt_and_nothing_of_what_is_saved(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    with pool.slot() as slot:
+        plain = slot.run(SPEC, arrays, tmp_path / "plain")
+        augmented = slot.run(SPEC.with_levels({"augment": True}), arrays, tmp_path / "augmented")
+    assert not np.array_equal(plain.val_probability, augmented.val_probability)
+    assert plain.parameters == augmented.parameters
+    for name in ("plain", "augmented"):
+        with zipfile.ZipFile(tmp_path / name / "model.keras") as file:
+            assert b"Random" not in file.read("config.json")
+
+
+def test_a_killed_child_is_worth_another_try_and_leaves_nothing(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    def kill(_: dict[str, Any]) -> None:
+        for child in list(pool._children):
+            child.process.kill()
+
+    with pool.slot() as slot, pytest.raises(SlotDiedError, match="SIGKILL"):
+        slot.run(LONG, arrays, tmp_path / "work" / "out", on_epoch=kill)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_was_begun_and_is_not_waited_for_ends_with_its_block(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    with pool.slot() as slot, slot.begin(LONG, arrays, tmp_path / "work") as training:
+        assert training.child.process.is_alive()
+    assert not training.child.process.is_alive()
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_child_that_takes_too_long_is_ended(pool: SlotPool, arrays: Path, tmp_path: Path) -> None:
+    with pool.slot() as slot, pytest.raises(SlotDiedError, match="killed after 1 s"):
+        slot.run(LONG, arrays, tmp_path / "out", timeout_seconds=1)
+
+
+def test_a_network_that_cannot_be_built_fails_its_cell_with_the_builders_words(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    spec = SPEC.with_levels({"layers": 3})
+    with pool.slot() as slot, pytest.raises(CellError, match="unexpected keyword argument"):
+        slot.run(spec, arrays, tmp_path / "out")
+
+
+def test_a_network_that_cannot_be_trained_fails_its_cell_with_the_traceback(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    spec = replace(SPEC, image_size=8)  # of pictures that have 16 pixels a side
+    with pool.slot() as slot, pytest.raises(CellError) as caught:
+        slot.run(spec, arrays, tmp_path / "out")
+    assert "models/training/train.py" in caught.value.details
+
+
+def test_a_loss_that_is_no_number_ends_the_replicate_and_says_where(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
+    spec = SPEC.with_levels({"learning_rate": 1e30, "optimizer": "sgd", "epochs": 50})
+    with pool.slot() as slot:
+        result = slot.run(spec, arrays, tmp_path / "out")
+    assert result.status == "diverged"
+    assert "the loss became" in result.reason
+    assert len(result.history) < 50
+
+
+def test_a_waiting_child_that_was_killed_costs_nothing(arrays: Path, tmp_path: Path) -> None:
+    with SlotPool() as own, own.slot() as slot:
+        assert own._spare is not None
+        own._spare.process.kill()
+        own._spare.process.join()
+        assert slot.run(SPEC, arrays, tmp_path / "out").status == "finished"
+
+
+def test_of_those_that_wait_the_longest_goes_first() -> None:
+    went: list[float] = []
+
+    def go(cost: float) -> None:
+        with own.slot(cost):
+            went.append(cost)
+
+    with SlotPool() as own:
+        threads = [threading.Thread(target=go, args=(cost,)) for cost in (2.0, 9.0, 5.0)]
+        with own.slot(), own._turn:
+            for thread in threads:
+                thread.start()
+            own._turn.wait_for(lambda: len(own._waiting) == 3, timeout=10)
+        for thread in threads:
+            thread.join()
+    assert went == [9.0, 5.0, 2.0]
+
+
+def test_a_closed_pool_ends_its_children_and_starts_none(arrays: Path, tmp_path: Path) -> None:
+    trains = threading.Event()
+
+    def close() -> None:
+        trains.wait(60)
+        own.close()
+
+    with SlotPool() as own:
+        closer = threading.Thread(target=close)
+        closer.start()
+        with own.slot() as slot, pytest.raises(SlotsClosedError, match="interrupted"):
+            slot.run(LONG, arrays, tmp_path / "out", on_epoch=lambda _: trains.set())
+        closer.join()
+        with pytest.raises(SlotsClosedError), own.slot():
+            pass
