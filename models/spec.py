@@ -9,11 +9,40 @@ from typing import Any, Self
 
 from models.errors import SpecError
 
-#: A factor's level, or any other setting of the model: what TOML and MLflow both can hold.
+#: A factor's level, or any other setting of the model: what both TOML and MLflow can hold.
 Scalar = bool | int | float | str
 
+#: The identifier of the network that is built if a study names none. It is part of every key and of
+#: stored studies, so that it never changes, wherever the code lies (`models.networks`).
+DEFAULT_BUILDER = "models.cnn:build"
+
 #: Raised by one whenever equal specs and seeds would train to other weights than before.
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
+
+#: Settings that a key leaves out, by their values. A new setting is added here with the value at
+#: which it changes nothing, so that the keys of stored studies stay as they are. Entries are never
+#: changed, not even when a default of `TrainingSpec` or of a network changes.
+NEUTRAL_TRAINING: dict[str, Scalar] = {
+    "epochs": 8,
+    "batch_size": 64,
+    "learning_rate": 0.001,
+    "optimizer": "adam",
+    "augment": False,
+    "precision": "auto",
+    "deterministic": False,
+}
+#: The same for the settings of the built-in networks, by their identifiers.
+NEUTRAL_NETWORK: dict[str, dict[str, Scalar]] = {
+    DEFAULT_BUILDER: {
+        "conv_layers": 3,
+        "fc_layers": 1,
+        "filters": 64,
+        "kernel_size": 3,
+        "dense_units": 64,
+        "dropout": 0.2,
+        "activation": "relu",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -44,12 +73,15 @@ class TrainingSpec:
 class ModelSpec:
     """Which network: a builder, and the keywords it is called with.
 
-    ``builder`` is ``module:function``; `models.networks.plain_cnn.build` is the default and takes
-    ``conv_layers, fc_layers, filters, kernel_size, dense_units, dropout, activation``. ``source``
-    is the digest of a user's own builder, so that other code has another key.
+    Attributes
+    ----------
+    builder : the identifier of a built-in network (`models.networks.build_network.BUILT_IN`), or
+        ``module:function`` of the user's own.
+    settings : the builder's keywords.
+    source : the digest of the file of a user's own builder, so that changed code has another key.
     """
 
-    builder: str = "models.networks.plain_cnn:build"
+    builder: str = DEFAULT_BUILDER
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     source: str = ""
 
@@ -88,11 +120,26 @@ class ReplicateSpec:
             raise SpecError(f"not the spec of a replicate: {error}") from error
 
     def key(self, dataset_version: str) -> str:
-        """Return the replicate's key: equal keys train to equal figures, and are trained once."""
+        """Return the replicate's key: equal keys train to equal figures, and are trained once.
+
+        Only what differs from the neutral settings is digested.
+        """
+        network = NEUTRAL_NETWORK.get(self.model.builder, {})
         content = {
-            "spec": self.to_dict(),
+            "builder": self.model.builder,
+            "source": self.model.source,
+            "network": _without_neutral(self.model.settings, network),
+            "training": _without_neutral(dataclasses.asdict(self.training), NEUTRAL_TRAINING),
+            "image_size": self.image_size,
+            "seed": self.seed,
             "dataset": dataset_version,
             "version": TRAINING_VERSION,
         }
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _without_neutral(
+    settings: Mapping[str, Scalar], neutral: Mapping[str, Scalar]
+) -> dict[str, Scalar]:
+    return {k: v for k, v in settings.items() if k not in neutral or neutral[k] != v}

@@ -1,46 +1,74 @@
-"""Building the network of a cell, by the name of its builder."""
+"""Building the network of a cell: a built-in one, or the user's own."""
 
 import importlib
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from models.errors import BuilderError
-from models.spec import ModelSpec
+from models.networks import plain_cnn
+from models.spec import DEFAULT_BUILDER, ModelSpec
+
+#: The built-in networks. An identifier is part of keys and of stored studies and never changes;
+#: where the function lies may.
+BUILT_IN: dict[str, Callable[..., Any]] = {
+    DEFAULT_BUILDER: plain_cnn.build,
+}
+#: What every builder is called with, besides the settings and factors of the study.
+GIVEN = frozenset({"image_size", "classes"})
+
+
+def network_settings(builder: str) -> dict[str, Any]:
+    """Return the settings of a built-in network, with their defaults."""
+    parameters = inspect.signature(BUILT_IN[builder]).parameters
+    return {name: p.default for name, p in parameters.items() if name not in GIVEN}
 
 
 def build_from(model: ModelSpec, image_size: int, classes: int) -> Any:
-    """Build the network that a spec names, the default one or the user's own.
+    """Build the network that a spec names.
+
+    Parameters
+    ----------
+    model : the builder and its settings.
+    image_size : pixels per side.
+    classes : how many classes; the network returns logits (B, classes).
 
     Raises
     ------
     BuilderError
-        If the builder cannot be imported, or fails, with its own message, or what it returns does
-        not answer logits (B, classes).
+        If the builder cannot be imported, if it fails (with its own message), or if what it returns
+        does not return logits (B, classes).
     """
-    module, _, function = model.builder.partition(":")
     try:
-        builder = getattr(importlib.import_module(module), function)
+        builder = BUILT_IN.get(model.builder) or _import_builder(model.builder)
         network = builder(image_size=image_size, classes=classes, **model.settings)
-        _check_answers(network, classes)
+        _check_logits(network, classes)
     except Exception as error:
-        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
         raise BuilderError(
-            f"builder {model.builder} with {dict(model.settings)}: {words}"
+            f"builder {model.builder} with {dict(model.settings)}: {text}"
         ) from error
     return network
 
 
-def _check_answers(network: Any, classes: int) -> None:
-    """Refuse a network whose answers cannot be trained on as logits."""
+def _import_builder(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    builder: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return builder
+
+
+def _check_logits(network: Any, classes: int) -> None:
+    """Refuse a network whose output cannot be trained on as logits."""
     import keras
 
     if not isinstance(network, keras.Model):
         raise BuilderError(f"returned {type(network).__name__}, not a keras.Model")
     if tuple(network.output_shape) != (None, classes):
         raise BuilderError(
-            f"answers {network.output_shape}, not (None, {classes}): a logit a class"
+            f"returns {network.output_shape}, not (None, {classes}): one logit per class"
         )
     activation = getattr(network.layers[-1], "activation", None)
     if activation in {keras.activations.softmax, keras.activations.sigmoid}:
         raise BuilderError(
-            f"its last layer has activation {activation.__name__}, and logits have none; remove it"
+            f"its last layer has the activation {activation.__name__}; remove it: logits have none"
         )

@@ -1,12 +1,11 @@
-"""The network of a cell: a plain convolutional network, rescaling inside."""
+"""The plain convolutional network of the published study, with rescaling inside."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
 
-
-#: Pooling halves the map after a convolution until it is no larger than this (pixels a side).
+#: Pooling stops at feature maps of this size (pixels per side).
 SMALLEST_MAP = 4
 
 
@@ -22,21 +21,22 @@ def build(
     dropout: float = 0.2,
     activation: str = "relu",
 ) -> "keras.Model":
-    """Build convolutions, each followed by pooling while the map is large, then dense layers.
+    """Build convolutional layers with pooling, then fully-connected layers.
 
     Parameters
     ----------
-    image_size : pixels a side of the images, (B, image_size, image_size, 3) with values 0-255;
-        rescaling is the network's first layer, so that a saved network needs no preparation.
-    classes : how many; the answer is (B, classes) logits in float32.
-    conv_layers : convolutions. A 2 x 2 maximum follows each while the map is above 4 pixels a side;
-        from there on they follow each other at that size, so that any number can be built.
-    fc_layers : hidden fully-connected layers; the output layer is not counted.
-    filters : of each convolution.
-    kernel_size : of each convolution, pixels a side.
-    dense_units : of each hidden fully-connected layer.
-    dropout : share dropped after each hidden fully-connected layer.
-    activation : of every hidden layer.
+    image_size : pixels per side of the images, (B, image_size, image_size, 3), values 0 to 255.
+        Rescaling is the network's first layer, so that a saved network needs no preprocessing.
+    classes : how many classes; the output is (B, classes) logits in float32.
+    conv_layers : number of convolutional layers. A 2 x 2 max-pooling follows each of them while the
+        feature map has more than 4 pixels per side. Further layers keep that size, so that any
+        number of layers can be built.
+    fc_layers : number of hidden fully-connected layers; the output layer is not counted.
+    filters : filters of each convolutional layer.
+    kernel_size : of each convolutional layer, pixels per side.
+    dense_units : units of each hidden fully-connected layer.
+    dropout : share of units that is dropped after each hidden fully-connected layer.
+    activation : activation of every hidden layer.
     """
     import keras
 
@@ -53,6 +53,6 @@ def build(
     for _ in range(fc_layers):
         x = layers.Dense(dense_units, activation=activation)(x)
         x = layers.Dropout(dropout)(x)
-    # In float32 whatever the policy: bfloat16 logits have two decimals.
+    # float32 under every precision policy: bfloat16 logits have only two decimals.
     outputs = layers.Dense(classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, outputs)

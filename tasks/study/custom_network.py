@@ -9,12 +9,11 @@ import hashlib
 import os
 from pathlib import Path
 
+from models.networks.build_network import BUILT_IN, GIVEN
 from tasks.errors import StudyError
-from tasks.study.hyperparameters import DEFAULT_BUILDER, TrainingPart
+from tasks.study.hyperparameters import TrainingPart
 from tasks.study.study_file import Study
 
-#: What every builder is called with, besides the settings and factors of the study.
-GIVEN = frozenset({"image_size", "classes"})
 #: Packages that every slot has loaded: a file of such a name would not be imported.
 TAKEN = frozenset({"models", "tasks", "flows", "analysis", "keras", "tensorflow", "jax", "numpy"})
 
@@ -35,7 +34,7 @@ def with_builder(study: Study, *, deployed: bool = False) -> Study:
         If the file is not there, is not allowed, has no such function, or the function does not
         take what the study gives it.
     """
-    if study.model.builder == DEFAULT_BUILDER:
+    if study.model.builder in BUILT_IN:
         return study
     folder = (study.model.builder_folder or Path.cwd()).resolve()
     file = _file(study, folder)
@@ -50,7 +49,7 @@ def with_builder(study: Study, *, deployed: bool = False) -> Study:
 def source_of(study: Study) -> tuple[str, str] | None:
     """Return the name and the text of the builder's file; None of the default one."""
     folder = study.model.builder_folder
-    if study.model.builder == DEFAULT_BUILDER or folder is None:
+    if study.model.builder in BUILT_IN or folder is None:
         return None
     file = _file(study, folder)
     return file.name, file.read_text(encoding="utf-8", errors="replace")

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.factors import Factor
-from models.spec import Scalar
+from models.spec import DEFAULT_BUILDER, Scalar
 
-DEFAULT_BUILDER = "models.networks.plain_cnn:build"
 #: Factors whose natural scale and lower bound are known, so that a study need not say them.
 KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
     "conv_layers": ("integer", (1, 16)),

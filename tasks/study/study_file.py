@@ -1,6 +1,5 @@
 """A study file, checked: what is wrong with one is said in a line that names the field."""
 
-import inspect
 import tomllib
 from collections.abc import Iterable
 from importlib import resources
@@ -12,10 +11,10 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from analysis.designs.fractions import Fraction, fraction, fraction_within
 from analysis.errors import FactorError
 from analysis.factors import Factor
-from models.networks.plain_cnn import build
-from models.spec import ModelSpec, ReplicateSpec, Scalar, TrainingSpec
+from models.networks.build_network import BUILT_IN, network_settings
+from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
 from tasks.errors import StudyError
-from tasks.study.hyperparameters import DEFAULT_BUILDER, FactorPart, ModelPart, Part, TrainingPart
+from tasks.study.hyperparameters import FactorPart, ModelPart, Part, TrainingPart
 
 
 class DataPart(Part):
@@ -146,9 +145,9 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _the_network_takes_them(self) -> Self:
-        if self.model.builder != DEFAULT_BUILDER:
+        if self.model.builder not in BUILT_IN:
             return self
-        known = set(inspect.signature(build).parameters) - {"image_size", "classes"}
+        known = set(network_settings(self.model.builder))
         training = set(TrainingPart.model_fields)
         _reject(self.model.settings, known, "model")
         _reject(self.factors, known | training, "factors")
@@ -239,7 +238,7 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error
     model = content.get("model", {})
-    if isinstance(model, dict) and model.get("builder", DEFAULT_BUILDER) != DEFAULT_BUILDER:
+    if isinstance(model, dict) and model.get("builder", DEFAULT_BUILDER) not in BUILT_IN:
         folder = path.parent / model.get("builder_folder", "")
         content["model"] = {**model, "builder_folder": folder.absolute()}
     given = {key: value for key, value in changes.items() if value is not None}

@@ -1,8 +1,11 @@
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import spec as specs
+from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 
 SPEC = ReplicateSpec(ModelSpec(settings={"filters": 8}), TrainingSpec(), image_size=32, seed=1)
@@ -26,3 +29,59 @@ def test_keys_are_equal_exactly_when_seeds_are(a: int, b: int) -> None:
 
 def test_another_dataset_is_another_key() -> None:
     assert SPEC.key("a") != SPEC.key("b")
+
+
+def test_a_setting_at_its_neutral_value_is_no_part_of_the_key() -> None:
+    explicit = replace(SPEC, model=ModelSpec(settings={"filters": 8, "conv_layers": 3}))
+    assert explicit.key("data") == SPEC.key("data")
+    other = replace(SPEC, model=ModelSpec(settings={"filters": 8, "conv_layers": 4}))
+    assert other.key("data") != SPEC.key("data")
+    assert replace(SPEC, training=TrainingSpec(epochs=9)).key("data") != SPEC.key("data")
+
+
+def test_a_new_setting_with_a_neutral_default_leaves_keys_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @dataclass(frozen=True)
+    class LaterSpec(TrainingSpec):
+        warmup: int = 0
+
+    monkeypatch.setitem(specs.NEUTRAL_TRAINING, "warmup", 0)
+    later = replace(SPEC, training=LaterSpec(**asdict(SPEC.training)))
+    assert later.key("data") == SPEC.key("data")
+    assert replace(later, training=LaterSpec(warmup=1)).key("data") != SPEC.key("data")
+
+
+def test_the_keys_of_stored_studies_stay_as_they_are() -> None:
+    """Written when keys got their present form. If it fails, stored replicates train again."""
+    factors = {"conv_layers": 6, "fc_layers": 1, "learning_rate": 0.001}
+    paper = ReplicateSpec(
+        ModelSpec(settings={"filters": 64, "dropout": 0.2}),
+        TrainingSpec(epochs=20, batch_size=64),
+        image_size=256,
+        seed=7,
+    )
+    own = ReplicateSpec(
+        ModelSpec("network:build", {"width": 24, "norm": "batch"}, "0123456789abcdef"),
+        TrainingSpec(optimizer="sgd", augment=True, precision="float32", deterministic=True),
+        image_size=64,
+        seed=0,
+    )
+    assert [SPEC.key("data"), paper.with_levels(factors).key("v"), own.key("v")] == [
+        "8643e17eed3f8fe70285d27d10022f6c",
+        "3b6db1ca604a4e087feb7348c8f03995",
+        "bd645cff827c3b59be6ba6a42f082a14",
+    ]
+
+
+@pytest.mark.parametrize("builder", BUILT_IN)
+def test_every_setting_has_a_neutral_value(builder: str) -> None:
+    assert set(specs.NEUTRAL_TRAINING) == set(asdict(TrainingSpec()))
+    assert set(specs.NEUTRAL_NETWORK[builder]) == set(network_settings(builder))
+
+
+def test_omitted_settings_have_the_defaults_that_keys_take_them_for() -> None:
+    """A default that changes must change the key: raise TRAINING_VERSION then."""
+    assert asdict(TrainingSpec()) == specs.NEUTRAL_TRAINING
+    for builder in BUILT_IN:
+        assert network_settings(builder) == specs.NEUTRAL_NETWORK[builder]

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-import harness
 import pytest
+from support import small_study
 
 from tasks.errors import StudyError
 from tasks.settings import Settings
@@ -65,7 +65,7 @@ def load(folder: Path, old: str = "", new: str = "") -> Study:
 
 def test_a_study_of_ones_own_network_ends_with_its_registered_model(folder: Path) -> None:
     home = folder.parent / "home"
-    ended = harness.factorgrid("search", folder / "study.toml", "--json", home=home)
+    ended = small_study.factorgrid("search", folder / "study.toml", "--json", home=home)
     assert ended.returncode == 0, ended.stderr
     assert set(json.loads(ended.stdout)["chosen"]) == {"norm", "learning_rate"}
     tracker = Tracker.open(Settings(home, f"sqlite:///{home / 'mlflow.db'}"))
