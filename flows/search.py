@@ -62,8 +62,8 @@ def procedure(context: TrainingContext) -> Outcome:
     effects = steps.analyse(context)
     decision = steps.decide(context, effects)
 
-    cells = steps.first_cells(context, decision)
-    rounds = context.study.refine.steps
+    cells = steps.next_cells(context, decision)
+    rounds = context.study.rules.steps
     while cells and rounds:
         steps.train_stage(context, plan_cells(context.study, context.version, cells))
         rounds -= 1

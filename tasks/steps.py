@@ -29,7 +29,7 @@ from tasks.report.publish import log_outcome
 from tasks.search.confirm import choose_cell
 from tasks.search.pilot import narrow_levels
 from tasks.search.prepare import prepare_images
-from tasks.search.refine import Cells, first_refined_cells, log_decision, next_refined_cells
+from tasks.search.refine import Cells, log_decision, next_refined_cells
 from tasks.search.screen import analyse_screen
 from tasks.search.suspects import Suspects, find_suspects
 from tasks.session import Session
@@ -114,14 +114,8 @@ def decide(context: TrainingContext, effects: Effects) -> Decision:
     return log_decision(context.execution, effects)
 
 
-@task(name="first cells", cache_policy=NO_CACHE, persist_result=False)
-def first_cells(context: TrainingContext, decision: Decision) -> Cells:
-    """Return the first cells of the refinement."""
-    return first_refined_cells(context.execution, decision)
-
-
 @task(name="next cells", cache_policy=NO_CACHE, persist_result=False)
-def next_cells(context: TrainingContext, decision: Decision, last: Cells) -> Cells:
+def next_cells(context: TrainingContext, decision: Decision, last: Cells = ()) -> Cells:
     """Return the next cells of the refinement; none where it has ended."""
     return next_refined_cells(context.execution, decision, last)
 

@@ -1,29 +1,27 @@
-"""Tuners that ask for cells and are told figures: the alternatives, and ours, on equal terms."""
+"""Tuners, ours and the alternatives: each yields cells to run, and is sent their figures."""
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Literal
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.comparison.replay import Run, Tuner
-from analysis.designs.factorial import corners, fraction_corners
 from analysis.designs.fractions import fraction_within
-from analysis.effects.fit import fit_effects
 from analysis.errors import AnalysisError
 from analysis.factors import Factor, Level
-from analysis.search import gaussian_process, pilot, second_order
-from analysis.search.refined_grid import Grid, decide_grid, move_outward
+from analysis.search import procedure
+from analysis.search.pilot import pilot_points
+from analysis.search.procedure import START_CELLS, CellRun, Method, Rules
+from analysis.search.refined_grid import Decision
 from analysis.search.space import Cell, Space
 
 #: Builds a tuner for a space, a budget in runs and a source of randomness.
 Start = Callable[[Space, int, np.random.Generator], Tuner]
-Refine = Literal["grid", "surface", "gp"]
 Steps = Generator[list[Cell], list[float], None]
+#: Adds columns to a table of runs.
+Complete = Callable[[pd.DataFrame], pd.DataFrame]
 
 #: Share of the budget that a screen may take. A grid or a surface cannot do without one, and a
 #: small screen may take all that is left there.
@@ -31,6 +29,8 @@ SCREEN = 0.5
 SMALLEST_SCREEN = 8
 #: Share of the budget that confirms, and the cells that it is spent on.
 CONFIRM, CONFIRMED = 0.2, 3
+#: The response, as a column of a replayed search.
+FIGURE = "figure"
 
 
 def means(history: Iterable[Run]) -> dict[Cell, float]:
@@ -115,179 +115,157 @@ def with_confirm(start: Start) -> Start:
 
 
 @dataclass(frozen=True)
-class Factorial:
-    """A factorial screen, then a refinement: our procedure.
+class Procedure:
+    """Our search within a budget: the rules of `analysis.search.procedure`, as users run them.
 
     Attributes
     ----------
-    refine : ``grid``: around the best corner, as the published study; ``surface``: axial points,
-        then steps on a second-order model; ``gp``: a Gaussian process that is given the screen's
-        runs.
-    pilot : whether levels are drawn in first; otherwise they are the ends of the ranges.
-    confirm : whether a fifth of the budget runs the best cells again.
+    method : how the refinement chooses cells; with ``grid`` and without a pilot it is the published
+        procedure.
+    pilot : whether a few runs place the screen's levels; otherwise they are the ends of the ranges.
+    confirm : whether a fifth of the budget goes to fresh seeds for the best cells.
     """
 
-    refine: Refine = "gp"
+    method: Method = "gp"
     pilot: bool = True
     confirm: bool = False
 
     def __call__(self, space: Space, budget: int, rng: np.random.Generator) -> Tuner:
         """Start on a space, with a budget in runs."""
-        history: list[Run] = []
-        last = confirm_runs(budget) if self.confirm else 0
-        search = _Search(space, budget - last, rng, history)
-        yield from search.procedure(self)
-        search.budget = budget
-        if self.refine == "gp":
-            yield from search.replicate()
-            return gaussian_process.best_cell(space, *zip(*history, strict=True))
-        return (yield from confirmed(history, last)) if last else best_mean(history)
+        return carry_out(self.rules(space, budget, int(rng.integers(2**31))), space, budget)
+
+    def rules(self, space: Space, budget: int, seed: int) -> Rules:
+        """Return the rules that fit into a budget.
+
+        The screen takes half of what confirmation leaves, or 8 runs if a grid or a surface needs
+        them; the refinement takes the rest.
+        """
+        factors = tuple(replace(f, domain=_domain(f)) for f in space.factors)
+        looked = len(pilot_points(factors)) if self.pilot else 0
+        again = confirm_runs(budget) if self.confirm else 0
+        least = 0 if self.method == "gp" else SMALLEST_SCREEN
+        most = max(round(SCREEN * (budget - again)), min(least, budget - again - looked))
+        design = fraction_within([f.name for f in factors], most)
+        left = budget - again - looked - (design.n_runs if design else START_CELLS)
+        return Rules(
+            factors,
+            FIGURE,
+            design,
+            seed=seed,
+            pilot=self.pilot,
+            method=self.method if design else "gp",
+            budget=max(1, left),
+            rounds=max(1, left),
+            confirm_replicates=-(-again // CONFIRMED),
+            confirm_cells=CONFIRMED,
+            space=space,
+        )
+
+
+def carry_out(rules: Rules, space: Space, budget: int, complete: Complete | None = None) -> Tuner:
+    """Carry out a search's rules on a space, as `flows.search` does with real training.
+
+    Parameters
+    ----------
+    rules : with `space` as theirs, unless every cell that they ask for is one of its cells.
+    budget : runs, at most; the search ends where they are used up.
+    complete : adds to the table of runs what a study knows besides the response: ``collapsed``,
+        ``train_seconds``.
+    """
+    runs = _Runs(space, budget, complete)
+    yield from runs.ask("pilot", procedure.pilot_runs(rules))
+    if rules.pilot and runs.complete:
+        rules, _ = procedure.narrow(rules, runs.of("pilot"))
+
+    yield from runs.ask("screen", procedure.screen_runs(rules))
+    decision = _decision(rules, runs)
+    if decision is None and rules.design is not None:
+        rules = replace(rules, method="gp")  # nothing to decide by, for example equal figures
+
+    last: tuple[dict[str, Level], ...] = ()
+    for _ in range(rules.steps):
+        cells = procedure.refined_cells(rules, decision, runs.table, runs.of("refine"), last).cells
+        if not cells or not runs.left:
+            break
+        yield from runs.ask("refine", procedure.refine_runs(rules, cells))
+        last = cells
+
+    selection = procedure.select_cell(rules, runs.table)
+    if rules.confirm_replicates and runs.left:
+        yield from runs.ask("confirm", procedure.confirm_runs(rules, selection))
+        selection = procedure.select_cell(rules, runs.table)
+    return space.cell(selection.chosen)
+
+
+def _decision(rules: Rules, runs: "_Runs") -> Decision | None:
+    if rules.design is None or not runs.complete:
+        return None
+    try:
+        return procedure.decide(rules, procedure.screen_effects(rules, runs.of("screen")))
+    except AnalysisError:
+        return None
 
 
 @dataclass
-class _Search:
-    """One search under way: what it may still run, and what it has run."""
+class _Runs:
+    """The runs of one search under way, as a study has them in MLflow.
+
+    Attributes
+    ----------
+    complete : whether every run that was asked for could be paid.
+    """
 
     space: Space
-    budget: int
-    rng: np.random.Generator
-    history: list[Run]
+    left: int
+    add_columns: Complete | None = None
+    complete: bool = True
+    rows: dict[tuple[Cell, int], dict[str, object]] = field(default_factory=dict)
+    asked: dict[str, list[tuple[Cell, int]]] = field(default_factory=lambda: defaultdict(list))
+
+    def ask(self, stage: str, wanted: Sequence[CellRun]) -> Steps:
+        """Run what a stage asks for; a cell and seed that was run for another stage is reused."""
+        keys = list(dict.fromkeys((self.space.cell(run.levels), run.number) for run in wanted))
+        new = [key for key in keys if key not in self.rows]
+        self.complete = len(new) <= self.left
+        paid = new[: self.left]
+        figures = (yield [cell for cell, _ in paid]) if paid else []
+        self.left -= len(paid)
+        for (cell, number), figure in zip(paid, figures, strict=True):
+            levels = self.space.natural(cell)
+            row: dict[str, object] = {**levels, "stage": stage, "replicate": number, FIGURE: figure}
+            self.rows[cell, number] = row
+        self.asked[stage] += [key for key in keys if key in self.rows]
 
     @property
-    def left(self) -> int:
-        return self.budget - len(self.history)
+    def table(self) -> pd.DataFrame:
+        """All runs, in the order of cells and seeds, as they are read from MLflow."""
+        return self._table(self.rows)
 
-    def run(self, cells: Sequence[Cell]) -> Steps:
-        asked = list(cells)[: self.left]
-        if asked:
-            figures = yield asked
-            self.history += zip(asked, figures, strict=True)
+    def of(self, stage: str) -> pd.DataFrame:
+        """Return the runs that a stage asked for."""
+        return self._table(dict.fromkeys(self.asked[stage]))
 
-    def procedure(self, plan: Factorial) -> Steps:
-        factors = self.space.factors
-        found = [pilot.ScreenRange(f.name, -1.0, 1.0) for f in factors]
-        if plan.pilot:
-            looked = [self.space.nearest(point) for point in pilot.pilot_points(factors)]
-            yield from self.run(looked)
-            found = pilot.screen_ranges(factors, [figure for _, figure in self.history])
-        screen = yield from self.screen(found, 0 if plan.refine == "gp" else SMALLEST_SCREEN)
-        if not self.history:
-            yield from self.run(self.space.draw(self.rng, 4))
-        if plan.refine == "gp" or screen is None:
-            yield from self.process()
-        elif plan.refine == "grid":
-            yield from self.grid(screen)
-        else:
-            yield from self.surface(found)
-
-    def screen(
-        self, found: Sequence[pilot.ScreenRange], least: int
-    ) -> Generator[list[Cell], list[float], tuple[tuple[Factor, ...], list[Run]] | None]:
-        """Run the design that the budget allows; return its factors and its runs."""
+    def _table(self, keys: Iterable[tuple[Cell, int]]) -> pd.DataFrame:
         names = [f.name for f in self.space.factors]
-        most = max(round(SCREEN * self.budget), min(least, self.left))
-        design = fraction_within(names, most)
-        if design is None:
-            return None
-        coded = fraction_corners(design) if design.p else corners(len(names))
-        coded = self.rng.permutation(coded * self.rng.choice([-1.0, 1.0], len(names)))
-        low, high = (np.array([getattr(r, end) for r in found]) for end in ("low", "high"))
-        cells = [self.space.nearest(point) for point in np.where(coded > 0, high, low)]
-        begun = len(self.history)
-        yield from self.run(cells)
-        ends = [self.space.natural(self.space.nearest(end)) for end in (low, high)]
-        factors = tuple(
-            replace(f, low=ends[0][f.name], high=ends[1][f.name], domain=_domain(f))
-            for f in self.space.factors
-        )
-        return factors, self.history[begun:]
-
-    def process(self) -> Steps:
-        while self.left:
-            cells, figures = zip(*self.history, strict=True)
-            yield from self.run([gaussian_process.next_cell(self.space, cells, figures, self.rng)])
-
-    def replicate(self) -> Steps:
-        """Run again the cells that may be the best: the highest posterior mean plus deviation."""
-        while self.left:
-            cells, figures = zip(*self.history, strict=True)
-            yield from self.run([gaussian_process.doubtful_cell(self.space, cells, figures)])
-
-    def grid(self, screen: tuple[tuple[Factor, ...], list[Run]]) -> Steps:
-        """Search the grid that the published rule decides; move it outward while runs are left."""
-        factors, runs = screen
-        if not self.left:
-            return
-        rows = [{**self.space.natural(cell), "figure": figure} for cell, figure in runs]
-        try:
-            effects = fit_effects(pd.DataFrame(rows), factors, "figure")
-        except AnalysisError:  # every figure the same, say: nothing to decide by
-            return (yield from self.run(self.space.draw(self.rng, self.left)))
-        grid: Grid | None = decide_grid(effects, budget=self.left).grid
-        while self.left and grid:
-            cells = {self.space.cell(levels): levels for levels in _combinations(grid)}
-            new = self.untried(cells)
-            yield from self.run(new)
-            best = best_mean(run for run in self.history if run[0] in cells)
-            # Of a grid finer than the space's levels a move may lead to cells that were run.
-            grid = move_outward(grid, cells[best], factors) if new else None
-        if self.left:
-            near = gaussian_process.neighbours(self.space, best_mean(self.history))
-            yield from self.run(self.untried(near))
-
-    def untried(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Return those that were not run yet, in random order."""
-        tried = {cell for cell, _ in self.history}
-        new = [cell for cell in cells if cell not in tried]
-        return [new[i] for i in self.rng.permutation(len(new))]
-
-    def surface(self, found: Sequence[pilot.ScreenRange]) -> Steps:
-        """Run centre and axial points of the region, then the best of a second-order model."""
-        low, high = (np.array([getattr(r, end) for r in found]) for end in ("low", "high"))
-        numeric = np.array([f.scale != "categorical" for f in self.space.factors])
-        best = self.space.points([best_mean(self.history)])[0]
-        centre = np.where(numeric, (low + high) / 2, best)
-        axial = [centre.copy() for _ in range(2 * int(numeric.sum()))]
-        for point, (place, end) in zip(
-            axial, product(np.flatnonzero(numeric), (low, high)), strict=True
-        ):
-            point[place] = end[place]
-        points = [self.space.nearest(point) for point in [centre, *axial]]
-        yield from self.run(list(dict.fromkeys(points))[: max(1, self.left - 2)])
-        while self.left:
-            yield from self.run([self._uphill(low, high)])
-
-    def _uphill(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> Cell:
-        """Return the untried cell that the model puts highest, a step beyond the region at most."""
-        cells, figures = zip(*self.history, strict=True)
-        margin = (high - low) / 2
-        drawn = self.rng.integers(self.space.shape, size=(1000, len(self.space.shape)))
-        near = gaussian_process.neighbours(self.space, best_mean(self.history))
-        tried = set(cells)
-        untried = [c for c in dict.fromkeys([*map(tuple, drawn.tolist()), *near]) if c not in tried]
-        points = self.space.points(untried)
-        inside = ((points >= low - margin) & (points <= high + margin)).all(axis=1)
-        predicted = second_order.predicted(self.space, cells, figures, untried)
-        return untried[int(np.argmax(np.where(inside, predicted, -np.inf)))]
+        columns = [*names, "stage", "replicate", FIGURE]
+        table = pd.DataFrame([self.rows[key] for key in keys], columns=columns)
+        table = table.sort_values([*names, "replicate"], ignore_index=True)
+        return self.add_columns(table) if self.add_columns else table
 
 
 def _domain(factor: Factor) -> tuple[float, float] | None:
     return None if factor.scale == "categorical" else (float(factor.low), float(factor.high))
 
 
-def _combinations(grid: Grid) -> list[dict[str, Level]]:
-    return [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
-
-
 #: Those that need nothing but numpy; Optuna's come from `tasks`.
 TUNERS: dict[str, Start] = {
     "full grid": full_grid,
     "random": random_search,
-    "factorial at the ends + grid (published)": Factorial("grid", pilot=False),
-    "pilot + factorial + grid": Factorial("grid"),
-    "pilot + factorial + surface": Factorial("surface"),
-    "pilot + factorial + process": Factorial("gp"),
-    "pilot + factorial + process + confirm": Factorial("gp", confirm=True),
+    "factorial at the ends + grid (published)": Procedure("grid", pilot=False),
+    "pilot + factorial + grid": Procedure("grid"),
+    "pilot + factorial + surface": Procedure("surface"),
+    "pilot + factorial + process": Procedure("gp"),
+    "pilot + factorial + process + confirm": Procedure("gp", confirm=True),
 }
 #: Those that do not plan by their budget: the same search serves every smaller one.
 ANYTIME = frozenset({"full grid", "random", "manual", "TPE", "Gaussian process (Optuna)"})

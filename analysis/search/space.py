@@ -1,6 +1,7 @@
 """A space of cells: the levels that each factor may take, and where they lie."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -14,18 +15,18 @@ from analysis.factors import Factor, Level
 #: A cell as the place of each factor's level among its levels.
 Cell = tuple[int, ...]
 
-#: Levels that a factor between two ends is given: half decades on a log scale, else so many.
-STEPS = 9
+#: Levels between the ends of a linear factor, or of an integer factor with a wide range.
+LINEAR_LEVELS = 9
 
 
 @dataclass(frozen=True)
 class Space:
-    """Every combination of so many levels of each factor.
+    """Every combination of the levels of k factors.
 
     Attributes
     ----------
     factors : k factors; low and high are the ends of what may be tried.
-    levels : their levels, natural units, in rising order.
+    levels : the levels of each factor in natural units, in rising order.
     """
 
     factors: tuple[Factor, ...]
@@ -39,14 +40,19 @@ class Space:
             for f, own in zip(self.factors, self.levels, strict=True)
         )
 
+    @cached_property
+    def factors_by_name(self) -> dict[str, int]:
+        """The index of each factor, by name."""
+        return {factor.name: index for index, factor in enumerate(self.factors)}
+
     @property
     def shape(self) -> tuple[int, ...]:
-        """How many levels each factor has."""
+        """The number of levels of each factor."""
         return tuple(len(own) for own in self.levels)
 
     @cached_property
     def n_cells(self) -> int:
-        """How many cells there are."""
+        """The number of cells."""
         return int(np.prod(self.shape))
 
     def cells(self) -> Iterator[Cell]:
@@ -59,7 +65,7 @@ class Space:
         return np.column_stack([own[places[:, i]] for i, own in enumerate(self.coded)])
 
     def nearest(self, point: Sequence[float] | NDArray[np.float64]) -> Cell:
-        """Return the cell nearest to a point in coded units; between two, the lower level."""
+        """Return the cell nearest to a point in coded units; of two equal ones, the lower."""
         return tuple(
             int(np.argmin(np.abs(own - x).round(9)))
             for own, x in zip(self.coded, point, strict=True)
@@ -83,10 +89,53 @@ class Space:
         return self.nearest([f.code(levels[f.name]) for f in self.factors])
 
     def draw(self, rng: np.random.Generator, n: int) -> list[Cell]:
-        """Return n different cells at random, all of them where there are no more."""
+        """Return n different cells at random; all cells if there are fewer."""
         n = min(n, self.n_cells)
         flat = rng.choice(self.n_cells, n, replace=False)
         return [
             tuple(int(i) for i in row)
             for row in zip(*np.unravel_index(flat, self.shape), strict=True)
         ]
+
+
+def typed_level(factor: Factor, level: object) -> Level:
+    """Return a level in its factor's own type, whether it comes from numpy, pandas or MLflow."""
+    match factor.scale:
+        case "integer":
+            return int(float(str(level)))
+        case "categorical":
+            return next(own for own in factor.levels if str(own) == str(level))
+        case _:
+            # Twelve digits: a level that was decoded from a log scale must be equal to itself.
+            return float(f"{float(str(level)):.12g}")
+
+
+def short_level(level: Level) -> Level:
+    """Return a level with three significant digits, so that MLflow returns it as it was trained."""
+    return float(f"{level:.3g}") if isinstance(level, float) else level
+
+
+def grid_cells(grid: Mapping[str, Iterable[Level]]) -> list[dict[str, Level]]:
+    """Return every combination of a grid's levels, the last factor fastest."""
+    return [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
+
+
+def levels_between(factor: Factor, low: Level, high: Level) -> tuple[Level, ...]:
+    """Return a factor's levels from low to high, both included; of a category, its two values.
+
+    A log scale has half decades, an integer every number (nine if the range is wider), a linear
+    scale nine levels.
+    """
+    if factor.scale == "categorical":
+        return factor.levels
+    low, high = sorted((float(low), float(high)))
+    if factor.scale == "log":
+        found = np.geomspace(low, high, max(2, 1 + round(2 * math.log10(high / low))))
+    elif factor.scale == "integer" and high - low < LINEAR_LEVELS:
+        found = np.arange(low, high + 1)
+    else:
+        found = np.linspace(low, high, LINEAR_LEVELS)
+    whole = factor.scale == "integer"
+    inner = {short_level(typed_level(factor, round(x) if whole else x)) for x in found[1:-1]}
+    ends = {typed_level(factor, end) for end in (low, high)}
+    return tuple(sorted(inner | ends, key=float))

@@ -84,6 +84,7 @@ def measure(cells: int, runner: str) -> float:
     from prefect import flow
     from prefect.task_runners import ThreadPoolTaskRunner
 
+    from analysis.search.procedure import cell_runs
     from tasks.progress import Progress
     from tasks.session import Session, open_training
     from tasks.settings import read_settings
@@ -123,7 +124,7 @@ def measure(cells: int, runner: str) -> float:
         images = prepare(session)
         cell = {"conv_layers": 1, "learning_rate": 0.001}
         with open_training(session, images) as context:
-            planned = plan(study, images.version, "screen", [cell], range(1, cells + 3))
+            planned = plan(study, images.version, "screen", cell_runs([cell], range(1, cells + 3)))
             with context.pool.slot() as slot:
                 slot.run(planned[0].spec, images.arrays_folder, left)
             if runner != "threads":

@@ -128,11 +128,11 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
         from prefect import flow
         from prefect.task_runners import ThreadPoolTaskRunner
 
+        from analysis.search.space import grid_cells
         from tasks.data.rules import load_great_expectations
         from tasks.search.refine import plan_cells
         from tasks.session import open_session, open_training
         from tasks.steps import prepare, train_stage
-        from tasks.study.replicates import grid_cells
         from tasks.tracking.tracker import create_database
 
         # As `factorgrid search` does while the server starts.

@@ -258,6 +258,7 @@ def _fill(settings: Any, folder: Path, number: int) -> None:
     import sqlalchemy as sql
     from mlflow.store.tracking.dbmodels import models as tables
 
+    from analysis.search.procedure import cell_runs
     from tasks.study.replicates import plan
     from tasks.tracking.dataset_facts import DatasetFacts
     from tasks.tracking.execution import open_execution
@@ -269,9 +270,11 @@ def _fill(settings: Any, folder: Path, number: int) -> None:
     ) as execution:
         parent = execution.run_id
     screened, refined = number * 4 // 5 // 8, number // 5 // 8
-    todo = plan(study, "v1", "screen", _cells((1, 2), (0.001, 0.1)), range(1, screened + 1))
+    todo = plan(
+        study, "v1", "screen", cell_runs(_cells((1, 2), (0.001, 0.1)), range(1, screened + 1))
+    )
     fresh = range(screened + 1, screened + refined + 1)
-    todo += plan(study, "v1", "refine", _cells((2, 3), (0.001, 0.01)), fresh)
+    todo += plan(study, "v1", "refine", cell_runs(_cells((2, 3), (0.001, 0.01)), fresh))
     rows: dict[Any, list[dict[str, Any]]] = {}
     for index, item in enumerate(todo):
         _put(rows, index, item, parent, int(execution.experiment))

@@ -186,7 +186,7 @@ def _analyse_study(tracker: "Tracker", name: str, request: AnalysisRequest) -> A
         request,
         response=request.response or study.response,
         alpha=study.alpha if request.alpha is None else request.alpha,
-        budget=request.budget or study.refine.grid_budget,
+        budget=request.budget or study.rules.grid_budget,
     )
     if asked.response not in runs or not runs[asked.response].notna().any():
         raise UserError(f"study {name}: no run of its screen has {asked.response}; run it again")

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from analysis.comparison.tuners import ANYTIME, TUNERS, Start, manual, with_confirm
-from analysis.search.space import Cell, Space
+from analysis.search.space import Cell, Space, levels_between
 from tasks.comparison.optuna_tuners import samplers
 from tasks.errors import UserError
-from tasks.search.refine import levels_between
 from tasks.study.study_file import Study
 
 #: Replicate numbers: each repetition has its own, the first the study's; and the fresh ones, by

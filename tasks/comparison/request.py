@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from analysis.search.space import typed_level
 from tasks.comparison.entrants import APART, FRESH
 from tasks.errors import UserError
-from tasks.study.replicates import typed_level
 from tasks.study.study_file import Study, load_study, parse_study
 
 #: Two to look with, two to confirm.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.effects.result import Effects
+from analysis.search import procedure
 from analysis.search.best_cell import Selection
-from analysis.search.refined_grid import Decision, decide_grid
+from analysis.search.refined_grid import Decision
 from tasks.registry.register import Registered, registered_of
 from tasks.search.confirm import select_cell
 from tasks.search.screen import analyse_runs
@@ -55,7 +56,7 @@ def outcome_of(execution: Execution) -> Outcome:
         study,
         execution.facts.pictures,
         effects,
-        decide_grid(effects, budget=study.refine.grid_budget),
+        procedure.decide(study.rules, effects),
         grid_table(execution.table(children, "refine"), study),
         select_cell(study, execution.table(children), execution.facts.validation_images),
         registered_of(execution),

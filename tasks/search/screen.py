@@ -1,18 +1,17 @@
 """Reading a stage's runs back from MLflow, and what follows from them."""
 
-from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from analysis.designs.factorial import fractional_factorial, full_factorial
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.effects.text import effects_table
 from analysis.errors import AnalysisError
 from analysis.plots.effects import effect_figures
+from analysis.search import procedure
 from tasks.errors import UserError
-from tasks.study.replicates import Planned, planned
+from tasks.study.replicates import Planned, plan
 from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution
 
@@ -20,28 +19,8 @@ COST = "train_seconds"
 
 
 def plan_screen(study: Study, version: str) -> list[Planned]:
-    """Return the replicates of the two-level design, whole or a fraction, in random order."""
-    factors, chosen = study.factor_list, study.design
-    # A function each: of one or two factors there is no fraction to ask for.
-    build = partial(fractional_factorial, runs=chosen.n_runs) if chosen.p else full_factorial
-    design = build(
-        factors,
-        replicates=study.replicates,
-        centre_points=study.centre_points,
-        seed=study.seed,
-    )
-    names = [factor.name for factor in study.factor_list]
-    return [
-        planned(
-            study,
-            version,
-            "screen",
-            {name: row[name] for name in names},
-            int(row["replicate"]),
-            centre=bool(row["centre"]),
-        )
-        for row in design.cells.to_dict("records")
-    ]
+    """Return the replicates of the two-level design, full or a fraction, in random order."""
+    return plan(study, version, "screen", procedure.screen_runs(study.rules))
 
 
 def analyse_screen(execution: Execution) -> Effects:
@@ -85,7 +64,7 @@ def analyse_runs(study: Study, runs: pd.DataFrame) -> Effects:
             f"study {study.name}: no cell of the screen has a finished run; look at the failed "
             "runs' descriptions in MLflow (`factorgrid ui`), mend, and run the command again"
         )
-    return fit_effects(runs, study.factor_list, study.response, alpha=study.alpha)
+    return procedure.screen_effects(study.rules, runs)
 
 
 def screen_figures(effects: Effects) -> dict[str, Any]:

@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal
 
-from analysis.factors import Factor, cell_name, show
+from analysis.factors import cell_name, show
+from analysis.search.procedure import CellRun
+from analysis.search.space import typed_level
 from models.spec import ReplicateSpec, Scalar
 from tasks.study.study_file import Study
 
@@ -64,30 +65,15 @@ def seed_of(study: Study, levels: Levels, replicate: int) -> int:
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big") >> 1
 
 
-def plan(
-    study: Study,
-    version: str,
-    stage: Stage,
-    cells: Iterable[Levels],
-    replicates: Iterable[int],
-    *,
-    centre: bool = False,
-) -> list[Planned]:
-    """Return one entry for every cell and replicate number, replicates outermost.
+def plan(study: Study, version: str, stage: Stage, runs: Iterable[CellRun]) -> list[Planned]:
+    """Return the replicates of the runs that a stage asks for, in their order.
 
     Parameters
     ----------
-    study : the study.
     version : the dataset version.
-    stage : the stage that asks.
-    cells : natural levels of each cell.
-    replicates : replicate numbers, from 1.
-    centre : whether the cells are centre points.
     """
-    cells = list(cells)
     return [
-        planned(study, version, stage, cell, number, centre=centre)
-        for number, cell in product(replicates, cells)
+        planned(study, version, stage, run.levels, run.number, centre=run.centre) for run in runs
     ]
 
 
@@ -99,25 +85,3 @@ def planned(
     spec = study.spec(typed, seed_of(study, typed, number))
     coded = {factor.name: float(factor.code(typed[factor.name])) for factor in study.factor_list}
     return Planned(stage, typed, coded, number, spec, spec.key(version), centre)
-
-
-def grid_cells(grid: Mapping[str, Iterable[Scalar]]) -> list[dict[str, Scalar]]:
-    """Return every combination of a grid's levels."""
-    return [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
-
-
-def typed_level(factor: Factor, level: object) -> Scalar:
-    """Return a level as its factor's own type, whether it comes from numpy, pandas or MLflow."""
-    match factor.scale:
-        case "integer":
-            return int(float(str(level)))
-        case "categorical":
-            return next(own for own in factor.levels if str(own) == str(level))
-        case _:
-            # Twelve digits: a level decoded from a log scale must not differ from itself.
-            return float(f"{float(str(level)):.12g}")
-
-
-def short(level: Scalar) -> Scalar:
-    """Return a level between others with three digits: MLflow gives it back as it was trained."""
-    return float(f"{level:.3g}") if isinstance(level, float) else level

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from analysis.designs.fractions import Fraction, fraction, fraction_within
 from analysis.errors import FactorError
 from analysis.factors import Factor
+from analysis.search.procedure import Rules
 from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
 from tasks.errors import StudyError
@@ -63,16 +64,6 @@ class RefinePart(Part):
     replicates: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=1)] = 2
     prune: bool = False
-
-    @property
-    def grid_budget(self) -> int | None:
-        """The most cells of a decided grid; a process or a surface is not bound to one."""
-        return self.budget if self.method == "grid" else None
-
-    @property
-    def steps(self) -> int:
-        """How often cells are decided at most: a grid's moves, or the others' cells."""
-        return self.rounds if self.method == "grid" else self.budget
 
 
 class ConfirmPart(Part):
@@ -189,6 +180,26 @@ class Study(Part):
     def factor_list(self) -> tuple[Factor, ...]:
         """The factors, in the file's order."""
         return tuple(part.factor(name) for name, part in self.factors.items())
+
+    @property
+    def rules(self) -> Rules:
+        """What the study asks of the search."""
+        return Rules(
+            self.factor_list,
+            self.response,
+            self.design,
+            alpha=self.alpha,
+            seed=self.seed,
+            pilot=self.pilot.enabled,
+            replicates=self.replicates,
+            centre_points=self.centre_points,
+            method=self.refine.method,
+            budget=self.refine.budget,
+            rounds=self.refine.rounds,
+            refine_replicates=self.refine.replicates or self.replicates,
+            confirm_replicates=self.confirm.replicates,
+            confirm_cells=self.confirm.cells,
+        )
 
     @property
     def model_name(self) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.factors import Factor
-from tasks.study.replicates import Stage, typed_level
+from analysis.search.space import typed_level
+from tasks.study.replicates import Stage
 from tasks.tracking.tags import KEY, REUSED_FROM, STATUS, stage_tag
 
 

@@ -1,16 +1,10 @@
 """Refining by a second-order surface: where it looks first, and what it climbs."""
 
-from pathlib import Path
-
 import numpy as np
-from support.small_study import STUDY, factorgrid, last_execution, write_study
 
 from analysis.factors import Factor
 from analysis.search import second_order
-from analysis.search.refined_grid import decide_grid
 from analysis.search.space import Cell, Space
-from tasks.search.refine import next_process_cells, step_uphill
-from tasks.search.screen import analyse_runs
 
 SPACE = Space(
     (
@@ -65,30 +59,3 @@ def test_no_cell_is_left_where_all_were_tried() -> None:
     assert second_order.next_cell(SPACE, cells, figures, rng) is None
     # One that failed has no figure, and is not asked for again.
     assert second_order.next_cell(SPACE, cells[1:], figures[1:], rng, tried=cells[:1]) is None
-
-
-def test_a_study_refines_by_a_surface_and_says_so(tmp_path: Path) -> None:
-    text = STUDY.replace("[refine]\nbudget = 6", '[refine]\nmethod = "surface"\nbudget = 6')
-    home = tmp_path / "home"
-    ended = factorgrid("search", write_study(tmp_path, text), home=home, timeout=500)
-    assert ended.returncode == 0, ended.stderr
-    assert "6 cells from the screen's levels" in ended.stdout
-    execution = last_execution(home, "tiny")
-    refined = execution.runs("refine")
-    cells = refined[["conv_layers", "learning_rate"]].drop_duplicates()
-    assert len(cells) == len(refined) == 6
-    client = execution.tracker.client
-    names = [item.path for item in client.list_artifacts(execution.run_id, "refine")]
-    assert names
-    for name in names:
-        told = execution.tracker.read(execution.run_id, name)
-        assert told is not None
-        assert b"expected val_accuracy" in told
-    page = execution.tracker.read(execution.run_id, "report.html")
-    assert page is not None
-    assert b"a second-order model of the runs so far" in page
-    # One that was cut off after its last cell goes on with nothing more to refine.
-    study = execution.study
-    decision = decide_grid(analyse_runs(study, execution.runs("screen")))
-    assert step_uphill(execution, decision) == []
-    assert next_process_cells(execution, decision) == []

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import harness
 import numpy as np
 import pytest
+from support import small_study
 
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
@@ -160,10 +160,10 @@ for gpu, names in (("", "a"), ("0", "bc")):
 
 def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
     """The folder that travels is trained by `models/` alone, with results that are logged here."""
-    (tmp_path / "tiny.toml").write_text(harness.STUDY, encoding="utf-8")
+    (tmp_path / "tiny.toml").write_text(small_study.STUDY, encoding="utf-8")
     home, trip = tmp_path / "home", tmp_path / "trip"
     words = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
-    asked = harness.factorgrid(*words, home=home)
+    asked = small_study.factorgrid(*words, home=home)
     assert asked.returncode == 3, asked.stderr
     assert "4 replicates of the screen are in" in asked.stderr.splitlines()[-1]
     train = [sys.executable, "-c", ALONE, "jobs.json", "--arrays", "arrays", "--out", "results"]
@@ -171,7 +171,7 @@ def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
     first = subprocess.run(train, cwd=trip, env=env, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("accuracy") == 4
-    again = harness.factorgrid(*words, home=home)
+    again = small_study.factorgrid(*words, home=home)
     assert again.returncode == 3, again.stderr
     assert "of the refine are in" in again.stderr.splitlines()[-1]
     tracker = Tracker.open(Settings(home, f"sqlite:///{home / 'mlflow.db'}"))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.replay import check_replay
 from support.small_study import STUDY, factorgrid, last_execution, write_study
 
+from analysis.search.procedure import pilot_runs
 from tasks.errors import UserError
-from tasks.search.pilot import narrowed_study, pilot_cells, plan_pilot
+from tasks.search.pilot import narrowed_study, plan_pilot
 from tasks.study.study_file import Study, built_in_studies, load_study, parse_study
 from tasks.study.study_toml import study_toml
 
@@ -28,7 +30,10 @@ def _study() -> Study:
 
 
 def _runs(study: Study, figures: list[float]) -> pd.DataFrame:
-    rows = [{**c, "val_accuracy": y} for c, y in zip(pilot_cells(study), figures, strict=True)]
+    rows = [
+        {**run.levels, "val_accuracy": y}
+        for run, y in zip(pilot_runs(study.rules), figures, strict=True)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -59,7 +64,7 @@ def test_levels_are_drawn_in_and_the_reasons_are_kept() -> None:
 
 
 def test_a_pilot_that_failed_says_which_run() -> None:
-    with pytest.raises(UserError, match=r"learning_rate=0\.1.* has no val_accuracy.*mend"):
+    with pytest.raises(UserError, match=r"learning_rate=0\.1.* has no val_accuracy.*correct"):
         narrowed_study(_study(), _runs(_study(), [0.7, 0.74, float("nan")]))
 
 
@@ -79,3 +84,4 @@ def test_a_study_with_a_pilot_and_a_process_says_what_they_found(tmp_path: Path)
     assert set(execution.runs("screen")["learning_rate"]) == {levels.low, levels.high}
     names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
     assert names == {"refine/after-7-runs.txt", "refine/after-8-runs.txt"}
+    check_replay(load_study(str(tmp_path / "study.toml")), execution)

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from analysis.search.space import grid_cells
 from tasks.errors import StudyError
 from tasks.search.screen import plan_screen
-from tasks.study.replicates import grid_cells, plan, seed_of
+from tasks.study.replicates import plan, seed_of
 from tasks.study.study_file import built_in_studies, load_study, parse_study
 
 GOOD: dict[str, Any] = {

@@ -1,16 +1,15 @@
 """Refining by a Gaussian process: what it predicts, and where it looks."""
 
 import numpy as np
+import pandas as pd
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-from analysis.effects.fit import fit_effects
+from analysis.designs.fractions import fraction
 from analysis.factors import Factor
 from analysis.search import gaussian_process
+from analysis.search.procedure import Rules, decide, refined_cells, region, screen_effects
 from analysis.search.space import Space
-from tasks.search.refine import process_cell, region
-from tasks.search.screen import decide
-from tasks.study.study_file import parse_study
 
 SPACE = Space(
     (Factor("depth", 1, 5, "integer"), Factor("learning_rate", 1e-4, 1e-1, "log")),
@@ -58,31 +57,26 @@ def test_it_climbs_a_hill_that_the_corners_only_hint_at() -> None:
 
 
 def test_it_looks_between_the_screens_levels_and_a_step_beyond() -> None:
-    study = parse_study(
-        {
-            "name": "x",
-            "factors": {
-                "conv_layers": {"low": 3, "high": 6},
-                "learning_rate": {"low": 0.001, "high": 0.1},
-                "optimizer": {"low": "adam", "high": "sgd"},
-            },
-        },
-        "x",
+    factors = (
+        Factor("conv_layers", 3, 6, "integer"),
+        Factor("learning_rate", 0.001, 0.1, "log"),
+        Factor("optimizer", "adam", "sgd", "categorical"),
     )
+    rules = Rules(factors, "y", fraction([f.name for f in factors], 0), method="gp")
     rows = [
-        {"conv_layers": c, "learning_rate": r, "optimizer": o, "val_accuracy": c / 10 - r}
+        {"conv_layers": c, "learning_rate": r, "optimizer": o, "y": c / 10 - r, "stage": "screen"}
         for c in (3, 6)
         for r in (0.001, 0.1)
         for o in ("adam", "sgd")
     ]
-    import pandas as pd
-
     runs = pd.DataFrame(rows)
-    decision = decide(fit_effects(runs, study.factor_list, "val_accuracy"))
-    space = region(study.factor_list, decision)
+    decision = decide(rules, screen_effects(rules, runs))
+    space = region(rules, decision)
     assert space.levels[0] == (3, 4, 5, 6, 7)
     assert space.levels[1] == (0.0001, 0.000316, 0.001, 0.00316, 0.01, 0.0316, 0.1)
     assert space.levels[2] == ("adam", "sgd")
-    first, words = process_cell(study, runs, space)
-    assert (first, words) == process_cell(study, runs, space)
-    assert "from 8 runs" in words
+    found = refined_cells(rules, decision, runs, runs[:0])
+    assert found == refined_cells(rules, decision, runs, runs[:0])
+    assert found.runs == 8
+    assert found.expected is not None
+    assert found.deviation is not None

@@ -1,0 +1,403 @@
+"""The rules of the search, written once: pure functions from runs to the next cells.
+
+`tasks.search` carries them out with real training and MLflow. `analysis.comparison.tuners` replays
+the same functions on tables of trained cells, so that a comparison measures what users run. The
+stages: pilot, screen, decide, refine, confirm, select. Each function needs the rules and the runs
+so far, and nothing else: a study that was interrupted continues with the same cells.
+
+Runs are a table with one row per replicate: a column per factor (natural levels), the response
+(NaN if the training failed), ``stage``, and optionally ``train_seconds`` and ``collapsed``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.designs.factorial import fractional_factorial, full_factorial
+from analysis.designs.fractions import Fraction
+from analysis.effects.fit import fit_effects
+from analysis.effects.result import Effects
+from analysis.errors import DesignError
+from analysis.factors import Factor, Level, cell_name
+from analysis.search import gaussian_process, pilot, second_order
+from analysis.search.best_cell import Selection, select
+from analysis.search.refined_grid import Decision, Grid, decide_grid, move_outward, refined_levels
+from analysis.search.space import Space, grid_cells, levels_between, short_level, typed_level
+
+#: How the neighbourhood of the best corner is searched: the published grid; a Gaussian process that
+#: chooses one cell at a time; or the centre and axial points, then a second-order model.
+Method = Literal["grid", "gp", "surface"]
+Levels = dict[str, Level]
+
+#: Cells drawn at random in place of a screen, if the budget has no room for any design.
+START_CELLS = 4
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a search is to do.
+
+    Attributes
+    ----------
+    factors : their low and high levels are those of the screen; with a pilot, the ends of ranges.
+    response : column of the runs; higher is better.
+    design : of the screen; None if the budget has no room for any, then cells are drawn at random.
+    alpha : significance level of the effects and of the tied cells.
+    seed : of the run order and of the models that draw candidates.
+    pilot : whether a few runs place the screen's levels.
+    replicates : seeds per cell of the screen.
+    centre_points : extra runs in the middle of the numeric factors.
+    method : how the refinement chooses cells.
+    budget : cells of the refinement, at most.
+    rounds : for a grid, how often it may move outward, plus one.
+    refine_replicates : seeds per refined cell.
+    confirm_replicates, confirm_cells : fresh seeds for the best cells that cannot be distinguished,
+        and for how many cells at most.
+    space : if given, the only cells that may be run; a level is replaced by the nearest of them.
+    """
+
+    factors: tuple[Factor, ...]
+    response: str
+    design: Fraction | None
+    alpha: float = 0.05
+    seed: int = 1
+    pilot: bool = False
+    replicates: int = 1
+    centre_points: int = 0
+    method: Method = "grid"
+    budget: int = 12
+    rounds: int = 2
+    refine_replicates: int = 1
+    confirm_replicates: int = 2
+    confirm_cells: int = 4
+    space: Space | None = None
+
+    @property
+    def steps(self) -> int:
+        """How often refined cells are chosen, at most: moves of a grid, or single cells."""
+        return self.rounds if self.method == "grid" else self.budget
+
+    @property
+    def grid_budget(self) -> int | None:
+        """The most cells of a decided grid; a model's search is not bound to one."""
+        return self.budget if self.method == "grid" else None
+
+    def allowed(self, factor: Factor, level: Level) -> Level:
+        """Return the nearest level of a factor that may be run."""
+        if self.space is None:
+            return level
+        index = self.space.factors_by_name[factor.name]
+        coded = self.space.coded[index]
+        nearest = int(np.argmin(np.abs(coded - self.space.factors[index].code(level)).round(9)))
+        return self.space.levels[index][nearest]
+
+    def allowed_cell(self, levels: Mapping[str, Level]) -> Levels:
+        """Return the nearest cell that may be run."""
+        return {f.name: self.allowed(f, levels[f.name]) for f in self.factors}
+
+
+@dataclass(frozen=True)
+class CellRun:
+    """One run that a stage asks for.
+
+    Attributes
+    ----------
+    levels : the cell, in natural units.
+    number : of its seed, from 1; the same cell and number are one run in all stages.
+    centre : whether it is a centre point.
+    """
+
+    levels: Levels
+    number: int
+    centre: bool = False
+
+
+def cell_runs(cells: Sequence[Mapping[str, Level]], numbers: Iterable[int]) -> list[CellRun]:
+    """Return one run for each cell and number, the numbers outermost."""
+    return [CellRun(dict(cell), number) for number in numbers for cell in cells]
+
+
+@dataclass(frozen=True)
+class NextCells:
+    """The cells to refine next, and what a model expects of the first one.
+
+    Attributes
+    ----------
+    cells : natural levels; empty if the refinement has ended.
+    expected, deviation : mean and standard deviation of the response there; None without a model.
+    runs : how many runs the model was fitted to.
+    """
+
+    cells: tuple[Levels, ...] = ()
+    expected: float | None = None
+    deviation: float | None = None
+    runs: int = 0
+
+
+# -- pilot ----------------------------------------------------------------------------------------
+
+
+def pilot_runs(rules: Rules) -> list[CellRun]:
+    """Return the runs of the pilot, in the order of `pilot.pilot_points`; none without a pilot."""
+    return cell_runs(_pilot_cells(rules), [1]) if rules.pilot else []
+
+
+def _pilot_cells(rules: Rules) -> list[Levels]:
+    return [
+        {f.name: _level(rules, f, x) for f, x in zip(rules.factors, point, strict=True)}
+        for point in pilot.pilot_points(rules.factors)
+    ]
+
+
+def _level(rules: Rules, factor: Factor, coded: float) -> Level:
+    """Return a natural level: the factor's own at its ends, three digits between them."""
+    level = factor.decode(coded)
+    return rules.allowed(factor, level if level in factor.levels else short_level(level))
+
+
+def narrow(rules: Rules, runs: pd.DataFrame) -> tuple[Rules, list[pilot.ScreenRange]]:
+    """Return the rules with the screen's levels where the pilot puts them, and what it found.
+
+    Parameters
+    ----------
+    runs : those of the pilot.
+
+    Raises
+    ------
+    DesignError
+        If a run of the pilot has no response.
+    """
+    figures = [_only_figure(rules, runs, cell) for cell in _pilot_cells(rules)]
+    ranges = pilot.screen_ranges(rules.factors, figures)
+    factors = []
+    for factor, found in zip(rules.factors, ranges, strict=True):
+        low, high = _level(rules, factor, found.low), _level(rules, factor, found.high)
+        # Whole numbers, or the levels of a table, may leave no two levels inside.
+        factors.append(factor if low == high else replace(factor, low=low, high=high))
+    return replace(rules, factors=tuple(factors), pilot=False), ranges
+
+
+def _only_figure(rules: Rules, runs: pd.DataFrame, cell: Levels) -> float:
+    same = runs[[f.name for f in rules.factors]].eq(pd.Series(cell)).all(axis=1)
+    figures = runs.loc[same, rules.response].dropna()
+    if figures.empty:
+        raise DesignError(f"the pilot's run at {cell_name(cell)} has no {rules.response}")
+    return float(figures.iloc[0])
+
+
+# -- screen ---------------------------------------------------------------------------------------
+
+
+def screen_runs(rules: Rules) -> list[CellRun]:
+    """Return the runs of the screen, in random order: a two-level design, full or a fraction."""
+    if rules.design is None:
+        whole = Space(rules.factors, tuple(levels_between(f, *f.levels) for f in rules.factors))
+        drawn = whole.draw(np.random.default_rng(rules.seed), START_CELLS)
+        return [CellRun(rules.allowed_cell(whole.natural(cell)), 1) for cell in drawn]
+    # For one or two factors there is no fraction.
+    build = (
+        partial(fractional_factorial, runs=rules.design.n_runs)
+        if rules.design.p
+        else full_factorial
+    )
+    design = build(
+        rules.factors,
+        replicates=rules.replicates,
+        centre_points=rules.centre_points,
+        seed=rules.seed,
+    )
+    names = [factor.name for factor in rules.factors]
+    return [
+        CellRun(
+            rules.allowed_cell({name: row[name] for name in names}),
+            int(row["replicate"]),
+            centre=bool(row["centre"]),
+        )
+        for row in design.cells.to_dict("records")
+    ]
+
+
+def screen_effects(rules: Rules, runs: pd.DataFrame) -> Effects:
+    """Fit the effects model to the runs of the screen.
+
+    Raises
+    ------
+    AnalysisError
+        If the runs cannot be fitted; see `fit_effects`.
+    """
+    return fit_effects(runs, rules.factors, rules.response, alpha=rules.alpha)
+
+
+# -- refine ---------------------------------------------------------------------------------------
+
+
+def decide(rules: Rules, effects: Effects) -> Decision:
+    """Decide the refined grid."""
+    return decide_grid(effects, budget=rules.grid_budget)
+
+
+def refined_cells(
+    rules: Rules,
+    decision: Decision | None,
+    runs: pd.DataFrame,
+    refined: pd.DataFrame,
+    last: Sequence[Mapping[str, Level]] = (),
+) -> NextCells:
+    """Return the next cells of the refinement; none where it has ended.
+
+    Parameters
+    ----------
+    decision : after the screen; None without a design, then only a Gaussian process can search.
+    runs : all runs so far.
+    refined : those of them that the refinement asked for.
+    last : the cells that were returned before this call; empty at the first.
+    """
+    if decision is None or rules.method == "gp":
+        return _process_cell(rules, decision, runs, refined)
+    if rules.method == "surface":
+        return _surface_cells(rules, decision, runs, refined, last)
+    if not last:
+        return NextCells(tuple(grid_cells(_allowed_grid(rules, decision.grid))))
+    return NextCells(tuple(_moved_cells(rules, refined, last)))
+
+
+def _allowed_grid(rules: Rules, grid: Grid) -> Grid:
+    factors = {f.name: f for f in rules.factors}
+    return {
+        name: tuple(dict.fromkeys(rules.allowed(factors[name], level) for level in levels))
+        for name, levels in grid.items()
+    }
+
+
+def _moved_cells(
+    rules: Rules, refined: pd.DataFrame, last: Sequence[Mapping[str, Level]]
+) -> list[Levels]:
+    """Return the grid moved outward, if its best cell lies on an edge that can move."""
+    best = select(refined, rules.factors, rules.response).best
+    grid = {name: tuple(dict.fromkeys(cell[name] for cell in last)) for name in last[0]}
+    moved = move_outward(grid, best, rules.factors)
+    if moved is None:
+        return []
+    allowed = _allowed_grid(rules, moved)
+    # Among the levels of a table, a move may lead back to the same levels.
+    return [] if allowed == grid else grid_cells(allowed)
+
+
+def region(rules: Rules, decision: Decision | None) -> Space:
+    """Return where the refinement by a model may search.
+
+    From the screen's levels to the refined levels outside them; without a decision, between the
+    ends of the factors. The levels are those of `levels_between`.
+    """
+    return Space(rules.factors, tuple(_region_levels(rules, f, decision) for f in rules.factors))
+
+
+def _region_levels(rules: Rules, factor: Factor, decision: Decision | None) -> tuple[Level, ...]:
+    if factor.scale == "categorical":
+        return factor.levels
+    outer = refined_levels(factor, decision.corner[factor.name]) if decision else ()
+    ends = [float(level) for level in (*factor.levels, *outer)]
+    low, high = min(ends), max(ends)
+    if rules.space is None:
+        return levels_between(factor, low, high)
+    table = rules.space.levels[rules.space.factors_by_name[factor.name]]
+    low, high = (float(rules.allowed(factor, end)) for end in (low, high))
+    return tuple(level for level in table if low <= float(level) <= high)
+
+
+def _is_spent(rules: Rules, refined: pd.DataFrame) -> bool:
+    names = [f.name for f in rules.factors]
+    return len(refined[names].drop_duplicates()) >= rules.budget
+
+
+def _process_cell(
+    rules: Rules, decision: Decision | None, runs: pd.DataFrame, refined: pd.DataFrame
+) -> NextCells:
+    usable = runs[runs[rules.response].notna()]
+    if _is_spent(rules, refined) or usable.empty:
+        return NextCells()
+    space = region(rules, decision)
+    cells = [space.cell(levels) for levels in typed_cells(rules.factors, usable)]
+    figures = usable[rules.response].tolist()
+    rng = np.random.default_rng([rules.seed, len(usable)])
+    cell = gaussian_process.next_cell(space, cells, figures, rng)
+    mean, deviation = gaussian_process.fit_process(space, cells, figures).predict([cell])
+    return NextCells((space.natural(cell),), float(mean[0]), float(deviation[0]), len(usable))
+
+
+def _surface_cells(
+    rules: Rules,
+    decision: Decision,
+    runs: pd.DataFrame,
+    refined: pd.DataFrame,
+    last: Sequence[Mapping[str, Level]],
+) -> NextCells:
+    space = region(rules, decision)
+    if not last:
+        star = second_order.star(space, space.cell(decision.corner))
+        return NextCells(tuple(space.natural(cell) for cell in star[: rules.budget]))
+    usable = runs[runs[rules.response].notna()]
+    if _is_spent(rules, refined) or usable.empty:
+        return NextCells()
+    found = second_order.next_cell(
+        space,
+        [space.cell(levels) for levels in typed_cells(rules.factors, usable)],
+        usable[rules.response].tolist(),
+        np.random.default_rng(rules.seed),
+        [space.cell(levels) for levels in typed_cells(rules.factors, runs)],
+    )
+    if found is None:
+        return NextCells()
+    cell, expected = found
+    return NextCells((space.natural(cell),), expected, None, len(usable))
+
+
+def typed_cells(factors: Sequence[Factor], runs: pd.DataFrame) -> list[Levels]:
+    """Return the cells of runs, each level in its factor's own type."""
+    return [
+        {f.name: typed_level(f, row[f.name]) for f in factors} for row in runs.to_dict("records")
+    ]
+
+
+def refine_runs(rules: Rules, cells: Sequence[Mapping[str, Level]]) -> list[CellRun]:
+    """Return the runs of refined cells, replicates outermost; the screen's cells have theirs."""
+    return cell_runs(cells, range(1, rules.refine_replicates + 1))
+
+
+# -- confirm and select ---------------------------------------------------------------------------
+
+
+def select_cell(rules: Rules, runs: pd.DataFrame, images: int | None = None) -> Selection:
+    """Select among the cells that were confirmed with fresh seeds; before that, among all.
+
+    Parameters
+    ----------
+    images : how many images the response was read on.
+
+    Raises
+    ------
+    DesignError
+        If no run has a response.
+    """
+    confirmed = runs[runs["stage"] == "confirm"]
+    return select(
+        runs,
+        rules.factors,
+        rules.response,
+        alpha=rules.alpha,
+        among=confirmed if len(confirmed) else None,
+        images=images,
+    )
+
+
+def confirm_runs(rules: Rules, selection: Selection) -> list[CellRun]:
+    """Return fresh seeds for the cells that cannot be distinguished; none if one cell leads."""
+    cells = selection.tied[: rules.confirm_cells]
+    if len(cells) < 2:  # noqa: PLR2004 # one cell leads
+        return []
+    first = 1 + max(rules.replicates, rules.refine_replicates)
+    return cell_runs(cells, range(first, first + rules.confirm_replicates))
