@@ -1,4 +1,4 @@
-"""Choosing the best cell, and naming those that cannot be told apart from it."""
+"""Selecting the best cell, and the cells that cannot be distinguished from it."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from scipy.stats import norm
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level, cell_name, show
 
-#: Of a simulated critical value.
+#: Simulated sets for a critical value.
 SETS = 200_000
-#: A cell that takes no more than so many times as long as another is as cheap.
+#: A cell is as cheap as another if it takes at most this many times as long.
 AS_CHEAP = 1.1
-#: Means closer than this are equal.
+#: Means that differ by less are equal.
 ROUNDING = 1e-12
 
 
@@ -27,19 +27,20 @@ class Selection:
 
     Attributes
     ----------
-    cells : a row a cell, best first: levels, n, mean, sd, cost, cost_sd (of its logarithm), and how
-        many of its runs collapsed; the mean is over all of them, the spread over those that learnt.
+    cells : one row per cell, best first: levels, n, mean, sd, cost, cost_sd (of its logarithm), and
+        collapsed, the number of runs that collapsed. The mean is over all runs, the standard
+        deviation over those that learnt.
     best : levels of the cell with the best mean.
-    chosen : the cheapest cell within one standard error of the best; of those as cheap, as far as
-        their seconds tell, the one with the best mean.
-    tied : cells that cannot be told apart from the best, best first.
-    standard_error : of the best mean, from the pooled spread of replicates; NaN without any.
+    chosen : the cheapest cell within one standard error of the best; of equally cheap cells, the
+        one with the best mean.
+    tied : cells that cannot be distinguished from the best, best first.
+    standard_error : of the best mean, from the pooled spread of replicates; NaN without replicates.
     error_df : degrees of freedom of that spread.
-    optimism : how much too high the best mean is to be expected, from choosing the best of many.
-    edges : factors of which the chosen cell has the least or the most that any cell had, though the
-        factor's domain goes on: that the best lies there, and not beyond, was not shown.
-    least_lead : a lead below this counts for nothing, however little the seeds scatter; 0 where the
-        number of images is not known.
+    optimism : the expected excess of the best mean, because it is the best of several.
+    edges : factors whose chosen level is the lowest or the highest that was tried, although the
+        domain continues: the optimum may lie beyond.
+    least_lead : smaller leads do not count, however little the seeds vary; 0 if the number of
+        images is not known.
     """
 
     cells: pd.DataFrame
@@ -63,19 +64,19 @@ def select(
     among: pd.DataFrame | None = None,
     images: int | None = None,
 ) -> Selection:
-    """Choose by the one-standard-error rule: the cheapest cell that is as good as the best.
+    """Select by the one-standard-error rule: the cheapest cell that is as good as the best.
 
     Parameters
     ----------
-    runs : a row a replicate; a column ``collapsed`` names those that learnt nothing.
-    factors : whose levels make a cell.
-    response : higher is better.
-    cost : a column of seconds; missing is as dear as any.
-    alpha : the chance, at most, that the truly best cell is not among the tied ones.
-    among : cells to choose from, a column a factor: those that were confirmed on fresh seeds, say;
-        by default all. The others still tell how much figures scatter.
-    images : that the response was read on, the same for all; a lead of so few pictures that no test
-        on them could show it is none, however little the seeds scatter.
+    runs : one row per replicate; a column ``collapsed`` marks runs that learnt nothing.
+    factors : their levels make a cell.
+    response : column of the response; higher is better.
+    cost : column of seconds; a missing value counts as the most expensive.
+    alpha : the largest probability that the truly best cell is not among the tied ones.
+    among : cells to select from, one column per factor, for example those that were confirmed with
+        fresh seeds; by default all. The other cells still contribute to the pooled spread.
+    images : number of images that the response was read on. A lead that no test on so many images
+        could show does not count, however little the seeds vary.
 
     Raises
     ------
@@ -84,20 +85,20 @@ def select(
 
     Notes
     -----
-    A cell in which a run collapsed is not one whose figures scatter: it works or it does not. Its
-    collapsed runs count in its mean, which is what a user can expect of it, but neither in the
-    pooled spread, which one of them would swell until nothing could be told apart, nor among the
-    cells to choose from, unless there is no other.
+    A cell with a collapsed run is not a cell with a large variance: training works or it does not.
+    The collapsed runs count in the cell's mean, which is what a user can expect of it. They do not
+    count in the pooled spread, because one of them would make all cells indistinguishable. Such a
+    cell is selected only if there is no other.
 
-    Cells are tied with the best unless a one-sided test for all comparisons at once, on the pooled
-    spread, tells them apart: a set that holds the best cell with probability 1 - alpha. Seeds show
-    how training scatters, not how the figure would move on other pictures. The floor that `images`
-    sets is the least that must be asked: with one network right on b more pictures than the other,
-    and never wrong where that one is right, McNemar's exact p is 2 ** (1 - b).
+    Cells are tied with the best unless a one-sided test for all comparisons at once, with the
+    pooled spread, distinguishes them: the set contains the best cell with probability 1 - alpha.
+    Seeds show the variation of training, not the variation over other pictures. `images` sets a
+    lower bound for that: if one network is right on b more pictures than the other, and never wrong
+    where the other is right, McNemar's exact p is 2 ** (1 - b).
 
-    Seconds scatter too, by whatever else the machine does. A cell is as cheap as the cheapest if it
-    takes at most a tenth longer, or no longer than two standard errors of the difference of their
-    mean log seconds, from the spread of log seconds within cells.
+    Seconds vary with the load of the machine. A cell is as cheap as the cheapest if it takes at
+    most a tenth longer, or if the difference of their mean log seconds is at most two standard
+    errors, from the spread of log seconds within cells.
 
     References
     ----------
@@ -162,7 +163,7 @@ def _cells(runs: pd.DataFrame, names: list[str], response: str, cost: str) -> pd
 
 
 def _as_cheap(near: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return those that may cost as little as the cheapest of them, in the order given."""
+    """Return the cells that are as cheap as the cheapest of them, in their order."""
     seconds = near["cost"].fillna(math.inf)
     runs = near["n"].iloc[int(np.argmin(seconds))]
     df = (cells["n"] - 1).where(cells["cost_sd"].notna(), 0)
@@ -187,7 +188,7 @@ def _pooled(cells: pd.DataFrame) -> tuple[float, int]:
 
 
 def _tied(cells: pd.DataFrame, spread: float, df: int, alpha: float, least: float) -> pd.DataFrame:
-    """Return the cells that cannot be told from the best; all of them without replicates."""
+    """Return the cells that cannot be distinguished from the best; all without replicates."""
     if not df:
         return cells
     top = cells.iloc[0]
@@ -197,13 +198,13 @@ def _tied(cells: pd.DataFrame, spread: float, df: int, alpha: float, least: floa
 
 
 def _least_lead(images: int | None, alpha: float) -> float:
-    """Return the lead of the fewest pictures that McNemar's exact test could show, as a share."""
+    """Return the smallest lead that McNemar's exact test could show, as a share of the images."""
     return math.ceil(1 - math.log2(alpha)) / images if images else 0.0
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def many_to_one(others: int, df: int, alpha: float) -> float:
-    """Return the one-sided critical value for comparing the best with all others at once.
+    """Return the one-sided critical value for comparing the best cell with all others at once.
 
     Dunnett's, of means over as many runs each, by simulation (200,000 sets, fixed seed):
     Dunnett, C. W. (1955), Journal of the American Statistical Association 50, 1096-1121.

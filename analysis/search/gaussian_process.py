@@ -1,9 +1,9 @@
-"""A Gaussian process on the runs at hand, and the cells that it would try next.
+"""A Gaussian process fitted to the runs so far, and the cell that it chooses next.
 
-A process whose lengths and noise are fitted by likelihood is overconfident on ten or twenty noisy
-runs. Here they are averaged over: drawn once from a prior, weighed by how well each draw explains
-the runs. That also takes a tenth of the time of fitting them, so that hundreds of searches can be
-replayed while one waits.
+A process whose length scales and noise are fitted by maximum likelihood is overconfident on ten or
+twenty noisy runs. Here they are averaged over: they are drawn once from a prior, and each draw is
+weighted by how well it explains the runs. This also takes a tenth of the time of a fit, so that
+hundreds of searches can be replayed.
 """
 
 from collections.abc import Sequence
@@ -18,27 +18,27 @@ from analysis.search.space import Cell, Space
 
 Array = NDArray[np.float64]
 
-#: A figure farther below the best than so many times the distance of the median is cut to that:
-#: collapsed runs would otherwise be all that the process explains.
+#: A response that is farther below the best than this many times the distance of the median is
+#: raised to that: otherwise collapsed runs would dominate the fit.
 CUT = 2.0
-#: Draws of the hyperparameters, and how many of them, the likeliest, predict.
+#: Draws of the hyperparameters, and how many of them (the most likely) are used to predict.
 DRAWS, KEPT = 100, 4
-#: Cells among which the next is sought: so many at random, and the neighbours of the best.
+#: Random cells among which the next is chosen, besides the neighbours of the best cells.
 CANDIDATES = 250
 
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A process fitted to runs: mean and standard deviation of a cell's true figure.
+    """A process fitted to runs: mean and standard deviation of a cell's true response.
 
     Attributes
     ----------
-    space : where coded levels come from.
-    runs : (n, k) coded levels.
+    space : the space of the cells.
+    runs : (n, k) coded levels of the runs.
     inverse : (d, n, n) inverse covariance of the runs under each draw, unit amplitude.
-    answers : (d, n) that times the standardised figures.
-    rates : (d, k) squared inverse lengths of the draws, and ``amplitude`` (d,), ``weight`` (d,).
-    centre, width : of the figures.
+    answers : (d, n) product of that with the standardised responses.
+    rates : (d, k) squared inverse length scales of the draws; ``amplitude`` and ``weight`` (d,).
+    centre, width : mean and standard deviation of the responses.
     """
 
     space: Space
@@ -52,7 +52,7 @@ class Surrogate:
     width: float
 
     def predict(self, cells: Sequence[Cell]) -> tuple[Array, Array]:
-        """Return posterior means and standard deviations (N,) in units of the figure."""
+        """Return posterior means and standard deviations (N,) in units of the response."""
         cross = covariance(self.space.points(cells), self.runs, self.rates)
         means = (cross @ self.answers[:, :, None])[:, :, 0]
         explained = ((cross @ self.inverse) * cross).sum(axis=2)
@@ -63,14 +63,14 @@ class Surrogate:
 
 
 def covariance(a: Array, b: Array, rates: Array) -> Array:
-    """Return Matern 5/2 of unit amplitude: (m, k), (n, k), (d, k) -> (d, m, n)."""
+    """Return the Matern 5/2 covariance of unit amplitude: (m, k), (n, k), (d, k) -> (d, m, n)."""
     squares = (a[:, None, :] - b[None, :, :]) ** 2
     flat = 5 * rates @ squares.reshape(-1, a.shape[1]).T
     return np.asarray(matern_52(flat).reshape(len(rates), len(a), len(b)))
 
 
 def matern_52(squares: Array) -> Array:
-    """Return Matern 5/2 at five times the squared distances."""
+    """Return the Matern 5/2 correlation at five times the squared distances."""
     r = np.sqrt(squares)
     return np.asarray((1 + r + squares / 3) * np.exp(-r))
 
@@ -87,10 +87,10 @@ def own_covariance(a: Array, rates: Array) -> Array:
 
 @lru_cache(maxsize=32)
 def prior(k: int) -> tuple[Array, Array]:
-    """Return draws of squared inverse lengths (d, k) and of noise over amplitude, variances (d,).
+    """Return draws of squared inverse length scales (d, k) and noise-to-signal variances (d,).
 
-    Lengths around 1.5 coded units, three quarters of a factor's range, by a factor of e either way;
-    noise around a twentieth.
+    Log-normal: length scales with a median of 1.5 coded units (three quarters of a factor's range)
+    and a factor of e per standard deviation; noise with a median of a twentieth.
     """
     rng = np.random.default_rng(k)
     lengths = np.exp(np.log(1.5) + 1.0 * rng.standard_normal((DRAWS, k)))
@@ -99,18 +99,18 @@ def prior(k: int) -> tuple[Array, Array]:
 
 
 def clip_low_outliers(figures: Array) -> Array:
-    """Cut what lies far below the best; see `CUT`."""
+    """Raise responses far below the best; see `CUT`."""
     best, median = figures.max(), float(np.median(figures))
     return np.asarray(np.maximum(figures, best - CUT * max(best - median, 1e-12)))
 
 
 def fit_process(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -> Surrogate:
-    """Fit a Gaussian process with a length a factor.
+    """Fit a Gaussian process with one length scale per factor.
 
     Parameters
     ----------
-    cells : those run, a cell as often as it was.
-    figures : higher is better.
+    cells : the cells of the runs; a cell that was run twice stands twice.
+    figures : the responses; higher is better.
 
     Notes
     -----
@@ -149,7 +149,7 @@ def fit_process(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -
 
 
 def neighbours(space: Space, cell: Cell) -> list[Cell]:
-    """Return the cells that differ in one factor."""
+    """Return the cells that differ from a cell in one factor."""
     return [
         (*cell[:i], j, *cell[i + 1 :])
         for i, n in enumerate(space.shape)
@@ -161,7 +161,7 @@ def neighbours(space: Space, cell: Cell) -> list[Cell]:
 def next_cell(
     space: Space, cells: Sequence[Cell], figures: Sequence[float], rng: np.random.Generator
 ) -> Cell:
-    """Return the untried cell with the greatest expected improvement on the best posterior mean.
+    """Return the untried cell with the largest expected improvement over the best posterior mean.
 
     References
     ----------
@@ -184,7 +184,7 @@ def next_cell(
 
 
 def best_cell(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -> Cell:
-    """Return the run cell with the best posterior mean."""
+    """Return the cell of the runs with the best posterior mean."""
     known = sorted(set(cells))
     mean, _ = fit_process(space, cells, figures).predict(known)
     return known[int(np.argmax(mean))]

@@ -1,8 +1,9 @@
-"""The pilot: a few runs that look where a screen's levels belong before it is run.
+"""The pilot: a few runs that find where the levels of the screen belong.
 
-A screen whose levels lie at the ends of wide ranges spends most of its runs on cells that learn
-nothing. Which factors can do that is known beforehand, the learning rate first of all; so the
-centre is run at the ends of each of them, and its levels are drawn in around the best of the three.
+A screen with levels at the ends of wide ranges spends most of its runs on cells that learn nothing.
+The factors that can cause this are known beforehand, first of all the learning rate. For each of
+them the pilot runs the low end, the middle and the high end, with all other factors in the middle;
+the levels of the screen are then narrowed around the best of the three.
 """
 
 from collections.abc import Sequence
@@ -10,21 +11,21 @@ from dataclasses import dataclass
 
 from analysis.factors import Factor
 
-#: Coded levels at which a factor is looked at: its ends and its middle.
+#: Coded levels at which a factor is run: its ends and its middle.
 PLACES = (-1.0, 0.0, 1.0)
-#: Coded distance of a screen's levels from the middle of a factor that no pilot looked at.
+#: Coded distance of the screen's levels from the middle, for a factor that the pilot does not vary.
 INNER = 0.5
 
 
 @dataclass(frozen=True)
 class ScreenRange:
-    """Where a factor's two levels of the screen lie, in coded units of the range that was given.
+    """Where the two levels of a factor lie in the screen, in coded units of the given range.
 
     Attributes
     ----------
     factor : its name.
-    low, high : coded; -1 and 1 are the ends of what was given.
-    figures : what the pilot found at `PLACES`; empty where it did not look.
+    low, high : coded levels; -1 and 1 are the ends of the given range.
+    figures : the responses of the pilot at `PLACES`; empty if the pilot does not vary the factor.
     """
 
     factor: str
@@ -45,7 +46,7 @@ class ScreenRange:
 
 
 def swept_factors(factors: Sequence[Factor]) -> list[Factor]:
-    """Return the factors that can keep a network from learning: learning rates, by their names."""
+    """Return the factors that can keep a network from learning: learning rates, by name."""
     return [f for f in factors if f.scale == "log" and _is_learning_rate(f.name)]
 
 
@@ -54,9 +55,9 @@ def _is_learning_rate(name: str) -> bool:
 
 
 def pilot_points(factors: Sequence[Factor]) -> list[list[float]]:
-    """Return the pilot's coded points: each swept factor at its `PLACES`, the others in the middle.
+    """Return the coded points of the pilot: each swept factor at `PLACES`, others in the middle.
 
-    A category has no middle: its first value is taken.
+    A category has no middle; its first value is used.
     """
     middle = [-1.0 if f.scale == "categorical" else 0.0 for f in factors]
     found = []
@@ -67,14 +68,14 @@ def pilot_points(factors: Sequence[Factor]) -> list[list[float]]:
 
 
 def screen_ranges(factors: Sequence[Factor], figures: Sequence[float]) -> list[ScreenRange]:
-    """Return each factor's levels for the screen.
+    """Return the levels of each factor for the screen.
 
-    A swept factor's are half a range apart around the best place, inside the range; those of
-    another numeric factor lie half-way between its middle and its ends.
+    The levels of a swept factor are half a range apart around the best point, inside the range. The
+    levels of another numeric factor lie half-way between its middle and its ends.
 
     Parameters
     ----------
-    figures : of `points`, in order, higher is better; none where there was no pilot.
+    figures : the responses at `pilot_points`, in order, higher is better; empty without a pilot.
     """
     looked = swept_factors(factors) if figures else []
     found = []

@@ -16,7 +16,7 @@ from analysis.factors import Factor, Level, show
 
 Grid = dict[str, tuple[Level, ...]]
 
-#: What becomes of levels when the grid is too large: the first go first.
+#: The order in which levels are dropped if the grid is larger than the budget.
 DROPPED_FIRST = ("inactive", "unknown", "active", "collapsed")
 
 
@@ -28,14 +28,14 @@ class Reason:
     ----------
     factor : its name.
     code : ``active``; ``inactive``: not shown to be active; ``collapsed``: every run at its other
-        level learnt nothing; ``unknown``: the runs cannot tell its effect from another's;
-        ``budget``: kept at one level.
+        level learnt nothing; ``unknown``: its effect is aliased with another; ``budget``: kept at
+        one level because of the budget.
     level : the better level.
-    effect : its main effect, low to high, in units of the response; NaN where unknown.
+    effect : its main effect, from low to high, in units of the response; NaN if unknown.
     levels : the refined levels.
-    terms : the active terms that it takes part in.
-    test : which test said so: ``pooled``, ``lenth`` or ``none``.
-    at : the factor and level at which it was judged, where the rest had collapsed.
+    terms : the active terms that contain it.
+    test : the test that decided: ``pooled``, ``lenth`` or ``none``.
+    at : the factor and level at which it was judged, if the runs at the other level collapsed.
     """
 
     factor: str
@@ -58,7 +58,7 @@ class Decision:
 
     @property
     def n_cells(self) -> int:
-        """Cells of the grid."""
+        """Number of cells of the grid."""
         return math.prod(len(levels) for levels in self.grid.values())
 
 
@@ -67,27 +67,27 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
 
     Parameters
     ----------
-    effects : of the screen. Where a factor's level always collapses, that factor takes the other
-        one, and the others are judged there alone.
-    budget : the most cells; levels of inactive factors go first, the weakest before the others.
+    effects : of the screen. If a level of a factor always collapses, that factor takes the other
+        level, and the other factors are judged at that level only.
+    budget : the most cells. Levels of inactive factors are dropped first, weakest effect first.
     maximise : whether a higher response is better.
 
     Raises
     ------
     DesignError
-        If the budget has no room for a cell.
+        If the budget is smaller than one cell.
 
     Notes
     -----
-    The corner is the best by the model of the active terms and the terms these are made of
+    The corner is the best one by the model of the active terms, of the terms that these are made of
     (effect heredity: Wu and Hamada, 2009, Experiments, 2nd ed., section 4.6), and of all main
-    effects, which settle what the active terms leave open. Interactions of three factors or more
-    count only beyond the simultaneous margin: one in twenty of very many is called active by
-    chance, and such are rarely real (effect hierarchy, the same). A factor not shown to be active
-    has a better level all the same: the likelier of two.
+    effects, which decide where the active terms do not. Interactions of three or more factors count
+    only beyond the simultaneous margin: of many terms, one in twenty is called active by chance,
+    and such interactions are rarely real (effect hierarchy, the same section). A factor that is not
+    shown to be active still has a better level: the more likely of the two.
     """
     if budget is not None and budget < 1:
-        raise DesignError(f"budget {budget}: a grid has one cell or more; raise it")
+        raise DesignError(f"budget {budget}: a grid has at least one cell; raise it")
     found = _reasons(effects, 1.0 if maximise else -1.0)
     reasons = _within(budget, [found[f.name] for f in effects.factors])
     grid = {r.factor: r.levels for r in reasons}
@@ -95,7 +95,7 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
 
 
 def _reasons(effects: Effects, sign: float) -> dict[str, Reason]:
-    """Return the reasons by factor; those of a working half take the place of the whole's."""
+    """Return the reasons by factor; where a level collapses, those of the other level's runs."""
     corner = _best_corner(effects, sign)
     reasons = {f.name: _reason(effects, f, corner[f.name]) for f in effects.factors}
     if effects.half is None:
@@ -144,11 +144,11 @@ def _parents(term: str) -> set[str]:
 
 
 def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
-    """Return the levels around the better one, in the factor's own scale and domain.
+    """Return the levels around the better level, on the factor's scale and inside its domain.
 
-    An integer keeps the level and the step outward (a quarter of the range, 1 at least; the step
-    inward where the domain ends); a log scale goes a decade down and up; a linear one half the
-    range down and up; a category stays.
+    An integer has the level and one step outward (a quarter of the range, at least 1; inward if the
+    domain ends there). A log scale has one decade below and above, a linear scale half the range
+    below and above. A category keeps its level.
     """
     outward = -1 if best == factor.low else 1
     return tuple(level for level in _around(factor, best, outward) if factor.inside(level))
@@ -172,7 +172,7 @@ def _clean(number: float) -> float:
 
 
 def _within(budget: int | None, reasons: list[Reason]) -> list[Reason]:
-    """Drop levels until the grid keeps to the budget: of inactive factors first, weakest first."""
+    """Drop levels until the grid is within the budget; see `DROPPED_FIRST`."""
     order = sorted(reasons, key=lambda r: (DROPPED_FIRST.index(r.code), abs(r.effect)))
     kept = {r.factor: r for r in reasons}
     for reason in order:
@@ -212,18 +212,18 @@ def _explained(reason: Reason) -> str:
 def move_outward(
     grid: Mapping[str, Sequence[Level]], best: Mapping[str, Level], factors: Sequence[Factor]
 ) -> Grid | None:
-    """Return the grid moved towards its best cell, where that lies on an edge that can move.
+    """Return the grid moved towards its best cell, if that cell lies on an edge that can move.
 
     Parameters
     ----------
     grid : levels by factor, in rising order.
     best : the levels of the best cell.
-    factors : whose domains bound the move; the step goes on by as much as the last one did, by the
-        same ratio on a log scale.
+    factors : their domains bound the move. The new level is one step beyond the edge, as far as the
+        edge is from the level before it; on a log scale, by the same ratio.
 
     Returns
     -------
-    The new grid; None where the best cell is inside, or every edge it lies on is the domain's.
+    The new grid; None if the best cell is inside, or if its edges are the ends of the domains.
     """
     moved = {f.name: _moved(f, list(grid[f.name]), best[f.name]) for f in factors}
     same = all(tuple(grid[name]) == levels for name, levels in moved.items())

@@ -1,4 +1,4 @@
-"""A second-order model of the runs so far, and the cells that it puts highest."""
+"""A second-order model fitted to the runs so far, and the cell with its highest prediction."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from analysis.search.space import Cell, Space
 
 Array = NDArray[np.float64]
 
-#: Ridge penalty on all but the intercept, in units of a run: with as many runs as terms, and
-#: corners alone in a direction, least squares has no one answer.
+#: Ridge penalty on all terms but the intercept, in units of one run: with fewer runs than terms,
+#: least squares has no unique solution.
 PENALTY = 0.1
-#: A space with more cells is looked at by so many drawn at random.
+#: In a larger space, this many random cells are predicted.
 MOST = 20_000
 
 
@@ -31,15 +31,16 @@ def second_order(points: Array) -> Array:
 def predicted(
     space: Space, cells: Sequence[Cell], figures: Sequence[float], others: Sequence[Cell]
 ) -> Array:
-    """Return what a second-order model of some runs expects of other cells (M,).
+    """Return the predictions (M,) of a second-order model fitted to runs.
 
-    The model is fitted by ridge regression; figures far below the rest count as less far.
+    The model is fitted by ridge regression; responses far below the best are raised first (see
+    `gaussian_process.clip_low_outliers`).
 
     Parameters
     ----------
-    space : where the cells are.
-    cells, figures : the runs.
-    others : M cells.
+    space : the space of the cells.
+    cells, figures : the runs and their responses.
+    others : the M cells to predict.
     """
     y = gaussian_process.clip_low_outliers(np.asarray(figures, dtype=float))
     matrix = second_order(space.points(cells))
@@ -49,12 +50,12 @@ def predicted(
 
 
 def star(space: Space, best: Cell) -> list[Cell]:
-    """Return the centre of a space and its axial points, each at an end of one factor.
+    """Return the centre of a space and its axial points, each at one end of one factor.
 
     Parameters
     ----------
     space : the region.
-    best : whose level a category keeps.
+    best : a cell; all points have its levels of the categories.
     """
     numeric = [i for i, f in enumerate(space.factors) if f.scale != "categorical"]
     ends = [(float(own.min()), float(own.max())) for own in space.coded]
@@ -77,17 +78,19 @@ def next_cell(
     rng: np.random.Generator,
     tried: Sequence[Cell] = (),
 ) -> tuple[Cell, float] | None:
-    """Return the untried cell that the model puts highest, and what it expects there.
-
-    None where every cell was tried.
+    """Return the untried cell with the highest prediction, and the prediction.
 
     Parameters
     ----------
-    space : the region. Of one that is too large to look at as a whole, cells drawn at random and
-        the neighbours of the best are looked at.
-    cells, figures : the runs.
-    rng : draws them.
-    tried : cells without a figure that are not to be tried again.
+    space : the region. In a large one, only random cells and the neighbours of the best cell are
+        predicted.
+    cells, figures : the runs and their responses.
+    rng : draws the random cells.
+    tried : cells without a response that are not to be tried again.
+
+    Returns
+    -------
+    The cell and its predicted response; None if every cell was tried.
     """
     if space.n_cells <= MOST:
         looked = list(space.cells())

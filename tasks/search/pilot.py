@@ -3,11 +3,10 @@
 import pandas as pd
 
 from analysis.errors import DesignError
-from analysis.factors import show
 from analysis.search import procedure
 from tasks.errors import UserError
 from tasks.study.replicates import Planned, plan
-from tasks.study.study_file import Study
+from tasks.study.study_file import PilotFinding, Study
 from tasks.tracking.execution import Execution
 
 
@@ -30,7 +29,6 @@ def narrow_levels(execution: Execution) -> Study:
         return execution.study
     study = narrowed_study(execution.study, execution.runs("pilot"))
     execution.log_text(execution.run_id, study.model_dump_json(indent=1), "study.json")
-    execution.log_text(execution.run_id, "\n".join(study.pilot.found), "pilot.txt")
     return study
 
 
@@ -54,7 +52,8 @@ def narrowed_study(study: Study, runs: pd.DataFrame) -> Study:
         low, high = factor.levels
         part = study.factors[factor.name]
         parts[factor.name] = part.model_copy(update={"low": low, "high": high})
-        found.append(f"{narrowed.words}: {show(low)} and {show(high)}")
+        finding = PilotFinding(factor=factor.name, low=low, high=high, figures=narrowed.figures)
+        found.append(finding)
     # Written as a file, this study begins with these levels, and not with another pilot.
     done = study.pilot.model_copy(update={"enabled": False, "found": tuple(found)})
     return study.model_copy(update={"factors": parts, "pilot": done})

@@ -1,4 +1,4 @@
-"""From a study's pictures, real or drawn, to arrays that can be trusted."""
+"""The pictures of a study, real or drawn: found, validated, split and decoded."""
 
 from tasks.data.dataset import Checked, Prepared, prepare_dataset
 from tasks.data.drawn_images import draw_images
@@ -13,17 +13,17 @@ from tasks.study.study_file import DataPart, Study
 from tasks.tracking.tracker import Tracker
 from tasks.validation.validate import log_validation, readers_for, validation_folder
 
-#: Pictures drawn where a study names neither a source nor a number.
+#: Number of drawn pictures if a study gives neither a source nor a number.
 DRAWN = 2000
 
 
 def open_source(data: DataPart, settings: Settings, progress: OnProgress | None = None) -> Source:
-    """Find a study's pictures: its source, or drawn ones, which are said to be drawn.
+    """Find the pictures of a study's source; without a source, pictures are drawn.
 
     Raises
     ------
     DataError
-        If the source is missing, or nothing that has pictures of classes.
+        If the source is missing, or has no pictures of at least two classes.
     """
     if data.source is not None:
         return find_images(data.source, settings.unpacked, progress)
@@ -33,7 +33,7 @@ def open_source(data: DataPart, settings: Settings, progress: OnProgress | None 
 def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepared:
     """Find or draw the pictures, validate, quarantine, split and decode them once.
 
-    The validation goes to MLflow as a run of its own, whether it passed or not.
+    The validation is logged to MLflow as a run, whether it passed or not.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
             if checked.validation.faults:
                 progress.say(f"every reason and rule: {page}")
             if checked.not_found:
-                progress.say(f"excluded, but not there: {', '.join(checked.not_found)}")
+                progress.say(f"excluded, but not found: {', '.join(checked.not_found)}")
 
         prepared = prepare_dataset(
             source,

@@ -1,4 +1,4 @@
-"""Reading a stage's runs back from MLflow, and what follows from them."""
+"""The screen: its replicates, and the effects that are fitted to its runs."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def plan_screen(study: Study, version: str) -> list[Planned]:
 
 
 def analyse_screen(execution: Execution) -> Effects:
-    """Fit the effects model to the screen, as MLflow has it; log table and plots.
+    """Fit the effects model to the screen's runs in MLflow; log tables and figures.
 
     Raises
     ------
@@ -38,12 +38,12 @@ def analyse_screen(execution: Execution) -> Effects:
     execution.log_text(execution.run_id, effects_table(effects), "screen/effects.txt")
     execution.log_text(execution.run_id, effects.terms.to_csv(), "screen/effects.csv")
     execution.log_figures(execution.run_id, screen_figures(effects))
-    execution.log_text(execution.run_id, cost_in_words(study, runs), "screen/cost.txt")
+    execution.log_text(execution.run_id, cost_as_text(study, runs), "screen/cost.txt")
     return effects
 
 
-def cost_in_words(study: Study, runs: pd.DataFrame) -> str:
-    """Return what the factors do to the seconds of training: cost is a response too."""
+def cost_as_text(study: Study, runs: pd.DataFrame) -> str:
+    """Return the effects on the seconds of training as text: cost is a response, too."""
     try:
         effects = fit_effects(runs, study.factor_list, COST, alpha=study.alpha)
     except AnalysisError as error:
@@ -52,7 +52,7 @@ def cost_in_words(study: Study, runs: pd.DataFrame) -> str:
 
 
 def analyse_runs(study: Study, runs: pd.DataFrame) -> Effects:
-    """Fit the effects model to replicates of a screen.
+    """Fit the effects model to the replicates of a screen.
 
     Raises
     ------
@@ -61,12 +61,15 @@ def analyse_runs(study: Study, runs: pd.DataFrame) -> Effects:
     """
     if runs[study.response].notna().sum() == 0:
         raise UserError(
-            f"study {study.name}: no cell of the screen has a finished run; look at the failed "
-            "runs' descriptions in MLflow (`factorgrid ui`), mend, and run the command again"
+            f"study {study.name}: no cell of the screen has a finished run; read the descriptions "
+            "of the failed runs in MLflow (`factorgrid ui`), correct the cause, and run it again"
         )
     return procedure.screen_effects(study.rules, runs)
 
 
 def screen_figures(effects: Effects) -> dict[str, Any]:
-    """Draw the screen, and its working half where a level always collapses, by artifact path."""
+    """Return the figures of the screen by artifact path.
+
+    If a level of a factor always collapses, the runs at the other level have figures of their own.
+    """
     return {f"screen/{name}.png": figure for name, figure in effect_figures(effects).items()}

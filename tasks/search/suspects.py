@@ -1,7 +1,7 @@
-"""Pictures that several good cells get confidently wrong: often the label is, or the picture.
+"""Suspects: pictures that several good cells classify wrongly with a high probability.
 
-Only the validation side is judged: a network has learnt the answers of its training side by heart,
-and the test side stays unread.
+Often the label is wrong, or the picture. Only the validation images are judged: a network has
+memorised the labels of its training images, and the test images are not read.
 """
 
 import json
@@ -19,12 +19,13 @@ from models.images.arrays import ImageArrays
 from tasks.tracking.artifact_paths import CONTACT_SHEET, SUSPECTS
 from tasks.training.context import TrainingContext
 
-#: A cell is good whose mean accuracy is within this of the best; at most so many, at least two.
+#: A cell is good if its mean accuracy is at most this below the best; the most and the fewest of
+#: these cells that are used.
 WITHIN, MOST_CELLS, FEWEST_CELLS = 0.05, 6, 2
-#: A picture is suspect that such a share of the good cells gets wrong, with such a probability of
-#: one and the same wrong class on average over all of them.
+#: A picture is a suspect if at least this share of the good cells gives it the same wrong class,
+#: with at least this mean probability over all good cells.
 SHARE, CONFIDENT = 0.6, 0.8
-#: Suspects on a contact sheet, and in a row of it.
+#: Suspects on a contact sheet, and in one row of it.
 SHEET, ACROSS = 48, 6
 
 Probability = NDArray[np.float32]
@@ -32,14 +33,14 @@ Probability = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Suspect:
-    """One picture.
+    """One suspect picture.
 
     Attributes
     ----------
-    row : of the arrays.
-    label, answer : its class as it was found, and the wrong class that it is given.
-    probability : of the answer, mean over the good cells.
-    wrong : good cells that give the answer.
+    row : its row in the arrays.
+    label, answer : its labelled class, and the other class that the networks predict.
+    probability : of the predicted class, mean over the good cells.
+    wrong : number of good cells that predict it.
     """
 
     row: int
@@ -52,7 +53,7 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Suspects:
-    """What was found, most suspect first, and how many good cells there are."""
+    """The suspects, highest probability first, and the number of good cells."""
 
     found: tuple[Suspect, ...]
     cells: int
@@ -61,13 +62,13 @@ class Suspects:
 def rank_suspects(
     answers: Sequence[Probability], arrays: ImageArrays, rows: NDArray[np.intp]
 ) -> Suspects:
-    """Rank the pictures that good cells get confidently wrong.
+    """Rank the pictures that good cells classify wrongly with a high probability.
 
     Parameters
     ----------
-    answers : for each good cell (N, C), rows add up to 1.
+    answers : the probabilities (N, C) of each good cell; rows sum to 1.
     arrays : labels, names and classes.
-    rows : (N,) which pictures were judged.
+    rows : (N,) rows of the judged pictures in the arrays.
     """
     each = np.stack(answers)
     others = each.mean(axis=0)
@@ -96,7 +97,7 @@ def good_cells(runs: pd.DataFrame, factors: Sequence[str], response: str) -> lis
 
     Parameters
     ----------
-    runs : a row a replicate: ``run_id``, the factors, the response (NaN where it failed).
+    runs : one row per replicate: ``run_id``, the factors, the response (NaN if it failed).
     """
     runs = runs.dropna(subset=[response])
     cells = runs.groupby(list(factors), observed=True)
@@ -107,19 +108,19 @@ def good_cells(runs: pd.DataFrame, factors: Sequence[str], response: str) -> lis
 
 
 def exclusion_list(suspects: Suspects) -> str:
-    """Return suspects as TOML, to be reviewed and pasted into a study."""
+    """Return the suspects as TOML, to be reviewed and pasted into a study."""
     lines = [
-        f"# {len(suspects.found)} pictures that several of {suspects.cells} good cells get",
-        "# confidently wrong, worst first; only the validation side is judged. Look at",
-        "# contact_sheet.png, and keep the lines of those that are labelled wrongly, or show both",
-        "# classes or neither: a picture that is merely hard belongs to the study.",
+        f"# {len(suspects.found)} pictures that several of {suspects.cells} good cells classify",
+        "# wrongly with a high probability, highest first; only validation images are judged.",
+        "# Look at contact_sheet.png, and keep the lines of pictures that are labelled wrongly, or",
+        "# that show both classes or neither. A picture that is only hard belongs to the study.",
         "",
         "[data.exclude]",
     ]
     lines += [
         f"{json.dumps(s.path, ensure_ascii=False)} = "
         + json.dumps(
-            f"labelled {s.label}, {s.wrong} of {suspects.cells} good cells say {s.answer} "
+            f"labelled {s.label}, {s.wrong} of {suspects.cells} good cells predict {s.answer} "
             f"({s.probability:.2f})",
             ensure_ascii=False,
         )
@@ -129,7 +130,7 @@ def exclusion_list(suspects: Suspects) -> str:
 
 
 def contact_sheet(suspects: Suspects, arrays: ImageArrays) -> Figure:
-    """Draw the most suspect pictures with label, answer and name, worst first."""
+    """Return a figure of the first suspects, with label, predicted class and name."""
     shown = suspects.found[:SHEET]
     down = max(1, -(-len(shown) // ACROSS))
     figure = Figure(figsize=(1.35 * ACROSS, 1.85 * down + 0.4), layout="constrained")
@@ -142,19 +143,19 @@ def contact_sheet(suspects: Suspects, arrays: ImageArrays) -> Figure:
         title = f"{number}. {s.label}: {s.answer} {s.probability:.0%}\n{name}"
         axes.set_title(title, fontsize=7)
     figure.suptitle(
-        f"Labelled one class, confidently called another by {suspects.cells} good cells: "
-        f"{len(shown)} of {len(suspects.found)}, worst first",
+        f"Labelled one class, predicted another by several of {suspects.cells} good cells: "
+        f"{len(shown)} of {len(suspects.found)}, highest probability first",
         fontsize=10,
     )
     return figure
 
 
 def find_suspects(context: TrainingContext) -> Suspects | None:
-    """Rank suspects by the runs of an execution; log list, table and contact sheet to its run.
+    """Rank the suspects by the runs of an execution; log list, table and contact sheet to its run.
 
     Returns
     -------
-    The suspects; None where fewer than two cells are good.
+    The suspects; None if fewer than two cells are good.
     """
     execution, study = context.execution, context.execution.study
     names = [factor.name for factor in study.factor_list]
@@ -169,8 +170,8 @@ def find_suspects(context: TrainingContext) -> Suspects | None:
     table = pd.DataFrame([vars(suspect) for suspect in suspects.found]).to_csv(index=False)
     execution.log_text(execution.run_id, table, SUSPECTS)
     context.progress.say(
-        f"suspects: {len(suspects.found)} pictures that several good cells get confidently wrong; "
-        "see suspects/ of the study's run"
+        f"suspects: {len(suspects.found)} pictures that several good cells classify wrongly with a "
+        "high probability; see suspects/ of the study's run"
     )
     return suspects
 

@@ -1,7 +1,7 @@
-"""The user's own networks: where their code may come from, checked before anything is trained.
+"""The user's own networks: their code is found and checked before anything is trained.
 
-A builder is code. It is read as text here and imported in a slot's process alone; in a deployment
-only from the folders that the operator allows, in ``FACTORGRID_BUILDERS``.
+A builder is code. Here it is only read as text; it is imported only in the process that trains. In
+a deployment it may only come from the folders that the operator allows in ``FACTORGRID_BUILDERS``.
 """
 
 import ast
@@ -14,25 +14,27 @@ from tasks.errors import StudyError
 from tasks.study.hyperparameters import TrainingPart
 from tasks.study.study_file import Study
 
-#: Packages that every slot has loaded: a file of such a name would not be imported.
-TAKEN = frozenset({"models", "tasks", "flows", "analysis", "keras", "tensorflow", "jax", "numpy"})
+#: Packages that every training process has loaded: a file of such a name would not be imported.
+LOADED_PACKAGES = frozenset(
+    {"models", "tasks", "flows", "analysis", "keras", "tensorflow", "jax", "numpy"}
+)
 
 
 def with_builder(study: Study, *, deployed: bool = False) -> Study:
     """Return the study with the folder and the digest of its builder's file.
 
-    The digest is part of every replicate's key: changed code is trained again.
+    The digest is part of every replicate's key, so that changed code is trained again.
 
     Parameters
     ----------
-    study : whose builder is looked for in its ``model.builder_folder``, else in the current folder.
-    deployed : whether it came from a deployment's parameters and not from the user's own terminal.
+    study : its builder is searched for in ``model.builder_folder``, by default the current folder.
+    deployed : whether the study came from the parameters of a deployment, not from a terminal.
 
     Raises
     ------
     StudyError
-        If the file is not there, is not allowed, has no such function, or the function does not
-        take what the study gives it.
+        If the file is missing or not allowed, if it has no such function, or if the function does
+        not take the settings of the study.
     """
     if study.model.builder in BUILT_IN:
         return study
@@ -47,7 +49,7 @@ def with_builder(study: Study, *, deployed: bool = False) -> Study:
 
 
 def source_of(study: Study) -> tuple[str, str] | None:
-    """Return the name and the text of the builder's file; None of the default one."""
+    """Return the name and the text of the builder's file; None for a built-in network."""
     folder = study.model.builder_folder
     if study.model.builder in BUILT_IN or folder is None:
         return None
@@ -57,8 +59,10 @@ def source_of(study: Study) -> tuple[str, str] | None:
 
 def _file(study: Study, folder: Path) -> Path:
     module, _, _ = study.model.builder.partition(":")
-    if module.split(".")[0] in TAKEN:
-        raise StudyError(f"model.builder {study.model.builder}: {module} is taken; rename the file")
+    if module.split(".")[0] in LOADED_PACKAGES:
+        raise StudyError(
+            f"model.builder {study.model.builder}: the name {module} is taken; rename the file"
+        )
     place = folder.joinpath(*module.split("."))
     for file in (place.with_suffix(".py"), place / "__init__.py"):
         if file.is_file():
@@ -77,8 +81,8 @@ def _check_allowed(study: Study, file: Path, *, deployed: bool) -> None:
     if folders or deployed:
         allowed = ", ".join(map(str, folders)) or "none"
         raise StudyError(
-            f"model.builder {study.model.builder}: {file} is in no folder that may be loaded from "
-            f"({allowed}); the operator names them in FACTORGRID_BUILDERS"
+            f"model.builder {study.model.builder}: {file} is not in an allowed folder "
+            f"({allowed}); the operator lists them in FACTORGRID_BUILDERS"
         )
 
 
@@ -94,8 +98,8 @@ def _check_function(study: Study, file: Path, source: bytes) -> None:
     if not functions:
         there = [x.name for x in tree.body if isinstance(x, ast.FunctionDef)]
         raise StudyError(
-            f"model.builder {study.model.builder}: no function {name} in {file}; there are: "
-            f"{', '.join(there) or 'none'}"
+            f"model.builder {study.model.builder}: no function {name} in {file}; it has: "
+            f"{', '.join(there) or 'no function'}"
         )
     _check_arguments(study, file, functions[-1].args)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from analysis.factors import Factor
 from models.spec import DEFAULT_BUILDER, Scalar
 
-#: Factors whose natural scale and lower bound are known, so that a study need not say them.
+#: The scale and the domain of the factors that are known, so that a study need not give them.
 KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
     "conv_layers": ("integer", (1, 16)),
     "fc_layers": ("integer", (1, 16)),
@@ -23,7 +23,7 @@ KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
 
 
 class Part(BaseModel):
-    """A table of a study file: unknown keys are errors, values never change."""
+    """A table of a study file. Unknown keys are errors, and values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -65,8 +65,8 @@ class TrainingPart(Part):
 class ModelPart(BaseModel):
     """``[model]``: the builder, and every other key a keyword of it.
 
-    A user's own builder, ``module:function``, is looked for in the study file's folder;
-    `tasks.study.custom_network` finds its digest.
+    A user's own builder, ``module:function``, is searched for in the folder of the study file;
+    `tasks.study.custom_network` adds the digest of its code.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())

@@ -1,4 +1,4 @@
-"""What is to be trained, as data: a stage's replicates, each with its cell, seed and key."""
+"""The replicates of a stage as data, each with its cell, seed and key."""
 
 import hashlib
 import json
@@ -18,16 +18,16 @@ Levels = Mapping[str, Scalar]
 
 @dataclass(frozen=True)
 class Planned:
-    """One replicate to come.
+    """One replicate that is planned.
 
     Attributes
     ----------
-    stage : where it is asked for; training it elsewhere before is as good.
+    stage : the stage that asks for it; a run of an earlier stage serves as well.
     levels : natural levels by factor.
     coded : coded levels by factor; beyond -1 and +1 in a refined grid.
-    replicate : 1 for a cell's first seed, and so on through all stages.
+    replicate : the number of the cell's seed, from 1 and counted through all stages.
     spec : what to train.
-    key : equal keys are trained once.
+    key : replicates with equal keys are trained once.
     centre : whether it is a centre point.
     """
 
@@ -41,25 +41,25 @@ class Planned:
 
     @property
     def cell(self) -> str:
-        """The cell in words, as in ``conv_layers=3 learning_rate=0.001``."""
+        """The cell as text, for example ``conv_layers=3 learning_rate=0.001``."""
         return cell_name(self.levels)
 
     @property
     def name(self) -> str:
-        """The cell and the replicate in words."""
+        """The cell and the number of the replicate as text."""
         return f"{self.cell} #{self.replicate}"
 
     @property
     def short_name(self) -> str:
-        """The same where space is dear, as in ``3/1/0.001 #2``: MLflow's tables cut names."""
+        """A short form, for example ``3/1/0.001 #2``: MLflow's tables cut long names."""
         return f"{'/'.join(map(show, self.levels.values()))} #{self.replicate}"
 
 
 def seed_of(study: Study, levels: Levels, replicate: int) -> int:
-    """Return the seed of a replicate: its own, and the same in every stage and execution.
+    """Return the seed of a replicate, the same in every stage and execution.
 
-    A seed shared by all cells would be a block, not a replicate; a fresh one a cell keeps the
-    errors independent, as the effects model assumes.
+    Each cell has seeds of its own: a seed that all cells share would be a block, and the errors
+    would not be independent, as the effects model assumes.
     """
     content = json.dumps([study.seed, sorted(levels.items()), replicate])
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big") >> 1
@@ -80,7 +80,7 @@ def plan(study: Study, version: str, stage: Stage, runs: Iterable[CellRun]) -> l
 def planned(
     study: Study, version: str, stage: Stage, levels: Levels, number: int, *, centre: bool = False
 ) -> Planned:
-    """Return the entry of one replicate."""
+    """Return the plan of one replicate."""
     typed = {factor.name: typed_level(factor, levels[factor.name]) for factor in study.factor_list}
     spec = study.spec(typed, seed_of(study, typed, number))
     coded = {factor.name: float(factor.code(typed[factor.name])) for factor in study.factor_list}

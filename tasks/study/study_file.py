@@ -1,4 +1,4 @@
-"""A study file, checked: what is wrong with one is said in a line that names the field."""
+"""A study file, checked: an error is one line that names the field, the value and the remedy."""
 
 import tomllib
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from tasks.study.hyperparameters import FactorPart, ModelPart, Part, TrainingPar
 
 
 class DataPart(Part):
-    """``[data]``: which pictures, how many, how large (pixels a side)."""
+    """``[data]``: which pictures, how many, and their size (pixels per side)."""
 
     source: Path | None = None
     drawn: Annotated[int, Field(ge=64)] | None = None
@@ -41,22 +41,35 @@ class DataPart(Part):
         return self
 
 
-class PilotPart(Part):
-    """``[pilot]``: whether low and high are ends of ranges, in which a few runs place the levels.
+class PilotFinding(Part):
+    """Where the pilot put the two levels of a factor, and the responses that it went by.
 
-    ``found`` is what they found, in words; it is written into the study that MLflow keeps.
+    ``figures`` are the responses at the low end, in the middle and at the high end of the range
+    that the study gave, one run each; none for a factor that the pilot does not vary.
+    """
+
+    factor: str
+    low: Scalar
+    high: Scalar
+    figures: tuple[float, ...] = ()
+
+
+class PilotPart(Part):
+    """``[pilot]``: whether low and high are the ends of ranges, where a few runs place the levels.
+
+    ``found`` is written into the study that MLflow keeps. Version 0.1 wrote sentences.
     """
 
     enabled: bool = False
-    found: tuple[str, ...] = ()
+    found: tuple[PilotFinding | str, ...] = ()
 
 
 class RefinePart(Part):
-    """``[refine]``: how, the most cells, seeds a cell, a grid's moves off an edge, and pruning.
+    """``[refine]``: the method, the most cells, seeds per cell, moves of a grid, and pruning.
 
-    ``method`` is ``grid``, as in the published study; ``gp``: so many cells, one at a time, each
-    chosen by a Gaussian process on the runs so far; or ``surface``: so many cells, the centre and
-    the axial points of the region first, then each where a second-order model is highest.
+    ``method`` is ``grid``, as in the published study; ``gp``: ``budget`` cells, one at a time, each
+    chosen by a Gaussian process fitted to the runs so far; or ``surface``: ``budget`` cells, first
+    the centre and the axial points of the region, then each where a second-order model is highest.
     """
 
     method: Literal["grid", "gp", "surface"] = "grid"
@@ -67,17 +80,17 @@ class RefinePart(Part):
 
 
 class ConfirmPart(Part):
-    """``[confirm]``: fresh seeds for the cells that cannot be told apart, at most so many cells."""
+    """``[confirm]``: fresh seeds for cells that cannot be distinguished, and for how many cells."""
 
     replicates: Annotated[int, Field(ge=0)] = 2
     cells: Annotated[int, Field(ge=1)] = 4
 
 
 class ComparePart(Part):
-    """``[compare]``: cells that a person would try, in order, and each factor's levels.
+    """``[compare]``: cells that a person would try, in order, and the levels of each factor.
 
-    Levels that are not named go from low to high: half decades on a log scale, every whole number,
-    or nine.
+    By default the levels go from low to high: half decades on a log scale, every whole number of an
+    integer, nine levels of a linear scale.
     """
 
     manual: tuple[dict[str, Scalar], ...] = ()
@@ -148,12 +161,12 @@ class Study(Part):
     def _what_is_compared_has_the_factors(self) -> Self:
         names = set(self.factors)
         for name in set(self.compare.levels) - names:
-            raise ValueError(f"compare.levels.{name}: no factor of this study; remove it")
+            raise ValueError(f"compare.levels.{name}: not a factor of this study; remove it")
         for number, cell in enumerate(self.compare.manual, 1):
             if set(cell) != names:
                 raise ValueError(
-                    f"compare.manual: cell {number} names {', '.join(cell) or 'nothing'}; it must "
-                    f"name each factor once: {', '.join(self.factors)}"
+                    f"compare.manual: cell {number} has {', '.join(cell) or 'no level'}; it must "
+                    f"have one level of each factor: {', '.join(self.factors)}"
                 )
         return self
 
@@ -164,7 +177,7 @@ class Study(Part):
 
     @property
     def design(self) -> Fraction:
-        """The screen's design: the whole one, or the best fraction of `screen_cells` at most."""
+        """The screen's design: full, or the best fraction of at most `screen_cells` cells."""
         names = list(self.factors)
         if self.screen_cells is None:
             return fraction(names, 0)
@@ -172,18 +185,18 @@ class Study(Part):
         if found is None:
             raise ValueError(
                 f"screen_cells: no design of {len(names)} factors has {self.screen_cells} cells "
-                "or fewer; raise it, or take fewer factors"
+                "or fewer; raise it, or remove factors"
             )
         return found
 
     @property
     def factor_list(self) -> tuple[Factor, ...]:
-        """The factors, in the file's order."""
+        """The factors, in the order of the file."""
         return tuple(part.factor(name) for name, part in self.factors.items())
 
     @property
     def rules(self) -> Rules:
-        """What the study asks of the search."""
+        """The rules of the search that the study describes."""
         return Rules(
             self.factor_list,
             self.response,
@@ -220,7 +233,9 @@ class Study(Part):
 def _reject(given: Iterable[str], known: set[str], where: str) -> None:
     for name in given:
         if name not in known:
-            raise ValueError(f"{where}.{name} is no setting; known: {', '.join(sorted(known))}")
+            raise ValueError(
+                f"{where}.{name} is not a setting; known settings: {', '.join(sorted(known))}"
+            )
 
 
 def built_in_studies() -> dict[str, Path]:
@@ -235,7 +250,8 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
     Raises
     ------
     StudyError
-        No such study, no TOML, or a key that is unknown, missing or out of its range.
+        If there is no such study, if it is not TOML, or if a key is unknown, missing or out of its
+        range.
     """
     path = built_in_studies().get(name_or_path, Path(name_or_path))
     try:
@@ -243,7 +259,7 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
     except FileNotFoundError as error:
         names = ", ".join(built_in_studies())
         raise StudyError(
-            f"study {name_or_path!r}: no such file, nor a built-in study ({names}); "
+            f"study {name_or_path!r}: not a file and not a built-in study ({names}); "
             "name one of these or a TOML file"
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -259,12 +275,12 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
 
 
 def parse_study(content: dict[str, Any], where: str) -> Study:
-    """Check a study's content; `where` names its file in the error.
+    """Check the content of a study; `where` names its file in an error.
 
     Raises
     ------
     StudyError
-        With the first fault: field, value and remedy in one line.
+        With the first error: field, value and remedy in one line.
     """
     try:
         return Study.model_validate(content)
@@ -277,7 +293,7 @@ def _in_words(error: ValidationError) -> str:
     field = ".".join(str(part) for part in fault["loc"])
     match fault["type"]:
         case "extra_forbidden":
-            return f"{field}: unknown key; remove it or correct its spelling{_known(fault)}"
+            return f"{field}: unknown key; remove it, or correct the spelling{_known(fault)}"
         case "missing":
             return f"{field}: missing; add it"
         case "value_error":

@@ -8,22 +8,32 @@ from tasks.study.study_file import Study
 
 
 def study_toml(study: Study) -> str:
-    """Return a study as the file that describes it; what is left out is as by default."""
+    """Return a study as its file, without the settings that have their default values."""
     content = study.model_dump(mode="json", exclude_defaults=True)
     return "\n".join(_toml(content)).strip() + "\n"
 
 
 def _toml(table: Mapping[str, Any], path: str = "") -> Iterable[str]:
-    """Yield lines of TOML; JSON's strings, numbers, booleans and arrays are TOML's as well."""
+    """Yield the lines of a table and of the tables in it."""
     for name, item in table.items():
         if not isinstance(item, dict) and item is not None:
-            yield f"{_toml_key(name)} = {json.dumps(item, ensure_ascii=False)}"
+            yield f"{_toml_key(name)} = {_toml_value(item)}"
     for name, item in table.items():
         if isinstance(item, dict):
             inner = f"{path}.{_toml_key(name)}" if path else _toml_key(name)
             if any(not isinstance(own, dict) for own in item.values()):
                 yield f"\n[{inner}]"
             yield from _toml(item, inner)
+
+
+def _toml_value(value: Any) -> str:
+    """Return a value as TOML, whose strings, numbers and booleans are those of JSON."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, dict):
+        items = (f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items())
+        return f"{{{', '.join(items)}}}"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _toml_key(name: str) -> str:

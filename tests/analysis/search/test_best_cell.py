@@ -29,7 +29,7 @@ def test_the_cheapest_within_one_standard_error_is_chosen() -> None:
     assert selection.error_df == 3
 
 
-def test_of_cells_that_are_as_cheap_as_far_as_seconds_tell_the_best_is_chosen() -> None:
+def test_of_equally_cheap_cells_the_one_with_the_best_mean_is_chosen() -> None:
     runs = _runs({3: [0.900, 0.904], 4: [0.901, 0.905], 6: [0.80, 0.81]})
     runs["train_seconds"] = [1.00, 1.00, 1.09, 1.09, 5, 5]  # within a tenth
     assert select(runs, [DEPTH], "y").chosen == {"depth": 4}
@@ -42,7 +42,7 @@ def test_of_cells_that_are_as_cheap_as_far_as_seconds_tell_the_best_is_chosen() 
     assert select(runs, [DEPTH], "y").chosen == {"depth": 3}
 
 
-def test_seconds_that_are_missing_are_as_dear_as_any() -> None:
+def test_missing_seconds_count_as_the_most_expensive() -> None:
     runs = _runs({3: [0.900, 0.904], 4: [0.901, 0.905]})
     runs["train_seconds"] = [9, 9, math.nan, math.nan]
     assert select(runs, [DEPTH], "y").chosen == {"depth": 3}
@@ -50,13 +50,13 @@ def test_seconds_that_are_missing_are_as_dear_as_any() -> None:
     assert select(runs, [DEPTH], "y").chosen == {"depth": 4}
 
 
-def test_without_replicates_nothing_can_be_told_apart() -> None:
+def test_without_replicates_no_cell_can_be_distinguished() -> None:
     selection = select(_runs({3: [0.9], 4: [0.5]}), [DEPTH], "y")
     assert len(selection.tied) == 2
     assert "no cell was run twice" in "\n".join(selection_as_text(selection))
 
 
-def test_a_lead_of_a_few_pictures_is_none_however_little_seeds_scatter() -> None:
+def test_a_lead_of_a_few_pictures_does_not_count() -> None:
     runs = _runs({3: [0.9000, 0.9000001], 4: [0.903, 0.9030001]})
     assert len(select(runs, [DEPTH], "y").tied) == 1
     # Five of 1,500 pictures: McNemar's exact p is 2^-4 at best; six of them make 2^-5.
@@ -64,7 +64,7 @@ def test_a_lead_of_a_few_pictures_is_none_however_little_seeds_scatter() -> None
     assert len(select(runs, [DEPTH], "y", images=3000).tied) == 1
 
 
-def test_the_joint_critical_value_is_dunnetts() -> None:
+def test_the_joint_critical_value_is_that_of_dunnett() -> None:
     # Dunnett (1955), table 1a: one-sided, 5 %, 20 degrees of freedom, 1 and 5 comparisons.
     assert many_to_one(1, 20, 0.05) == pytest.approx(1.72, abs=0.02)
     assert many_to_one(5, 20, 0.05) == pytest.approx(2.39, abs=0.02)
@@ -76,7 +76,7 @@ def test_the_joint_critical_value_is_dunnetts() -> None:
     assert many_to_one(5, 24, p) == pytest.approx(value, abs=0.05)
 
 
-def test_the_winner_of_equal_cells_is_too_high_by_the_expected_maximum() -> None:
+def test_the_optimism_of_equal_cells_is_the_expected_maximum() -> None:
     rng = np.random.default_rng(5)
     runs = _runs({depth: rng.normal(0.9, 0.01, 4).tolist() for depth in range(1, 9)})
     selection = select(runs, [Factor("depth", 1, 8, "integer")], "y")
@@ -93,7 +93,7 @@ def test_collapsed_runs_count_in_the_mean_but_not_in_the_spread() -> None:
     assert "not to be relied on" in "\n".join(selection_as_text(selection))
 
 
-def test_nothing_to_choose_from_says_what_to_do() -> None:
+def test_runs_without_a_response_are_an_error_with_a_remedy() -> None:
     with pytest.raises(DesignError, match="train again"):
         select(_runs({3: [math.nan]}), [DEPTH], "y")
 
@@ -107,7 +107,7 @@ def test_nothing_to_choose_from_says_what_to_do() -> None:
         (3, (3, 16), ()),  # nothing lies beyond
     ],
 )
-def test_a_winner_on_the_edge_of_what_was_tried_is_said_to_be_there(
+def test_a_winner_on_the_edge_of_the_tried_levels_is_reported(
     best: int, domain: tuple[float, float] | None, edges: tuple[str, ...]
 ) -> None:
     factor = Factor("depth", 3, 6, "integer", domain)

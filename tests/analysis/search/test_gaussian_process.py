@@ -1,4 +1,4 @@
-"""Refining by a Gaussian process: what it predicts, and where it looks."""
+"""The Gaussian process: what it predicts, and which cell it chooses next."""
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None
     np.testing.assert_allclose(own / surrogate.width, deviation, atol=1e-6)
 
 
-def test_it_climbs_a_hill_that_the_corners_only_hint_at() -> None:
+def test_it_finds_the_maximum_from_the_corners() -> None:
     rng = np.random.default_rng(3)
     cells = [(0, 0), (0, 6), (4, 0), (4, 6)]
     for _ in range(8):
@@ -56,7 +56,7 @@ def test_it_climbs_a_hill_that_the_corners_only_hint_at() -> None:
     assert hill(gaussian_process.best_cell(SPACE, cells, [hill(c) for c in cells])) == best
 
 
-def test_it_looks_between_the_screens_levels_and_a_step_beyond() -> None:
+def test_it_searches_between_the_screens_levels_and_one_step_beyond() -> None:
     factors = (
         Factor("conv_layers", 3, 6, "integer"),
         Factor("learning_rate", 0.001, 0.1, "log"),

@@ -29,7 +29,7 @@ def whole(k: int) -> tuple[pd.DataFrame, list[Factor]]:
     return pd.DataFrame(rows, columns=names), [Factor(name, -1, 1) for name in names]
 
 
-def test_the_papers_grid_follows_from_its_accuracies() -> None:
+def test_the_published_grid_follows_from_the_published_accuracies() -> None:
     decision = decide_grid(fit_effects(paper(), PAPER_FACTORS, "accuracy"))
     assert decision.grid == {"conv": (6, 7), "fc": (1, 2), "lr": (0.0001, 0.001, 0.01)}
     assert decision.corner == {"conv": 6, "fc": 1, "lr": 0.001}
@@ -44,7 +44,7 @@ def test_the_reasons_are_data_and_words() -> None:
     assert "lr: active, effect -0.2896" in "\n".join(decision_as_text(decision))
 
 
-def test_where_a_level_always_collapses_the_others_are_judged_at_the_working_one() -> None:
+def test_if_a_level_always_collapses_other_factors_are_judged_at_the_other_level() -> None:
     # At the working rate the deep network is worse; at the collapsed one luck says the reverse.
     table = paper()
     table["collapsed"] = table["lr"] == 0.1
@@ -59,7 +59,7 @@ def test_where_a_level_always_collapses_the_others_are_judged_at_the_working_one
     assert "at lr=0.001" in decision_as_text(decision)[0]
 
 
-def test_a_factor_whose_effect_hides_in_anothers_keeps_both_levels() -> None:
+def test_a_factor_with_an_aliased_effect_keeps_both_levels() -> None:
     runs, factors = whole(2)
     table = pd.concat([runs, runs]).assign(
         C=lambda t: t["A"], y=[1, 3, 1.5, 3.2, 1.1, 3.1, 1.4, 3.3]
@@ -70,7 +70,7 @@ def test_a_factor_whose_effect_hides_in_anothers_keeps_both_levels() -> None:
     assert decision.grid["C"] == (-1, 1)
 
 
-def test_interactions_decide_where_they_are_active() -> None:
+def test_active_interactions_decide_the_corner() -> None:
     runs, factors = whole(3)
     rng = np.random.default_rng(1)
     y = 0.1 * runs["A"] + runs["B"] - 2 * runs["A"] * runs["B"] + rng.normal(0, 0.01, 8)
@@ -78,7 +78,7 @@ def test_interactions_decide_where_they_are_active() -> None:
     assert (corner["A"], corner["B"]) == (-1, 1)
 
 
-def test_an_interaction_of_three_factors_counts_only_beyond_the_margin_for_all() -> None:
+def test_a_three_factor_interaction_counts_only_beyond_the_simultaneous_margin() -> None:
     # A:B:C is active by the margin for one effect alone; it would turn the corner over.
     runs, factors = whole(3)
     signs = runs["A"] * runs["B"] * runs["C"]
@@ -95,7 +95,7 @@ def test_a_lower_response_can_be_better() -> None:
     assert decide_grid(effects, maximise=False).corner == {"conv": 6, "fc": 1, "lr": 0.001}
 
 
-def test_a_budget_takes_levels_of_inactive_factors_first() -> None:
+def test_a_budget_drops_levels_of_inactive_factors_first() -> None:
     effects = fit_effects(paper(), PAPER_FACTORS, "accuracy")
     decision = decide_grid(effects, budget=6)
     assert decision.grid == {"conv": (6, 7), "fc": (1,), "lr": (0.0001, 0.001, 0.01)}
@@ -120,7 +120,7 @@ def test_a_budget_takes_levels_of_inactive_factors_first() -> None:
         (Factor("optimizer", "adam", "sgd", "categorical"), "sgd", ("sgd",)),
     ],
 )
-def test_levels_are_refined_in_the_factors_own_scale_and_domain(
+def test_levels_are_refined_on_the_factors_scale_and_inside_its_domain(
     factor: Factor, best: object, levels: tuple[object, ...]
 ) -> None:
     assert refined_levels(factor, best) == levels  # type: ignore[arg-type]
@@ -134,7 +134,7 @@ def test_a_best_cell_on_the_edge_moves_the_grid_outward() -> None:
     assert moved == {"conv": (7, 8), "fc": (2, 3), "lr": (0.00001, 0.0001, 0.001)}
 
 
-def test_a_best_cell_inside_or_at_its_domains_edge_stays() -> None:
+def test_a_best_cell_inside_or_at_the_end_of_the_domain_stays() -> None:
     inside = {"conv": 6, "fc": 1, "lr": 0.001}
     factors = [Factor("conv", 6, 8, "integer", (6, 16)), FC, RATE]
     assert move_outward(GRID, inside, factors) is None

@@ -1,4 +1,4 @@
-"""Refining by a second-order surface: where it looks first, and what it climbs."""
+"""The second-order model: its first cells, and the cells that it chooses next."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def _surface(cell: Cell) -> float:
     return float(0.8 - 0.1 * (depth - 0.5) ** 2 - 0.1 * (rate - 0.5) ** 2 - 0.01 * optimizer)
 
 
-def test_the_star_is_the_centre_and_the_ends_of_each_axis() -> None:
+def test_the_star_is_the_centre_and_the_axial_points() -> None:
     best = SPACE.cell({"depth": 9, "learning_rate": 1e-2, "optimizer": "sgd"})
     cells = [tuple(SPACE.natural(cell).values()) for cell in second_order.star(SPACE, best)]
     assert cells == [
@@ -34,12 +34,12 @@ def test_the_star_is_the_centre_and_the_ends_of_each_axis() -> None:
     ]
 
 
-def test_columns_are_those_of_a_second_order_model() -> None:
+def test_the_columns_are_those_of_a_second_order_model() -> None:
     row = second_order.second_order(np.array([[2.0, 3.0]]))
     assert row.tolist() == [[1, 2, 3, 4, 6, 9]]
 
 
-def test_a_factorial_and_its_star_find_the_top_of_a_second_order_surface() -> None:
+def test_a_factorial_and_its_star_find_the_maximum_of_a_second_order_surface() -> None:
     corners = [cell for cell in SPACE.cells() if cell[0] in {0, 8} and cell[1] in {0, 4}]
     cells = [*corners, *second_order.star(SPACE, (8, 4, 0))]
     rng = np.random.default_rng(1)
@@ -52,10 +52,10 @@ def test_a_factorial_and_its_star_find_the_top_of_a_second_order_surface() -> No
     assert len(set(cells)) == len(cells)
 
 
-def test_no_cell_is_left_where_all_were_tried() -> None:
+def test_no_cell_is_returned_if_all_were_tried() -> None:
     cells = list(SPACE.cells())
     figures = [_surface(c) for c in cells]
     rng = np.random.default_rng(1)
     assert second_order.next_cell(SPACE, cells, figures, rng) is None
-    # One that failed has no figure, and is not asked for again.
+    # A cell that failed has no response, and is not returned again.
     assert second_order.next_cell(SPACE, cells[1:], figures[1:], rng, tried=cells[:1]) is None

@@ -8,7 +8,7 @@ from support.small_study import STUDY, factorgrid, last_execution, write_study
 from analysis.search import procedure
 
 
-def test_a_study_refines_by_a_surface_and_says_so(tmp_path: Path) -> None:
+def test_a_study_refines_by_a_second_order_surface(tmp_path: Path) -> None:
     text = STUDY.replace("[refine]\nbudget = 6", '[refine]\nmethod = "surface"\nbudget = 6')
     home = tmp_path / "home"
     ended = factorgrid("search", write_study(tmp_path, text), home=home, timeout=500)
@@ -28,7 +28,7 @@ def test_a_study_refines_by_a_surface_and_says_so(tmp_path: Path) -> None:
     page = execution.tracker.read(execution.run_id, "report.html")
     assert page is not None
     assert b"a second-order model of the runs so far" in page
-    # One that was cut off after its last cell goes on with nothing more to refine.
+    # A study that was interrupted after its last cell has nothing more to refine.
     rules, runs = execution.study.rules, execution.runs()
     decision = procedure.decide(rules, procedure.screen_effects(rules, execution.runs("screen")))
     for method in ("surface", "gp"):

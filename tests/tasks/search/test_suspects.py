@@ -30,7 +30,7 @@ def answers(*of_dog: tuple[float, ...]) -> list[np.ndarray]:
 CELLS = answers((0.1, 0.99, 0.2, 0.1), (0.2, 0.97, 0.9, 0.2), (0.05, 0.98, 0.1, 0.1))
 
 
-def test_only_what_most_good_cells_get_confidently_wrong_is_suspect() -> None:
+def test_a_suspect_is_a_picture_that_most_good_cells_classify_wrongly() -> None:
     suspects = rank_suspects(CELLS, arrays(), arrays().side("validation"))
     assert [s.path for s in suspects.found] == [NAMES[1], NAMES[3]]
     worst = suspects.found[0]
@@ -38,23 +38,23 @@ def test_only_what_most_good_cells_get_confidently_wrong_is_suspect() -> None:
     assert round(worst.probability, 2) == 0.98
 
 
-def test_the_list_is_pasted_into_a_study_as_it_is() -> None:
+def test_the_exclusion_list_can_be_pasted_into_a_study() -> None:
     text = exclusion_list(rank_suspects(CELLS, arrays(), arrays().side("validation")))
     data = DataPart.model_validate(tomllib.loads(text)["data"])
     assert data.exclude == {
-        NAMES[1]: "labelled cat, 3 of 3 good cells say dog (0.98)",
-        NAMES[3]: "labelled dog, 3 of 3 good cells say cat (0.87)",
+        NAMES[1]: "labelled cat, 3 of 3 good cells predict dog (0.98)",
+        NAMES[3]: "labelled dog, 3 of 3 good cells predict cat (0.87)",
     }
 
 
-def test_nothing_suspect_makes_an_empty_list_and_sheet() -> None:
+def test_without_suspects_the_list_and_the_sheet_are_empty() -> None:
     right = answers((0.1, 0.1, 0.9, 0.9), (0.1, 0.1, 0.9, 0.9))
     suspects = rank_suspects(right, arrays(), arrays().side("validation"))
     assert tomllib.loads(exclusion_list(suspects)) == {"data": {"exclude": {}}}
     assert len(contact_sheet(suspects, arrays()).axes) == 6
 
 
-def test_collapsed_and_failed_cells_are_not_asked() -> None:
+def test_collapsed_and_failed_cells_are_not_used() -> None:
     runs = pd.DataFrame(
         {
             "run_id": list("abcdef"),

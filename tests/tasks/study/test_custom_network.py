@@ -63,7 +63,7 @@ def load(folder: Path, old: str = "", new: str = "") -> Study:
     return load_study(str(folder / "study.toml"))
 
 
-def test_a_study_of_ones_own_network_ends_with_its_registered_model(folder: Path) -> None:
+def test_a_study_with_a_custom_network_registers_its_model(folder: Path) -> None:
     home = folder.parent / "home"
     ended = small_study.factorgrid("search", folder / "study.toml", "--json", home=home)
     assert ended.returncode == 0, ended.stderr
@@ -90,39 +90,39 @@ def test_changed_code_is_trained_again(folder: Path) -> None:
     ("old", "new", "words"),
     [
         ("network:build", "nowhere:build", "no nowhere.py in"),
-        ("network:build", "network:make", "no function make in .*; there are: build"),
-        ("network:build", "models:build", "models is taken; rename the file"),
+        ("network:build", "network:make", "no function make in .*; it has: build"),
+        ("network:build", "models:build", "the name models is taken; rename the file"),
         ("width = 6", "depth = 6", "takes no depth; it takes classes, image_size, norm, width"),
         ("factors.norm", "factors.shape", "takes no shape"),
     ],
 )
-def test_a_builder_that_cannot_be_called_is_said_before_anything_runs(
+def test_a_builder_that_cannot_be_called_is_refused_before_training(
     folder: Path, old: str, new: str, words: str
 ) -> None:
     with pytest.raises(StudyError, match=words):
         with_builder(load(folder, old, new))
 
 
-def test_a_fault_in_the_code_is_said_with_its_line(folder: Path) -> None:
+def test_a_syntax_error_is_reported_with_its_line(folder: Path) -> None:
     (folder / "network.py").write_text("def build(:\n", encoding="utf-8")
     with pytest.raises(StudyError, match=r"network.py, line 1: .*invalid syntax"):
         with_builder(load(folder))
 
 
-def test_the_code_is_not_run_where_it_is_checked(folder: Path) -> None:
+def test_the_code_is_not_executed_when_it_is_checked(folder: Path) -> None:
     (folder / "network.py").write_text(NETWORK + "\nraise SystemExit(3)\n", encoding="utf-8")
     assert with_builder(load(folder)).model.builder_source
 
 
-def test_a_deployment_loads_only_what_its_operator_allows(
+def test_a_deployment_loads_code_only_from_allowed_folders(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = load(folder)
-    with pytest.raises(StudyError, match=r"\(none\); the operator names them in FACTORGRID_BUIL"):
+    with pytest.raises(StudyError, match=r"\(none\); the operator lists them in FACTORGRID_BUIL"):
         with_builder(study, deployed=True)
     monkeypatch.setenv("FACTORGRID_BUILDERS", str(folder.parent / "other"))
     for deployed in (False, True):
-        with pytest.raises(StudyError, match="in no folder that may be loaded from"):
+        with pytest.raises(StudyError, match="is not in an allowed folder"):
             with_builder(study, deployed=deployed)
     monkeypatch.setenv("FACTORGRID_BUILDERS", str(folder))
     assert with_builder(study, deployed=True).model.builder_source

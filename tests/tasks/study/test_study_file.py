@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from analysis.search.procedure import cell_runs
 from analysis.search.space import grid_cells
 from tasks.errors import StudyError
 from tasks.search.screen import plan_screen
-from tasks.study.replicates import plan, seed_of
+from tasks.study.replicates import plan, planned, seed_of
 from tasks.study.study_file import built_in_studies, load_study, parse_study
 
 GOOD: dict[str, Any] = {
@@ -21,13 +22,13 @@ GOOD: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", ["quick", "dogs-vs-cats", "paper"])
-def test_the_built_in_studies_are_studies(name: str) -> None:
+def test_the_built_in_studies_are_valid(name: str) -> None:
     study = load_study(name)
     assert study.name == name
     assert set(study.factors) == {"conv_layers", "fc_layers", "learning_rate"}
 
 
-def test_the_paper_study_is_the_papers() -> None:
+def test_the_paper_study_has_the_published_settings() -> None:
     study = load_study("paper")
     levels = {factor.name: (factor.low, factor.high) for factor in study.factor_list}
     assert levels == {"conv_layers": (3, 6), "fc_layers": (1, 3), "learning_rate": (0.001, 0.1)}
@@ -43,7 +44,7 @@ def test_the_paper_study_is_the_papers() -> None:
     }
 
 
-def test_the_learning_rate_is_on_a_log_scale_without_being_told() -> None:
+def test_the_learning_rate_is_on_a_log_scale_by_default() -> None:
     scales = {factor.name: factor.scale for factor in parse_study(GOOD, "small.toml").factor_list}
     assert scales == {"conv_layers": "integer", "learning_rate": "log"}
 
@@ -85,7 +86,7 @@ BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_a_bad_study_is_one_line_with_field_and_value(fault: str) -> None:
+def test_an_error_in_a_study_is_one_line_with_field_and_value(fault: str) -> None:
     path, value, words = BAD[fault]
     content = copy.deepcopy(GOOD)
     table = content
@@ -101,19 +102,19 @@ def test_a_bad_study_is_one_line_with_field_and_value(fault: str) -> None:
         assert word in message
 
 
-def test_a_study_that_is_not_there_names_the_built_in_ones() -> None:
+def test_a_missing_study_lists_the_built_in_studies() -> None:
     with pytest.raises(StudyError, match="quick"):
         load_study("no-such-study")
 
 
-def test_a_study_that_is_no_toml_says_where(tmp_path: Path) -> None:
+def test_invalid_toml_is_reported_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
     path.write_text("name = \n")
     with pytest.raises(StudyError, match="line 1"):
         load_study(str(path))
 
 
-def test_every_built_in_study_opens_with_what_it_is() -> None:
+def test_every_built_in_study_begins_with_a_description() -> None:
     for path in built_in_studies().values():
         assert path.read_text().startswith("# ")
 
@@ -121,26 +122,27 @@ def test_every_built_in_study_opens_with_what_it_is() -> None:
 def test_a_cell_has_the_same_key_in_every_stage() -> None:
     study = parse_study(GOOD, "small.toml")
     cells = grid_cells({"conv_layers": (3, 6), "learning_rate": (0.001,)})
-    screen = plan(study, "v", "screen", cells, [1])
-    refine = plan(study, "v", "refine", cells, [1])
+    screen = plan(study, "v", "screen", cell_runs(cells, [1]))
+    refine = plan(study, "v", "refine", cell_runs(cells, [1]))
     assert [p.key for p in screen] == [p.key for p in refine]
 
 
-def test_every_cell_and_replicate_has_a_seed_of_its_own() -> None:
+def test_every_cell_and_replicate_has_its_own_seed() -> None:
     study = parse_study(GOOD, "small.toml")
     cells = grid_cells({"conv_layers": (3, 6), "learning_rate": (0.001, 0.1)})
     seeds = {seed_of(study, cell, number) for cell in cells for number in (1, 2, 3)}
     assert len(seeds) == 12
 
 
-def test_a_level_from_a_database_is_the_same_cell() -> None:
+def test_a_level_that_was_read_as_text_gives_the_same_key() -> None:
     study = parse_study(GOOD, "small.toml")
-    given = plan(study, "v", "screen", [{"conv_layers": 3, "learning_rate": 0.001}], [1])
-    read = plan(study, "v", "screen", [{"conv_layers": "3", "learning_rate": "0.0010"}], [1])
-    assert given[0].key == read[0].key
+    given = {"conv_layers": 3, "learning_rate": 0.001}
+    read = {"conv_layers": "3", "learning_rate": "0.0010"}
+    keys = [planned(study, "v", "screen", cell, 1).key for cell in (given, read)]
+    assert keys[0] == keys[1]
 
 
-def test_the_screen_takes_the_best_fraction_of_so_many_cells() -> None:
+def test_the_screen_is_the_best_fraction_within_screen_cells() -> None:
     factors = {name: {"low": 0.1, "high": 0.2} for name in ("dropout", "learning_rate")}
     factors |= {name: {"low": 2, "high": 4} for name in ("conv_layers", "fc_layers", "filters")}
     content = {"name": "five", "factors": factors, "screen_cells": 20, "replicates": 2}
