@@ -17,6 +17,9 @@ from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, Train
 from tasks.errors import StudyError
 from tasks.study.hyperparameters import FactorPart, ModelPart, Part, TrainingPart
 
+#: Raised by one whenever a default below changes: a study that was interrupted is then not resumed.
+STUDY_VERSION = 1
+
 
 class DataPart(Part):
     """``[data]``: which pictures, how many, and their size (pixels per side)."""
@@ -213,6 +216,16 @@ class Study(Part):
             confirm_replicates=self.confirm.replicates,
             confirm_cells=self.confirm.cells,
         )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What distinguishes this study from others: the settings that differ from their defaults.
+
+        A new setting with a neutral default leaves it as it is. What the study is compared with is
+        no part of it.
+        """
+        own = self.model_dump(mode="json", exclude_defaults=True, exclude={"compare"})
+        return {**own, "version": STUDY_VERSION}
 
     @property
     def model_name(self) -> str:

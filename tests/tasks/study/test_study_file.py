@@ -9,7 +9,7 @@ from analysis.search.space import grid_cells
 from tasks.errors import StudyError
 from tasks.search.screen import plan_screen
 from tasks.study.replicates import plan, planned, seed_of
-from tasks.study.study_file import built_in_studies, load_study, parse_study
+from tasks.study.study_file import STUDY_VERSION, built_in_studies, load_study, parse_study
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -154,3 +154,51 @@ def test_the_screen_is_the_best_fraction_within_screen_cells() -> None:
     assert len(plan_screen(parse_study({**content, "screen_cells": None}, "x"), "v")) == 64
     with pytest.raises(StudyError, match="no design of 5 factors has 4 cells"):
         parse_study({**content, "screen_cells": 4}, "five.toml")
+
+
+def test_a_setting_at_its_default_is_no_part_of_a_studys_identity() -> None:
+    explicit = {**GOOD, "alpha": 0.05, "refine": {"method": "grid"}}
+    assert parse_study(explicit, "x").identity == parse_study(GOOD, "x").identity
+    assert parse_study({**GOOD, "alpha": 0.1}, "x").identity != parse_study(GOOD, "x").identity
+
+
+def test_a_default_that_changes_raises_the_version_of_studies() -> None:
+    """Identities leave defaults out: see STUDY_VERSION, and add new settings here."""
+    study = parse_study({"name": "x", "factors": {"epochs": {"low": 1, "high": 2}}}, "x")
+    defaults = study.model_dump(mode="json", exclude={"name", "factors"})
+    assert STUDY_VERSION == 1
+    assert defaults == {
+        "description": "",
+        "response": "val_accuracy",
+        "replicates": 1,
+        "screen_cells": None,
+        "centre_points": 0,
+        "seed": 1,
+        "alpha": 0.05,
+        "registered_model": None,
+        "data": {
+            "source": None,
+            "drawn": None,
+            "image_size": 64,
+            "per_class": None,
+            "seed": 1,
+            "training": 0.7,
+            "validation": 0.15,
+            "exclude": {},
+            "rules": None,
+        },
+        "model": {"builder": "models.cnn:build", "builder_folder": None, "builder_source": ""},
+        "training": {
+            "epochs": 8,
+            "batch_size": 64,
+            "learning_rate": 0.001,
+            "optimizer": "adam",
+            "augment": False,
+            "precision": "auto",
+            "deterministic": False,
+        },
+        "pilot": {"enabled": False, "found": []},
+        "refine": {"method": "grid", "budget": 12, "replicates": None, "rounds": 2, "prune": False},
+        "confirm": {"replicates": 2, "cells": 4},
+        "compare": {"manual": [], "levels": {}},
+    }
