@@ -8,6 +8,7 @@ from prefect import flow
 from tasks.environment import prepare_environment
 from tasks.progress import Progress
 from tasks.report.prefect_artifacts import on_failure
+from tasks.validation.report import validation_as_json
 from tasks.validation.validate import VALIDATION_EXPERIMENT, validate_pictures
 
 
@@ -35,4 +36,4 @@ def validate_images(
             source, settings, progress, rules=rules, experiment=experiment
         )
     checked.raise_if_failed()
-    return {**checked.to_json(), "page": str(page)}
+    return {**validation_as_json(checked), "page": str(page)}

@@ -22,4 +22,14 @@ class ArraysError(ModelsError):
 
 
 class DecodeError(ModelsError, ValueError):
-    """Bytes that are no picture, or a damaged one: that picture goes to quarantine."""
+    """Bytes that are not a picture, or are a damaged one: that picture goes to quarantine.
+
+    Attributes
+    ----------
+    kind : the same reason as data: which one, for programs.
+    details : the values in the message.
+    """
+
+    def __init__(self, message: str, kind: str = "damaged", /, **details: object) -> None:
+        super().__init__(message)
+        self.kind, self.details = kind, details

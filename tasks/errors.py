@@ -39,7 +39,16 @@ class DataError(UserError):
 
 
 class UnreadableError(FactorGridError):
-    """One picture cannot be read: it goes to quarantine, with these words as the reason."""
+    """One picture cannot be read: it goes to quarantine.
+
+    Attributes
+    ----------
+    kind, details : the reason, see `tasks.data.reason.Reason`.
+    """
+
+    def __init__(self, kind: str, /, **details: object) -> None:
+        super().__init__(kind)
+        self.kind, self.details = kind, details
 
 
 class TrackingError(UserError):

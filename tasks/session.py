@@ -82,7 +82,7 @@ def open_training(
     remote_task : the Prefect task that trains a replicate on a cluster, where one is configured.
     """
     arrays, settings = open_arrays(images.arrays_folder), session.settings
-    facts = DatasetFacts.of(arrays, images.words)
+    facts = DatasetFacts.of(arrays, images.description)
     with (
         open_execution(session.tracker, session.study, images.version, facts, kind) as execution,
         SlotPool(locks=settings.locks, compiled=settings.compiled) as pool,

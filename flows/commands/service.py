@@ -50,12 +50,12 @@ def deploy(study: str | None, data: Path | None, cron: str | None, as_json: bool
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
-    from tasks.data.object_store import address_of
+    from tasks.data.object_store import url_of
     from tasks.service.deploy import DeploymentRequest, deployments_as_text
     from tasks.service.deploy import create_deployments as put
     from tasks.study.study_file import load_study
 
-    source = data.absolute() if data and not address_of(data) else data
+    source = data.absolute() if data and not url_of(data) else data
     checked = load_study(study or "quick", source=str(source) if source else None)
     wish = DeploymentRequest(checked if study or data else None, source, cron)
     done = put(settings, wish)

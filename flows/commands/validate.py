@@ -24,11 +24,11 @@ def validate(
 
     settings = prepare_environment().create()
     from tasks.progress import Progress
-    from tasks.validation.report import validation_as_text
+    from tasks.validation.report import validation_as_json, validation_as_text
     from tasks.validation.validate import validate_pictures
 
     with Progress().shown() as progress:
         checked, page = validate_pictures(data, settings, progress, rules=rules, accept=accept)
-    content = {**checked.to_json(), "page": str(page)}
+    content = {**validation_as_json(checked), "page": str(page)}
     answer(content, validation_as_text(checked, page), as_json=as_json)
     sys.exit(0 if content["success"] else EXIT_USER)

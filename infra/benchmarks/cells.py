@@ -36,9 +36,9 @@ from typing import Any
 from models.images.arrays import open_arrays
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from models.training.train import ReplicateResult
-from tasks.data.dataset import prepare_dataset
+from tasks.data.dataset import DatasetRequest, SplitShares, prepare_dataset
 from tasks.data.find_images import find_images
-from tasks.data.metadata_store import Metadata
+from tasks.data.metadata_store import MetadataStore
 from tasks.environment import prepare_environment
 from tasks.settings import Settings
 from tasks.training.devices import Device
@@ -102,13 +102,9 @@ def main() -> None:
     settings = Settings(asked.home.absolute(), prepare_environment().tracking_uri).create()
     prepared = prepare_dataset(
         find_images(asked.data, settings.unpacked),
-        Metadata(settings.metadata, settings.locks),
-        image_size=asked.size,
-        cache=settings.cache,
-        per_class=asked.per_class,
-        seed=1,
-        training=0.6,
-        validation=0.25,
+        DatasetRequest(asked.size, SplitShares(0.6, 0.25), per_class=asked.per_class, seed=1),
+        MetadataStore(settings.metadata, settings.locks),
+        settings.cache,
     )
     arrays = open_arrays(prepared.arrays_folder)
     labels = {side: arrays.labels[arrays.side(side)] for side in ("validation", "test")}
@@ -143,7 +139,9 @@ def main() -> None:
     jobs = to_do(asked.seeds, done_in(asked.out))
     if not asked.out.exists():
         asked.out.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-    print(f"{prepared.words}; sides {[len(v) for v in labels.values()]}; {len(jobs)} to train")
+    print(
+        f"{prepared.description}; sides {[len(v) for v in labels.values()]}; {len(jobs)} to train"
+    )
     threads = max(1, len(os.sched_getaffinity(0)) // asked.slots)
     devices = (Device("", threads),) * asked.slots
     with SlotPool(devices) as pool, ThreadPoolExecutor(asked.slots) as threads:

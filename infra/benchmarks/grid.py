@@ -94,18 +94,16 @@ def split_pictures(folder: Path) -> None:
     """Lay the pictures out for `image_dataset_from_directory`, on the sides that ours have."""
     from models.images.arrays import open_arrays
     from models.images.split import SIDES
-    from tasks.data.dataset import prepare_dataset
+    from tasks.data.dataset import DatasetRequest, SplitShares, prepare_dataset
     from tasks.data.find_images import find_images
-    from tasks.data.metadata_store import Metadata
+    from tasks.data.metadata_store import MetadataStore
 
     pictures = find_images(folder / "pictures", folder / "unpacked")
     prepared = prepare_dataset(
         pictures,
-        Metadata(folder / "metadata.db", folder / "locks"),
-        image_size=SIZE,
-        cache=folder / "cache",
-        training=0.8,
-        validation=0.15,
+        DatasetRequest(SIZE, SplitShares(0.8, 0.15)),
+        MetadataStore(folder / "metadata.db", folder / "locks"),
+        folder / "cache",
     )
     arrays = open_arrays(prepared.arrays_folder)
     for name, side in zip(arrays.names, arrays.sides, strict=True):

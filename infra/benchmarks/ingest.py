@@ -173,22 +173,22 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
     settings = prepare_environment()
     import great_expectations.expectations  # noqa: F401 # before the clock starts
 
-    from tasks.data.dataset import Checked, prepare_dataset
+    from tasks.data.dataset import CheckedImages, DatasetRequest, prepare_dataset
     from tasks.data.find_images import find_images
-    from tasks.data.metadata_store import Metadata
-    from tasks.validation.validate import readers_for
+    from tasks.data.metadata_store import MetadataStore
+    from tasks.validation.validate import open_reader_pool
 
     imported, cpu = time.perf_counter(), _cpu()
-    store = Metadata(settings.metadata, settings.locks)
-    with PeakMemory() as memory, readers_for(folder, store) as readers:
+    store = MetadataStore(settings.metadata, settings.locks)
+    with PeakMemory() as memory, open_reader_pool(folder, store) as readers:
         source = find_images(folder, settings.unpacked)
         finding = _cpu()[0] - cpu[0]
-        kept: list[Checked] = []
+        kept: list[CheckedImages] = []
         prepared = prepare_dataset(
             source,
+            DatasetRequest(size),
             store,
-            image_size=size,
-            cache=settings.cache,
+            settings.cache,
             on_checked=lambda checked, _: kept.append(checked),
             readers=readers,
         )

@@ -1,1 +1,1 @@
-"""Pictures as arrays."""
+"""Pictures as arrays: decoding, the split, and the cache on disk."""

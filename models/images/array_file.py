@@ -1,4 +1,4 @@
-"""Pictures as rows of a file: where each is, its checksum, and several written at once."""
+"""A file of pictures, one row per picture: its layout, its checksums, and how rows are written."""
 
 import errno
 import io
@@ -14,66 +14,71 @@ from numpy.typing import NDArray
 
 try:
     from zlib_ng import zlib_ng
-except ImportError:  # an accelerator's machine may have Keras and a backend alone
-    import zlib as zlib_ng  # type: ignore[no-redef] # the same sums, more slowly
+except ImportError:  # an accelerator's machine may have only Keras and a backend
+    import zlib as zlib_ng  # type: ignore[no-redef] # the same checksums, but slower
 
 Pixels = NDArray[np.uint8]
 
-#: Bytes before the first row, and what a disk writes without a copy in memory: a page.
-HEAD = PAGE = 4096
-#: Bytes that are written at once: few enough to be still in the processor's cache.
-AT_ONCE = 1_600_000
-#: A file of more than this share of memory is written past the page cache. From there on Linux
-#: would make its writers wait for the disk (vm.dirty_background_ratio), after a copy of each page.
+#: Bytes of a memory page: disks write whole pages without a copy in memory.
+PAGE = 4096
+#: Bytes before the first row: one page, so that rows of whole pages begin at a page.
+HEADER = PAGE
+#: Bytes per write: few enough to be still in the processor's cache.
+BYTES_PER_WRITE = 1_600_000
+#: A file of more than this share of the memory is written past the page cache. Beyond that share
+#: Linux would make its writers wait for the disk (vm.dirty_background_ratio), after a copy of each
+#: page.
 LARGE = 0.1
 
 
 @dataclass(frozen=True)
-class Slots:
-    """Where pictures are written: a file that any process can open, a row a picture.
+class RowLayout:
+    """Where the rows of a file are: any process can open it, and each row holds one picture.
 
     Attributes
     ----------
-    path : of the file.
-    size : pixels a side.
-    large : whether it is so large that it is written past the page cache.
-    head : bytes before the first row.
+    path : the file.
+    size : pixels per side.
+    large : whether the file is so large that it is written past the page cache.
+    header : bytes before the first row.
     """
 
     path: str
     size: int
     large: bool = False
-    head: int = HEAD
+    header: int = HEADER
 
     @property
     def row_bytes(self) -> int:
-        """Bytes a picture."""
+        """Bytes per picture."""
         return self.size * self.size * 3
 
     @property
-    def rows_at_once(self) -> int:
-        """Rows that are written at once: whole pages, where that is possible with few rows."""
-        few = PAGE // math.gcd(self.row_bytes, PAGE)
-        return max(1, AT_ONCE // self.row_bytes // few) * few
+    def rows_per_write(self) -> int:
+        """Rows per write: whole pages, if a few rows make whole pages."""
+        rows_of_whole_pages = PAGE // math.gcd(self.row_bytes, PAGE)
+        multiples = BYTES_PER_WRITE // self.row_bytes // rows_of_whole_pages
+        return max(1, multiples) * rows_of_whole_pages
 
     def offset(self, row: int) -> int:
-        """Return where a row begins in the file, bytes."""
-        return self.head + row * self.row_bytes
+        """Return where a row begins in the file, in bytes."""
+        return self.header + row * self.row_bytes
 
 
 def is_large(size: int) -> bool:
-    """Whether a file of so many bytes is written past the page cache."""
+    """Whether a file of this size (bytes) is written past the page cache."""
     return size > LARGE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def npy_head(rows: int, size: int) -> bytes:
-    """Return the head of an npy file, as long as a page: rows of whole pages begin at one."""
-    head = io.BytesIO()
+def npy_header(rows: int, size: int) -> bytes:
+    """Return the header of an npy file, padded to `HEADER` bytes."""
+    header = io.BytesIO()
     shape = {"descr": "|u1", "fortran_order": False, "shape": (rows, size, size, 3)}
-    np.lib.format.write_array_header_1_0(head, shape)
-    text = head.getvalue()
-    length = (HEAD - 10).to_bytes(2, "little")  # after the magic word, the version and itself
-    return text[:8] + length + text[10:].rstrip().ljust(HEAD - 11) + b"\n"
+    np.lib.format.write_array_header_1_0(header, shape)
+    text = header.getvalue()
+    # 10 bytes: the magic string, the version and the length itself.
+    length = (HEADER - 10).to_bytes(2, "little")
+    return text[:8] + length + text[10:].rstrip().ljust(HEADER - 11) + b"\n"
 
 
 def checksum(pixels: bytes | memoryview | Pixels) -> int:
@@ -82,12 +87,12 @@ def checksum(pixels: bytes | memoryview | Pixels) -> int:
 
 
 def write_at(file: int, data: bytes | memoryview, offset: int) -> None:
-    """Write everything, at a place in a file.
+    """Write all bytes at an offset of a file.
 
     Raises
     ------
     OSError
-        If the disk is full, say.
+        If they cannot be written, for example because the disk is full.
     """
     while len(data):
         done = os.pwrite(file, data, offset)
@@ -95,25 +100,25 @@ def write_at(file: int, data: bytes | memoryview, offset: int) -> None:
 
 
 class RowsWriter:
-    """Writes pictures to rows, several at once; one process of several that write to a file.
+    """Writes pictures to rows, several per write. Several processes may write to one file.
 
-    They are written and not mapped: a full disk is then an error and not a signal, and what was
-    written does not count as this process's memory. A large file is written past the page cache,
-    while the next pictures are placed: the disk is waited for beside the decoding.
+    Rows are written and not memory-mapped: a full disk is then an error and not a signal, and
+    written rows do not count as this process's memory. A large file is written past the page cache
+    by a thread while the next pictures are decoded, so that decoding does not wait for the disk.
 
     Parameters
     ----------
-    slots : where the rows are; there must be room for them.
+    layout : where the rows are; the file must be long enough for them.
     """
 
-    def __init__(self, slots: Slots) -> None:
-        self.slots = slots
-        self._file = os.open(slots.path, os.O_WRONLY)
-        self._direct = _open_direct(slots) if slots.large else -1
-        self._buffer = _on_pages(slots)
+    def __init__(self, layout: RowLayout) -> None:
+        self.layout = layout
+        self._file = os.open(layout.path, os.O_WRONLY)
+        self._direct = _open_direct(layout) if layout.large else -1
+        self._buffer = _page_aligned_rows(layout)
         self._first = self._count = 0
-        self._beside = ThreadPoolExecutor(1) if slots.large else None
-        self._other = _on_pages(slots) if slots.large else self._buffer
+        self._thread = ThreadPoolExecutor(1) if layout.large else None
+        self._spare = _page_aligned_rows(layout) if layout.large else self._buffer
         self._writing: Future[None] | None = None
 
     def __enter__(self) -> Self:
@@ -125,23 +130,23 @@ class RowsWriter:
         self.close()
 
     def close(self) -> None:
-        """Close its files; what was not flushed is lost."""
-        if self._beside:
-            self._beside.shutdown()
+        """Close its files; rows that were not flushed are lost."""
+        if self._thread:
+            self._thread.shutdown()
         for file in (self._file, self._direct):
             if file >= 0:
                 os.close(file)
 
     def place(self, row: int) -> Pixels:
-        """Return where the pixels of a row go, uint8 (size, size, 3), until they are written.
+        """Return the memory for the pixels of a row, uint8 (size, size, 3), to be filled.
 
         Raises
         ------
         OSError
-            If earlier ones cannot be written.
+            If earlier rows cannot be written.
         """
         if self._count == len(self._buffer) or row != self._first + self._count:
-            self._send()
+            self._write_placed()
         if not self._count:
             self._first = row
         self._count += 1
@@ -154,41 +159,41 @@ class RowsWriter:
         Raises
         ------
         OSError
-            If earlier ones cannot be written.
+            If earlier rows cannot be written.
         ValueError
-            If it has another shape.
+            If the picture has another shape.
         """
         pixels = self.place(row)
         if image.shape != pixels.shape:
             raise ValueError(
-                f"a picture of shape {image.shape} for rows of {self.slots.size} pixels"
+                f"a picture of shape {image.shape} for rows of {self.layout.size} pixels"
             )
         pixels[:] = image
         return checksum(pixels)
 
     def flush(self) -> None:
-        """Write what was placed, and return once it is written.
+        """Write all placed rows, and return once they are written.
 
         Raises
         ------
         OSError
-            If the disk is full, say.
+            If they cannot be written, for example because the disk is full.
         """
-        self._send()
+        self._write_placed()
         self._wait()
 
-    def _send(self) -> None:
-        """Write what was placed, here or beside what comes next."""
+    def _write_placed(self) -> None:
+        """Write the placed rows, in this thread or in the writing thread."""
         if not self._count:
             return
         data = self._buffer[: self._count].reshape(-1).data
-        offset, self._count = self.slots.offset(self._first), 0
-        if self._beside is None:
+        offset, self._count = self.layout.offset(self._first), 0
+        if self._thread is None:
             self._write(data, offset)
             return
         self._wait()
-        self._writing = self._beside.submit(self._write, data, offset)
-        self._buffer, self._other = self._other, self._buffer
+        self._writing = self._thread.submit(self._write, data, offset)
+        self._buffer, self._spare = self._spare, self._buffer
 
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
@@ -207,18 +212,19 @@ class RowsWriter:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            write_at(self._file, data, offset)  # a file system that opens so, and no more
+            # Some file systems open a file with O_DIRECT, but cannot write to it.
+            write_at(self._file, data, offset)
 
 
-def _on_pages(slots: Slots) -> Pixels:
-    """Return room for rows that begins at a page, as a disk wants it."""
-    memory = mmap.mmap(-1, slots.rows_at_once * slots.row_bytes)
-    return np.frombuffer(memory, dtype=np.uint8).reshape(-1, slots.size, slots.size, 3)
+def _page_aligned_rows(layout: RowLayout) -> Pixels:
+    """Return memory for the rows of one write that begins at a page, as O_DIRECT requires."""
+    memory = mmap.mmap(-1, layout.rows_per_write * layout.row_bytes)
+    return np.frombuffer(memory, dtype=np.uint8).reshape(-1, layout.size, layout.size, 3)
 
 
-def _open_direct(slots: Slots) -> int:
-    """Open a file so that what is written goes to the disk; -1 where its file system cannot."""
+def _open_direct(layout: RowLayout) -> int:
+    """Open a file for writing past the page cache; return -1 if its file system cannot do that."""
     try:
-        return os.open(slots.path, os.O_WRONLY | getattr(os, "O_DIRECT", 0))
+        return os.open(layout.path, os.O_WRONLY | getattr(os, "O_DIRECT", 0))
     except OSError:
         return -1

@@ -1,4 +1,4 @@
-"""The accepted pictures as arrays: the split by content, and the cache on disk."""
+"""The cache on disk: the accepted pictures of a dataset version as memory-mapped arrays."""
 
 import contextlib
 import fcntl
@@ -18,19 +18,20 @@ from numpy.typing import NDArray
 from models.errors import ArraysError
 from models.images.array_file import (
     Pixels,
+    RowLayout,
     RowsWriter,
-    Slots,
     checksum,
     is_large,
-    npy_head,
+    npy_header,
     write_at,
 )
-from models.images.split import SIDES, digest_of
+from models.images.split import SIDES, content_digest
 
-#: Rows whose checksums are compared whenever a cache is opened; `verify` compares them all.
+#: Rows whose checksums are compared each time a cache is opened; `verify` compares more.
 SPOT_CHECKS = 64
-#: Bytes whose checksums are compared before a study: 80,000 pictures of 64 pixels a side.
+#: Bytes whose checksums are compared before a study: 80,000 pictures of 64 pixels per side.
 VERIFIED = 2**30
+#: How the name of a cache begins that is not complete.
 PARTIAL = ".partial-"
 
 
@@ -44,12 +45,13 @@ class ImageArrays:
     labels : int64 (N,), indices into `classes`.
     sides : uint8 (N,), 0 training, 1 validation, 2 test.
     names : N paths, as they were found.
-    classes : names in order.
-    version : the dataset version, a digest of what was accepted and how it is split.
-    order : int64 (N,), the rows by content digest: equal versions train in equal order, whatever
-        the files are called and in whichever order they were written; empty: as they stand.
-    checks : uint32 (N,), the CRC-32 of each picture.
-    digests : N content digests, hexadecimal, of the files.
+    classes : names, in the order of their indices.
+    version : the dataset version, a digest of the accepted pictures and of their split.
+    order : int64 (N,), the rows sorted by content digest, so that equal versions train in equal
+        order, whatever the files' names are and in whichever order they were written; empty: the
+        rows are used in the order of the file.
+    checks : uint32 (N,), the CRC-32 of each picture's pixels.
+    digests : N content digests of the files, hexadecimal.
     """
 
     images: Pixels
@@ -61,46 +63,46 @@ class ImageArrays:
     order: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
     checks: NDArray[np.uint32] = field(default_factory=lambda: np.zeros(0, np.uint32), repr=False)
     digests: tuple[str, ...] = field(default=(), repr=False)
-    #: Locked as shared while it is open, so that nobody clears a cache that is in use.
+    #: An open file with a shared lock, so that nobody clears a cache that is in use.
     hold: io.BufferedReader | None = field(default=None, repr=False, compare=False)
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Pixels per side."""
         return int(self.images.shape[1])
 
     def side(self, name: str) -> NDArray[np.intp]:
-        """Return the rows of a side (training, validation or test), by content digest."""
+        """Return the rows of a side (training, validation or test), sorted by content digest."""
         order = self.order if len(self.order) else np.arange(len(self.sides))
         return np.asarray(order[self.sides[order] == SIDES.index(name)], dtype=np.intp)
 
 
 class ArraysWriter:
-    """A cache in the making: it has its final name only once everything is in it.
+    """Writes a new cache, which gets its final name only when it is complete.
 
     Parameters
     ----------
-    cache : the folder that holds caches.
-    rows : how many pictures there is room for; the disk space is taken at once, so that a disk
-        that is too small says so before the work and not after it.
-    size : pixels a side.
-    owner : marks what a killed writer left, for `sweep`.
+    cache : the folder that holds all caches.
+    rows : the number of pictures to make room for. The disk space is reserved at once, so that a
+        disk that is too small is reported before the work and not after it.
+    size : pixels per side.
+    owner : marks the folder, so that `remove_abandoned` finds it if this writer is killed.
 
     Raises
     ------
     OSError
-        If the disk is full or may not be written.
+        If the disk is full or cannot be written.
     """
 
     def __init__(self, cache: Path, rows: int, size: int, owner: str = "") -> None:
         cache.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PARTIAL}{owner}-", dir=cache))
         large = is_large(rows * size * size * 3)
-        self.slots = Slots(str(self.folder / "images.npy"), size, large)
+        self.layout = RowLayout(str(self.folder / "images.npy"), size, large)
         self.rows = 0
-        self.file = os.open(self.slots.path, os.O_RDWR | os.O_CREAT, 0o644)
+        self.file = os.open(self.layout.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            # Held while it is written, and freed when its writer dies.
+            # The lock is held while the cache is written, and is released if the writer is killed.
             fcntl.flock(self.file, fcntl.LOCK_EX)
             self.make_room(rows)
         except BaseException:
@@ -112,39 +114,39 @@ class ArraysWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave nothing, unless it was published."""
+        """Remove the new cache, unless it was published."""
         self.discard()
 
     def make_room(self, rows: int) -> None:
-        """Take disk space for so many rows, or give back what is beyond them."""
-        end = self.slots.offset(rows)
+        """Reserve disk space for this number of rows, and release the space beyond them."""
+        end = self.layout.offset(rows)
         if rows > self.rows:
             try:
                 os.posix_fallocate(self.file, 0, end)
             except OSError as error:
-                need = f"{rows:,} pictures at {self.slots.size} pixels need {end / 1e6:,.0f} MB"
-                raise OSError(error.errno, f"{error.strerror}: {need}", self.slots.path) from error
+                need = f"{rows:,} pictures at {self.layout.size} pixels need {end / 1e6:,.0f} MB"
+                raise OSError(error.errno, f"{error.strerror}: {need}", self.layout.path) from error
         os.ftruncate(self.file, end)
         self.rows = rows
 
     def read(self, row: int) -> bytes:
         """Return the bytes of a row."""
-        return os.pread(self.file, self.slots.row_bytes, self.slots.offset(row))
+        return os.pread(self.file, self.layout.row_bytes, self.layout.offset(row))
 
     def write(self, row: int, data: bytes) -> None:
         """Write the bytes of a row."""
-        write_at(self.file, data, self.slots.offset(row))
+        write_at(self.file, data, self.layout.offset(row))
 
     def publish(self, folder: Path, table: Mapping[str, Sequence[Any]], about: Any) -> None:
-        """Give the cache its name, `folder`; where another process was first, its own stays.
+        """Give the cache its final name; if another process was first, keep that one's cache.
 
         Parameters
         ----------
-        folder : beside the partial one.
+        folder : the final name, in the same folder as the partial cache.
         table : columns ``labels``, ``sides``, ``checks`` (numbers), ``names``, ``digests`` (text).
         about : ``classes`` and ``version``.
         """
-        write_at(self.file, npy_head(self.rows, self.slots.size), 0)
+        write_at(self.file, npy_header(self.rows, self.layout.size), 0)
         np.savez(
             self.folder / "rows.npz",
             labels=np.asarray(table["labels"], dtype=np.int64),
@@ -153,13 +155,13 @@ class ArraysWriter:
             order=np.argsort(np.asarray(table["digests"], dtype=np.str_), kind="stable"),
         )
         text = {name: list(table[name]) for name in ("names", "digests")}
-        seal = digest_of((self.folder / "rows.npz").read_bytes())
-        content = {**about, **text, "size": self.slots.size, "rows": seal}
+        seal = content_digest((self.folder / "rows.npz").read_bytes())
+        content = {**about, **text, "size": self.layout.size, "rows": seal}
         (self.folder / "about.json").write_text(json.dumps(content), encoding="utf-8")
         _rename(self.folder, folder)
 
     def discard(self) -> None:
-        """Remove what is not published."""
+        """Remove the new cache, if it is not published."""
         if self.file >= 0:
             os.close(self.file)
             self.file = -1
@@ -186,22 +188,28 @@ def write_arrays(
     version: str,
     digests: Sequence[str] | None = None,
 ) -> None:
-    """Write the cache of a dataset version from pictures at hand, whole or not at all.
+    """Write the cache of a dataset version from pictures in memory, completely or not at all.
 
     Parameters
     ----------
-    folder : appears only when everything is in it.
+    folder : the cache; it appears only when it is complete.
     images : N pictures, uint8 (size, size, 3), in order.
-    digests : of the pictures' files; of their names where there are no files.
+    size : pixels per side.
+    labels : N indices into `classes`.
+    sides : N indices into `models.images.split.SIDES`.
+    names : N file names.
+    classes : names, in the order of their indices.
+    version : the dataset version.
+    digests : N content digests of the pictures' files; digests of the names if there are no files.
 
     Raises
     ------
     OSError
-        If the disk is full, say; nothing is left then.
+        If the cache cannot be written, for example because the disk is full; nothing is left then.
     """
-    digests = digests or [digest_of(name.encode()) for name in names]
+    digests = digests or [content_digest(name.encode()) for name in names]
     with ArraysWriter(folder.parent, len(labels), size) as writer:
-        with RowsWriter(writer.slots) as rows:
+        with RowsWriter(writer.layout) as rows:
             checks = [rows.put(row, image) for row, image in enumerate(images)]
             rows.flush()
         table = {"labels": labels, "sides": sides, "checks": checks}
@@ -210,7 +218,7 @@ def write_arrays(
 
 
 def open_arrays(folder: Path) -> ImageArrays:
-    """Map a cache, and compare its length and some of its pictures with their checksums.
+    """Map a cache, check its length, and compare some of its pictures with their checksums.
 
     Raises
     ------
@@ -223,17 +231,19 @@ def open_arrays(folder: Path) -> ImageArrays:
         arrays = _map(folder, hold)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise ArraysError(
-            f"cache {folder}: {error}; delete the folder, it is written again"
+            f"cache {folder}: {error}; delete the folder, and it is written again"
         ) from error
     n = len(arrays.images)
-    _compare(arrays, folder, np.unique(np.linspace(0, n - 1, min(n, SPOT_CHECKS)).astype(int)))
+    _compare_checksums(
+        arrays, folder, np.unique(np.linspace(0, n - 1, min(n, SPOT_CHECKS)).astype(int))
+    )
     return arrays
 
 
 def _map(folder: Path, hold: io.BufferedReader) -> ImageArrays:
     about = json.loads(hold.read())
     rows = (folder / "rows.npz").read_bytes()
-    if digest_of(rows) != about["rows"]:
+    if content_digest(rows) != about["rows"]:
         raise ValueError("rows.npz is damaged")
     images = np.load(folder / "images.npy", mmap_mode="r")
     with np.load(io.BytesIO(rows)) as saved:
@@ -259,56 +269,57 @@ def _map(folder: Path, hold: io.BufferedReader) -> ImageArrays:
 def verify(
     arrays: ImageArrays, folder: Path, rng: np.random.Generator, most_bytes: int = VERIFIED
 ) -> None:
-    """Compare every picture of a cache with its checksum; of a large cache, as many as that allows.
+    """Compare the pictures of a cache with their checksums: all of them, or as many as allowed.
 
     Parameters
     ----------
-    rng : draws the pictures of a cache that is larger; others each time.
-    most_bytes : read at most, 2.4 GB a second from memory.
+    folder : the cache's.
+    rng : draws the pictures to compare, if the cache is larger than `most_bytes`.
+    most_bytes : read at most; from memory, 2.4 GB per second are compared.
 
     Raises
     ------
     ArraysError
-        If one is damaged.
+        If a picture is damaged.
     """
     n = len(arrays.images)
-    some = max(1, min(n, most_bytes // (3 * arrays.image_size**2)))
-    _compare(arrays, folder, np.sort(rng.permutation(n)[:some]))
+    count = max(1, min(n, most_bytes // (3 * arrays.image_size**2)))
+    _compare_checksums(arrays, folder, np.sort(rng.permutation(n)[:count]))
 
 
-def _compare(arrays: ImageArrays, folder: Path, rows: NDArray[np.intp]) -> None:
+def _compare_checksums(arrays: ImageArrays, folder: Path, rows: NDArray[np.intp]) -> None:
     path = folder / "images.npy"
-    # Not `HEAD`: earlier caches have shorter heads.
-    head = path.stat().st_size - arrays.images.nbytes
-    slots = Slots(str(path), arrays.image_size, head=head)
+    # Not `HEADER`: caches of earlier versions have shorter headers.
+    header = path.stat().st_size - arrays.images.nbytes
+    layout = RowLayout(str(path), arrays.image_size, header=header)
     with path.open("rb", buffering=0) as file:
         for row in rows:
-            data = os.pread(file.fileno(), slots.row_bytes, slots.offset(int(row)))
+            data = os.pread(file.fileno(), layout.row_bytes, layout.offset(int(row)))
             if checksum(data) != arrays.checks[row]:
                 raise ArraysError(
-                    f"cache {folder}: {arrays.names[row]} is damaged; delete the folder, it is "
-                    "written again"
+                    f"cache {folder}: {arrays.names[row]} is damaged; delete the folder, and "
+                    "it is written again"
                 )
 
 
-def sweep(cache: Path, owner: str = "") -> int:
-    """Remove what killed writers of an owner left, and return how many there were."""
+def remove_abandoned(cache: Path, owner: str = "") -> int:
+    """Remove the partial caches that killed writers of an owner left; return their number."""
     removed = [_remove_unused(folder) for folder in cache.glob(f"{PARTIAL}{owner}-*")]
     return sum(removed)
 
 
 def _remove_unused(folder: Path) -> bool:
-    with unused(folder) as free:
-        if free:
+    with lock_if_unused(folder) as is_unused:
+        if is_unused:
             shutil.rmtree(folder, ignore_errors=True)
-        return free
+        return is_unused
 
 
 @contextlib.contextmanager
-def unused(folder: Path) -> Iterator[bool]:
-    """Say whether nobody reads or writes a cache, and keep it so while the block runs."""
+def lock_if_unused(folder: Path) -> Iterator[bool]:
+    """Yield whether no process reads or writes a cache; if so, lock it while the block runs."""
     with contextlib.ExitStack() as stack:
-        free = True
+        is_unused = True
         for name in ("about.json", "images.npy"):
             try:
                 file = stack.enter_context((folder / name).open("rb"))
@@ -316,5 +327,5 @@ def unused(folder: Path) -> Iterator[bool]:
             except FileNotFoundError:
                 continue
             except BlockingIOError:
-                free = False
-        yield free
+                is_unused = False
+        yield is_unused

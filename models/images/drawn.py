@@ -1,8 +1,8 @@
-"""The default images: cat and dog heads that the project draws itself, photographs of nothing.
+"""The default images: cat and dog heads that this module draws, so that no data are needed.
 
-Colour, background, pose, scale, light, noise and occlusion say nothing about the class; only the
-shapes do: a cat has pointed ears, slit eyes and whiskers, a dog hanging ears, a snout and at times
-a tongue.
+Colour, background, pose, scale, light, noise and occlusion do not depend on the class; only the
+shapes do: a cat has pointed ears, slit eyes and whiskers, a dog has hanging ears, a snout and
+sometimes a tongue.
 """
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = ("cat", "dog")
-#: Drawn at this many pixels a side and then reduced by area, which smooths every edge.
+#: Pixels per side of the drawing, which is then reduced by area average to smooth every edge.
 CANVAS = 192
 
 Image = NDArray[np.uint8]
@@ -20,13 +20,14 @@ Colour = tuple[int, int, int]
 def draw(
     n: int, size: int, seed: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
-    """Draw pictures of both classes in turn.
+    """Draw pictures of alternating classes.
 
     Parameters
     ----------
-    n : how many; half of them cats.
-    size : pixels a side.
-    seed : picture i depends on the seed and i alone, so that more pictures never change the first.
+    n : number of pictures; half of them are cats.
+    size : pixels per side.
+    seed : picture i depends only on the seed and i, so that a larger n does not change the first
+        pictures.
 
     Returns
     -------
@@ -41,7 +42,7 @@ def draw(
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
-    """Return the random numbers of one picture, which no other picture changes."""
+    """Return the random generator of one picture, independent of all other pictures."""
     return np.random.default_rng([seed, index])
 
 
@@ -69,7 +70,7 @@ def _shade(colour: Colour, by: float) -> Colour:
 
 
 def _background(rng: np.random.Generator) -> Image:
-    """Draw a gradient of two colours, with furniture: blobs, bars, triangles of any colour."""
+    """Draw a gradient of two colours, with ellipses, lines and triangles of any colour on it."""
     first, second = (np.array(_colour(rng), dtype=np.float32) for _ in range(2))
     angle = rng.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[0:CANVAS, 0:CANVAS].astype(np.float32) / CANVAS - 0.5
@@ -82,6 +83,7 @@ def _background(rng: np.random.Generator) -> Image:
 
 
 def _clutter(canvas: Image, rng: np.random.Generator) -> None:
+    """Draw one ellipse, line or triangle."""
     x, y = (int(v) for v in rng.integers(0, CANVAS, size=2))
     reach = int(rng.integers(8, 40))
     match int(rng.integers(3)):
@@ -150,7 +152,7 @@ def _cat(head: Image, mask: Image, fur: Colour, rng: np.random.Generator) -> Non
 
 
 def _dog(head: Image, mask: Image, fur: Colour, rng: np.random.Generator) -> None:
-    """Draw a long head, hanging ears, round eyes, a snout with a big nose, at times a tongue."""
+    """Draw a long head, hanging ears, round eyes, a snout with a big nose, sometimes a tongue."""
     c, wide, high = CANVAS / 2, rng.uniform(34, 42), rng.uniform(42, 50)
     _ellipse(head, mask, (c, c), (wide, high), 0, fur)
     _stripes(head, fur, rng)
@@ -168,7 +170,7 @@ def _dog(head: Image, mask: Image, fur: Colour, rng: np.random.Generator) -> Non
 
 
 def _stripes(head: Image, fur: Colour, rng: np.random.Generator) -> None:
-    """Draw markings that either animal may wear: none, a patch, or stripes on the brow."""
+    """Draw markings that both classes can have: none, a patch, or stripes on the forehead."""
     c = round(CANVAS / 2)
     match int(rng.integers(3)):
         case 0:
@@ -201,7 +203,7 @@ def _mouth(head: Image, x: float, y: float, fur: Colour) -> None:
 
 
 def _place(canvas: Image, head: Image, mask: Image, rng: np.random.Generator) -> Image:
-    """Turn, scale, lean and move the head onto the background."""
+    """Rotate, scale, shear and move the head onto the background."""
     scale = rng.uniform(0.5, 1.15)
     turn = cv2.getRotationMatrix2D((CANVAS / 2, CANVAS / 2), rng.uniform(-40, 40), scale)
     turn[:, 2] += rng.uniform(-32, 32, size=2)
@@ -216,7 +218,7 @@ def _place(canvas: Image, head: Image, mask: Image, rng: np.random.Generator) ->
 
 
 def _occlude(canvas: Image, rng: np.random.Generator) -> None:
-    """Put up to three things before the head."""
+    """Draw up to three shapes in front of the head."""
     for _ in range(int(rng.integers(0, 4))):
         _clutter(canvas, rng)
 

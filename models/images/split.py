@@ -1,22 +1,25 @@
-"""The split of the pictures by content."""
+"""The split of the pictures into training, validation and test images, by content."""
 
 import hashlib
 
 SIDES = ("training", "validation", "test")
 
 
-def digest_of(data: bytes) -> str:
-    """Return a picture's content digest."""
+def content_digest(data: bytes) -> str:
+    """Return the SHA-256 of some bytes, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
-def side_of(digest: str, training: float, validation: float) -> int:
-    """Return a picture's side from its content alone: it never moves as others come and go.
+def assign_side(digest: str, training: float, validation: float) -> int:
+    """Return the side of the split that a picture belongs to, as an index into `SIDES`.
+
+    It depends only on the picture's content, so that a picture keeps its side when other pictures
+    are added or removed.
 
     Parameters
     ----------
-    digest : hexadecimal, of the picture's bytes.
-    training, validation : shares; the rest is the test side.
+    digest : of the picture's bytes, hexadecimal.
+    training, validation : shares, 0 to 1; the rest is the test side.
     """
-    place = int(digest[:15], 16) / 16**15
-    return int(place >= training) + int(place >= training + validation)
+    position = int(digest[:15], 16) / 16**15
+    return int(position >= training) + int(position >= training + validation)

@@ -1,1 +1,1 @@
-"""Pictures: finding, measuring, judging and decoding them."""
+"""Pictures: where they are found, how they are measured and checked, and how they are cached."""

@@ -1,4 +1,4 @@
-"""From a source of pictures to a dataset version: validated, curated, split, decoded once."""
+"""From a source of pictures to a dataset version: validated, split, and decoded once."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,43 +10,74 @@ from typing import Any
 
 import pandas as pd
 
-from models.images.arrays import ArraysWriter, sweep
+from models.images.arrays import ArraysWriter, remove_abandoned
 from models.images.decoding import DECODING
-from models.images.split import SIDES, side_of
-from tasks.data.cache import explain_disk_errors, is_whole, write_cache
+from models.images.split import SIDES, assign_side
+from tasks.data.cache import DatasetVersion, explain_disk_errors, is_complete, write_cache
 from tasks.data.drift import drift, profile_of
 from tasks.data.duplicates import find_duplicates
 from tasks.data.garbage_collection import rare_garbage_collection
-from tasks.data.measure import Readers
-from tasks.data.metadata_store import Metadata, Scan, owner_of, scan
-from tasks.data.object_store import OnProgress
+from tasks.data.measure import ReaderPool
+from tasks.data.metadata_store import MetadataStore, Scan, scan, short_name
+from tasks.data.on_progress import OnProgress
+from tasks.data.reason import Reason, reasons_as_text
 from tasks.data.rules import Rules, Validation, Validator, read_rules
 from tasks.data.source import Source
 from tasks.errors import DataError
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A source after validation and curation.
+class SplitShares:
+    """The shares of the pictures for training and validation; the rest is for the test."""
+
+    training: float = 0.7
+    validation: float = 0.15
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """What is requested of a dataset version.
 
     Attributes
     ----------
-    words : which source.
-    metadata : a row a picture found, see `tasks.data.measure.PictureRow`, with its ``label``.
-    validation : what the rules said.
-    reasons : file -> why it is in quarantine; what is not in it is accepted.
-    passed_over : file -> why it is no picture.
-    groups : file -> what decides its side of the split.
-    not_found : names of the exclusion list that are not there.
-    profile : what the next version's drift is measured from.
-    read : how many pictures were read; the others were known.
+    image_size : pixels per side.
+    shares : of the split.
+    rules : the rules that pictures must follow; the rules of FactorGrid if None.
+    exclude : file -> why a person excluded it.
+    per_class : the number of pictures in a sample of each class; all pictures if None.
+    seed : of the sample.
     """
 
-    words: str
+    image_size: int
+    shares: SplitShares = field(default_factory=SplitShares)
+    rules: Rules | None = None
+    exclude: Mapping[str, str] = field(default_factory=dict)
+    per_class: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class CheckedImages:
+    """The pictures of a source after validation.
+
+    Attributes
+    ----------
+    description : of the source.
+    metadata : one row per picture found, see `tasks.data.metadata_store.Scan`.
+    validation : the result of checking the rules.
+    reasons : file -> why it is quarantined; a picture without reasons is accepted.
+    passed_over : file -> why it is not a picture.
+    groups : file -> the digest that decides its side of the split.
+    not_found : names of the exclusion list that are not among the pictures.
+    profile : what the drift of the next version is measured from.
+    read : number of pictures read; the others were known.
+    """
+
+    description: str
     metadata: pd.DataFrame
     validation: Validation
-    reasons: dict[str, list[str]]
-    passed_over: dict[str, str]
+    reasons: dict[str, list[Reason]]
+    passed_over: dict[str, Reason]
     groups: dict[str, str] = field(default_factory=dict, repr=False)
     not_found: tuple[str, ...] = ()
     profile: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -54,11 +85,21 @@ class Checked:
 
     @property
     def accepted(self) -> pd.DataFrame:
-        """The rows of the pictures that may be used."""
+        """The rows of the accepted pictures."""
         return self.metadata[~self.metadata["path"].isin(list(self.reasons))]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of files: accepted + quarantined + passed_over = found."""
+        return {
+            "found": len(self.metadata) + len(self.passed_over),
+            "accepted": len(self.metadata) - len(self.reasons),
+            "quarantined": len(self.reasons),
+            "passed_over": len(self.passed_over),
+        }
+
     def raise_if_failed(self) -> None:
-        """Stop the study where a rule for the whole set is broken.
+        """Stop the study if a rule for the whole set is broken.
 
         Raises
         ------
@@ -67,98 +108,91 @@ class Checked:
         """
         if self.validation.faults:
             raise DataError(
-                f"{self.words}: {'; '.join(self.validation.faults)}; see the reasons with "
-                "`factorgrid validate`, then mend the pictures, or change the rules"
+                f"{self.description}: {reasons_as_text(self.validation.faults)}; see the reasons "
+                "with `factorgrid validate`, then fix the pictures, or change the rules"
             )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return counts and reasons; accepted + quarantined + passed_over = found."""
-        return {
-            "found": len(self.metadata) + len(self.passed_over),
-            "accepted": len(self.metadata) - len(self.reasons),
-            "quarantined": len(self.reasons),
-            "passed_over": len(self.passed_over),
-            "reasons": self.reasons,
-            "passed_over_reasons": self.passed_over,
-            "success": not self.validation.faults,
-            "faults": list(self.validation.faults),
-            "excluded_not_found": list(self.not_found),
-            "read": self.read,
-        }
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What training needs to know of the pictures."""
+    """A dataset version that is ready for training.
+
+    Attributes
+    ----------
+    arrays_folder : its cache.
+    version : the dataset version.
+    source : the description of the source.
+    description : the number of pictures, and the source.
+    accepted, quarantined, passed_over : numbers of files.
+    """
 
     arrays_folder: Path
     version: str
     source: str
-    words: str
+    description: str
     accepted: int
-    quarantined: dict[str, list[str]]
+    quarantined: int
     passed_over: int
-    validation: dict[str, Any] = field(repr=False)
 
 
 @rare_garbage_collection()
 def check_images(
     source: Source,
-    store: Metadata,
+    store: MetadataStore,
     *,
     rules: Rules | None = None,
     exclude: Mapping[str, str] | None = None,
-    readers: Readers | None = None,
+    readers: ReaderPool | None = None,
     progress: OnProgress | None = None,
-) -> Checked:
-    """Read what is new of a source's pictures, and judge all of them.
+) -> CheckedImages:
+    """Read the new pictures of a source, and validate all of its pictures.
 
     Parameters
     ----------
     source : the pictures.
-    store : what is known of pictures.
-    rules : what they must keep; FactorGrid's own unless given.
-    exclude : file -> why a person left it out.
-    readers : processes that may have been started before; of its own unless given.
-    progress : told what is done, how much, of how many.
+    store : the metadata of known pictures.
+    rules : the rules that pictures must follow; the rules of FactorGrid if not given.
+    exclude : file -> why a person excluded it.
+    readers : the processes to use; if not given, some are started and ended here.
+    progress : called with the number of pictures read.
 
     Raises
     ------
     DataError
-        If a rule cannot be carried out, or what is known cannot be read or written.
+        If a rule cannot be checked, or the store cannot be read or written.
     """
     with store.locked(source):
         found, _ = scan(source, store, progress=progress, readers=readers)
-        return judge_images(source, found, store, rules=rules, exclude=exclude)
+        return validate_scan(source, found, store, rules=rules, exclude=exclude)
 
 
-def judge_images(
+def validate_scan(
     source: Source,
     found: Scan,
-    store: Metadata,
+    store: MetadataStore,
     *,
     rules: Rules | None = None,
     exclude: Mapping[str, str] | None = None,
-) -> Checked:
-    """Judge what a pass found: rules for each picture, exclusions, copies, rules for the set."""
+) -> CheckedImages:
+    """Validate scanned pictures: rules for each picture, exclusions, copies, rules for the set."""
     table, exclude = found.table, exclude or {}
     paths = set(table["path"])
     validator = Validator(rules or read_rules())
-    broken = validator.pictures(table)
-    reasons = {path: list(why) for path, why in broken.items()}
-    for path, why in _excluded(table, exclude):
-        reasons.setdefault(path, []).append(why)
+    broken = validator.check_pictures(table, found.unreadable)
+    reasons = {path: list(own) for path, own in broken.items()}
+    for path, reason in _excluded(table, exclude):
+        reasons.setdefault(path, []).append(reason)
     copies = find_duplicates(table[~table["path"].isin(list(reasons))])
-    for path, why in [*copies.two_labels.items(), *copies.left_out.items()]:
-        reasons.setdefault(path, []).append(why)
+    for path, reason in [*copies.two_labels.items(), *copies.left_out.items()]:
+        reasons.setdefault(path, []).append(reason)
     profile = profile_of(table[~table["path"].isin(list(reasons))])
-    kinds: tuple[Mapping[str, object], ...] = (broken, copies.left_out, copies.two_labels)
+    counted: tuple[Mapping[str, object], ...] = (broken, copies.left_out, copies.two_labels)
     names = ("quarantined_share", "copies_share", "two_labels_share")
-    shares = {k: len(v) / max(len(table), 1) for k, v in zip(names, kinds, strict=True)}
-    moved = drift(profile, store.profile(source))
-    faults = validator.whole({**_sizes(profile), **shares, **moved})
-    return Checked(
-        source.words,
+    shares = {k: len(v) / max(len(table), 1) for k, v in zip(names, counted, strict=True)}
+    differences = drift(profile, store.profile(source))
+    faults = validator.check_set({**_class_figures(profile), **shares, **differences})
+    return CheckedImages(
+        source.description,
         table,
         Validation(broken, faults, validator.result, validator.write_docs),
         reasons,
@@ -170,18 +204,22 @@ def judge_images(
     )
 
 
-def _excluded(table: pd.DataFrame, exclude: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the pictures that a person left out, and byte-identical copies of them."""
+def _excluded(table: pd.DataFrame, exclude: Mapping[str, str]) -> list[tuple[str, Reason]]:
+    """Return the pictures that a person excluded, and byte-identical copies of them."""
     named = table[table["path"].isin(list(exclude)) & (table["digest"] != "")]
     by_digest = dict(zip(named["digest"], named["path"], strict=True))
-    out = [(path, f"excluded: {exclude[path]}") for path in table["path"] if path in exclude]
+    found = [
+        (path, Reason("excluded", {"note": exclude[path]}))
+        for path in table["path"]
+        if path in exclude
+    ]
     for path, digest in zip(table["path"], table["digest"], strict=True):
         if digest in by_digest and path not in exclude:
-            out.append((path, f"a copy of {by_digest[digest]}, which is excluded"))
-    return out
+            found.append((path, Reason("copy_of_excluded", {"of": by_digest[digest]})))
+    return found
 
 
-def _sizes(profile: Mapping[str, Any]) -> dict[str, float]:
+def _class_figures(profile: Mapping[str, Any]) -> dict[str, float]:
     classes = profile["classes"]
     smallest = min(classes.values()) if len(classes) > 1 else 0.0
     return {
@@ -194,100 +232,111 @@ def _sizes(profile: Mapping[str, Any]) -> dict[str, float]:
 @rare_garbage_collection()
 def prepare_dataset(
     source: Source,
-    store: Metadata,
-    *,
-    image_size: int,
+    request: DatasetRequest,
+    store: MetadataStore,
     cache: Path,
-    rules: Rules | None = None,
-    exclude: Mapping[str, str] | None = None,
-    per_class: int | None = None,
-    seed: int = 0,
-    training: float = 0.7,
-    validation: float = 0.15,
-    on_checked: Callable[[Checked, str], None] | None = None,
-    readers: Readers | None = None,
+    *,
+    on_checked: Callable[[CheckedImages, str], None] | None = None,
+    readers: ReaderPool | None = None,
     progress: OnProgress | None = None,
 ) -> Prepared:
-    """Check a source, stop at what breaks the rules, split it, and keep its pixels.
+    """Validate a source, stop if a rule is broken, split it, and cache its pixels.
 
-    New pictures are decoded once, for their row of the metadata table and for the cache together.
+    A new picture is decoded once, for its metadata and for the cache.
 
     Parameters
     ----------
-    source, store, rules, exclude, readers, progress : see `check`.
-    image_size : pixels a side.
-    cache : where dataset versions are kept.
-    per_class : a sample of so many of each class, by seed.
-    training, validation : shares of the split; the rest is the test side.
-    on_checked : told the judgement and the dataset version, whether it passed or not.
+    source : the pictures.
+    request : what is requested of the dataset version.
+    store : the metadata of known pictures.
+    cache : the folder of all dataset versions.
+    on_checked : called with the validated pictures and the dataset version, even if a rule is
+        broken.
+    readers : the processes to use; if not given, some are started and ended here.
+    progress : called with the number of pictures read or decoded.
 
     Raises
     ------
     DataError
         If a rule for the whole set is broken, the disk is full, or pictures change meanwhile.
     """
+    owner = short_name(source)
 
-    def writer(rows: int) -> ArraysWriter:
-        return ArraysWriter(cache, rows, image_size, owner_of(source))
+    def open_writer(rows: int) -> ArraysWriter:
+        return ArraysWriter(cache, rows, request.image_size, owner)
 
     with store.locked(source), explain_disk_errors(cache), ExitStack() as stack:
-        sweep(cache, owner_of(source))
-        readers = readers or stack.enter_context(Readers())
-        # A small sample of a large source is decoded once it is chosen.
-        fused = per_class is None or 4 * per_class >= len(source.entries)
-        found, staging = scan(
-            source, store, writer=writer if fused else None, progress=progress, readers=readers
+        remove_abandoned(cache, owner)
+        readers = readers or stack.enter_context(ReaderPool())
+        # Only the chosen pictures of a small sample of a large source are decoded to the cache.
+        decode_all = request.per_class is None or 4 * request.per_class >= len(source.entries)
+        found, target = scan(
+            source,
+            store,
+            writer=open_writer if decode_all else None,
+            progress=progress,
+            readers=readers,
         )
-        if staging:
-            stack.enter_context(staging)
-        checked = judge_images(source, found, store, rules=rules, exclude=exclude)
-        rows = sample(checked.accepted, per_class, seed)
-        sides = [side_of(checked.groups[p], training, validation) for p in rows["path"]]
-        version = version_of(rows, sides)
+        if target:
+            stack.enter_context(target)
+        checked = validate_scan(source, found, store, rules=request.rules, exclude=request.exclude)
+        dataset = _split(checked, request)
         if on_checked is not None:
-            on_checked(checked, version)
+            on_checked(checked, dataset.version)
         checked.raise_if_failed()
-        _refuse_an_empty_side(source.words, rows["label"].tolist(), sides)
+        _refuse_an_empty_side(source.description, dataset)
         store.accept(source, checked.profile)
-        folder = cache / f"{version}-{image_size}"
-        if not is_whole(folder):
-            target = staging or stack.enter_context(writer(len(rows)))
-            write_cache(
-                target, folder, source, rows, sides, found.staged, version, readers, progress
-            )
+        folder = cache / f"{dataset.version}-{request.image_size}"
+        if not is_complete(folder):
+            target = target or stack.enter_context(open_writer(len(dataset.rows)))
+            write_cache(target, folder, source, dataset, found.written, readers, progress)
+    counts = checked.counts
     return Prepared(
         arrays_folder=folder,
-        version=version,
-        source=source.words,
-        words=f"{len(rows):,} pictures of {source.words}",
-        accepted=len(rows),
-        quarantined=checked.reasons,
-        passed_over=len(source.passed_over),
-        validation={**checked.to_json(), "results": checked.validation.result},
+        version=dataset.version,
+        source=source.description,
+        description=f"{len(dataset.rows):,} pictures of {source.description}",
+        accepted=len(dataset.rows),
+        quarantined=counts["quarantined"],
+        passed_over=counts["passed_over"],
     )
 
 
-def _refuse_an_empty_side(words: str, labels: Sequence[str], sides: Sequence[int]) -> None:
-    """Refuse a split that could not train, choose or judge: chance decides it where n is small."""
-    there = set(zip(labels, sides, strict=True))
+def _split(checked: CheckedImages, request: DatasetRequest) -> DatasetVersion:
+    """Return the dataset version: the sample of the accepted pictures, and their sides."""
+    rows = sample(checked.accepted, request.per_class, request.seed)
+    shares = request.shares
+    sides = [
+        assign_side(checked.groups[path], shares.training, shares.validation)
+        for path in rows["path"]
+    ]
+    return DatasetVersion(version_of(rows, sides), rows, sides)
+
+
+def _refuse_an_empty_side(description: str, dataset: DatasetVersion) -> None:
+    """Refuse a split that has a side without a class, which few pictures can have by chance."""
+    labels = dataset.rows["label"].tolist()
+    present = set(zip(labels, dataset.sides, strict=True))
     for label, side in product(sorted(set(labels)), range(len(SIDES))):
-        if (label, side) not in there:
+        if (label, side) not in present:
             raise DataError(
-                f"{words}: no picture of {label!r} falls to the {SIDES[side]} side: "
+                f"{description}: no picture of {label!r} is on the {SIDES[side]} side: "
                 f"{labels.count(label)} are too few for this split; add pictures, or change "
                 "training and validation in [data]"
             )
 
 
 def sample(rows: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFrame:
-    """Return so many rows of each label, by path; all of them where ``per_class`` is None.
+    """Return a number of rows of each label, sorted by path; all rows if ``per_class`` is None.
 
-    Rows are drawn by the digest of seed and content: one stays in the sample as others come and go,
-    and a larger sample holds the smaller one.
+    Rows are drawn by a digest of seed and content: a picture stays in the sample when others are
+    added or removed, and a larger sample contains the smaller one.
 
     Parameters
     ----------
     rows : columns ``path``, ``label``, ``digest``.
+    per_class : number of rows per label.
+    seed : of the sample.
     """
     if per_class is not None:
         order = [hashlib.sha256(f"{seed}{d}".encode()).hexdigest() for d in rows["digest"]]
@@ -297,7 +346,13 @@ def sample(rows: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFrame
 
 
 def version_of(rows: pd.DataFrame, sides: Sequence[int]) -> str:
-    """Return the dataset version: a digest of contents, labels, sides, and the way of decoding."""
+    """Return the dataset version: a digest of contents, labels, sides and the decoding.
+
+    Parameters
+    ----------
+    rows : columns ``label``, ``digest``: N pictures.
+    sides : N indices into `models.images.split.SIDES`.
+    """
     lines = sorted(zip(rows["digest"], rows["label"], map(str, sides), strict=True))
     text = "\n".join([str(DECODING), *(" ".join(line) for line in lines)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Drift: how far a set of pictures is from the last one that was accepted."""
+"""Drift: how much a set of pictures differs from the last accepted version of its source."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-#: Where the distribution of a measure is kept: its value at 101 shares, 0 to 1.
+#: The cumulative shares, 0 to 1, at which the quantiles of a measure are kept.
 SHARES = np.linspace(0, 1, 101)
 
 
 def profile_of(accepted: pd.DataFrame) -> dict[str, Any]:
-    """Return what drift is measured from: how many, sizes (pixels), brightness, class shares."""
+    """Return what drift is measured from: count, sizes (pixels), brightness and class shares."""
     pixels = (accepted["width"] * accepted["height"]).to_numpy()
     return {
         "accepted": len(accepted),
@@ -27,19 +27,21 @@ def _quantiles(values: NDArray[np.float64]) -> list[float]:
 
 
 def drift(now: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, float | None]:
-    """Return how far a profile has moved from the last one; None where there is no last one.
+    """Return how much a profile differs from the last one; None if there is no last one.
 
     Returns
     -------
-    size_drift, brightness_drift : the largest difference of the cumulative shares, 0 to 1, less
-        what chance explains at the level 0.001 (Kolmogorov and Smirnov's bound).
-    class_drift : the largest change of a class's share, less the same bound.
+    size_drift, brightness_drift : the largest difference of the cumulative shares, 0 to 1, minus
+        what chance explains at the level 0.001 (the bound of Kolmogorov and Smirnov).
+    class_drift : the largest change of a class's share, minus the same bound.
     """
     names = ("size_drift", "brightness_drift", "class_drift")
     if not last or not now["accepted"] or not last["accepted"]:
         return dict.fromkeys(names)
     chance = 1.95 * np.sqrt(sum(1 / p["accepted"] for p in (now, last)))
-    distances = [_distance(p, q) for p, q in ((now[k], last[k]) for k in ("size", "brightness"))]
+    distances = [
+        _kolmogorov_smirnov(p, q) for p, q in ((now[k], last[k]) for k in ("size", "brightness"))
+    ]
     distances.append(_largest_change(now["classes"], last["classes"]))
     return {
         name: max(0.0, float(distance - chance))
@@ -47,7 +49,8 @@ def drift(now: Mapping[str, Any], last: Mapping[str, Any] | None) -> dict[str, f
     }
 
 
-def _distance(first: Sequence[float], second: Sequence[float]) -> float:
+def _kolmogorov_smirnov(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the largest difference of the cumulative shares of two sets of quantiles."""
     a, b = (np.asarray(quantiles, dtype=float) for quantiles in (first, second))
     at = np.union1d(a, b)
     shares = [np.searchsorted(q, at, side="right") / len(q) for q in (a, b)]

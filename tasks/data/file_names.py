@@ -1,51 +1,57 @@
-"""File names: which ones are pictures, which are safe, and how they are printed."""
+"""File names: which files are pictures, which names are safe, and how names are printed."""
 
 import functools
 import re
 from pathlib import PurePosixPath
 
+from tasks.data.reason import Reason
+
+#: How the names of pictures end.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
-#: What systems leave beside pictures, by name of the file or of a folder above it.
+#: Files that operating systems leave beside pictures: names of the file or of a folder above it.
 SYSTEM = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
-#: Bytes of one picture, unpacked.
-MAX_MEMBER = 256 * 2**20
+#: Bytes of one picture file, at most.
+MAX_FILE_BYTES = 256 * 2**20
 
 
 def printable_name(name: str) -> str:
-    """Return a name that can be printed and stored, whatever its bytes are."""
+    """Return a name that can be printed and stored; bytes that are not text become %XX."""
     if name.isascii():
         return name
     return re.sub("[\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", name)
 
 
 def leaves_folder(name: str) -> bool:
-    """Whether a name leads out of where it is."""
+    """Whether a path leads out of the folder that it is relative to."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     return ".." in parts or parts[:1] == ("/",) or re.match(r"^[A-Za-z]:", name) is not None
 
 
-def too_large(size: int) -> str:
-    """Return why a file of this size (bytes) is not read."""
-    return f"too large: {size:,} bytes; at most {MAX_MEMBER:,} are read"
+def size_fault(size: int) -> Reason | None:
+    """Return why a file of this size (bytes) is not read; None if it is small enough."""
+    if size <= MAX_FILE_BYTES:
+        return None
+    return Reason("too_large", {"bytes": size, "limit": MAX_FILE_BYTES})
 
 
-def why_not_a_picture(name: str) -> str:
-    """Return why a file is passed over; empty where it looks like a picture."""
+def reason_to_pass_over(name: str) -> Reason | None:
+    """Return why a file is passed over by its name; None if the name is a picture's."""
     folder, _, file = name.replace("\\", "/").rpartition("/")
-    if _is_hidden(folder) or _is_system(file):
-        return "left by a system, or hidden"
-    return "" if has_picture_ending(file) else "not a picture, by its name"
+    if _is_in_system_folder(folder) or _is_system(file):
+        return Reason("system_file")
+    return None if has_picture_ending(file) else Reason("not_a_picture_name")
 
 
 @functools.lru_cache(4096)
-def _is_hidden(folder: str) -> bool:
+def _is_in_system_folder(folder: str) -> bool:
     return any(_is_system(part) for part in folder.split("/"))
 
 
 def _is_system(part: str) -> bool:
+    """Whether a file or folder is hidden or belongs to an operating system."""
     return part.lower() in SYSTEM or (part[:1] == "." and bool(part.strip(".")))
 
 
 def has_picture_ending(name: str) -> bool:
-    """Whether a name ends as a picture's does."""
+    """Whether a name ends like that of a picture."""
     return name.lower().endswith(ENDINGS)

@@ -1,25 +1,25 @@
-"""Python's search for cycles, where it costs more than it finds."""
+"""Python's garbage collector, made less frequent where it costs more than it frees."""
 
 import contextlib
 import gc
 from collections.abc import Iterator
 
-#: New objects between two looks.
-SELDOM = 20_000
+#: New objects between two collections.
+THRESHOLD = 20_000
 
 
 @contextlib.contextmanager
 def rare_garbage_collection() -> Iterator[None]:
-    """Look for cycles seldom, and among the objects made here alone, not all those that were there.
+    """Collect garbage less often, and only among objects that are made in the block.
 
-    With this program's libraries these are so many that, as rows were made by the ten thousand,
-    going through them again and again took a third of the time of everything done here.
+    The libraries of this program make so many objects that the collector, which examines all of
+    them again and again while tens of thousands of rows are made, took a third of the time.
     """
-    often, *rest = gc.get_threshold()
+    usual, *others = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(max(often, SELDOM), *rest)
+    gc.set_threshold(max(usual, THRESHOLD), *others)
     try:
         yield
     finally:
-        gc.set_threshold(often, *rest)
+        gc.set_threshold(usual, *others)
         gc.unfreeze()

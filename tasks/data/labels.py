@@ -4,46 +4,58 @@ import re
 from collections import Counter
 
 from tasks.data.file_names import ENDINGS
+from tasks.data.reason import Reason
 from tasks.data.source import Entry
 from tasks.errors import DataError
 
-#: Kaggle's flat names: cat.0.jpg.
-FLAT = re.compile(r"^([^\W\d][^.]*)\.\d+\.\w+$")
-#: Kaggle's pictures to be predicted, which have numbers and no class: test1/17.jpg.
-UNLABELLED = re.compile(r"^test\d*/(?:.*/)?\d+\.\w+$")
-#: Where so large a share of the names is like cat.0.jpg, the names are the labels.
-NAMES_RULE = 0.5
+#: Kaggle's names with the class in them: cat.0.jpg.
+NAME_WITH_CLASS = re.compile(r"^([^\W\d][^.]*)\.\d+\.\w+$")
+#: Kaggle's pictures without a class, which are to be predicted: test1/17.jpg.
+KAGGLE_TEST = re.compile(r"^test\d*/(?:.*/)?\d+\.\w+$")
+#: If at least this share of the names has a class in it, the names are the labels.
+MIN_SHARE_OF_NAMES = 0.5
 
 
-def label_entries(found: list[Entry], passed: dict[str, str], where: str) -> list[Entry]:
-    """Give every picture its label: by its name where names are like cat.0.jpg, else its folder."""
+def label_entries(found: list[Entry], passed_over: dict[str, Reason], where: str) -> list[Entry]:
+    """Return the pictures with their labels: from names like cat.0.jpg, or else from folders.
+
+    Parameters
+    ----------
+    found : the pictures.
+    passed_over : file -> why it is not a picture; gets Kaggle's test pictures.
+    where : the option and the path, for error messages.
+
+    Raises
+    ------
+    DataError
+        If there are no pictures, or fewer than two classes.
+    """
     paths = [entry.path.replace("\\", "/") for entry in found]
-    flat = [FLAT.match(path.rpartition("/")[2]) for path in paths]
-    names = Counter(match[1].lower() for match in flat if match)
-    by_name = len(names) > 1 and names.total() >= NAMES_RULE * len(paths)
+    matches = [NAME_WITH_CLASS.match(path.rpartition("/")[2]) for path in paths]
+    names = Counter(match[1].lower() for match in matches if match)
+    by_name = len(names) > 1 and names.total() >= MIN_SHARE_OF_NAMES * len(paths)
     entries = []
-    for entry, path, match in zip(found, paths, flat, strict=True):
-        if by_name and not match and UNLABELLED.match(path):
-            passed[entry.path] = "Kaggle's test picture, which has no class"
+    for entry, path, match in zip(found, paths, matches, strict=True):
+        if by_name and not match and KAGGLE_TEST.match(path):
+            passed_over[entry.path] = Reason("kaggle_test_picture")
             continue
-        own = match[1] if match else ""
-        said = own if by_name else path.rpartition("/")[0].rpartition("/")[2]
-        label = said.lower().strip(" .") or None
-        entries.append(Entry(entry.path, label, entry.stamp, entry.where, entry.fault))
-    _at_least_two(entries, len(passed), where)
+        in_name = match[1] if match else ""
+        label = in_name if by_name else path.rpartition("/")[0].rpartition("/")[2]
+        entries.append(entry._replace(label=label.lower().strip(" .") or None))
+    _require_two_classes(entries, len(passed_over), where)
     return entries
 
 
-def _at_least_two(entries: list[Entry], passed: int, where: str) -> None:
+def _require_two_classes(entries: list[Entry], passed_over: int, where: str) -> None:
     labels = sorted({entry.label for entry in entries if entry.label})
     if not entries:
         raise DataError(
-            f"{where}: no pictures among its {passed} files; expected a folder a class (Cat/0.jpg) "
-            f"or names like cat.0.jpg, ending in {', '.join(ENDINGS)}"
+            f"{where}: no pictures among its {passed_over} files; expected one folder per class "
+            f"(Cat/0.jpg) or names like cat.0.jpg, ending in {', '.join(ENDINGS)}"
         )
     if len(labels) < 2:  # noqa: PLR2004 # two classes make a classification
-        classes = f"one class, {labels[0]!r}" if labels else "no class that their names tell"
+        classes = f"have one class, {labels[0]!r}" if labels else "have no class in their names"
         raise DataError(
-            f"{where}: all {len(entries)} pictures are of {classes}; expected a folder a class "
-            "(Cat/0.jpg) or names like cat.0.jpg, of two classes or more"
+            f"{where}: all {len(entries)} pictures {classes}; expected one folder per class "
+            "(Cat/0.jpg) or names like cat.0.jpg, of at least two classes"
         )

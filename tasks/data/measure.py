@@ -1,7 +1,7 @@
-"""Measuring pictures, in processes of their own: what each is, and its pixels on the way.
+"""Measuring pictures in a pool of processes: their metadata, and their pixels for the cache.
 
-A picture is read and decoded once, for its row of the metadata table and for the cache alike. The
-processes import this module and little else.
+A picture is read and decoded once, for both. The processes import this module and little else, so
+that they start fast.
 """
 
 import contextlib
@@ -19,38 +19,41 @@ import cv2
 import numpy as np
 
 from models.errors import DecodeError
-from models.images.array_file import RowsWriter, Slots, checksum
-from models.images.decoding import AT_LEAST, Pixels, load, resize
-from models.images.split import digest_of
+from models.images.array_file import RowLayout, RowsWriter, checksum
+from models.images.decoding import MIN_DECODED_SIDE, Pixels, load, resize
+from models.images.split import content_digest
+from tasks.data.reason import Reason
 from tasks.data.source import Entry, Reader
 from tasks.errors import DataError, UnreadableError
 from tasks.processes.child import follow_parent
 
-#: Raised by one whenever equal bytes would be measured otherwise than before.
+#: Version of the measures: raise it by one when equal bytes get other measures than before.
 MEASURES = 2
-#: Pixels a side of what is kept to compare pictures by, and of what brightness is read from.
+#: Pixels per side of the thumbnail by which pictures are compared, and of the grey picture from
+#: which brightness, contrast and the perceptual hash are computed.
 THUMB, PROBE = 16, 32
-#: Pictures that a process is sent at a time, and from how many on a process is worth its start.
-BATCH, SERIAL = 128, 384
-#: Processes that are started before it is known how many pictures there are.
-EARLY = 4
+#: Pictures that a process gets at a time, and the number of pictures that justifies one process.
+BATCH, PICTURES_PER_PROCESS = 128, 384
+#: Processes that are started before the number of pictures is known.
+EARLY_PROCESSES = 4
 
 Blob = bytes
 
 
-class PictureRow(NamedTuple):
-    """A row of the metadata table, but for the label.
+class PictureMetadata(NamedTuple):
+    """A row of the metadata table, without the label.
 
     Attributes
     ----------
     path, stamp : of the entry.
-    bytes : of the file; 0 where it could not be read.
-    digest : SHA-256 of the bytes, hexadecimal; empty where it could not be read.
+    bytes : size of the file; 0 if it could not be read.
+    digest : SHA-256 of the bytes, hexadecimal; empty if it could not be read.
     format, mode, width, height, orientation, flaw : see `models.images.decoding.Header`.
-    hash : 64 bits in hexadecimal, whether brightness falls or rises along 8 rows of 9 spots.
+    hash : the perceptual hash, 64 bits in hexadecimal.
     brightness, contrast : mean and standard deviation of grey, 0-255.
-    decodable : whether it is a whole picture; `why` says why not.
-    thumb : grey 16 x 16 pixels, to compare pictures by; empty where there are none.
+    decodable : whether it is a complete picture.
+    why : why it is not decodable; None if it is.
+    thumb : 16 x 16 grey pixels, by which pictures are compared; empty if it is not decodable.
     """
 
     path: str
@@ -66,65 +69,73 @@ class PictureRow(NamedTuple):
     brightness: float | None = None
     contrast: float | None = None
     decodable: bool = False
-    why: str = ""
+    why: Reason | None = None
     flaw: str = ""
     thumb: Blob = b""
 
 
 class MeasureJob(NamedTuple):
-    """A picture to be read; its pixels go to a row of the cache, unless that is negative."""
+    """A picture to measure.
+
+    Attributes
+    ----------
+    entry : the picture.
+    row : the row of the cache for its pixels; negative if they are not kept.
+    """
 
     entry: Entry
     row: int = -1
 
 
 class MeasuredPicture(NamedTuple):
-    """What came of a job.
+    """The result of a job.
 
     Attributes
     ----------
-    measured : the picture's row of the metadata table.
-    row : of the cache.
-    check : the CRC-32 of its pixels; None where they were not kept.
+    metadata : the picture's row of the metadata table.
+    row : the row of the cache with its pixels.
+    check : the CRC-32 of its pixels; None if they were not kept.
     """
 
-    measured: PictureRow
+    metadata: PictureMetadata
     row: int
     check: int | None
 
 
-def describe(
+def measure_picture(
     entry: Entry, data: bytes, size: int, place: Callable[[], Pixels] | None = None
-) -> tuple[PictureRow, Pixels | None]:
+) -> tuple[PictureMetadata, Pixels | None]:
     """Measure a picture.
 
     Parameters
     ----------
     entry : where it was found.
     data : its bytes.
-    size : pixels a side that its pixels are wanted at; 0 where they are not wanted.
-    place : says where its pixels go, uint8 (size, size, 3), once it is decoded; they are new ones
-        where it is not given.
+    size : pixels per side of the pixels to return; 0 if they are not needed.
+    place : called after decoding; returns the array for the pixels, uint8 (size, size, 3). If not
+        given, a new array is made.
 
     Returns
     -------
-    The row, and its pixels as `models.images.decoding.decode` returns them; None where it cannot be
-    decoded, and meaningless where they are not wanted.
+    metadata : the picture's row of the metadata table.
+    pixels : as `models.images.decoding.decode` returns them; None if the picture cannot be decoded,
+        and of an undefined size if they are not needed.
     """
-    digest = digest_of(data)
+    digest = content_digest(data)
     try:
-        header, loaded = load(data, max(size, AT_LEAST))
+        header, loaded = load(data, max(size, MIN_DECODED_SIDE))
     except DecodeError as error:
-        return PictureRow(entry.path, entry.stamp, len(data), digest, why=str(error)), None
+        why = Reason(error.kind, error.details)
+        return PictureMetadata(entry.path, entry.stamp, len(data), digest, why=why), None
     into = place() if place else None
-    if size >= AT_LEAST:
+    if size >= MIN_DECODED_SIDE:
         large = pixels = resize(loaded, size, into)
     else:
-        large = resize(loaded, AT_LEAST)
+        large = resize(loaded, MIN_DECODED_SIDE)
         pixels = resize(loaded, size, into) if size else large
     probe = _probe(large)
     mean, deviation = cv2.meanStdDev(probe)
-    row = PictureRow(
+    metadata = PictureMetadata(
         entry.path,
         entry.stamp,
         len(data),
@@ -141,13 +152,13 @@ def describe(
         flaw=header.flaw,
         thumb=cv2.resize(probe, (THUMB, THUMB), interpolation=cv2.INTER_AREA).tobytes(),
     )
-    return row, pixels
+    return metadata, pixels
 
 
 def _probe(large: Pixels) -> Pixels:
-    """Return grey pixels, uint8 (PROBE, PROBE), of a square picture."""
+    """Return the grey pixels, uint8 (PROBE, PROBE), of a square picture."""
     grey = cv2.cvtColor(large, cv2.COLOR_RGB2GRAY)
-    # Halving is twice as fast as shrinking at once.
+    # Halving repeatedly is twice as fast as shrinking in one step.
     while (side := len(grey) // 2) > PROBE and not len(grey) % 2:
         grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
     probe: Pixels = cv2.resize(grey, (PROBE, PROBE), interpolation=cv2.INTER_AREA)
@@ -155,7 +166,9 @@ def _probe(large: Pixels) -> Pixels:
 
 
 def perceptual_hash(grey: Pixels) -> str:
-    """Return 64 bits in hexadecimal that survive another size, format or quality.
+    """Return 64 bits in hexadecimal that are almost equal for other sizes, formats and qualities.
+
+    Each bit says whether brightness rises from one spot to the next, along 8 rows of 9 spots.
 
     Parameters
     ----------
@@ -170,72 +183,81 @@ def perceptual_hash(grey: Pixels) -> str:
 
 
 class Worker:
-    """Does jobs, here or in a process of its own."""
+    """Measures pictures, in this process or in one of the pool.
 
-    def __init__(self, reader: Reader, slots: Slots | None) -> None:
+    Parameters
+    ----------
+    reader : reads the pictures.
+    layout : the rows for their pixels; None if no pixels are kept.
+    """
+
+    def __init__(self, reader: Reader, layout: RowLayout | None) -> None:
         self.reader = reader
-        self.rows = RowsWriter(slots) if slots else None
+        self.rows = RowsWriter(layout) if layout else None
 
     def close(self) -> None:
         """Close the cache's file."""
         if self.rows:
             self.rows.close()
 
-    def do(self, jobs: Sequence[MeasureJob]) -> list[MeasuredPicture]:
-        """Do jobs in turn; their pixels are written when this returns."""
-        done = [self._do(job) for job in jobs]
+    def measure_batch(self, jobs: Sequence[MeasureJob]) -> list[MeasuredPicture]:
+        """Measure pictures in turn; their pixels are written when this returns."""
+        done = [self._measure(job) for job in jobs]
         if self.rows:
             self.rows.flush()
         return done
 
-    def _do(self, job: MeasureJob) -> MeasuredPicture:
+    def _measure(self, job: MeasureJob) -> MeasuredPicture:
         entry, rows = job.entry, self.rows
         if entry.fault:
-            return MeasuredPicture(
-                PictureRow(entry.path, entry.stamp, why=entry.fault), job.row, None
-            )
+            return _unreadable(job, entry.fault)
         try:
             data = self.reader.read(entry)
         except UnreadableError as error:
-            return MeasuredPicture(
-                PictureRow(entry.path, entry.stamp, why=str(error)), job.row, None
-            )
+            return _unreadable(job, Reason(error.kind, error.details))
         if rows is None or job.row < 0:
-            return MeasuredPicture(describe(entry, data, 0)[0], job.row, None)
+            return MeasuredPicture(measure_picture(entry, data, 0)[0], job.row, None)
         place = functools.partial(rows.place, job.row)
-        row, pixels = describe(entry, data, rows.slots.size, place)
-        return MeasuredPicture(row, job.row, None if pixels is None else checksum(pixels))
+        metadata, pixels = measure_picture(entry, data, rows.layout.size, place)
+        return MeasuredPicture(metadata, job.row, None if pixels is None else checksum(pixels))
 
 
-#: The worker of this process, and what it was made from.
+def _unreadable(job: MeasureJob, why: Reason) -> MeasuredPicture:
+    """Return the result for a picture that was not read."""
+    metadata = PictureMetadata(job.entry.path, job.entry.stamp, why=why)
+    return MeasuredPicture(metadata, job.row, None)
+
+
+#: The worker of this process: what it was made from, pickled -> the worker.
 _workers: dict[bytes, Worker] = {}
 
 
-def _start() -> None:
+def _start_process() -> None:
     follow_parent()
     cv2.setNumThreads(1)
-    # What was imported stays; it need not be looked through for cycles as rows are made.
+    # The imported objects stay: the garbage collector need not examine them as rows are made.
     gc.freeze()
 
 
-def _ready() -> None:
-    """Do nothing: a process is there only once something was sent to it."""
+def _do_nothing() -> None:
+    """Do nothing: the pool starts a process only when it gets a job."""
 
 
-def _do(made_from: bytes, jobs: Sequence[MeasureJob]) -> list[MeasuredPicture]:
+def _measure_batch(made_from: bytes, jobs: Sequence[MeasureJob]) -> list[MeasuredPicture]:
+    """Measure pictures in this process of the pool."""
     if made_from not in _workers:
         while _workers:
             _workers.popitem()[1].close()
         _workers[made_from] = Worker(*pickle.loads(made_from))  # noqa: S301 # from our own parent
-    return _workers[made_from].do(jobs)
+    return _workers[made_from].measure_batch(jobs)
 
 
-class Readers:
-    """Processes that read and measure pictures, for as long as a source is prepared.
+class ReaderPool:
+    """A pool of processes that read and measure pictures, used while a source is prepared.
 
     Parameters
     ----------
-    processes : how many at most; as many as there are cores unless given.
+    processes : the number of processes, at most; the number of cores if not given.
     """
 
     def __init__(self, processes: int | None = None) -> None:
@@ -251,73 +273,76 @@ class Readers:
         self.close()
 
     def close(self) -> None:
-        """End the processes; what was not begun is not done."""
+        """End the processes; jobs that have not started are cancelled."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
 
     def start(self) -> None:
-        """Start a few processes: a third of a second, in which other work may be done.
+        """Start a few processes, which takes a third of a second, while other work is done.
 
-        More come as batches of pictures do.
+        More are started when they are needed.
         """
         pool = self._open(self.processes)
-        for _ in range(min(EARLY, self.processes)):
-            pool.submit(_ready)
+        for _ in range(min(EARLY_PROCESSES, self.processes)):
+            pool.submit(_do_nothing)
 
     def _open(self, processes: int) -> ProcessPoolExecutor:
         if self._pool is None:
-            # Not from the slots' fork server: it would be started here, and without TensorFlow.
+            # Not from the training slots' fork server: it would start here, without TensorFlow.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(processes, context, _start)
+            self._pool = ProcessPoolExecutor(processes, context, _start_process)
         return self._pool
 
     def measure(
-        self, reader: Reader, slots: Slots | None, jobs: Sequence[MeasureJob]
+        self, reader: Reader, layout: RowLayout | None, jobs: Sequence[MeasureJob]
     ) -> Iterator[list[MeasuredPicture]]:
-        """Read and measure pictures; batches come as they are done, in no order.
+        """Read and measure pictures; yield batches as they are finished, in any order.
 
         Parameters
         ----------
-        reader : where they are.
-        slots : where pixels go, for jobs that have a row; None for nowhere.
-        jobs : the pictures. A few are done here, without any process, unless some have been
-            started.
+        reader : reads the pictures.
+        layout : the rows for the pixels of jobs that have a row; None if no pixels are kept.
+        jobs : the pictures. If they are few and no process has been started, they are measured in
+            this process.
 
         Raises
         ------
         DataError
             If a process was killed.
         OSError
-            If pixels cannot be written: the disk is full, say.
+            If pixels cannot be written, for example because the disk is full.
         """
         batches = [jobs[at : at + BATCH] for at in range(0, len(jobs), BATCH)]
-        if self._pool is None and len(jobs) < SERIAL:
-            with contextlib.closing(Worker(reader, slots)) as worker:
-                yield from map(worker.do, batches)
+        if self._pool is None and len(jobs) < PICTURES_PER_PROCESS:
+            with contextlib.closing(Worker(reader, layout)) as worker:
+                yield from map(worker.measure_batch, batches)
             return
-        made_from = pickle.dumps((reader, slots))
+        made_from = pickle.dumps((reader, layout))
         try:
-            pool = self._open(min(self.processes, len(jobs) // SERIAL + 1))
-            yield from _gather(pool, made_from, batches, 3 * self.processes)
+            pool = self._open(min(self.processes, len(jobs) // PICTURES_PER_PROCESS + 1))
+            yield from _completed(pool, made_from, batches, 3 * self.processes)
         except BrokenProcessPool as error:
             raise DataError(
                 "a process that read pictures was killed (out of memory, perhaps); run the same "
-                "command again, it goes on from here"
+                "command again, it continues from here"
             ) from error
 
 
-def _gather(
-    pool: ProcessPoolExecutor, made_from: bytes, batches: Sequence[Sequence[MeasureJob]], most: int
+def _completed(
+    pool: ProcessPoolExecutor,
+    made_from: bytes,
+    batches: Sequence[Sequence[MeasureJob]],
+    max_pending: int,
 ) -> Iterator[list[MeasuredPicture]]:
-    """Keep every process busy with as few batches sent as that takes."""
+    """Yield the results of batches, of which at most `max_pending` are in the pool at a time."""
     running: set[Future[list[MeasuredPicture]]] = set()
     for batch in batches:
-        if len(running) >= most:
+        if len(running) >= max_pending:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-        running.add(pool.submit(_do, made_from, batch))
+        running.add(pool.submit(_measure_batch, made_from, batch))
     while running:
         done, running = wait(running, return_when=FIRST_COMPLETED)
         for future in done:

@@ -1,4 +1,4 @@
-"""What is known of pictures, kept between passes: only new and changed files are read again."""
+"""The metadata of all pictures, kept in SQLite: only new and changed files are read again."""
 
 import contextlib
 import hashlib
@@ -16,26 +16,41 @@ from filelock import FileLock
 
 from models.images.arrays import ArraysWriter
 from models.images.decoding import DECODING
-from models.images.split import digest_of
-from tasks.data.measure import MEASURES, MeasuredPicture, MeasureJob, PictureRow, Readers
-from tasks.data.object_store import OnProgress
+from models.images.split import content_digest
+from tasks.data.measure import (
+    MEASURES,
+    MeasuredPicture,
+    MeasureJob,
+    PictureMetadata,
+    ReaderPool,
+)
+from tasks.data.on_progress import OnProgress
+from tasks.data.reason import Reason, reason_as_text
 from tasks.data.source import Entry, Source
 from tasks.errors import DataError, UnreadableError
 
-#: Seconds between two commits: what a killed pass loses.
+#: Seconds between two commits: at most so much work is lost if a scan is killed.
 COMMIT_SECONDS = 2.0
-#: Known pictures that are read again in every pass, to see whether what is known still holds.
+#: Known pictures that are read again in every scan, to check that stamps report changes.
 SPOT_CHECKS = 32
 TABLES = f"""
 create table if not exists pictures
-    (source text, {", ".join(PictureRow._fields)}, primary key (source, path)) without rowid;
+    (source text, {", ".join(PictureMetadata._fields)}, primary key (source, path)) without rowid;
 create table if not exists profiles (source text primary key, profile text);
 """
+#: The position of `PictureMetadata.why` in a row: the only value that SQLite cannot store as it is.
+WHY = PictureMetadata._fields.index("why")
 
 
 @dataclass(frozen=True)
-class Staged:
-    """A picture whose pixels are in the cache in the making: its row there, and their CRC-32."""
+class WrittenPixels:
+    """The pixels of one picture in a cache that is being written.
+
+    Attributes
+    ----------
+    row : the row of the cache.
+    check : the CRC-32 of the pixels.
+    """
 
     row: int
     check: int
@@ -43,26 +58,31 @@ class Staged:
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over a source found.
+    """The result of one scan of a source.
 
     Attributes
     ----------
-    table : a row a picture: `PictureRow`'s fields and ``label`` (missing where unknown).
-    staged : content digest -> its pixels, where the pass wrote them.
-    read : how many pictures were read; the others were known.
+    table : one row per picture: the fields of `PictureMetadata`, with ``why`` as English text, and
+        ``label`` (missing if unknown).
+    unreadable : file -> why it cannot be read or decoded.
+    written : content digest -> its pixels, if the scan wrote them to a cache.
+    read : number of pictures read; the others were known.
     """
 
     table: pd.DataFrame
-    staged: dict[str, Staged] = field(default_factory=dict)
+    unreadable: dict[str, Reason] = field(default_factory=dict)
+    written: dict[str, WrittenPixels] = field(default_factory=dict)
     read: int = 0
 
 
-class Metadata:
-    """The table of every picture ever measured, in SQLite; safe against kills and other studies.
+class MetadataStore:
+    """The metadata table of all measured pictures, in SQLite.
+
+    It stays consistent if a process is killed, and several studies may use it at the same time.
 
     Parameters
     ----------
-    path : the database's file; created where it is missing.
+    path : the database's file; created if it is missing.
     locks : the folder of locks.
     """
 
@@ -71,9 +91,9 @@ class Metadata:
 
     @contextlib.contextmanager
     def locked(self, source: Source) -> Iterator[None]:
-        """Hold a source against other passes over it: they would read every picture twice."""
+        """Lock a source against other scans, which would read every picture a second time."""
         self.locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.locks / f"images-{owner_of(source)}.lock", thread_local=False):
+        with FileLock(self.locks / f"images-{short_name(source)}.lock", thread_local=False):
             yield
 
     @contextlib.contextmanager
@@ -85,25 +105,26 @@ class Metadata:
                 yield connection
         except sqlite3.Error as error:
             raise DataError(
-                f"metadata {self.path}: {error}; free disk space, or delete the file where it is "
-                "damaged: it is written again"
+                f"metadata {self.path}: {error}; free disk space, or, if the file is damaged, "
+                "delete it: it is written again"
             ) from error
 
-    def known(self, source: Source) -> dict[str, PictureRow]:
-        """Return the rows of a source, by path."""
-        query = f"select {', '.join(PictureRow._fields)} from pictures where source = ?"  # noqa: S608 # our own names
+    def known(self, source: Source) -> dict[str, PictureMetadata]:
+        """Return the metadata of a source's pictures, by path."""
+        fields = ", ".join(PictureMetadata._fields)
+        query = f"select {fields} from pictures where source = ?"  # noqa: S608 # our own names
         with self._open() as connection:
             rows = connection.execute(query, [_key(source.key)])
-            return {row[0]: PictureRow(*row) for row in rows}
+            return {row[0]: _from_database(row) for row in rows if _is_current(row)}
 
     def knows(self, key: str) -> bool:
-        """Whether a pass has been over the source of this key, see `tasks.data.source.Source`."""
+        """Whether the source of this key, see `tasks.data.source.Source`, was scanned before."""
         query = "select 1 from pictures where source = ? limit 1"
         with self._open() as connection:
             return connection.execute(query, [_key(key)]).fetchone() is not None
 
     def forget(self, source: Source, paths: Iterable[str]) -> None:
-        """Remove rows of a source."""
+        """Remove the metadata of some of a source's pictures."""
         key = _key(source.key)
         with self._open() as connection, connection:
             connection.executemany(
@@ -112,29 +133,29 @@ class Metadata:
             )
 
     @contextlib.contextmanager
-    def remembering(self, source: Source) -> Iterator[Callable[[Sequence[PictureRow]], None]]:
-        """Yield what takes rows; they are committed every few seconds, and at the end."""
-        marks, key = ", ".join("?" * (len(PictureRow._fields) + 1)), _key(source.key)
+    def writing(self, source: Source) -> Iterator[Callable[[Sequence[PictureMetadata]], None]]:
+        """Yield a function that stores rows; it commits every few seconds and at the end."""
+        marks, key = ", ".join("?" * (len(PictureMetadata._fields) + 1)), _key(source.key)
         with self._open() as connection:
-            last = time.monotonic()
+            last_commit = time.monotonic()
 
-            def remember(rows: Sequence[PictureRow]) -> None:
-                nonlocal last
+            def store(rows: Sequence[PictureMetadata]) -> None:
+                nonlocal last_commit
                 connection.executemany(
                     f"insert or replace into pictures values ({marks})",  # noqa: S608 # question marks
-                    [(key, *row) for row in rows],
+                    [(key, *_for_database(row)) for row in rows],
                 )
-                if time.monotonic() - last > COMMIT_SECONDS:
+                if time.monotonic() - last_commit > COMMIT_SECONDS:
                     connection.commit()
-                    last = time.monotonic()
+                    last_commit = time.monotonic()
 
             try:
-                yield remember
+                yield store
             finally:
                 connection.commit()
 
     def profile(self, source: Source) -> dict[str, Any] | None:
-        """Return the profile of the source's last accepted version; None where there is none."""
+        """Return the profile of the source's last accepted version; None if there is none."""
         with self._open() as connection:
             found = connection.execute(
                 "select profile from profiles where source = ?", [_key(source.key)]
@@ -142,7 +163,7 @@ class Metadata:
         return json.loads(found[0]) if found else None
 
     def accept(self, source: Source, profile: dict[str, Any]) -> None:
-        """Keep a profile as that of the last accepted version."""
+        """Store a profile as that of the source's last accepted version."""
         with self._open() as connection, connection:
             connection.execute(
                 "insert or replace into profiles values (?, ?)",
@@ -150,80 +171,99 @@ class Metadata:
             )
 
 
-def owner_of(source: Source) -> str:
-    """Return a short name of a source, for files."""
-    return _short(source.key)
+def _for_database(row: PictureMetadata) -> tuple[Any, ...]:
+    return row if row.why is None else row._replace(why=json.dumps(row.why.as_json()))  # type: ignore[arg-type] # as text
 
 
-def _short(key: str) -> str:
+def _from_database(row: tuple[Any, ...]) -> PictureMetadata:
+    metadata = PictureMetadata(*row)
+    why = Reason.from_json(json.loads(row[WHY])) if row[WHY] else None
+    return metadata._replace(why=why)
+
+
+def _is_current(row: tuple[Any, ...]) -> bool:
+    """Whether a reason was stored as data; earlier versions stored a sentence."""
+    return not row[WHY] or row[WHY].startswith("{")
+
+
+def short_name(source: Source) -> str:
+    """Return a short name of a source, for the names of files."""
+    return _short_digest(source.key)
+
+
+def _short_digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _key(key: str) -> str:
-    """Return what a source's rows are kept under: other code measures anew."""
-    return f"{_short(key)}-{MEASURES}.{DECODING}"
+    """Return the key of a source's rows; it changes with the code that decodes and measures."""
+    return f"{_short_digest(key)}-{MEASURES}.{DECODING}"
 
 
 def scan(
     source: Source,
-    store: Metadata,
+    store: MetadataStore,
     *,
     writer: Callable[[int], ArraysWriter] | None = None,
     progress: OnProgress | None = None,
-    readers: Readers | None = None,
+    readers: ReaderPool | None = None,
 ) -> tuple[Scan, ArraysWriter | None]:
-    """Measure a source's pictures, those that are known already only by name and stamp.
+    """Measure the new and changed pictures of a source, and look up the others.
 
     Parameters
     ----------
     source : the pictures.
-    store : what is known.
-    writer : given how many pictures are read, opens the cache that their pixels go to.
-    progress : told what is done, how much, of how many.
-    readers : processes that stay; of its own, which end, unless given.
+    store : the metadata of known pictures.
+    writer : opens a cache for a number of pictures; the pixels of the pictures read go there.
+    progress : called with the number of pictures read.
+    readers : the processes to use; if not given, some are started and ended here.
 
     Returns
     -------
-    The pass, and the cache in the making where there is one.
+    The result, and the unfinished cache if there is one.
 
     Raises
     ------
     DataError
-        If a process was killed, or what is known cannot be read or written.
+        If a process was killed, or the store cannot be read or written.
     OSError
         If pixels cannot be written.
     """
-    known = _still_true(source, store)
+    known = _known_and_unchanged(source, store)
     new = [e for e in source.entries if not _is_known(e, known)]
     store.forget(source, known.keys() - {entry.path for entry in source.entries})
     cache = writer(len(new)) if writer and new else None
     try:
         jobs = [MeasureJob(entry, row if cache else -1) for row, entry in enumerate(new)]
-        with contextlib.nullcontext(readers) if readers else Readers() as ours:
-            results = ours.measure(source.reader, cache.slots if cache else None, jobs)
-            rows, staged = _collect(source, store, results, len(jobs), progress)
+        with contextlib.nullcontext(readers) if readers else ReaderPool() as pool:
+            results = pool.measure(source.reader, cache.layout if cache else None, jobs)
+            rows, written = _collect(source, store, results, len(jobs), progress)
     except BaseException:
         if cache:
             cache.discard()
         raise
-    return Scan(_table(source, known | rows), staged, len(new)), cache
+    rows = known | rows
+    unreadable = {
+        entry.path: why for entry in source.entries if (why := rows[entry.path].why) is not None
+    }
+    return Scan(_table(source, rows), unreadable, written, len(new)), cache
 
 
-def _is_known(entry: Entry, known: dict[str, PictureRow]) -> bool:
+def _is_known(entry: Entry, known: dict[str, PictureMetadata]) -> bool:
     row = known.get(entry.path)
     return row is not None and row.stamp == entry.stamp and not entry.fault
 
 
-def _still_true(source: Source, store: Metadata) -> dict[str, PictureRow]:
-    """Return what is known, unless a spot check shows that stamps do not tell of changes here."""
+def _known_and_unchanged(source: Source, store: MetadataStore) -> dict[str, PictureMetadata]:
+    """Return the known metadata; none if a spot check finds a change that no stamp reports."""
     known = store.known(source)
     candidates = [entry for entry in source.entries if _is_known(entry, known)]
-    chance = random.Random()  # other ones in every pass, and no secret
-    for entry in chance.sample(candidates, min(SPOT_CHECKS, len(candidates))):
+    rng = random.Random()  # other pictures in every scan; not a secret
+    for entry in rng.sample(candidates, min(SPOT_CHECKS, len(candidates))):
         try:
-            same = digest_of(source.reader.read(entry)) == known[entry.path].digest
+            same = content_digest(source.reader.read(entry)) == known[entry.path].digest
         except UnreadableError:
-            continue  # it changes at this moment, and says so when it is read
+            continue  # it is changing now: reading it later reports that
         if not same:
             store.forget(source, known)
             return {}
@@ -232,32 +272,36 @@ def _still_true(source: Source, store: Metadata) -> dict[str, PictureRow]:
 
 def _collect(
     source: Source,
-    store: Metadata,
+    store: MetadataStore,
     results: Iterator[list[MeasuredPicture]],
     total: int,
     progress: OnProgress | None,
-) -> tuple[dict[str, PictureRow], dict[str, Staged]]:
-    """Keep rows as they come. What could not be read is not remembered: it is tried again."""
-    rows: dict[str, PictureRow] = {}
-    staged: dict[str, Staged] = {}
-    with contextlib.closing(results), store.remembering(source) as remember:  # type: ignore[type-var] # a generator
+) -> tuple[dict[str, PictureMetadata], dict[str, WrittenPixels]]:
+    """Store rows as they come. A file that could not be read is not stored: it is tried again."""
+    rows: dict[str, PictureMetadata] = {}
+    written: dict[str, WrittenPixels] = {}
+    with contextlib.closing(results), store.writing(source) as store_rows:  # type: ignore[type-var] # a generator
         for batch in results:
-            remember([done.measured for done in batch if done.measured.digest])
+            store_rows([done.metadata for done in batch if done.metadata.digest])
             for done in batch:
-                rows[done.measured.path] = done.measured
+                rows[done.metadata.path] = done.metadata
                 if done.check is not None:
-                    staged[done.measured.digest] = Staged(done.row, done.check)
+                    written[done.metadata.digest] = WrittenPixels(done.row, done.check)
             if progress is not None:
                 progress("checking pictures", len(rows), total)
-    return rows, staged
+    return rows, written
 
 
-def _table(source: Source, rows: dict[str, PictureRow]) -> pd.DataFrame:
+def _table(source: Source, rows: dict[str, PictureMetadata]) -> pd.DataFrame:
     columns = zip(*(rows[entry.path] for entry in source.entries), strict=True)
-    # Objects, not pandas's own text: it is gone through in Python, again and again.
+    # dtype object and not pandas's text type: Python code reads these columns again and again.
     table = pd.DataFrame(
-        {k: pd.Series(v, dtype=object) for k, v in zip(PictureRow._fields, columns, strict=True)}
+        {
+            name: pd.Series(values, dtype=object)
+            for name, values in zip(PictureMetadata._fields, columns, strict=True)
+        }
     )
+    table["why"] = pd.Series([reason_as_text(r) if r else "" for r in table["why"]], dtype=object)
     numbers = ("width", "height", "orientation", "brightness", "contrast")
     table = table.astype({"bytes": int, "decodable": bool, **dict.fromkeys(numbers, float)})
     sides = table[["width", "height"]]

@@ -1,7 +1,8 @@
-"""Pictures in an object store: brought to this machine once, whole, and read from there.
+"""Archives and folders in an object store: copied to this machine once, and read from the copies.
 
-An archive is one copy. Of a folder every object is one, kept under a digest of its address and
-version: no name of a store's becomes one of this machine's, and what is here is not brought again.
+An archive is one copy. A folder is one copy per object, named by a digest of the object's URL and
+version: a name from the store never becomes a file name here, and a version that was copied before
+is not copied again.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,23 +21,30 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from tasks.data.on_progress import OnProgress
 from tasks.errors import DataError
 
-#: A protocol and what follows; a `Path` has kept one of its slashes.
+#: A protocol and the rest of a URL; in a `Path` only one of the two slashes is left.
 URL = re.compile(r"^([a-z][a-z0-9+.-]+):/+(.+)$")
-#: What stores say of an object's version, each under names of its own.
-VERSION = ("etag", "content-md5", "digest", "mtime", "lastmodified", "last-modified", "created")
-#: Objects of a folder that are brought at once: a store takes most of the time to answer.
+#: The names under which different stores give the version of an object.
+VERSION_KEYS = (
+    "etag",
+    "content-md5",
+    "digest",
+    "mtime",
+    "lastmodified",
+    "last-modified",
+    "created",
+)
+#: Objects of a folder that are copied at the same time: most of the time is waiting for the store.
 THREADS = 16
-#: Beside a folder's copies: what they are copies of, locked as shared by whoever reads them.
+#: Files beside a folder's copies: which URL they are copies of (every process that reads them holds
+#: a shared lock on it), and the lock of the process that makes them.
 ABOUT, LOCK = "about.json", ".lock"
 
-#: Told what is done, how much, of how many.
-OnProgress = Callable[[str, int, int], None]
 
-
-def address_of(path: Path) -> str | None:
-    """Return the URL that a path was written as; None where it is a path."""
+def url_of(path: Path) -> str | None:
+    """Return the URL that a path was written as; None if it is a path."""
     found = URL.match(path.as_posix())
     if found is None:
         return None
@@ -45,86 +53,87 @@ def address_of(path: Path) -> str | None:
 
 
 @dataclass(frozen=True)
-class Object:
-    """One object below a folder in a store.
+class StoredObject:
+    """One object below a folder in an object store.
 
     Attributes
     ----------
-    name : below the folder, with slashes; whatever the store's owner chose.
+    name : its path below the folder, with slashes, as the store has it: it may be hostile.
     size : bytes.
-    copy : the name of its copy: a digest of its address and version.
-    is_file : whether it is one; a store that is a disk has others as well.
+    copy_name : the file name of its copy: a digest of its URL and version.
+    is_file : whether it is a file; a store that is a disk also has other kinds.
     """
 
     name: str
     size: int
-    copy: str
+    copy_name: str
     is_file: bool
 
 
 @dataclass(frozen=True)
-class ObjectCopies:
-    """The copies of a folder's objects, which stay as long as this is kept.
+class LocalCopies:
+    """Copies of a folder's objects on this machine, which are kept as long as this object lives.
 
     Attributes
     ----------
-    folder : has them.
-    lost : names of objects that the store lists and does not give.
-    hold : an open file, locked as shared.
+    folder : the folder of the copies.
+    unavailable : names of objects that the store lists but does not provide.
+    shared_lock : an open file with a shared lock, which keeps other processes from removing copies.
     """
 
     folder: Path
-    lost: frozenset[str]
-    hold: io.BufferedReader
+    unavailable: frozenset[str]
+    shared_lock: io.BufferedReader
 
 
-class Store:
+class StoreLocation:
     """An archive or a folder in an object store.
 
     Parameters
     ----------
-    url : of any protocol that fsspec knows.
+    url : of any protocol that fsspec supports.
 
     Raises
     ------
     DataError
-        If there is nothing, its store or its protocol's package cannot be had, or the address has a
-        password.
+        If nothing is there, if the store or the protocol's package is not available, or if the URL
+        has a password.
     """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.password is not None:
-            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+            without_password = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
             raise DataError(
-                f"--data {bare}: a password in the address would be kept in MLflow with the study; "
-                "give credentials in the environment, as the store's package reads them"
+                f"--data {without_password}: a password in the address would be kept in MLflow "
+                "with the study; give credentials in the environment, as the store's package "
+                "reads them"
             )
         self.url = url
         with explain_store_errors(f"--data {url}"):
             from fsspec.core import url_to_fs
 
-            self._system, self._place = url_to_fs(url)
-            self._about = self._now()
+            self._system, self._path = url_to_fs(url)
+            self._info = self._current_info()
 
     @property
     def is_folder(self) -> bool:
         """Whether it is a folder, not an object."""
-        return bool(self._about["type"] == "directory")
+        return bool(self._info["type"] == "directory")
 
-    def archive(self, folder: Path) -> Path:
-        """Return the object's copy on this machine, made now unless it is there.
+    def copy_archive(self, folder: Path) -> Path:
+        """Return the copy of the object on this machine, and make it if it is missing.
 
         Parameters
         ----------
-        folder : gets the copy, named after the object's address and version, all of it or nothing.
+        folder : gets the copy, complete or not at all, named after the object's URL and version.
 
         Raises
         ------
         DataError
-            If it cannot be had, or changes while it is copied.
+            If the object is not available, or changes while it is copied.
         """
-        version = _version(self.url, self._about)[:16]
+        version = _version_digest(self.url, self._info)[:16]
         target = folder / f"{version}-{PurePosixPath(urlsplit(self.url).path).name[-80:]}"
         if target.exists():
             return target
@@ -132,55 +141,55 @@ class Store:
         partial = folder / f".partial-{os.getpid()}-{target.name}"
         with (
             explain_store_errors(f"--data {self.url}"),
-            self._brought(self._place, partial, self._about["size"]),
+            self._temporary_copy(self._path, partial, self._info["size"]),
         ):
-            if not _version(self.url, self._now()).startswith(version):
-                raise self._changed("it")
+            if not _version_digest(self.url, self._current_info()).startswith(version):
+                raise self._changed_error("it")
             partial.replace(target)
         return target
 
-    def objects(self) -> list[Object]:
-        """Return what is below the folder, by name.
+    def list_objects(self) -> list[StoredObject]:
+        """Return the objects below the folder, sorted by name.
 
         Raises
         ------
         DataError
-            If its store cannot be had.
+            If the store is not available.
         """
         with explain_store_errors(f"--data {self.url}"):
             self._system.invalidate_cache()
-            listed = self._system.find(self._place, detail=True)
-            root = f"{self._place.rstrip('/')}/"
-            # What ends so is a mark that stores have for a folder.
+            listed = self._system.find(self._path, detail=True)
+            root = f"{self._path.rstrip('/')}/"
+            # An object whose name ends with a slash stands for a folder.
             names = {path: path.removeprefix(root) for path in listed if not path.endswith("/")}
             return [
-                Object(
+                StoredObject(
                     name,
                     int(listed[path].get("size") or 0),
-                    _version(f"{self.url}/{name}", listed[path]),
+                    _version_digest(f"{self.url}/{name}", listed[path]),
                     listed[path]["type"] == "file",
                 )
                 for path, name in sorted(names.items())
             ]
 
-    def copies(
-        self, wanted: Sequence[Object], scratch: Path, progress: OnProgress | None = None
-    ) -> ObjectCopies:
-        """Return the copies of objects on this machine, of which the missing ones are made now.
+    def copy_objects(
+        self, wanted: Sequence[StoredObject], scratch: Path, progress: OnProgress | None = None
+    ) -> LocalCopies:
+        """Return the copies of objects on this machine, and make those that are missing.
 
-        What is whole stays when this is cut off; what is wanted no longer goes, unless another
-        process reads it.
+        Complete copies are kept if this is interrupted. Copies that are no longer wanted are
+        removed, unless another process reads them.
 
         Parameters
         ----------
-        wanted : of `objects`.
-        scratch : gets a folder for this one.
-        progress : told how many are here.
+        wanted : some of `list_objects`.
+        scratch : the folder in which this location's copies get a folder.
+        progress : called with the number of copies made.
 
         Raises
         ------
         DataError
-            If one cannot be had, or changes while they are copied.
+            If an object is not available, or changes while the objects are copied.
         """
         name = f"{_digest(self.url)[:16]}-{PurePosixPath(urlsplit(self.url).path).name[-80:]}"
         folder = scratch / name
@@ -190,49 +199,54 @@ class Store:
                 partial = folder / f".partial-{ABOUT}"
                 partial.write_text(json.dumps({"url": self.url}), encoding="utf-8")
                 partial.replace(folder / ABOUT)
-            hold = (folder / ABOUT).open("rb")
+            about = (folder / ABOUT).open("rb")
             try:
-                _remove_others(folder, wanted, hold)
-                fcntl.flock(hold, fcntl.LOCK_SH)
-                missing = [item for item in wanted if _size(folder / item.copy) != item.size]
-                lost = self._bring_all(missing, folder, progress)
+                _remove_unwanted(folder, wanted, about)
+                fcntl.flock(about, fcntl.LOCK_SH)
+                missing = [
+                    item for item in wanted if _file_size(folder / item.copy_name) != item.size
+                ]
+                unavailable = self._copy_all(missing, folder, progress)
             except BaseException:
-                hold.close()  # an error's traceback would keep it
+                about.close()  # the traceback of the exception would keep it open
                 raise
-        return ObjectCopies(folder, lost, hold)
+        return LocalCopies(folder, unavailable, about)
 
-    def _bring_all(
-        self, missing: Sequence[Object], folder: Path, progress: OnProgress | None
+    def _copy_all(
+        self, missing: Sequence[StoredObject], folder: Path, progress: OnProgress | None
     ) -> frozenset[str]:
-        """Bring objects, several at once; return the names of those that the store withholds."""
+        """Copy objects in parallel; return the names of those that the store does not provide."""
         if not missing:
             return frozenset()
-        lost = set()
+        unavailable = set()
         with ThreadPoolExecutor(THREADS) as pool:
-            jobs = {pool.submit(self._bring_one, item, folder): item for item in missing}
+            jobs = {pool.submit(self._copy_one, item, folder): item for item in missing}
             try:
                 for number, job in enumerate(as_completed(jobs), 1):
                     if not job.result():
-                        lost.add(jobs[job].name)
+                        unavailable.add(jobs[job].name)
                     if progress is not None:
-                        progress("bringing pictures here", number, len(missing))
+                        progress("copying pictures", number, len(missing))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        now = {item.name: item.copy for item in self.objects()}
-        changed = [item for item in missing if now.get(item.name) != item.copy]
+        current = {item.name: item.copy_name for item in self.list_objects()}
+        changed = [item for item in missing if current.get(item.name) != item.copy_name]
         for item in changed:
-            (folder / item.copy).unlink(missing_ok=True)
+            (folder / item.copy_name).unlink(missing_ok=True)
         if changed:
-            raise self._changed(f"{len(changed):,} of its objects ({changed[0].name!r} first)")
-        return frozenset(lost)
+            raise self._changed_error(
+                f"{len(changed):,} of its objects ({changed[0].name!r} first)"
+            )
+        return frozenset(unavailable)
 
-    def _bring_one(self, item: Object, folder: Path) -> bool:
-        """Bring an object; say whether the store gives it."""
-        place, partial = f"{self._place.rstrip('/')}/{item.name}", folder / f".partial-{item.copy}"
+    def _copy_one(self, item: StoredObject, folder: Path) -> bool:
+        """Copy an object; return whether the store provides it."""
+        path = f"{self._path.rstrip('/')}/{item.name}"
+        partial = folder / f".partial-{item.copy_name}"
         try:
-            with self._brought(place, partial, item.size):
-                partial.replace(folder / item.copy)
+            with self._temporary_copy(path, partial, item.size):
+                partial.replace(folder / item.copy_name)
         except FileNotFoundError:
             if not folder.exists():
                 raise
@@ -240,52 +254,57 @@ class Store:
         return True
 
     @contextmanager
-    def _brought(self, place: str, partial: Path, size: int) -> Iterator[None]:
-        """Copy an object to a file, which is gone after the block unless it was renamed."""
+    def _temporary_copy(self, path: str, partial: Path, size: int) -> Iterator[None]:
+        """Copy an object to a file, which is removed after the block unless it was renamed."""
         try:
-            self._system.get_file(place, str(partial))
+            self._system.get_file(path, str(partial))
             if partial.stat().st_size != size:
-                raise self._changed("it")
+                raise self._changed_error("it")
             yield
         finally:
             partial.unlink(missing_ok=True)
 
-    def _now(self) -> Mapping[str, Any]:
-        # Packages remember what they have listed, as long as the process lives.
+    def _current_info(self) -> Mapping[str, Any]:
+        # The packages cache listings for the lifetime of the process.
         self._system.invalidate_cache()
-        about: Mapping[str, Any] = self._system.info(self._place)
-        return about
+        info: Mapping[str, Any] = self._system.info(self._path)
+        return info
 
-    def _changed(self, what: str) -> DataError:
+    def _changed_error(self, what: str) -> DataError:
         return DataError(
-            f"--data {self.url}: {what} changed while it was copied; run it again once nothing "
-            "writes there"
+            f"--data {self.url}: {what} changed while it was copied; run the command again when "
+            "nothing writes there"
         )
 
 
-def _remove_others(folder: Path, wanted: Iterable[Object], hold: io.BufferedReader) -> None:
-    """Remove copies that are wanted no longer, unless another process reads them."""
+def _remove_unwanted(
+    folder: Path, wanted: Iterable[StoredObject], about: io.BufferedReader
+) -> None:
+    """Remove copies that are no longer wanted, unless another process reads them."""
     try:
-        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(about, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return
-    kept = {item.copy for item in wanted} | {ABOUT, LOCK}
+    kept = {item.copy_name for item in wanted} | {ABOUT, LOCK}
     for file in folder.iterdir():
         if file.name not in kept:
             file.unlink()
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
+    """Return the size of a file in bytes; -1 if it is missing."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return -1
 
 
-def _version(url: str, about: Mapping[str, Any]) -> str:
-    """Return a digest that changes with the object, as far as its store tells."""
-    told = {key.lower(): str(value) for key, value in about.items() if key.lower() in VERSION}
-    return _digest(json.dumps([url, about.get("size"), told], sort_keys=True))[:32]
+def _version_digest(url: str, info: Mapping[str, Any]) -> str:
+    """Return a digest that changes when the object changes, as far as its store reports that."""
+    version = {
+        key.lower(): str(value) for key, value in info.items() if key.lower() in VERSION_KEYS
+    }
+    return _digest(json.dumps([url, info.get("size"), version], sort_keys=True))[:32]
 
 
 def _digest(text: str) -> str:
@@ -294,11 +313,11 @@ def _digest(text: str) -> str:
 
 @contextmanager
 def explain_store_errors(what: str) -> Iterator[None]:
-    """Turn whatever a protocol's package raises into a line for the user.
+    """Turn whatever a protocol's package raises into one line for the user.
 
     Parameters
     ----------
-    what : where the address was given, and the address.
+    what : the option or setting with the address, and the address.
 
     Raises
     ------
@@ -319,9 +338,9 @@ def explain_store_errors(what: str) -> Iterator[None]:
             f"{what}: no such object, or its store does not answer; correct the address"
         ) from error
     except Exception as error:
-        # Each protocol's package has errors of its own.
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        # Each protocol's package has its own exceptions.
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise DataError(
-            f"{what}: cannot be had ({said}); mend that, or correct the address, or its "
+            f"{what}: not available ({message}); fix that, or correct the address, or its "
             "credentials in the environment"
         ) from error

@@ -1,31 +1,36 @@
-"""Great Expectations: rules for each picture and for the whole set. Its only importer.
+"""Rules for each picture and for the whole set, checked by Great Expectations.
 
-The rules are a file that people read and change, ``rules.toml`` beside this module, or a copy of it
-that a study names.
+No other module imports Great Expectations. The rules are a file that people read and change:
+``rules.toml`` beside this module, or a copy of it that a study names.
 """
 
 import logging
 import re
 import shutil
+import string
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
+import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
+from tasks.data.reason import Reason, english_template, reason_as_text
 from tasks.errors import DataError
 
-#: What a page of Data Docs would fetch from elsewhere: it is read offline, and tells nobody.
+#: What a page of Data Docs would load from other hosts. It is removed: the pages work offline, and
+#: reading them is visible to nobody.
 REMOTE = re.compile(
     r"<script[^>]*\bsrc=\"https?://[^>]*>\s*</script>|<link[^>]*\bhref=\"https?://[^>]*>"
     r"|<img[^>]*\bsrc=\"https?://[^>]*>|url\('https?://[^)]*'\)",
     re.DOTALL,
 )
-#: What the pages look like without it.
+#: The style of the pages without it.
 PLAIN = (
     "<style>body{font:14px/1.5 sans-serif;margin:1.5em;max-width:75em}table{border-collapse:"
     "collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left;vertical-align:top}"
@@ -36,20 +41,61 @@ PLAIN = (
 
 
 class Rule(BaseModel):
-    """One expectation: its name at Great Expectations, its settings, and the reason in words."""
+    """One expectation of Great Expectations, and the reason that is given if it is not met.
+
+    Attributes
+    ----------
+    expectation : its name in Great Expectations.
+    kind : the kind of the reason, whose text is in `tasks/words.toml`; empty if the rule has its
+        own text.
+    reason : the rule's own text, with ``{name}`` for settings and columns; empty if it has a kind.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
     expectation: Annotated[str, Field(pattern=r"^Expect\w+$")]
-    reason: Annotated[str, Field(min_length=1)]
+    kind: str = ""
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _has_one_text(self) -> Self:
+        if bool(self.kind) == bool(self.reason):
+            raise PydanticCustomError("reason", "expected either `reason` or `kind`")
+        if self.kind:
+            try:
+                english_template(self.kind)
+            except KeyError as error:
+                raise PydanticCustomError(
+                    "kind", "`kind` {kind} does not exist", {"kind": repr(self.kind)}
+                ) from error
+        return self
 
     @property
     def settings(self) -> dict[str, Any]:
         """The expectation's own settings."""
         return dict(self.model_extra or {})
 
-    def words(self, row: Mapping[str, Any]) -> str:
-        """Return the reason for a row that breaks the rule."""
-        return self.reason.format_map({**row, **self.settings})
+    @property
+    def template(self) -> str:
+        """The English text of the reason, with ``{name}`` in place of each value."""
+        return english_template(self.kind) if self.kind else self.reason
+
+    def reason_for(self, row: Mapping[str, Any]) -> Reason:
+        """Return the reason for a row that breaks the rule.
+
+        Parameters
+        ----------
+        row : column -> value.
+        """
+        values = {**row, **self.settings}
+        if not self.kind:
+            texts = {
+                name: reason_as_text(value) if isinstance(value, Reason) else value
+                for name, value in values.items()
+            }
+            text = self.reason.format_map(texts)
+            return Reason("broken_rule", {"rule": self.reason, "text": text})
+        names = {name for _, name, _, _ in string.Formatter().parse(self.template) if name}
+        return Reason(self.kind, {name: _as_json(values[name]) for name in sorted(names)})
 
 
 class Rules(BaseModel):
@@ -61,12 +107,12 @@ class Rules(BaseModel):
 
 
 def read_rules(path: Path | None = None) -> Rules:
-    """Read a file of rules; FactorGrid's own without a path.
+    """Read a file of rules; the rules that come with FactorGrid if no path is given.
 
     Raises
     ------
     DataError
-        If it cannot be read, or is no file of rules.
+        If it cannot be read, or is not a file of rules.
     """
     where = path or Path(str(resources.files("tasks.data") / "rules.toml"))
     try:
@@ -77,40 +123,40 @@ def read_rules(path: Path | None = None) -> Rules:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part + 1 if isinstance(part, int) else part) for part in fault["loc"])
         raise DataError(
-            f"rules {where}: {place}: {fault['msg']}; a rule has `expectation`, `reason` and the "
-            "expectation's settings, under [[pictures]] or [[set]]"
+            f"rules {where}: {place}: {fault['msg']}; a rule has `expectation`, `reason` (or a "
+            "built-in `kind`) and the expectation's settings, under [[pictures]] or [[set]]"
         ) from error
 
 
 def load_great_expectations() -> None:
-    """Import it, which takes a second or two, before it is needed."""
-    import great_expectations.expectations  # noqa: F401 # for whoever comes later
+    """Import Great Expectations, which takes one or two seconds, before it is needed."""
+    import great_expectations.expectations  # noqa: F401 # it stays loaded for later imports
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What the rules said.
+    """The result of checking the rules.
 
     Attributes
     ----------
-    reasons : file -> why it is in quarantine.
-    faults : what stops the study, in words; empty where nothing does.
-    result : Great Expectations' own results, plain JSON types.
-    write_docs : writes Data Docs into a folder, pages that fetch nothing from elsewhere.
+    reasons : file -> the rules that it breaks.
+    faults : the rules that the whole set breaks; if there are any, the study stops.
+    result : the results of Great Expectations, as plain JSON types.
+    write_docs : writes Data Docs to a folder: pages that load nothing from other hosts.
     """
 
-    reasons: dict[str, list[str]]
-    faults: tuple[str, ...]
+    reasons: dict[str, list[Reason]]
+    faults: tuple[Reason, ...]
     result: dict[str, Any] = field(repr=False)
     write_docs: Callable[[Path], None] = field(repr=False)
 
 
 class Validator:
-    """Carries rules out, and keeps what was found for Data Docs.
+    """Checks rules, and keeps the results for Data Docs.
 
     Parameters
     ----------
-    rules : what to check.
+    rules : the rules to check.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -118,15 +164,15 @@ class Validator:
 
         self.rules = rules
         self.result: dict[str, Any] = {}
-        # It sets its own level as it is imported, and tells of every temporary folder.
+        # The library sets this level when it is imported, and logs every temporary folder.
         logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
-        # Ephemeral: its state is here, not in the user's folders.
+        # Ephemeral: its state is in memory, not in the user's folders.
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = {"globally": False}
         self._data = self._context.data_sources.add_pandas("metadata")
 
     def write_docs(self, folder: Path) -> None:
-        """Write Data Docs of what was checked."""
+        """Write Data Docs of the results to a folder."""
         store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
         index = {"class_name": "DefaultSiteIndexBuilder"}
         site = {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store}
@@ -138,42 +184,59 @@ class Validator:
             text = REMOTE.sub("", page.read_text(encoding="utf-8"))
             page.write_text(text.replace("</head>", PLAIN, 1), encoding="utf-8")
 
-    def pictures(self, table: pd.DataFrame) -> dict[str, list[str]]:
-        """Check a metadata table, a row a picture, and return file -> reasons.
+    def check_pictures(
+        self, table: pd.DataFrame, unreadable: Mapping[str, Reason] | None = None
+    ) -> dict[str, list[Reason]]:
+        """Check the rules for each picture.
+
+        Parameters
+        ----------
+        table : the metadata, one row per picture.
+        unreadable : file -> why it cannot be read or decoded.
+
+        Returns
+        -------
+        File -> the rules that it breaks.
 
         Raises
         ------
         DataError
-            If a rule is none that Great Expectations knows, or asks for a column that is not there.
+            If Great Expectations does not know a rule, or a column that a rule names is missing.
         """
+        unreadable = unreadable or {}
         columns = table.drop(columns="thumb", errors="ignore")
         outcomes = self._run("pictures", self.rules.pictures, columns, ["path"])
         rows = columns.set_index("path", drop=False)
-        reasons: dict[str, list[str]] = {}
+        reasons: dict[str, list[Reason]] = {}
         for rule, outcome in zip(self.rules.pictures, outcomes, strict=True):
             for found in outcome["result"].get("unexpected_index_list") or []:
-                words = rule.words(dict(rows.loc[found["path"]]))
-                reasons.setdefault(found["path"], []).append(words)
+                path = found["path"]
+                row = {**dict(rows.loc[path]), "why": unreadable.get(path, "")}
+                reasons.setdefault(path, []).append(rule.reason_for(row))
         return reasons
 
-    def whole(self, summary: Mapping[str, float | None]) -> tuple[str, ...]:
-        """Check the figures of the whole set, and return what is broken, in words.
+    def check_set(self, summary: Mapping[str, float | None]) -> tuple[Reason, ...]:
+        """Check the rules for the whole set, and return those that are broken.
+
+        Parameters
+        ----------
+        summary : the figures of the whole set; None if a figure is unknown.
 
         Raises
         ------
         DataError
-            As `pictures` does.
+            As `check_pictures` does.
         """
         table = pd.DataFrame({k: [float("nan") if v is None else v] for k, v in summary.items()})
         outcomes = self._run("set", self.rules.set, table, None)
         self.result["summary"] = dict(summary)
         pairs = zip(self.rules.set, outcomes, strict=True)
-        return tuple(rule.words(summary) for rule, outcome in pairs if not outcome["success"])
+        return tuple(rule.reason_for(summary) for rule, outcome in pairs if not outcome["success"])
 
     def _run(
         self, name: str, rules: Sequence[Rule], table: pd.DataFrame, index: list[str] | None
     ) -> list[dict[str, Any]]:
-        """Run rules on a table, with complete results, in the rules' order."""
+        """Check rules on a table; return complete results in the order of the rules."""
         import great_expectations as gx
         from great_expectations.core.run_identifier import RunIdentifier
 
@@ -184,7 +247,7 @@ class Validator:
             name=name,
             expectations=[_expectation(name, i, rule, table) for i, rule in enumerate(rules, 1)],
         )
-        table = _needed(table, rules, index or [])
+        table = _needed_columns(table, rules, index or [])
         batch = self._data.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         definition = self._context.validation_definitions.add(
             gx.ValidationDefinition(name=name, data=batch, suite=self._context.suites.add(suite))
@@ -192,29 +255,36 @@ class Validator:
         form: dict[str, Any] = {"result_format": "COMPLETE"}
         if index:
             form["unexpected_index_column_names"] = index
-        # Not by a checkpoint, which has nothing to add: no actions, no second definition.
+        # Not by a checkpoint: there are no actions and no second definition to run.
         found = definition.run(
             batch_parameters={"dataframe": table},
             result_format=form,
             run_id=RunIdentifier(run_name="validation"),
         )
-        outcomes = {o["expectation_config"]["meta"]["rule"]: o for o in _plain(found)}
+        outcomes = {o["expectation_config"]["meta"]["rule"]: o for o in _outcomes_as_json(found)}
         ordered = [outcomes[i] for i in range(1, len(rules) + 1)]
         for number, (rule, outcome) in enumerate(zip(rules, ordered, strict=True), 1):
-            _raise_if_broken(name, number, rule, outcome)
-        self.result[name] = [_brief(rule, o) for rule, o in zip(rules, ordered, strict=True)]
+            _raise_if_not_checked(name, number, rule, outcome)
+        self.result[name] = [_summary_of(rule, o) for rule, o in zip(rules, ordered, strict=True)]
         return ordered
 
 
-def _needed(table: pd.DataFrame, rules: Sequence[Rule], index: Sequence[str]) -> pd.DataFrame:
-    """Return the columns that rules name: every cell of a table is digested, and copied often."""
+def _as_json(value: Any) -> Any:
+    """Return a value of a table as a plain JSON type, or a reason as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _needed_columns(
+    table: pd.DataFrame, rules: Sequence[Rule], index: Sequence[str]
+) -> pd.DataFrame:
+    """Return the columns that rules name: the library hashes and copies every cell of a table."""
     if any(rule.expectation.startswith("ExpectTable") for rule in rules):
         return table
-    words = " ".join(str(rule.settings) for rule in rules)
-    return table[[name for name in table.columns if name in index or name in words]]
+    settings = " ".join(str(rule.settings) for rule in rules)
+    return table[[name for name in table.columns if name in index or name in settings]]
 
 
-def _plain(found: Any) -> list[dict[str, Any]]:
+def _outcomes_as_json(found: Any) -> list[dict[str, Any]]:
     return [outcome.to_json_dict() for outcome in found.results]
 
 
@@ -223,28 +293,32 @@ def _expectation(table_name: str, number: int, rule: Rule, table: pd.DataFrame) 
     from great_expectations.compatibility import pydantic as gx_pydantic
 
     where = f"rules: [[{table_name}]] {number} ({rule.expectation})"
-    kind = getattr(gxe, rule.expectation, None)
-    if kind is None:
-        raise DataError(f"{where}: Great Expectations knows no expectation of this name")
+    expectation_class = getattr(gxe, rule.expectation, None)
+    if expectation_class is None:
+        raise DataError(f"{where}: Great Expectations has no expectation of this name")
     column = rule.settings.get("column")
     if column is not None and column not in table:
-        raise DataError(f"{where}: no column {column!r}; there are: {', '.join(table.columns)}")
+        raise DataError(
+            f"{where}: no column {column!r}; the columns are: {', '.join(table.columns)}"
+        )
     try:
-        rule.words(dict(table.iloc[0]) if len(table) else dict.fromkeys(table.columns, 0))
+        first_row = dict(table.iloc[0]) if len(table) else dict.fromkeys(table.columns, 0)
+        reason_as_text(rule.reason_for(first_row))
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise DataError(
-            f"{where}: reason {rule.reason!r}: {error}; name columns or the rule's settings in {{}}"
+            f"{where}: reason {rule.template!r}: {error}; name columns or the rule's "
+            "settings in {}"
         ) from error
     try:
-        return kind(**rule.settings, notes=rule.reason, meta={"rule": number})
+        return expectation_class(**rule.settings, notes=rule.template, meta={"rule": number})
     except gx_pydantic.ValidationError as error:
         fault = error.errors()[0]
         field_name = ".".join(str(part) for part in fault["loc"])
         raise DataError(f"{where}: {field_name}: {fault['msg']}") from error
 
 
-def _raise_if_broken(name: str, number: int, rule: Rule, outcome: Mapping[str, Any]) -> None:
-    """Raise where a rule could not be carried out: it must not count as kept or broken."""
+def _raise_if_not_checked(name: str, number: int, rule: Rule, outcome: Mapping[str, Any]) -> None:
+    """Raise if a rule could not be checked: it must not count as kept or broken."""
     info = outcome["exception_info"]
     inner = [info] if "raised_exception" in info else list(info.values())
     for each in inner:
@@ -253,8 +327,8 @@ def _raise_if_broken(name: str, number: int, rule: Rule, outcome: Mapping[str, A
             raise DataError(f"rules: [[{name}]] {number} ({rule.expectation}): {message}")
 
 
-def _brief(rule: Rule, outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an outcome without its lists of every row, which the reasons have."""
+def _summary_of(rule: Rule, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an outcome without its lists of rows, which are in the reasons."""
     kept = {
         key: value
         for key, value in outcome["result"].items()
@@ -262,7 +336,7 @@ def _brief(rule: Rule, outcome: Mapping[str, Any]) -> dict[str, Any]:
         or key == "observed_value"
     }
     return {
-        "rule": rule.reason,
+        "rule": rule.template,
         "expectation": rule.expectation,
         "settings": rule.settings,
         "success": outcome["success"],

@@ -1,4 +1,4 @@
-"""A source of pictures: what was found in it, and how each picture is read."""
+"""A source of pictures: the pictures that were found in it, and what reads them."""
 
 import struct
 import zipfile
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tasks.data.object_store import address_of
+from tasks.data.object_store import url_of
+from tasks.data.reason import Reason
 
-#: What zipfile raises where bytes are no zip, or one that it cannot read.
+#: The exceptions that zipfile raises if a file is not a zip, or one that it cannot read.
 BAD_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -22,26 +23,26 @@ BAD_ZIP = (
 
 
 class Entry(NamedTuple):
-    """A picture that was found.
+    """A picture that was found in a source.
 
     Attributes
     ----------
-    path : its name below the source, with slashes; what reports and exclusion lists call it.
-    label : its class; None where nothing says which.
-    stamp : changes when its content does, as far as that is known without reading it.
-    where : what its reader needs: a path, or a member's number.
-    fault : why it must not be read; empty where it may.
+    path : its path below the source, with slashes; reports and exclusion lists name it by this.
+    label : its class; None if neither its folder nor its name gives one.
+    stamp : changes when the content changes, as far as that is known without reading the picture.
+    location : what its reader needs to find it: a path, or the number of a zip member.
+    fault : why it must not be read; None if it can be read.
     """
 
     path: str
     label: str | None
     stamp: str
-    where: str
-    fault: str = ""
+    location: str
+    fault: Reason | None = None
 
 
 class Reader(Protocol):
-    """Reads pictures; it is sent to other processes and opens what it needs there."""
+    """Reads pictures. It is pickled to other processes, and opens its files there."""
 
     def read(self, entry: Entry) -> bytes:
         """Return a picture's bytes, or raise `UnreadableError`."""
@@ -50,23 +51,24 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """Where pictures are.
+    """Where pictures come from.
 
     Attributes
     ----------
-    words : for people: a path, or what was drawn.
-    key : the same from pass to pass.
+    description : for people: a path, a URL, or which pictures were drawn.
+    key : identifies the source; the same each time that it is searched.
     entries : the pictures found.
-    passed_over : file -> why it is none.
+    passed_over : file -> why it is not a picture.
+    reader : reads the entries.
     """
 
-    words: str
+    description: str
     key: str
     entries: list[Entry]
-    passed_over: dict[str, str]
+    passed_over: dict[str, Reason]
     reader: Reader
 
 
 def source_key(path: Path) -> str:
-    """Return what a source is called from pass to pass: its own place, or its address."""
-    return address_of(path) or str(path.resolve())
+    """Return the key of the source at a path: the absolute path, or the URL."""
+    return url_of(path) or str(path.resolve())

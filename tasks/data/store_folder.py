@@ -5,23 +5,24 @@ from pathlib import Path
 from typing import Any
 
 from tasks.data.file_names import (
-    MAX_MEMBER,
     leaves_folder,
     printable_name,
-    too_large,
-    why_not_a_picture,
+    reason_to_pass_over,
+    size_fault,
 )
 from tasks.data.labels import label_entries
-from tasks.data.object_store import ObjectCopies, OnProgress, Store
+from tasks.data.object_store import LocalCopies, StoredObject, StoreLocation
+from tasks.data.on_progress import OnProgress
+from tasks.data.reason import Reason
 from tasks.data.source import Entry, Source
 from tasks.errors import UnreadableError
 
 
 @dataclass
-class CopyReader:
-    """Reads the copies of a store's objects, each of which is of one version for ever."""
+class LocalCopyReader:
+    """Reads the copies of a store's objects; a copy never changes, because it is of one version."""
 
-    copies: ObjectCopies | None
+    copies: LocalCopies | None
     root: str = ""
 
     def __post_init__(self) -> None:
@@ -29,33 +30,47 @@ class CopyReader:
             self.root = str(self.copies.folder)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The process that found them keeps hold of them.
+        # The process that made the copies keeps the lock on them.
         return {"copies": None, "root": self.root}
 
     def read(self, entry: Entry) -> bytes:
         """Return an object's bytes."""
         try:
-            return Path(self.root, entry.where).read_bytes()
+            return Path(self.root, entry.location).read_bytes()
         except OSError as error:
-            raise UnreadableError(f"its copy cannot be read: {error.strerror}") from error
+            raise UnreadableError("copy_cannot_be_read", message=error.strerror) from error
 
 
-def find_in_store(store: Store, scratch: Path, progress: OnProgress | None) -> Source:
-    """Find a folder's pictures, and have copies of them here; of what is none, none is made."""
-    found, passed, wanted = [], {}, {}
-    for item in store.objects():
+def find_in_store(location: StoreLocation, scratch: Path, progress: OnProgress | None) -> Source:
+    """Find the pictures of a folder in an object store, and copy them to this machine.
+
+    Objects that are not pictures are not copied.
+
+    Parameters
+    ----------
+    scratch : the folder for copies.
+    progress : called with the number of copies made.
+    """
+    found: list[Entry] = []
+    passed_over: dict[str, Reason] = {}
+    readable: dict[str, StoredObject] = {}
+    for item in location.list_objects():
         name = printable_name(item.name)
-        reason = why_not_a_picture(name) or ("" if item.is_file else "neither a file nor a folder")
-        if reason:
-            passed[name] = reason
+        reason = reason_to_pass_over(name)
+        if reason is None and not item.is_file:
+            reason = Reason("not_a_file")
+        if reason is not None:
+            passed_over[name] = reason
             continue
-        fault = "its path leaves the folder" if leaves_folder(item.name) else ""
-        fault = fault or (too_large(item.size) if item.size > MAX_MEMBER else "")
-        found.append(Entry(name, None, item.copy, item.copy, fault))
-        if not fault:
-            wanted[name] = item
-    entries = label_entries(found, passed, f"--data {store.url}")
-    copies = store.copies([wanted[e.path] for e in entries if not e.fault], scratch, progress)
-    lost = {name for name, item in wanted.items() if item.name in copies.lost}
-    kept = [e._replace(fault="the store lists it only") if e.path in lost else e for e in entries]
-    return Source(store.url, store.url, kept, passed, CopyReader(copies))
+        fault = Reason("leaves_folder") if leaves_folder(item.name) else size_fault(item.size)
+        found.append(Entry(name, None, item.copy_name, item.copy_name, fault))
+        if fault is None:
+            readable[name] = item
+    entries = label_entries(found, passed_over, f"--data {location.url}")
+    wanted = [readable[entry.path] for entry in entries if not entry.fault]
+    copies = location.copy_objects(wanted, scratch, progress)
+    unavailable = {n for n, item in readable.items() if item.name in copies.unavailable}
+    entries = [
+        e._replace(fault=Reason("not_provided")) if e.path in unavailable else e for e in entries
+    ]
+    return Source(location.url, location.url, entries, passed_over, LocalCopyReader(copies))

@@ -10,26 +10,27 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tasks.data.file_names import (
-    MAX_MEMBER,
     has_picture_ending,
     leaves_folder,
     printable_name,
-    too_large,
-    why_not_a_picture,
+    reason_to_pass_over,
+    size_fault,
 )
 from tasks.data.labels import label_entries
+from tasks.data.reason import Reason
 from tasks.data.source import Entry, Source, source_key
 from tasks.errors import DataError, UnreadableError
 
-#: Deflate packs photographs hardly at all; what unpacks to so many times its size is a bomb.
-MAX_RATIO, RATIO_FROM = 200, 2**20
-#: Bytes of an archive inside an archive, unpacked.
-MAX_INNER = 256 * 2**30
+#: Deflate makes photographs only a little smaller: data that unpack to more than this multiple of
+#: their size are a decompression bomb, if they unpack to more than `MIN_BOMB_BYTES`.
+MAX_RATIO, MIN_BOMB_BYTES = 200, 2**20
+#: Bytes of an archive inside an archive, unpacked, at most.
+MAX_INNER_BYTES = 256 * 2**30
 
 
 @dataclass
 class ZipReader:
-    """Reads members without unpacking the archive; each process opens it for itself."""
+    """Reads members without unpacking the archive; each process opens the archive itself."""
 
     path: str
     _archive: zipfile.ZipFile | None = field(default=None, repr=False)
@@ -47,46 +48,60 @@ class ZipReader:
             if self._archive is None:
                 self._archive = zipfile.ZipFile(self.path)
                 self._members = self._archive.infolist()
-            member = self._members[int(entry.where)]
+            member = self._members[int(entry.location)]
             if _member_stamp(member) != entry.stamp:
-                raise UnreadableError("changed while the archive was read")
+                raise UnreadableError("changed")
             return self._archive.read(member)
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, IndexError) as error:
-            raise UnreadableError(f"damaged in the archive: {error}") from error
+            raise UnreadableError("damaged_in_archive", message=str(error)) from error
         except (RuntimeError, NotImplementedError) as error:
-            raise UnreadableError(f"packed in a way that cannot be read: {error}") from error
+            raise UnreadableError("unsupported_compression", message=str(error)) from error
 
 
 def find_in_zip(path: Path, archive: Path) -> Source:
-    """Find the pictures of an archive; `path` is the file that the user named."""
+    """Find the pictures of an archive.
+
+    Parameters
+    ----------
+    path : the file that the user named.
+    archive : the archive with the pictures: the same file, or one that was inside it.
+
+    Raises
+    ------
+    DataError
+        If the archive is a decompression bomb, or has no pictures of two classes.
+    """
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
-    found, passed = [], {}
+    found: list[Entry] = []
+    passed_over: dict[str, Reason] = {}
     names: Counter[str] = Counter()
     for number, member in enumerate(members):
         if member.is_dir():
             continue
         name = printable_name(member.filename)
         names[name] += 1
-        again = f" (again, {names[name]})" if names[name] > 1 else ""
-        reason = why_not_a_picture(name)
-        if reason:
-            passed[name + again] = reason
+        is_repeated = names[name] > 1
+        path_in_archive = f"{name} (again, {names[name]})" if is_repeated else name
+        reason = reason_to_pass_over(name)
+        if reason is not None:
+            passed_over[path_in_archive] = reason
             continue
-        fault = _fault(member) or ("a second member of this name" if again else "")
-        found.append(Entry(name + again, None, _member_stamp(member), str(number), fault))
-    _refuse_bomb(path, archive, sum(members[int(e.where)].file_size for e in found if not e.fault))
-    entries = label_entries(found, passed, f"--data {path}")
-    return Source(str(path), source_key(path), entries, passed, ZipReader(str(archive)))
+        fault = _member_fault(member) or (Reason("repeated_name") if is_repeated else None)
+        found.append(Entry(path_in_archive, None, _member_stamp(member), str(number), fault))
+    readable = [members[int(entry.location)] for entry in found if not entry.fault]
+    _refuse_bomb(path, archive, sum(member.file_size for member in readable))
+    entries = label_entries(found, passed_over, f"--data {path}")
+    return Source(str(path), source_key(path), entries, passed_over, ZipReader(str(archive)))
 
 
 def _refuse_bomb(path: Path, archive: Path, unpacked: int) -> None:
-    """Refuse an archive whose members, each harmless alone, add up: they may share their bytes."""
+    """Refuse an archive whose members together unpack to too much: they may share their bytes."""
     packed = archive.stat().st_size
-    if unpacked > MAX_RATIO * max(packed, RATIO_FROM):
+    if unpacked > MAX_RATIO * max(packed, MIN_BOMB_BYTES):
         raise DataError(
             f"--data {path}: a decompression bomb: {packed:,} bytes that would unpack to "
-            f"{unpacked:,}; name another archive"
+            f"{unpacked:,} bytes; name another archive"
         )
 
 
@@ -94,26 +109,42 @@ def _member_stamp(member: zipfile.ZipInfo) -> str:
     return f"{member.CRC:08x}-{member.file_size}"
 
 
-def _fault(member: zipfile.ZipInfo) -> str:
-    """Return why a member must not be read; empty where it may."""
+def _member_fault(member: zipfile.ZipInfo) -> Reason | None:
+    """Return why a member must not be read; None if it can be read."""
     if leaves_folder(member.filename):
-        return "its path leaves the archive"
+        return Reason("leaves_archive")
     if stat.S_ISLNK(member.external_attr >> 16):
-        return "a link, not a picture"
-    if member.flag_bits & 0x1:
-        return "encrypted"
-    if member.file_size > MAX_MEMBER:
-        return too_large(member.file_size)
-    if member.file_size > max(RATIO_FROM, MAX_RATIO * member.compress_size):
-        return (
-            f"a decompression bomb: {member.compress_size:,} bytes that would unpack to "
-            f"{member.file_size:,}"
-        )
-    return ""
+        return Reason("link")
+    if _is_encrypted(member):
+        return Reason("encrypted")
+    if fault := size_fault(member.file_size):
+        return fault
+    if _is_bomb(member):
+        sizes = {"packed": member.compress_size, "unpacked": member.file_size}
+        return Reason("decompression_bomb", sizes)
+    return None
+
+
+def _is_encrypted(member: zipfile.ZipInfo) -> bool:
+    return bool(member.flag_bits & 0x1)
+
+
+def _is_bomb(member: zipfile.ZipInfo) -> bool:
+    return member.file_size > max(MIN_BOMB_BYTES, MAX_RATIO * member.compress_size)
 
 
 def innermost_archive(path: Path, scratch: Path) -> Path:
-    """Return the archive that has the pictures: itself, or the one inside Kaggle's outer zip."""
+    """Return the archive with the pictures: the file itself, or the one inside Kaggle's outer zip.
+
+    Parameters
+    ----------
+    scratch : the folder that an inner archive is unpacked to.
+
+    Raises
+    ------
+    DataError
+        If the inner archive must not be unpacked.
+    """
     with zipfile.ZipFile(path) as outer:
         members = [m for m in outer.infolist() if not m.is_dir()]
         inner = [m for m in members if PurePosixPath(m.filename).name.lower() == "train.zip"]
@@ -125,14 +156,16 @@ def innermost_archive(path: Path, scratch: Path) -> Path:
 
 
 def _unpack(path: Path, outer: zipfile.ZipFile, member: zipfile.ZipInfo, scratch: Path) -> Path:
-    """Unpack an inner archive to disk, once, in pieces: whole or not at all."""
-    fault = "" if member.file_size <= MAX_INNER else "too large to unpack"
-    if member.file_size > max(RATIO_FROM, MAX_RATIO * member.compress_size):
+    """Unpack an inner archive to disk, once, in pieces: completely or not at all."""
+    fault = "" if member.file_size <= MAX_INNER_BYTES else "too large to unpack"
+    if _is_bomb(member):
         fault = "a decompression bomb"
-    if member.flag_bits & 0x1:
+    if _is_encrypted(member):
         fault = "encrypted"
     if fault:
-        raise DataError(f"--data {path}: {member.filename} inside it is {fault}")
+        raise DataError(
+            f"--data {path}: {member.filename} inside it is {fault}; name another archive"
+        )
     target = scratch / f"{_member_stamp(member)}.zip"
     if target.exists() and target.stat().st_size == member.file_size:
         return target

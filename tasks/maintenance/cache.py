@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import ArraysError
-from models.images.arrays import PARTIAL, open_arrays, unused
+from models.images.arrays import PARTIAL, lock_if_unused, open_arrays
 from tasks.data.object_store import ABOUT
 
 
@@ -51,7 +51,7 @@ def _describe(path: Path, unpacked: Path) -> Cached:
     blank = Cached(path, path.name, 0, 0, megabytes, "", "", in_use=False)
     if path.parent == unpacked and not (path / ABOUT).exists():
         return replace(blank, state="an unpacked archive")
-    with unused(path) as free:
+    with lock_if_unused(path) as free:
         in_use = not free
     if path.parent == unpacked:
         url = json.loads((path / ABOUT).read_bytes())["url"]
@@ -81,7 +81,7 @@ def clear_caches(caches: Sequence[Cached]) -> list[Cached]:
             cached.path.unlink(missing_ok=True)
             removed.append(cached)
             continue
-        with unused(cached.path) as free:
+        with lock_if_unused(cached.path) as free:
             if free:
                 shutil.rmtree(cached.path, ignore_errors=True)
                 removed.append(cached)

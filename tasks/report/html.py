@@ -5,7 +5,7 @@ Everything is worded here from data, with `words.toml`, so that each language sa
 
 from typing import TYPE_CHECKING
 
-from tasks.report.languages import translator
+from tasks.languages import translator
 from tasks.report.render import render_template
 from tasks.report.sections.cost import cost_section
 from tasks.report.sections.data import data_section
@@ -32,7 +32,7 @@ def report_page(outcome: "Outcome", execution: Execution, language: str = "en") 
     ----------
     outcome : its findings.
     execution : whose runs and artifacts show them.
-    language : one of `tasks.report.languages.LANGUAGES`.
+    language : one of `tasks.languages.LANGUAGES`.
 
     Raises
     ------

@@ -20,7 +20,7 @@ def write_report(settings: Settings, experiment: str, out: Path | None, language
     settings : where MLflow is.
     experiment : the study's name.
     out : the file to write; by default the study's name in the current folder.
-    language : one of `tasks.report.languages.LANGUAGES`.
+    language : one of `tasks.languages.LANGUAGES`.
 
     Raises
     ------

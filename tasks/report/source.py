@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks.report.languages import Translate
+from tasks.languages import Translate
 from tasks.report.render import data_url
 from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution

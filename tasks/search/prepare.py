@@ -1,17 +1,23 @@
 """The pictures of a study, real or drawn: found, validated, split and decoded."""
 
-from tasks.data.dataset import Checked, Prepared, prepare_dataset
+from tasks.data.dataset import (
+    CheckedImages,
+    DatasetRequest,
+    Prepared,
+    SplitShares,
+    prepare_dataset,
+)
 from tasks.data.drawn_images import draw_images
 from tasks.data.find_images import find_images
-from tasks.data.metadata_store import Metadata
-from tasks.data.object_store import OnProgress
+from tasks.data.metadata_store import MetadataStore
+from tasks.data.on_progress import OnProgress
 from tasks.data.rules import read_rules
 from tasks.data.source import Source
 from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.study.study_file import DataPart, Study
 from tasks.tracking.tracker import Tracker
-from tasks.validation.validate import log_validation, readers_for, validation_folder
+from tasks.validation.validate import log_validation, open_reader_pool, validation_folder
 
 #: Number of drawn pictures if a study gives neither a source nor a number.
 DRAWN = 2000
@@ -31,9 +37,9 @@ def open_source(data: DataPart, settings: Settings, progress: OnProgress | None 
 
 
 def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepared:
-    """Find or draw the pictures, validate, quarantine, split and decode them once.
+    """Find or draw the pictures; validate, quarantine, split and decode them once.
 
-    The validation is logged to MLflow as a run, whether it passed or not.
+    The validation is logged to MLflow as a separate run, whether it passed or not.
 
     Raises
     ------
@@ -41,12 +47,12 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
         If the pictures cannot be found, or break a rule for the whole set.
     """
     data, settings = study.data, tracker.settings
-    store = Metadata(settings.metadata, settings.locks)
-    with readers_for(data.source, store) as readers:
+    store = MetadataStore(settings.metadata, settings.locks)
+    with open_reader_pool(data.source, store) as readers:
         source = open_source(data, settings, progress.counted)
         folder = validation_folder(source, settings)
 
-        def record(checked: Checked, version: str) -> None:
+        def record(checked: CheckedImages, version: str) -> None:
             page = log_validation(checked, folder, tracker, study.name, version)
             if checked.validation.faults:
                 progress.say(f"every reason and rule: {page}")
@@ -55,21 +61,27 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
 
         prepared = prepare_dataset(
             source,
+            _request(data),
             store,
-            image_size=data.image_size,
-            cache=settings.cache,
-            rules=read_rules(data.rules),
-            exclude=data.exclude,
-            per_class=data.per_class,
-            seed=data.seed,
-            training=data.training,
-            validation=data.validation,
+            settings.cache,
             on_checked=record,
             readers=readers,
             progress=progress.counted,
         )
     progress.say(
-        f"pictures: {prepared.words}; {len(prepared.quarantined):,} in quarantine, "
+        f"pictures: {prepared.description}; {prepared.quarantined:,} in quarantine, "
         f"{prepared.passed_over:,} files passed over"
     )
     return prepared
+
+
+def _request(data: DataPart) -> DatasetRequest:
+    """Return what a study requests of its dataset version."""
+    return DatasetRequest(
+        data.image_size,
+        SplitShares(data.training, data.validation),
+        read_rules(data.rules),
+        data.exclude,
+        data.per_class,
+        data.seed,
+    )

@@ -79,8 +79,7 @@ class Site:
             execution.facts,
             execution.experiment,
             execution.run_id,
-            # What only the page of the validation needs stays here.
-            replace(context.images, quarantined={}, validation={}),
+            context.images,
             offer(context.images.arrays_folder, share) if share else "",
         )
 

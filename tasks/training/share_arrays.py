@@ -8,9 +8,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from models.images.arrays import PARTIAL, sweep
-from models.images.split import digest_of
-from tasks.data.cache import is_whole
+from models.images.arrays import PARTIAL, remove_abandoned
+from models.images.split import content_digest
+from tasks.data.cache import is_complete
 from tasks.data.object_store import explain_store_errors
 from tasks.errors import DataError
 from tasks.settings import Settings
@@ -37,7 +37,7 @@ def offer(folder: Path, share: str) -> str:
     DataError
         If the store cannot be had.
     """
-    url = f"{share}/{folder.name}-{digest_of((folder / FILES[-1]).read_bytes())[:16]}"
+    url = f"{share}/{folder.name}-{content_digest((folder / FILES[-1]).read_bytes())[:16]}"
     with explain_store_errors(f"FACTORGRID_SHARE {url}"):
         system, place = _open(url)
         for name in FILES:
@@ -67,8 +67,8 @@ def bring(url: str, settings: Settings) -> Path:
         FileLock(settings.locks / f"brought-{name}.lock"),
         explain_store_errors(f"FACTORGRID_SHARE {url}"),
     ):
-        if not is_whole(folder):
-            sweep(settings.cache, OWNER)
+        if not is_complete(folder):
+            remove_abandoned(settings.cache, OWNER)
             _bring(url, folder)
     return folder
 
@@ -82,7 +82,7 @@ def _bring(url: str, folder: Path) -> None:
             fcntl.flock(held, fcntl.LOCK_EX)  # else it looks as if nobody wrote it
             for name in FILES:
                 system.get_file(f"{place}/{name}", str(partial / name))
-        if not is_whole(partial):
+        if not is_complete(partial):
             raise DataError(
                 f"FACTORGRID_SHARE {url}: damaged, there or on its way; delete it there: the next "
                 "study puts it there again"

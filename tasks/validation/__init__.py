@@ -1,1 +1,1 @@
-"""Validating pictures on their own."""
+"""Validation of pictures on its own: run it, show the result, log it to MLflow."""

@@ -4,28 +4,33 @@ import json
 import shutil
 from pathlib import Path
 
-from tasks.data.dataset import Checked, check_images
+from tasks.data.dataset import CheckedImages, check_images
 from tasks.data.find_images import find_images
-from tasks.data.measure import Readers
-from tasks.data.metadata_store import Metadata, owner_of
+from tasks.data.measure import ReaderPool
+from tasks.data.metadata_store import MetadataStore, short_name
+from tasks.data.reason import reasons_as_text
 from tasks.data.rules import read_rules
 from tasks.data.source import Source, source_key
 from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.tracking.tags import BROKEN
 from tasks.tracking.tracker import Tracker
-from tasks.validation.report import validation_page
+from tasks.validation.report import reasons_record, validation_page, validation_record
 
-#: The experiment of validations that belong to no study.
+#: The MLflow experiment of validations that belong to no study.
 VALIDATION_EXPERIMENT = "validation"
 
 
-def readers_for(path: Path | None, store: Metadata) -> Readers:
-    """Return what reads pictures; where all of them are new, its processes start at once.
+def open_reader_pool(path: Path | None, store: MetadataStore) -> ReaderPool:
+    """Return the processes that read pictures, already started if all pictures are new.
 
-    They are ready by the time that the pictures are found.
+    They are then ready when the pictures have been found.
+
+    Parameters
+    ----------
+    path : the source; None if the pictures are drawn.
     """
-    readers = Readers()
+    readers = ReaderPool()
     if path is not None and not store.knows(source_key(path)):
         readers.start()
     return readers
@@ -39,27 +44,27 @@ def validate_pictures(
     rules: Path | None = None,
     accept: bool = False,
     experiment: str = VALIDATION_EXPERIMENT,
-) -> tuple[Checked, Path]:
-    """Validate the pictures at a path, and log what was found to MLflow.
+) -> tuple[CheckedImages, Path]:
+    """Validate the pictures at a path, and log the result to MLflow.
 
     Parameters
     ----------
     path : a folder or zip.
-    rules : a file of rules instead of FactorGrid's own.
-    accept : take this version for the one that drift is measured from, though it has drifted.
-    experiment : MLflow's, by name.
+    rules : a file of rules instead of FactorGrid's.
+    accept : measure drift from this version from now on, even if it has drifted.
+    experiment : the name of the MLflow experiment.
 
     Returns
     -------
-    What was found, and a page that shows it.
+    The result, and a page that shows it.
 
     Raises
     ------
     DataError
-        If they cannot be found or read.
+        If the pictures cannot be found or read.
     """
-    store = Metadata(settings.metadata, settings.locks)
-    with readers_for(path, store) as readers:
+    store = MetadataStore(settings.metadata, settings.locks)
+    with open_reader_pool(path, store) as readers:
         source = find_images(path, settings.unpacked, progress.counted)
         checked = check_images(
             source, store, rules=read_rules(rules), readers=readers, progress=progress.counted
@@ -72,35 +77,45 @@ def validate_pictures(
 
 
 def validation_folder(source: Source, settings: Settings) -> Path:
-    """Return where the pages of a source's last validation are kept."""
-    return settings.validation / owner_of(source)
+    """Return the folder with the pages of a source's last validation."""
+    return settings.validation / short_name(source)
 
 
 def log_validation(
-    checked: Checked, folder: Path, tracker: Tracker, experiment: str, version: str = ""
+    checked: CheckedImages, folder: Path, tracker: Tracker, experiment: str, version: str = ""
 ) -> Path:
-    """Log a validation to MLflow: results, reasons, metadata table, Data Docs; return its page."""
+    """Log a validation to MLflow: results, reasons, metadata table, Data Docs.
+
+    Parameters
+    ----------
+    checked : the result.
+    folder : gets the files; its former content is removed.
+    experiment : the name of the MLflow experiment.
+    version : the dataset version.
+
+    Returns
+    -------
+    The page that shows the result.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     checked.validation.write_docs(folder / "data_docs")
-    content = checked.to_json()
-    _write(folder / "validation.json", {**content, "results": checked.validation.result})
-    _write(folder / "reasons.json", checked.reasons)
+    _write_json(folder / "validation.json", validation_record(checked))
+    _write_json(folder / "reasons.json", reasons_record(checked))
     page = folder / "validation.html"
     page.write_text(validation_page(checked, folder), encoding="utf-8")
     table = checked.metadata.drop(columns="thumb")
-    reasons = [("; ".join(checked.reasons.get(path, []))) for path in table["path"]]
+    reasons = [reasons_as_text(checked.reasons.get(path, [])) for path in table["path"]]
     table.assign(quarantined=reasons).to_csv(folder / "metadata.csv.gz", index=False)
-    summary = checked.validation.result["summary"]
-    counts = {k: content[k] for k in ("found", "quarantined", "passed_over")}
-    figures = {k: v for k, v in summary.items() if v is not None}
+    counts = {k: v for k, v in checked.counts.items() if k != "accepted"}
+    figures = {k: v for k, v in checked.validation.result["summary"].items() if v is not None}
     tags = {
         "dataset_version": version,
-        "source": checked.words,
-        BROKEN: "; ".join(checked.validation.faults),
+        "source": checked.description,
+        BROKEN: reasons_as_text(checked.validation.faults),
     }
     tracker.log_validation(experiment, {**counts, **figures}, tags, folder)
     return page
 
 
-def _write(path: Path, content: object) -> None:
+def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -45,7 +45,7 @@ def test_a_runner_that_is_none_is_one_line(tmp_path: Path) -> None:
 def test_what_travels_is_a_description_and_never_a_picture(done: Done) -> None:
     folder = next(path for path in (done.home / "cache").iterdir() if path.is_dir())
     execution = done.execution
-    images = Prepared(folder, execution.version, "drawn", "drawn", 240, {"a": ["b"] * 9999}, 0, {})
+    images = Prepared(folder, execution.version, "drawn", "drawn", 240, 9999, 0)
     with SlotPool() as pool:
         settings = execution.tracker.settings
         arrays = open_arrays(folder)

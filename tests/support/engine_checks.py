@@ -10,7 +10,7 @@ import numpy as np
 
 from models.images.arrays import open_arrays, write_arrays
 from models.images.drawn import draw
-from models.images.split import digest_of, side_of
+from models.images.split import assign_side, content_digest
 from models.networks.plain_cnn import build
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from models.training.backend import load_keras
@@ -29,13 +29,13 @@ SPEC = ReplicateSpec(
 def write(folder: Path) -> None:
     """Write a small cache of drawn pictures."""
     images, labels, classes = draw(640, 16, seed=1)
-    digests = [digest_of(image.tobytes()) for image in images]
+    digests = [content_digest(image.tobytes()) for image in images]
     write_arrays(
         folder,
         images,
         size=16,
         labels=labels.tolist(),
-        sides=[side_of(digest, 0.7, 0.15) for digest in digests],
+        sides=[assign_side(digest, 0.7, 0.15) for digest in digests],
         names=digests,
         classes=classes,
         version="drawn",

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.data.reason import Reason, kind_as_text
+from tasks.languages import Translate
 from tasks.report.source import ReportSource
 from tasks.tracking.artifact_paths import PICTURES, SAMPLES
 from tasks.tracking.execution import Execution
@@ -52,9 +54,9 @@ def _quarantine(source: ReportSource) -> dict[str, Any]:
     words = [source.say("found", **{k: f"{n:,}" for k, n in counts.items()})]
     per_class = source.study.data.per_class
     words += [source.say("sampled", per_class=f"{per_class:,}")] if per_class else []
-    reasons = {path: "; ".join(why) for path, why in checked["reasons"].items()}
-    left_out = {**reasons, **checked["passed_over_reasons"]}
-    return {"found": " ".join(words), "reasons": _by_kind(left_out)}
+    left_out = {path: reasons[0] for path, reasons in checked["reasons"].items()}
+    left_out |= checked["passed_over_reasons"]
+    return {"found": " ".join(words), "reasons": _by_kind(left_out, source.say)}
 
 
 def _validation(execution: Execution) -> Any:
@@ -65,9 +67,21 @@ def _validation(execution: Execution) -> Any:
     return tracker.read_json(runs[0].info.run_id, "validation.json") if runs else None
 
 
-def _by_kind(reasons: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return kinds of reason, most frequent first, each with a few files and their own words."""
-    kinds = {path: why.split(": ")[0].split(" of ")[0] for path, why in reasons.items()}
+def _by_kind(
+    reasons: Mapping[str, str | Mapping[str, Any]], say: Translate
+) -> list[dict[str, Any]]:
+    """Return one row per kind of reason, most frequent first, each with a few files.
+
+    Parameters
+    ----------
+    reasons : file -> its first reason: as data, or a sentence that an earlier version logged.
+    """
+    kinds = {
+        path: _kind_of_old_sentence(reason)
+        if isinstance(reason, str)
+        else kind_as_text(Reason.from_json(reason), say)
+        for path, reason in reasons.items()
+    }
     return [
         {
             "kind": kind,
@@ -76,3 +90,8 @@ def _by_kind(reasons: Mapping[str, str]) -> list[dict[str, Any]]:
         }
         for kind, count in Counter(kinds.values()).most_common(MOST_REASONS)
     ]
+
+
+def _kind_of_old_sentence(sentence: str) -> str:
+    """Return the kind of a reason that a version before 0.2 logged as an English sentence."""
+    return sentence.partition(": ")[0].partition(" of ")[0]

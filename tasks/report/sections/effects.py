@@ -6,7 +6,7 @@ from analysis.effects.least_squares import value
 from analysis.effects.result import Effects
 from analysis.factors import show
 from analysis.plots import effects as effect_plots
-from tasks.report.languages import Translate
+from tasks.languages import Translate
 from tasks.report.numbers import cell_words, number, p_value, percent, signed
 from tasks.report.render import figure_as_data_url
 from tasks.report.sections.grid import NAMED

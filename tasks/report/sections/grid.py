@@ -8,7 +8,7 @@ import pandas as pd
 from analysis.factors import cell_name, show
 from analysis.plots.grid import grid_heatmap
 from analysis.search.best_cell import Selection
-from tasks.report.languages import Translate
+from tasks.languages import Translate
 from tasks.report.numbers import aligned, number, plain, same_cell
 from tasks.report.render import figure_as_data_url
 from tasks.report.source import ReportSource

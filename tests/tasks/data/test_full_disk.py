@@ -13,9 +13,9 @@ import pytest
 from models.images.arrays import open_arrays
 from models.images.decoding import decode
 from models.images.drawn import draw_one, generator
-from tasks.data.dataset import Prepared, prepare_dataset
+from tasks.data.dataset import DatasetRequest, Prepared, prepare_dataset
 from tasks.data.find_images import find_images
-from tasks.data.metadata_store import Metadata
+from tasks.data.metadata_store import MetadataStore
 from tasks.errors import DataError
 
 SIZE, PICTURES = 64, 400
@@ -62,15 +62,15 @@ def fill(disk: Path) -> Path:
 def run(
     data: Path, home: Path, progress: Callable[[str, int, int], None] | None = None
 ) -> Prepared:
-    store = Metadata(home / "metadata.db", home / "locks")
+    store = MetadataStore(home / "metadata.db", home / "locks")
     source = find_images(data, home / "unpacked")
-    return prepare_dataset(source, store, image_size=SIZE, cache=home / "cache", progress=progress)
+    return prepare_dataset(source, DatasetRequest(SIZE), store, home / "cache", progress=progress)
 
 
 def assert_whole(prepared: Prepared, data: Path) -> None:
     arrays = open_arrays(prepared.arrays_folder)
     assert len(arrays.images) == prepared.accepted
-    assert prepared.accepted + len(prepared.quarantined) == PICTURES
+    assert prepared.accepted + prepared.quarantined == PICTURES
     for row in range(0, len(arrays.images), 7):
         expected = decode((data / arrays.names[row]).read_bytes(), SIZE)
         np.testing.assert_array_equal(arrays.images[row], expected)

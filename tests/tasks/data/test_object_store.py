@@ -17,8 +17,9 @@ from support.small_study import factorgrid
 
 from tasks.data.dataset import check_images
 from tasks.data.find_images import find_images
-from tasks.data.metadata_store import Metadata
-from tasks.data.object_store import Store, address_of
+from tasks.data.metadata_store import MetadataStore
+from tasks.data.object_store import StoreLocation, url_of
+from tasks.data.reason import Reason
 from tasks.errors import DataError
 from tasks.maintenance.cache import clear_caches, list_caches
 
@@ -34,9 +35,9 @@ def memory() -> Iterator[Any]:
 
 def test_an_address_survives_being_a_path() -> None:
     for url in ("s3://bucket/pets.zip", "file:///data/pets.zip", "https://host/a/pets.zip"):
-        assert address_of(Path(url)) == url
+        assert url_of(Path(url)) == url
     for path in ("pets.zip", "/data/pets.zip", "data/a:b/pets", "C:/pets"):
-        assert address_of(Path(path)) is None
+        assert url_of(Path(path)) is None
 
 
 def test_an_archive_is_copied_once_and_again_when_it_changes(memory: Any, tmp_path: Path) -> None:
@@ -46,12 +47,12 @@ def test_an_archive_is_copied_once_and_again_when_it_changes(memory: Any, tmp_pa
     assert len(first.entries) == 64
     (copy,) = scratch.iterdir()
     before = copy.stat().st_mtime_ns
-    assert Store(url).archive(scratch) == copy
+    assert StoreLocation(url).copy_archive(scratch) == copy
     assert copy.stat().st_mtime_ns == before
     memory.put_file(str(archive(tmp_path / "b.zip", 70)), "/bucket/pets.zip")
     second = find_images(Path(url), scratch)
     assert len(second.entries) == 70
-    assert first.key == second.key == second.words == url
+    assert first.key == second.key == second.description == url
     assert len(list(scratch.iterdir())) == 2
 
 
@@ -66,7 +67,7 @@ def test_a_copy_that_breaks_off_leaves_nothing(
 
     monkeypatch.setattr(type(memory), "get_file", broken)
     with pytest.raises(DataError, match="the store hung up"):
-        Store("memory://bucket/pets.zip").archive(tmp_path / "unpacked")
+        StoreLocation("memory://bucket/pets.zip").copy_archive(tmp_path / "unpacked")
     assert list((tmp_path / "unpacked").iterdir()) == []
 
 
@@ -80,7 +81,7 @@ def test_what_is_shorter_than_announced_is_no_copy(
 
     monkeypatch.setattr(type(memory), "get_file", short)
     with pytest.raises(DataError, match="changed while it was copied"):
-        Store("memory://bucket/pets.zip").archive(tmp_path / "unpacked")
+        StoreLocation("memory://bucket/pets.zip").copy_archive(tmp_path / "unpacked")
     assert list((tmp_path / "unpacked").iterdir()) == []
 
 
@@ -88,7 +89,7 @@ def test_what_is_shorter_than_announced_is_no_copy(
 BAD = {
     "memory://bucket/none.zip": "no such object",
     "nosuch://bucket/pets.zip": "Protocol not known: nosuch",
-    "memory://folder": "all 1 pictures are of no class that their names tell",
+    "memory://folder": "all 1 pictures have no class in their names",
     "https://me:secret@host/pets.zip": "a password in the address would be kept in MLflow",
 }
 
@@ -168,10 +169,10 @@ def test_a_folder_is_read_as_one_on_disk_is(pets: Any, tmp_path: Path) -> None:
     pets.get("/bucket/pets", str(local), recursive=True)
     expected = find_images(local, tmp_path)
     assert [e[:2] for e in found.entries] == [e[:2] for e in expected.entries]
-    assert found.passed_over == expected.passed_over == {"readme.txt": "not a picture, by its name"}
-    assert found.words == found.key == "memory://bucket/pets"
-    assert told[-1] == ("bringing pictures here", 64, 64)
-    store = Metadata(tmp_path / "metadata.db", tmp_path / "locks")
+    assert found.passed_over == expected.passed_over == {"readme.txt": Reason("not_a_picture_name")}
+    assert found.description == found.key == "memory://bucket/pets"
+    assert told[-1] == ("copying pictures", 64, 64)
+    store = MetadataStore(tmp_path / "metadata.db", tmp_path / "locks")
     there, here = check_images(found, store), check_images(expected, store)
     assert there.metadata["digest"].tolist() == here.metadata["digest"].tolist()
 
@@ -179,7 +180,7 @@ def test_a_folder_is_read_as_one_on_disk_is(pets: Any, tmp_path: Path) -> None:
 def test_only_new_and_changed_objects_are_brought_and_read(
     pets: Any, brought: list[str], tmp_path: Path
 ) -> None:
-    store = Metadata(tmp_path / "metadata.db", tmp_path / "locks")
+    store = MetadataStore(tmp_path / "metadata.db", tmp_path / "locks")
 
     def read() -> tuple[int, int]:
         gc.collect()  # the last pass's processes leave cycles, and with them hold of the copies
@@ -262,7 +263,7 @@ def test_copies_stay_as_long_as_somebody_reads_them(pets: Any, tmp_path: Path) -
     assert clear_caches([cached]) == []
     del first, second
     third = find_images(PETS, tmp_path / "unpacked")
-    assert not Path(third.reader.__getstate__()["root"], entry.where).exists()
+    assert not Path(third.reader.__getstate__()["root"], entry.location).exists()
     del third
     assert clear_caches([cached]) == [cached]
 
@@ -281,7 +282,7 @@ def test_what_the_store_lists_and_does_not_give_goes_to_quarantine(
     found = find_images(PETS, tmp_path)
     assert len(found.entries) == 64
     assert {e.path: e.fault for e in found.entries if e.fault} == {
-        "cat/0.png": "the store lists it only"
+        "cat/0.png": Reason("not_provided")
     }
 
 

@@ -13,7 +13,8 @@ from support.small_study import factorgrid
 
 from tasks.data.dataset import check_images
 from tasks.data.find_images import find_images
-from tasks.data.metadata_store import Metadata
+from tasks.data.metadata_store import MetadataStore
+from tasks.data.reason import reasons_as_text
 from tasks.errors import DataError
 
 
@@ -50,7 +51,7 @@ def test_a_zip_in_a_bucket_is_validated_by_the_command(s3: S3, tmp_path: Path) -
     ended = validate()
     assert ended.returncode == 2
     (line,) = ended.stderr.strip().splitlines()
-    assert line.startswith(f"factorgrid: --data {TRAIN}: cannot be had (")
+    assert line.startswith(f"factorgrid: --data {TRAIN}: not available (")
 
 
 def test_what_is_not_there_or_not_ours_is_said(s3: S3, tmp_path: Path) -> None:
@@ -96,11 +97,12 @@ def test_a_folder_in_a_bucket_is_read_whatever_its_names_are(s3: S3, tmp_path: P
     assert {path.parent.parent for path in made if path.is_file()} == {tmp_path / "x"}
     assert len(source.entries) == 65 + len(hostile)
     assert list(source.passed_over) == [".hidden/a.png"]
-    checked = check_images(source, Metadata(tmp_path / "metadata.db", tmp_path / "locks"))
-    said = checked.to_json()
-    assert said["found"] == said["accepted"] + said["quarantined"] + said["passed_over"] == 70
-    assert "its path leaves the folder" in said["reasons"]["../../evil.png"][0]
-    assert "the store lists it only" in said["reasons"][hostile[2]][0]
+    checked = check_images(source, MetadataStore(tmp_path / "metadata.db", tmp_path / "locks"))
+    counts = checked.counts
+    assert counts["found"] == 70
+    assert counts["found"] == sum(counts[k] for k in ("accepted", "quarantined", "passed_over"))
+    assert "leads out of the folder" in reasons_as_text(checked.reasons["../../evil.png"])
+    assert "does not provide it" in reasons_as_text(checked.reasons[hostile[2]])
 
 
 def test_a_bucket_without_its_server_leaves_the_copies_and_says_so(s3: S3, tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_a_bucket_without_its_server_leaves_the_copies_and_says_so(s3: S3, tmp_p
         s3.put(name, data)
     assert len(find_images(Path("s3://bucket"), tmp_path / "x").entries) == 64
     s3.stop()
-    with pytest.raises(DataError, match="--data s3://bucket: cannot be had"):
+    with pytest.raises(DataError, match="--data s3://bucket: not available"):
         find_images(Path("s3://bucket"), tmp_path / "x")
     (folder,) = (tmp_path / "x").iterdir()
     assert len(list(folder.iterdir())) == 64 + 2

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from support.small_study import Done, factorgrid
 
+from tasks.languages import LANGUAGES, words
 from tasks.report.html import report_page
-from tasks.report.languages import LANGUAGES, words
 from tasks.report.numbers import aligned
 from tasks.report.outcome import outcome_of
 from tasks.study.study_file import built_in_studies, load_study, parse_study

@@ -143,9 +143,7 @@ def _site(done: Done, arrays: str = "") -> Site:
     execution = done.execution
     hidden = Path("/nowhere/home")
     settings = replace(execution.tracker.settings, home=hidden)
-    images = Prepared(
-        hidden / "cache" / "v-16", execution.version, "drawn", "drawn", 240, {}, 0, {}
-    )
+    images = Prepared(hidden / "cache" / "v-16", execution.version, "drawn", "drawn", 240, 0, 0)
     return Site(
         settings,
         execution.study,

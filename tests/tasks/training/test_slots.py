@@ -13,7 +13,7 @@ import pytest
 
 from models.images.arrays import write_arrays
 from models.images.drawn import draw
-from models.images.split import digest_of, side_of
+from models.images.split import assign_side, content_digest
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from tasks.errors import CellError, SlotDiedError, SlotsClosedError
 from tasks.training.slots import SlotPool
@@ -31,13 +31,13 @@ LONG = SPEC.with_levels({"epochs": 10_000})
 def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images, labels, classes = draw(160, 16, seed=1)
     folder = tmp_path_factory.mktemp("cache") / "drawn"
-    digests = [digest_of(image.tobytes()) for image in images]
+    digests = [content_digest(image.tobytes()) for image in images]
     write_arrays(
         folder,
         images,
         size=16,
         labels=labels.tolist(),
-        sides=[side_of(digest, 0.7, 0.15) for digest in digests],
+        sides=[assign_side(digest, 0.7, 0.15) for digest in digests],
         names=digests,
         classes=classes,
         version="drawn",

@@ -1,0 +1,39 @@
+"""A small cache of random pictures, and ways to damage it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from models.images.arrays import ArraysWriter, write_arrays
+
+N, SIZE = 200, 8
+
+
+def random_images() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (N, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def write_random_cache(folder: Path) -> Path:
+    write_arrays(
+        folder,
+        random_images(),
+        size=SIZE,
+        labels=[i % 2 for i in range(N)],
+        sides=[i % 3 for i in range(N)],
+        names=[f"{i}.jpg" for i in range(N)],
+        classes=("cat", "dog"),
+        version="v",
+    )
+    return folder
+
+
+def flip_byte(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0xFF
+    path.write_bytes(content)
+
+
+def leave_partial_cache(cache: Path, owner: str) -> None:
+    """Leave what a killed writer leaves: its folder, and no lock."""
+    os.close(ArraysWriter(cache, 3, SIZE, owner).file)

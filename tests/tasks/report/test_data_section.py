@@ -1,0 +1,35 @@
+"""The report's section about the pictures: reasons of this version and of earlier ones."""
+
+from tasks.data.reason import Reason
+from tasks.languages import translator
+from tasks.report.sections.data import _by_kind
+
+EMPTY = Reason("not_decodable", {"why": Reason("empty")}).as_json()
+
+
+def test_reasons_are_counted_by_kind_in_the_language_of_the_report() -> None:
+    reasons = {
+        "a.jpg": EMPTY,
+        "b.jpg": EMPTY,
+        "c.jpg": EMPTY,
+        "d.jpg": Reason("copy", {"of": "z.jpg"}).as_json(),
+    }
+    english = _by_kind(reasons, translator("en"))
+    assert english == [
+        {"kind": "not decodable", "n": "3", "examples": ["a.jpg", "b.jpg"]},
+        {"kind": "a copy", "n": "1", "examples": ["d.jpg"]},
+    ]
+    korean = _by_kind(reasons, translator("ko"))
+    assert [row["kind"] for row in korean] == ["디코딩할 수 없음", "복사본"]
+
+
+def test_sentences_that_an_earlier_version_logged_are_still_counted_by_kind() -> None:
+    reasons = {
+        "a.jpg": "not decodable: empty: 0 bytes",
+        "b.jpg": "a copy of c.jpg",
+        "d.jpg": "not decodable: damaged: image file is truncated",
+    }
+    assert _by_kind(reasons, translator("ko")) == [
+        {"kind": "not decodable", "n": "2", "examples": ["a.jpg", "d.jpg"]},
+        {"kind": "a copy", "n": "1", "examples": ["b.jpg"]},
+    ]
