@@ -35,5 +35,5 @@ def flip_byte(path: Path, at: int) -> None:
 
 
 def leave_partial_cache(cache: Path, owner: str) -> None:
-    """Leave what a killed writer leaves: its folder, and no lock."""
+    """Leave what a killed writer leaves: a partial cache without a lock."""
     os.close(ArraysWriter(cache, 3, SIZE, owner).file)

@@ -35,7 +35,7 @@ REQUEST = DatasetRequest(SIZE)
 
 
 def picture(index: int, size: int = 64) -> Image.Image:
-    """Return a drawn picture, another one for each index."""
+    """Return a drawn picture, a different one for each index."""
     return Image.fromarray(draw_one(index % 2, size, generator(7, index)))
 
 
@@ -49,7 +49,7 @@ JPEG, PNG = encode(picture(1)), encode(picture(2), "PNG")
 
 
 def write_pictures(folder: Path, first: int, n: int) -> None:
-    """Write pictures first to first + n, each its own, cats and dogs in turn."""
+    """Write n different pictures, from index `first` on; even indices are cats."""
     for index in range(first, first + n):
         path = folder / ("cat", "dog")[index % 2] / f"{index}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def test_of_a_large_cache_other_pictures_are_compared_each_time(tmp_path: Path) 
             verify(arrays, folder, np.random.default_rng(seed), most_bytes=N * SIZE * SIZE)
         except ArraysError:
             found += 1
-    assert 5 <= found <= 22  # a third of the pictures is compared: 13.3 of 40, 3 s.d. each way
+    assert 5 <= found <= 22  # a third of the pictures is compared: 13.3 of 40, plus or minus 3 s.d.
 
 
 def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_large_cache_is_written_past_the_page_cache_and_reads_the_same(
 ) -> None:
     rng = np.random.default_rng(1)
     pictures = rng.integers(0, 256, (7, size, size, 3), dtype=np.uint8)
-    order = [3, 4, 5, 0, 1, 6, 2]  # in runs, as where some of the pictures are known already
+    order = [3, 4, 5, 0, 1, 6, 2]  # in runs, as if some of the pictures were known already
     for large in (False, True):
         monkeypatch.setattr("models.images.array_file.LARGE", 0.0 if large else 1.0)
         with ArraysWriter(tmp_path, 7, size) as writer, RowsWriter(writer.layout) as rows:
@@ -95,13 +95,14 @@ def test_a_disk_error_in_the_writing_thread_is_raised_by_the_next_flush(
         rows.put(1, random_images()[1])
         with pytest.raises(OSError, match="No space left"):
             rows.flush()
-        rows.put(2, random_images()[2])  # it has been said once
+        rows.put(2, random_images()[2])  # the error is raised only once
         rows.flush()
 
 
 def test_a_cache_with_a_shorter_header_is_still_read(tmp_path: Path) -> None:
     folder = write_random_cache(tmp_path / "v-8")
-    np.save(folder / "images.npy", random_images())  # numpy's own head, as caches had before
+    # numpy's own header, as earlier versions wrote it
+    np.save(folder / "images.npy", random_images())
     arrays = open_arrays(folder)
     np.testing.assert_array_equal(arrays.images, random_images())
     verify(arrays, folder, np.random.default_rng(0))

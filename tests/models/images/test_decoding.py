@@ -9,13 +9,13 @@ from models.images.decoding import decode
 
 
 def is_close(data: bytes, expected: Image.Image, by: float = 9.0) -> bool:
-    """Whether bytes decode to a picture, but for what JPEG loses."""
+    """Whether bytes decode to a picture, within the loss of JPEG."""
     wanted = np.asarray(expected.convert("RGB").resize((32, 32), Image.Resampling.BOX), dtype=float)
     return bool(np.abs(decode(data, 32) - wanted).mean() < by)
 
 
 def rotated_jpeg(orientation: int) -> bytes:
-    """Return a JPEG that lies as a camera held so would have stored it."""
+    """Return a JPEG that is rotated as a camera in this orientation stores it."""
     ways = Image.Transpose
     stored = {
         3: ways.ROTATE_180,
@@ -40,10 +40,10 @@ def test_a_rotated_picture_is_turned_upright(orientation: int) -> None:
 @pytest.mark.parametrize(
     "before",
     [
-        b"\xff\xed\x00\x0a\xff\xd8\xff\xda\xff\xd9ab",  # a block with a small JPEG of its own
-        b"\xff\xff\xff",  # filled up, as JPEG allows
+        b"\xff\xed\x00\x0a\xff\xd8\xff\xda\xff\xd9ab",  # a block that contains a small JPEG
+        b"\xff\xff\xff",  # fill bytes, which JPEG allows
     ],
-    ids=["another block", "filled up"],
+    ids=["another block", "fill bytes"],
 )
 def test_the_orientation_is_found_behind_other_blocks(before: bytes) -> None:
     data = rotated_jpeg(6)

@@ -31,7 +31,7 @@ def jpeg_with_a_hole() -> bytes:
     return JPEG[:at] + JPEG[at + 300 :]
 
 
-#: What is in a file called cat/....jpg, and a part of the reason for its quarantine.
+#: Name of the file in cat/ -> its content, and a part of the reason for its quarantine.
 BROKEN: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "empty: 0 bytes"),
     "half a JPEG": (JPEG[: len(JPEG) // 2], "damaged: image file is truncated"),
@@ -83,7 +83,7 @@ def checked_folder(tmp_path_factory: pytest.TempPathFactory) -> CheckedImages:
     for name, (data, _) in BROKEN.items():
         (root / "data" / "cat" / f"{name}.jpg").write_bytes(data)
     cat = root / "data" / "cat"
-    shutil.copy(cat / "0.jpg", root / "data" / "no folder tells.jpg")
+    shutil.copy(cat / "0.jpg", root / "data" / "no class folder.jpg")
     shutil.copy(cat / "1.jpg", cat / "copy.jpg")
     (cat / "near.jpg").write_bytes(encode(picture(104, 128).resize((96, 96)), quality=60))
     shutil.copy(cat / "3.jpg", root / "data" / "dog" / "really a cat.jpg")
@@ -107,7 +107,7 @@ def test_a_broken_picture_is_quarantined_with_its_reason(
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        ("no folder tells.jpg", "no label"),
+        ("no class folder.jpg", "no label"),
         ("cat/copy.jpg", "a copy of cat/1.jpg"),
         ("cat/near.jpg", "nearly a copy of cat/2.jpg"),
         ("cat/3.jpg", "under two labels: also dog/really a cat.jpg (dog)"),
@@ -141,6 +141,6 @@ def test_a_file_that_is_not_a_picture_is_passed_over_with_its_reason(
 
 def test_no_file_is_dropped_and_good_pictures_are_accepted(checked_folder: CheckedImages) -> None:
     assert counts_add_up(checked_folder)
-    # 16 good ones, less one under two labels and one excluded.
+    # 16 good pictures, without one that has two labels and one that is excluded.
     assert len(checked_folder.accepted) == 14
     assert checked_folder.not_found == ("cat/not there.jpg",)

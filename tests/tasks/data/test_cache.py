@@ -39,7 +39,7 @@ def test_a_damaged_cache_is_not_used_and_the_message_says_what_to_do(
     with pytest.raises(ArraysError, match=r"cache .*v-8: .*delete the folder"):
         open_arrays(folder)
     assert not is_complete(folder)
-    assert list(tmp_path.iterdir()) == []  # removed: it is written again
+    assert list(tmp_path.iterdir()) == []  # it is removed, and written again later
 
 
 def test_damage_between_the_spot_checks_is_found_before_a_study(tmp_path: Path) -> None:

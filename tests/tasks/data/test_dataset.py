@@ -97,7 +97,7 @@ def test_a_new_version_copies_pixels_from_the_old_cache(tmp_path: Path) -> None:
     write_pictures(folder, 60, 4)
     reported: list[tuple[str, int, int]] = []
     prepared = prepare_path(folder, tmp_path, progress=lambda *what: reported.append(what))
-    assert {what[0] for what in reported} == {"checking pictures"}  # none was decoded once more
+    assert {what[0] for what in reported} == {"checking pictures"}  # none was decoded again
     arrays = arrays_of(prepared)
     assert len(arrays.images) == 64
     for row, name in enumerate(arrays.names):
@@ -213,7 +213,7 @@ def test_a_killed_writer_leaves_no_cache_that_is_read(data: Path, tmp_path: Path
 
 
 def test_a_disk_that_is_too_small_is_one_line(data: Path, tmp_path: Path) -> None:
-    # A limit on the size of files acts as a disk that is full: before anything is decoded.
+    # A limit on the size of files acts like a full disk, before anything is decoded.
     body = """
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
@@ -221,10 +221,10 @@ def test_a_disk_that_is_too_small_is_one_line(data: Path, tmp_path: Path) -> Non
     except DataError as error:
         print(error)
     """
-    words, errors = child(data, tmp_path, body).communicate()
-    assert "60 pictures at 32 pixels need 0 MB" in words, errors
-    assert "factorgrid cache --clear" in words
-    assert len(words.splitlines()) == 1
+    output, errors = child(data, tmp_path, body).communicate()
+    assert "60 pictures at 32 pixels need 0 MB" in output, errors
+    assert "factorgrid cache --clear" in output
+    assert len(output.splitlines()) == 1
     assert list((tmp_path / "cache").iterdir()) == []
 
 

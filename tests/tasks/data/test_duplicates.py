@@ -46,7 +46,7 @@ def test_the_largest_of_several_copies_is_kept() -> None:
 
 
 def test_similar_pictures_are_on_one_side() -> None:
-    # A shadow lies on its left half: another picture, and yet none to be judged on after the first.
+    # With a shadow on its left half it is a different picture, but not independent of the first.
     pictures = {"a": ("cat", jpeg_of(8)), "b": ("cat", jpeg_of(8, shadow=0.95))}
     copies = find_duplicates(table_of(pictures))
     assert not copies.left_out
@@ -67,7 +67,7 @@ def test_an_empty_table_has_no_copies() -> None:
 
 
 def rows_of_noise(names: set[str]) -> pd.DataFrame:
-    """Return rows of pictures of nothing but noise, each from its name alone."""
+    """Return rows of noise pictures, each made from its name."""
     rows = rows_of(names)
     noise = [np.random.default_rng(int(name[:12], 16)) for name in rows["digest"]]
     return rows.assign(

@@ -14,7 +14,7 @@ from tasks.errors import DataError
 
 
 def overlapping(path: Path) -> None:
-    """Write a zip whose many members are all one and the same stretch of bytes."""
+    """Write a zip whose many members all share the same bytes."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for index in range(300):
             archive.writestr(f"cat.{index}.jpg", bytes(1_000_000 if index == 0 else 1))
@@ -55,7 +55,7 @@ def truncated(path: Path) -> None:
 
 
 def utf8_lie(path: Path) -> None:
-    """Write a zip with a name that is flagged as UTF-8 and is none."""
+    """Write a zip with a name that is flagged as UTF-8 but is not."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("\xe9\xe9cat.0.jpg", JPEG)
     content = path.read_bytes().replace("\xe9\xe9cat".encode(), b"\xff\xfe\xff\xfecat")
@@ -82,12 +82,12 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_path_that_is_not_a_source_is_one_line(tmp_path: Path, name: str) -> None:
-    write, words = REFUSED[name]
+    write, message = REFUSED[name]
     path = tmp_path / "given"
     write(path)
     with pytest.raises(DataError) as caught:
         find_images(path, tmp_path / "unpacked")
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""A disk that is really full: a small one is mounted, where that is allowed."""
+"""A disk that is really full: a small one is mounted, if that is permitted."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ from tasks.data.metadata_store import MetadataStore
 from tasks.errors import DataError
 
 SIZE, PICTURES = 64, 400
-#: The pixels take 4.9 MB of them, and what is known of the pictures 0.3.
+#: The pixels take 4.9 MB of these, and the metadata 0.3 MB.
 DISK_BYTES = 8_000_000
 
 
@@ -42,15 +42,15 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     try:
         ended = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("no command to mount a small disk with")
+        pytest.skip("there is no command to mount a small disk")
     if ended.returncode:
-        pytest.skip(f"a small disk may not be mounted here: {ended.stderr.strip()}")
+        pytest.skip(f"a small disk cannot be mounted here: {ended.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(disk: Path) -> Path:
-    """Take every byte that is left."""
+    """Write to the disk until it is full."""
     path = disk / "filler"
     with path.open("ab", buffering=0) as file, suppress(OSError):
         while True:
@@ -76,34 +76,32 @@ def assert_whole(prepared: Prepared, data: Path) -> None:
         np.testing.assert_array_equal(arrays.images[row], expected)
 
 
-def test_a_disk_that_is_full_before_is_said_before_anything_is_decoded(
-    data: Path, disk: Path
-) -> None:
-    told: list[str] = []
+def test_a_full_disk_is_reported_before_anything_is_decoded(data: Path, disk: Path) -> None:
+    reported: list[str] = []
     taken = disk / "filler"
     taken.write_bytes(bytes(4_000_000))
     with pytest.raises(
         DataError, match=r"400 pictures at 64 pixels need 5 MB; .* free some"
-    ) as said:
-        run(data, disk, lambda *what: told.append(what[0]))
-    assert len(str(said.value).splitlines()) == 1
-    assert told == []
+    ) as caught:
+        run(data, disk, lambda *what: reported.append(what[0]))
+    assert len(str(caught.value).splitlines()) == 1
+    assert reported == []
     assert list((disk / "cache").iterdir()) == []
     taken.unlink()
     assert_whole(run(data, disk), data)
 
 
-@pytest.mark.parametrize("home", ["on it", "beside it"])
-def test_a_disk_that_fills_up_meanwhile_leaves_nothing_and_the_same_command_goes_on(
+@pytest.mark.parametrize("home", ["on the small disk", "on another disk"])
+def test_a_disk_that_fills_up_leaves_no_cache_and_the_same_command_continues(
     data: Path, disk: Path, tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = disk
-    if home == "beside it":  # only pixels are on the small disk
+    if home == "on another disk":  # only pixels are on the small disk
         state = tmp_path / "home"
         state.mkdir()
         (disk / "cache").mkdir()
         (state / "cache").symlink_to(disk / "cache")
-    # So that there is something to be lost: rows of the table, on the way.
+    # Commit each batch of metadata, so that the disk can be full at that moment too.
     monkeypatch.setattr("tasks.data.metadata_store.COMMIT_SECONDS", 0.0)
     filled: list[Path] = []
 
@@ -111,11 +109,11 @@ def test_a_disk_that_fills_up_meanwhile_leaves_nothing_and_the_same_command_goes
         if not filled:
             filled.append(fill(disk))
 
-    with pytest.raises(DataError, match=r"free disk space|MB are free; free some") as said:
+    with pytest.raises(DataError, match=r"free disk space|MB are free; free some") as caught:
         run(data, state, fill_once)
-    assert len(str(said.value).splitlines()) == 1
+    assert len(str(caught.value).splitlines()) == 1
     assert list((disk / "cache").iterdir()) == []
     filled[0].unlink()
-    told: list[int] = []
-    assert_whole(run(data, state, lambda _, __, total: told.append(total)), data)
-    assert told
+    reported: list[int] = []
+    assert_whole(run(data, state, lambda _, __, total: reported.append(total)), data)
+    assert reported

@@ -45,7 +45,7 @@ def test_processes_start_before_pictures_are_found_only_if_all_are_new(
         children = set(multiprocessing.active_children()) - before
         assert len(children) == min(EARLY_PROCESSES, readers.processes)
         first = scan(find_images(data, tmp_path), store, readers=readers)[0].table
-        assert set(multiprocessing.active_children()) == children | before  # they are at work
+        assert set(multiprocessing.active_children()) == children | before  # they are in use
     assert set(multiprocessing.active_children()) == before
     with open_reader_pool(data, store) as readers:
         second = scan(find_images(data, tmp_path), store, readers=readers)[0]
@@ -62,7 +62,7 @@ def test_a_machine_of_many_cores_starts_few_processes_for_few_pictures(
         readers.start()
         assert len(set(multiprocessing.active_children()) - before) == EARLY_PROCESSES
         scan(find_images(data, tmp_path), store_of(tmp_path), readers=readers)
-        # One more for the one batch, if the others had not yet come up.
+        # One more for the batch, if the others have not started yet.
         assert len(set(multiprocessing.active_children()) - before) <= EARLY_PROCESSES + 1
 
 

@@ -79,7 +79,7 @@ def test_a_reason_that_an_earlier_version_stored_as_a_sentence_is_measured_again
 
 
 class ChangingReader:
-    """A reader of a folder in which someone else writes."""
+    """A reader of a folder in which another program writes."""
 
     def __init__(self, source: Source, changes: dict[str, object]) -> None:
         self.inner, self.changes = source.reader, changes
@@ -106,7 +106,7 @@ def test_a_file_that_changes_while_it_is_read_is_quarantined_and_read_again_late
     assert checked.reasons["dog/9.jpg"] == [Reason("not_decodable", {"why": Reason("vanished")})]
     counts = checked.counts
     assert counts["found"] == counts["accepted"] + counts["quarantined"] + counts["passed_over"]
-    # Neither is remembered: the next pass looks again.
+    # Neither is stored: the next scan reads them again.
     assert not {"cat/8.jpg", "dog/9.jpg"} & store.known(source).keys()
 
 

@@ -1,4 +1,4 @@
-"""Pictures in an object store, a zip or a folder: copied once, whole, again when they change."""
+"""Pictures in an object store: copied once, completely, and again when they change."""
 
 import gc
 import importlib
@@ -33,7 +33,7 @@ def memory() -> Iterator[Any]:
     system.store.clear()
 
 
-def test_an_address_survives_being_a_path() -> None:
+def test_a_url_survives_being_a_path() -> None:
     for url in ("s3://bucket/pets.zip", "file:///data/pets.zip", "https://host/a/pets.zip"):
         assert url_of(Path(url)) == url
     for path in ("pets.zip", "/data/pets.zip", "data/a:b/pets", "C:/pets"):
@@ -56,22 +56,22 @@ def test_an_archive_is_copied_once_and_again_when_it_changes(memory: Any, tmp_pa
     assert len(list(scratch.iterdir())) == 2
 
 
-def test_a_copy_that_breaks_off_leaves_nothing(
+def test_an_interrupted_copy_leaves_nothing(
     memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.pipe_file("/bucket/pets.zip", b"x" * 1000)
 
     def broken(_: Any, __: str, target: str, **___: Any) -> None:
         Path(target).write_bytes(b"x" * 500)
-        raise ConnectionResetError("the store hung up")
+        raise ConnectionResetError("the store closed the connection")
 
     monkeypatch.setattr(type(memory), "get_file", broken)
-    with pytest.raises(DataError, match="the store hung up"):
+    with pytest.raises(DataError, match="the store closed the connection"):
         StoreLocation("memory://bucket/pets.zip").copy_archive(tmp_path / "unpacked")
     assert list((tmp_path / "unpacked").iterdir()) == []
 
 
-def test_what_is_shorter_than_announced_is_no_copy(
+def test_a_copy_that_is_too_short_is_an_error(
     memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.pipe_file("/bucket/pets.zip", b"x" * 1000)
@@ -85,7 +85,7 @@ def test_what_is_shorter_than_announced_is_no_copy(
     assert list((tmp_path / "unpacked").iterdir()) == []
 
 
-#: An address, and words that its one line must have.
+#: URL -> text that the error must contain.
 BAD = {
     "memory://bucket/none.zip": "no such object",
     "nosuch://bucket/pets.zip": "Protocol not known: nosuch",
@@ -95,7 +95,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("url", BAD)
-def test_an_address_that_leads_nowhere_is_one_line(memory: Any, url: str, tmp_path: Path) -> None:
+def test_a_url_without_pictures_is_one_line(memory: Any, url: str, tmp_path: Path) -> None:
     memory.pipe_file("/folder/a.png", b"x")
     with pytest.raises(DataError) as error:
         find_images(Path(url), tmp_path)
@@ -103,7 +103,7 @@ def test_an_address_that_leads_nowhere_is_one_line(memory: Any, url: str, tmp_pa
     assert BAD[url] in str(error.value)
 
 
-def test_a_protocol_without_its_package_says_which(
+def test_a_protocol_without_its_package_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = importlib.import_module("fsspec.registry")  # the package's own name is a table
@@ -141,7 +141,7 @@ def test_an_archive_behind_http_is_read(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pets(memory: Any) -> Any:
-    """The folder, with 64 pictures and a text."""
+    """A store with a folder of 64 pictures and a text file."""
     for name, data in drawn(64).items():
         memory.pipe_file(f"/bucket/pets/{name}", data)
     memory.pipe_file("/bucket/pets/readme.txt", b"drawn")
@@ -149,8 +149,8 @@ def pets(memory: Any) -> Any:
 
 
 @pytest.fixture
-def brought(monkeypatch: pytest.MonkeyPatch, memory: Any) -> list[str]:
-    """What is copied from the store."""
+def copied(monkeypatch: pytest.MonkeyPatch, memory: Any) -> list[str]:
+    """The objects that are copied from the store, in order."""
     seen: list[str] = []
     real = type(memory).get_file
 
@@ -162,68 +162,68 @@ def brought(monkeypatch: pytest.MonkeyPatch, memory: Any) -> list[str]:
     return seen
 
 
-def test_a_folder_is_read_as_one_on_disk_is(pets: Any, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    found = find_images(PETS, tmp_path / "unpacked", lambda *given: told.append(given))
+def test_a_folder_in_a_store_is_read_like_a_folder_on_disk(pets: Any, tmp_path: Path) -> None:
+    reported: list[tuple[str, int, int]] = []
+    found = find_images(PETS, tmp_path / "unpacked", lambda *given: reported.append(given))
     local = tmp_path / "pets"
     pets.get("/bucket/pets", str(local), recursive=True)
     expected = find_images(local, tmp_path)
     assert [e[:2] for e in found.entries] == [e[:2] for e in expected.entries]
     assert found.passed_over == expected.passed_over == {"readme.txt": Reason("not_a_picture_name")}
     assert found.description == found.key == "memory://bucket/pets"
-    assert told[-1] == ("copying pictures", 64, 64)
+    assert reported[-1] == ("copying pictures", 64, 64)
     store = MetadataStore(tmp_path / "metadata.db", tmp_path / "locks")
     there, here = check_images(found, store), check_images(expected, store)
     assert there.metadata["digest"].tolist() == here.metadata["digest"].tolist()
 
 
-def test_only_new_and_changed_objects_are_brought_and_read(
-    pets: Any, brought: list[str], tmp_path: Path
+def test_only_new_and_changed_objects_are_copied_and_read(
+    pets: Any, copied: list[str], tmp_path: Path
 ) -> None:
     store = MetadataStore(tmp_path / "metadata.db", tmp_path / "locks")
 
     def read() -> tuple[int, int]:
-        gc.collect()  # the last pass's processes leave cycles, and with them hold of the copies
+        gc.collect()  # reference cycles of the last scan would keep its lock on the copies
         checked = check_images(find_images(PETS, tmp_path / "unpacked"), store)
         return len(checked.metadata), checked.read
 
     assert read() == (64, 64)
-    assert len(brought) == 64
+    assert len(copied) == 64
     assert read() == (64, 0)
-    assert len(brought) == 64
+    assert len(copied) == 64
     more = drawn(66)
     first, *_, new = more
     pets.pipe_file(f"/bucket/pets/{first}", more[new])
     pets.pipe_file(f"/bucket/pets/{new}", more[first])
     pets.rm_file(f"/bucket/pets/{list(more)[1]}")
     assert read() == (64, 2)
-    assert sorted(brought[64:]) == sorted(f"/bucket/pets/{name}" for name in (first, new))
+    assert sorted(copied[64:]) == sorted(f"/bucket/pets/{name}" for name in (first, new))
     (folder,) = (tmp_path / "unpacked").iterdir()
-    assert len([file for file in folder.iterdir() if file.suffix == ""]) == 64 + 1  # and a lock
+    assert len([file for file in folder.iterdir() if file.suffix == ""]) == 64 + 1  # and the lock
 
 
-def test_a_copy_that_was_cut_off_goes_on(
-    pets: Any, brought: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_copy_of_a_folder_is_continued(
+    pets: Any, copied: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = type(pets).get_file
 
     def breaks(self: Any, place: str, target: str, **named: Any) -> Any:
-        if len(brought) >= 40:
+        if len(copied) >= 40:
             Path(target).write_bytes(b"half")
-            raise ConnectionResetError("the store hung up")
+            raise ConnectionResetError("the store closed the connection")
         return real(self, place, target, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(type(pets), "get_file", breaks)
-        with pytest.raises(DataError, match="the store hung up"):
+        with pytest.raises(DataError, match="the store closed the connection"):
             find_images(PETS, tmp_path)
     (folder,) = tmp_path.iterdir()
     assert not list(folder.glob(".partial-*"))
     (folder / ".partial-of-a-killed-one").write_bytes(b"half")
-    before = len(brought)
+    before = len(copied)
     assert 40 <= before < 64
     assert len(find_images(PETS, tmp_path).entries) == 64
-    assert len(brought) == 64
+    assert len(copied) == 64
     assert not list(folder.glob(".partial-*"))
 
 
@@ -246,7 +246,7 @@ def test_an_object_that_changes_while_it_is_copied_is_not_kept(
     assert found.reader.read(entry) == b"another picture"
 
 
-def test_copies_stay_as_long_as_somebody_reads_them(pets: Any, tmp_path: Path) -> None:
+def test_copies_are_kept_while_a_process_reads_them(pets: Any, tmp_path: Path) -> None:
     first = find_images(PETS, tmp_path / "unpacked")
     entry = first.entries[0]
     data = first.reader.read(entry)
@@ -268,7 +268,7 @@ def test_copies_stay_as_long_as_somebody_reads_them(pets: Any, tmp_path: Path) -
     assert clear_caches([cached]) == [cached]
 
 
-def test_what_the_store_lists_and_does_not_give_goes_to_quarantine(
+def test_an_object_that_the_store_does_not_provide_is_quarantined(
     pets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = type(pets).get_file
@@ -293,5 +293,10 @@ def test_validate_takes_a_folder_by_url(tmp_path: Path) -> None:
     url = (tmp_path / "pets").as_uri()
     ended = factorgrid("validate", "--data", url, "--json", home=tmp_path / "home")
     assert ended.returncode == 0, ended.stderr
-    said = json.loads(ended.stdout)
-    assert [said[k] for k in ("found", "accepted", "quarantined", "passed_over")] == [66, 64, 1, 1]
+    answer = json.loads(ended.stdout)
+    assert [answer[k] for k in ("found", "accepted", "quarantined", "passed_over")] == [
+        66,
+        64,
+        1,
+        1,
+    ]

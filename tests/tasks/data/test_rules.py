@@ -129,10 +129,10 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", BAD_RULES)
 def test_a_bad_rule_is_one_line(few: Path, tmp_path: Path, name: str) -> None:
-    text, words = BAD_RULES[name]
+    text, message = BAD_RULES[name]
     with pytest.raises(DataError) as caught:
         faults_of(few, tmp_path, text)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_missing_file_of_rules_is_one_line(tmp_path: Path) -> None:

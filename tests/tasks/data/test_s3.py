@@ -1,4 +1,4 @@
-"""Pictures behind S3's real protocol: moto's server, asked by the package that users have."""
+"""Pictures in S3, over its real protocol: moto's server, read with the package that users have."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[S3]:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         yield server
-    # Of this address it would ask the next test's server.
+    # A cached file system would connect to this server's address in the next test.
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -40,8 +40,8 @@ def _refused(url: str, scratch: Path) -> str:
 
 def test_a_zip_in_a_bucket_is_validated_by_the_command(s3: S3, tmp_path: Path) -> None:
     def validate() -> "subprocess.CompletedProcess[str]":
-        words = ("validate", "--data", TRAIN, "--json")
-        return factorgrid(*words, home=tmp_path / "home", **s3.environment)
+        arguments = ("validate", "--data", TRAIN, "--json")
+        return factorgrid(*arguments, home=tmp_path / "home", **s3.environment)
 
     s3.put("train.zip", archive(tmp_path / "a.zip", 64).read_bytes())
     ended = validate()
@@ -54,7 +54,7 @@ def test_a_zip_in_a_bucket_is_validated_by_the_command(s3: S3, tmp_path: Path) -
     assert line.startswith(f"factorgrid: --data {TRAIN}: not available (")
 
 
-def test_what_is_not_there_or_not_ours_is_said(s3: S3, tmp_path: Path) -> None:
+def test_a_missing_object_or_missing_credentials_are_reported(s3: S3, tmp_path: Path) -> None:
     s3.put("train.zip", archive(tmp_path / "a.zip", 64).read_bytes())
     assert "no such object" in _refused("s3://bucket/none.zip", tmp_path)
     assert "no such object" in _refused("s3://none/train.zip", tmp_path)
@@ -62,7 +62,7 @@ def test_what_is_not_there_or_not_ours_is_said(s3: S3, tmp_path: Path) -> None:
     assert "its credentials in the environment" in _refused(TRAIN, tmp_path)
 
 
-def test_an_object_that_is_replaced_is_picked_up_anew_in_one_process(
+def test_an_object_that_is_replaced_is_copied_again_in_the_same_process(
     s3: S3, tmp_path: Path
 ) -> None:
     for number in (64, 70):
@@ -75,7 +75,7 @@ def test_an_object_that_is_replaced_is_picked_up_anew_in_one_process(
         assert len(find_images(Path("s3://bucket/pets"), tmp_path / "x").entries) == number + 1
 
 
-def test_a_folder_in_a_bucket_is_read_whatever_its_names_are(s3: S3, tmp_path: Path) -> None:
+def test_a_folder_in_a_bucket_is_read_with_any_names_in_it(s3: S3, tmp_path: Path) -> None:
     pictures = drawn(66)
     data = pictures.popitem()[1]
     for name, content in pictures.items():
@@ -88,7 +88,7 @@ def test_a_folder_in_a_bucket_is_read_whatever_its_names_are(s3: S3, tmp_path: P
     ]
     for name in hostile:
         s3.put(f"pets/{name}", data)
-    s3.put("pets/cat/", b"")  # a folder, as consoles make one
+    s3.put("pets/cat/", b"")  # a folder, as web consoles create one
     s3.put("pets/.hidden/a.png", data)
     s3.put("petshop/cat/1.png", data)
     before = set(tmp_path.rglob("*"))
@@ -105,7 +105,7 @@ def test_a_folder_in_a_bucket_is_read_whatever_its_names_are(s3: S3, tmp_path: P
     assert "does not provide it" in reasons_as_text(checked.reasons[hostile[2]])
 
 
-def test_a_bucket_without_its_server_leaves_the_copies_and_says_so(s3: S3, tmp_path: Path) -> None:
+def test_an_unavailable_server_is_reported_and_the_copies_stay(s3: S3, tmp_path: Path) -> None:
     for name, data in drawn(64).items():
         s3.put(name, data)
     assert len(find_images(Path("s3://bucket"), tmp_path / "x").entries) == 64

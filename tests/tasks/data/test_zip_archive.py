@@ -41,11 +41,11 @@ def checked_zip(tmp_path_factory: pytest.TempPathFactory) -> CheckedImages:
     root = tmp_path_factory.mktemp("hostile")
     path = write_zip(root / "hostile.zip", hostile_members)
     patch_directory(path, "train/cat.906.jpg", 8, struct.pack("<H", 1))  # encrypted
-    patch_directory(path, "train/cat.907.jpg", 24, struct.pack("<I", 2**31))  # 2 GiB, it says
+    patch_directory(path, "train/cat.907.jpg", 24, struct.pack("<I", 2**31))  # it declares 2 GiB
     content = bytearray(path.read_bytes())
     content[content.index(b"train/cat.908.jpg") + 60] ^= 0xFF  # a bit of its content
     path.write_bytes(content)
-    patch_directory(path, "train/cat.909.jpg", 10, struct.pack("<H", 99))  # AES, as 7-Zip packs
+    patch_directory(path, "train/cat.909.jpg", 10, struct.pack("<H", 99))  # AES, as 7-Zip writes it
     return check_path(path, root)
 
 

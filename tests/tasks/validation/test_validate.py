@@ -100,7 +100,7 @@ def test_the_flow_runs_on_its_own_and_fails_if_the_set_fails(tmp_path: Path, hom
     assert "8 pictures are accepted, fewer than 40" in failed.stderr
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real pictures are not beside the checkout")
+@pytest.mark.skipif(not REAL.exists(), reason="the real pictures are not in shared/data")
 def test_the_empty_files_of_the_real_sample_are_found(tmp_path: Path) -> None:
     source = find_images(REAL / "petimages-sample.zip", tmp_path)
     checked = check_images(source, store_of(tmp_path))
