@@ -50,7 +50,7 @@ def deploy(study: str | None, data: Path | None, cron: str | None, as_json: bool
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
-    from tasks.data.object_store import url_of
+    from tasks.data.source import url_of
     from tasks.service.deploy import DeploymentRequest, deployments_as_text
     from tasks.service.deploy import create_deployments as put
     from tasks.study.study_file import load_study

@@ -173,7 +173,8 @@ def ours(folder: Path, size: int, home: Path) -> dict[str, float]:
     settings = prepare_environment()
     import great_expectations.expectations  # noqa: F401 # before the clock starts
 
-    from tasks.data.dataset import CheckedImages, DatasetRequest, prepare_dataset
+    from tasks.data.check_images import CheckedImages
+    from tasks.data.dataset import DatasetRequest, prepare_dataset
     from tasks.data.find_images import find_images
     from tasks.data.metadata_store import MetadataStore
     from tasks.validation.validate import open_reader_pool

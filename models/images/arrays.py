@@ -158,7 +158,7 @@ class ArraysWriter:
         seal = content_digest((self.folder / "rows.npz").read_bytes())
         content = {**about, **text, "size": self.layout.size, "rows": seal}
         (self.folder / "about.json").write_text(json.dumps(content), encoding="utf-8")
-        _rename(self.folder, folder)
+        _rename_unless_published(self.folder, folder)
 
     def discard(self) -> None:
         """Remove the new cache, if it is not published."""
@@ -168,7 +168,7 @@ class ArraysWriter:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _rename(partial: Path, folder: Path) -> None:
+def _rename_unless_published(partial: Path, folder: Path) -> None:
     try:
         os.rename(partial, folder)  # noqa: PTH104 # atomic, and fails where the folder has content
     except OSError:
@@ -228,7 +228,7 @@ def open_arrays(folder: Path) -> ImageArrays:
     try:
         hold = (folder / "about.json").open("rb")
         fcntl.flock(hold, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        arrays = _map(folder, hold)
+        arrays = _map_files(folder, hold)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise ArraysError(
             f"cache {folder}: {error}; delete the folder, and it is written again"
@@ -240,7 +240,7 @@ def open_arrays(folder: Path) -> ImageArrays:
     return arrays
 
 
-def _map(folder: Path, hold: io.BufferedReader) -> ImageArrays:
+def _map_files(folder: Path, hold: io.BufferedReader) -> ImageArrays:
     about = json.loads(hold.read())
     rows = (folder / "rows.npz").read_bytes()
     if content_digest(rows) != about["rows"]:

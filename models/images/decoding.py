@@ -93,7 +93,7 @@ def load(data: bytes, min_side: int) -> tuple[Header, Pixels]:
         raise DecodeError("empty: 0 bytes", "empty")
     if data.startswith(b"\xff\xd8"):
         return _load_jpeg(data, min_side)
-    return _load_any(data, min_side)
+    return _load_with_pillow(data, min_side)
 
 
 def resize(image: Pixels, size: int, into: Pixels | None = None) -> Pixels:
@@ -121,15 +121,15 @@ def _load_jpeg(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
-        return _load_any(data, min_side)
+        return _load_with_pillow(data, min_side)
     _refuse_too_many_pixels(width, height)
     mode = MODES.get(colours, "RGB")
     if mode == "CMYK" or _orientation(data) != 1:
-        return _load_any(data, min_side)
+        return _load_with_pillow(data, min_side)
     try:
         pixels = simplejpeg.decode_jpeg(data, min_height=min_side, min_width=min_side)
     except ValueError as error:
-        header, pixels = _load_any(data, min_side)
+        header, pixels = _load_with_pillow(data, min_side)
         # Many cameras leave bytes between two segments, which change no pixel.
         harmless = "extraneous bytes" in str(error)
         return header._replace(flaw="" if harmless else str(error)), pixels
@@ -164,7 +164,7 @@ def _valid_orientation(value: object) -> int:
     return value if isinstance(value, int) and value in range(1, 9) else 1
 
 
-def _load_any(data: bytes, min_side: int) -> tuple[Header, Pixels]:
+def _load_with_pillow(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     """Decode any format with Pillow."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:

@@ -14,8 +14,8 @@ from models.errors import ArraysError
 from models.images.array_file import checksum
 from models.images.arrays import ArraysWriter, ImageArrays, open_arrays, verify
 from tasks.data.measure import MeasureJob, ReaderPool
-from tasks.data.metadata_store import WrittenPixels
 from tasks.data.on_progress import OnProgress
+from tasks.data.scan import WrittenPixels
 from tasks.data.source import Entry, Source
 from tasks.errors import DataError
 

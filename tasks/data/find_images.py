@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tasks.data.folder import find_in_folder
 from tasks.data.garbage_collection import rare_garbage_collection
-from tasks.data.object_store import StoreLocation, url_of
+from tasks.data.object_store import StoreLocation
 from tasks.data.on_progress import OnProgress
-from tasks.data.source import BAD_ZIP, Source
+from tasks.data.source import BAD_ZIP, Source, url_of
 from tasks.data.store_folder import find_in_store
 from tasks.data.zip_archive import find_in_zip, innermost_archive
 from tasks.errors import DataError

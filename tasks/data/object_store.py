@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -24,8 +23,6 @@ from filelock import FileLock
 from tasks.data.on_progress import OnProgress
 from tasks.errors import DataError
 
-#: A protocol and the rest of a URL; in a `Path` only one of the two slashes is left.
-URL = re.compile(r"^([a-z][a-z0-9+.-]+):/+(.+)$")
 #: The names under which different stores give the version of an object.
 VERSION_KEYS = (
     "etag",
@@ -41,15 +38,6 @@ THREADS = 16
 #: Files beside a folder's copies: which URL they are copies of (every process that reads them holds
 #: a shared lock on it), and the lock of the process that makes them.
 ABOUT, LOCK = "about.json", ".lock"
-
-
-def url_of(path: Path) -> str | None:
-    """Return the URL that a path was written as; None if it is a path."""
-    found = URL.match(path.as_posix())
-    if found is None:
-        return None
-    protocol, rest = found.groups()
-    return f"{protocol}://{'/' if protocol in {'file', 'local'} else ''}{rest}"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """A source of pictures: the pictures that were found in it, and what reads them."""
 
+import re
 import struct
 import zipfile
 import zlib
@@ -7,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tasks.data.object_store import url_of
 from tasks.data.reason import Reason
 
+#: A protocol and the rest of a URL; in a `Path` only one of the two slashes is left.
+URL = re.compile(r"^([a-z][a-z0-9+.-]+):/+(.+)$")
 #: The exceptions that zipfile raises if a file is not a zip, or one that it cannot read.
 BAD_ZIP = (
     zipfile.BadZipFile,
@@ -67,6 +69,15 @@ class Source:
     entries: list[Entry]
     passed_over: dict[str, Reason]
     reader: Reader
+
+
+def url_of(path: Path) -> str | None:
+    """Return the URL that a path was written as; None if it is a path."""
+    found = URL.match(path.as_posix())
+    if found is None:
+        return None
+    protocol, rest = found.groups()
+    return f"{protocol}://{'/' if protocol in {'file', 'local'} else ''}{rest}"
 
 
 def source_key(path: Path) -> str:

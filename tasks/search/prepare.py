@@ -1,7 +1,7 @@
 """The pictures of a study, real or drawn: found, validated, split and decoded."""
 
+from tasks.data.check_images import CheckedImages
 from tasks.data.dataset import (
-    CheckedImages,
     DatasetRequest,
     Prepared,
     SplitShares,

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tasks.data.dataset import CheckedImages
+from tasks.data.check_images import CheckedImages
 from tasks.data.reason import (
     Reason,
     kind_as_text,

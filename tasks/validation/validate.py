@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tasks.data.dataset import CheckedImages, check_images
+from tasks.data.check_images import CheckedImages, check_images
 from tasks.data.find_images import find_images
 from tasks.data.measure import ReaderPool
 from tasks.data.metadata_store import MetadataStore, short_name

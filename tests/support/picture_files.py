@@ -18,11 +18,10 @@ from PIL import Image
 from models.images.arrays import ImageArrays, open_arrays
 from models.images.drawn import draw_one, generator
 from models.images.split import content_digest
+from tasks.data.check_images import CheckedImages, check_images
 from tasks.data.dataset import (
-    CheckedImages,
     DatasetRequest,
     Prepared,
-    check_images,
     prepare_dataset,
 )
 from tasks.data.find_images import find_images

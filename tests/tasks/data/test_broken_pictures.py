@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support.picture_files import JPEG, PNG, check_path, counts_add_up, encode, picture
 
-from tasks.data.dataset import CheckedImages
+from tasks.data.check_images import CheckedImages
 from tasks.data.reason import reason_as_text, reasons_as_text
 
 

@@ -27,10 +27,10 @@ from support.picture_files import (
 from models.images.decoding import decode
 from models.images.drawn import draw_one, generator
 from models.images.split import assign_side, content_digest
+from tasks.data.check_images import check_images
 from tasks.data.dataset import (
     DatasetRequest,
     SplitShares,
-    check_images,
     prepare_dataset,
     sample,
     version_of,

@@ -14,8 +14,8 @@ from support.picture_files import child, store_of, write_pictures
 
 from tasks.data.find_images import find_images
 from tasks.data.measure import EARLY_PROCESSES, ReaderPool, measure_picture
-from tasks.data.metadata_store import scan
 from tasks.data.reason import reason_as_text
+from tasks.data.scan import scan
 from tasks.data.source import Entry
 from tasks.validation.validate import open_reader_pool
 

@@ -15,11 +15,12 @@ import pytest
 from support.image_files import archive, drawn
 from support.small_study import factorgrid
 
-from tasks.data.dataset import check_images
+from tasks.data.check_images import check_images
 from tasks.data.find_images import find_images
 from tasks.data.metadata_store import MetadataStore
-from tasks.data.object_store import StoreLocation, url_of
+from tasks.data.object_store import StoreLocation
 from tasks.data.reason import Reason
+from tasks.data.source import url_of
 from tasks.errors import DataError
 from tasks.maintenance.cache import clear_caches, list_caches
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.picture_files import store_of, write_class_folders
 
-from tasks.data.dataset import check_images
+from tasks.data.check_images import check_images
 from tasks.data.find_images import find_images
 from tasks.data.reason import reason_as_text
 from tasks.data.rules import Validator, read_rules

@@ -11,7 +11,7 @@ from support.image_files import archive, drawn
 from support.s3_server import S3, s3_server
 from support.small_study import factorgrid
 
-from tasks.data.dataset import check_images
+from tasks.data.check_images import check_images
 from tasks.data.find_images import find_images
 from tasks.data.metadata_store import MetadataStore
 from tasks.data.reason import reasons_as_text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.picture_files import JPEG, check_path, counts_add_up, encode, picture, write_zip
 
-from tasks.data.dataset import CheckedImages
+from tasks.data.check_images import CheckedImages
 from tasks.data.reason import reasons_as_text
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from support.picture_files import store_of, write_class_folders
 
 from flows.cli import main
-from tasks.data.dataset import check_images
+from tasks.data.check_images import check_images
 from tasks.data.find_images import find_images
 from tasks.data.reason import Reason
 
