@@ -20,7 +20,7 @@ from tasks.data.reason import Reason
 from tasks.data.source import Source
 from tasks.errors import DataError
 
-#: Seconds between two commits: at most so much work is lost if a scan is killed.
+#: Seconds between two commits: the work that is lost, at most, if a scan is killed.
 COMMIT_SECONDS = 2.0
 TABLES = f"""
 create table if not exists pictures

@@ -7,7 +7,7 @@ from support.picture_files import store_of, write_class_folders
 
 from tasks.data.check_images import check_images
 from tasks.data.find_images import find_images
-from tasks.data.reason import reason_as_text
+from tasks.data.reason import Reason, reason_as_text
 from tasks.data.rules import Validator, read_rules
 from tasks.errors import DataError
 
@@ -97,6 +97,18 @@ BAD_RULES = {
         '[[set]]\nexpectation = "ExpectMiracles"',
         "set.1: expected either `reason` or `kind`",
     ),
+    "a reason and a kind": (
+        rule("set", BETWEEN, 'kind = "few_pictures"'),
+        "set.1: expected either `reason` or `kind`",
+    ),
+    "an unknown kind": (
+        '[[set]]\nexpectation = "ExpectMiracles"\nkind = "ugly"',
+        "set.1: `kind` 'ugly' does not exist",
+    ),
+    "a kind whose text names a missing setting": (
+        f'[[set]]\nexpectation = "{BETWEEN}"\ncolumn = "accepted"\nkind = "few_pictures"',
+        "'min_value'; name columns or the rule's settings",
+    ),
     "an unknown expectation": (
         rule("set", "ExpectMiracles"),
         "[[set]] 1 (ExpectMiracles): Great Expectations has no expectation of this name",
@@ -133,6 +145,19 @@ def test_a_bad_rule_is_one_line(few: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError) as caught:
         faults_of(few, tmp_path, text)
     assert message in str(caught.value)
+
+
+def test_a_rules_own_text_can_name_the_reason_of_a_broken_picture(tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "data", 4, 4)
+    (tmp_path / "data" / "cat" / "0.png").write_bytes(b"")
+    settings = 'column = "decodable"\nvalue_set = [true]'
+    text = rule("pictures", "ExpectColumnValuesToBeInSet", settings, "broken: {why}")
+    (tmp_path / "rules.toml").write_text(text, encoding="utf-8")
+    source = find_images(tmp_path / "data", tmp_path)
+    rules = read_rules(tmp_path / "rules.toml")
+    reasons = check_images(source, store_of(tmp_path), rules=rules).reasons
+    details = {"rule": "broken: {why}", "text": "broken: empty: 0 bytes"}
+    assert reasons == {"cat/0.png": [Reason("broken_rule", details)]}
 
 
 def test_a_missing_file_of_rules_is_one_line(tmp_path: Path) -> None:

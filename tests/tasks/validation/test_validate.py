@@ -40,6 +40,8 @@ def test_the_command_prints_one_json_object_and_logs_the_validation(
     counts = {name: answer[name] for name in ("found", "accepted", "quarantined", "passed_over")}
     assert counts == {"found": 51, "accepted": 49, "quarantined": 1, "passed_over": 1}
     assert answer["reasons"] == {"cat/0.png": ["not decodable: empty: 0 bytes"]}
+    assert answer["reason_kinds"] == {"cat/0.png": ["not_decodable"]}
+    assert answer["passed_over_kinds"] == {"Thumbs.db": "system_file"}
 
     from tasks.settings import read_settings
     from tasks.tracking.tracker import Tracker
@@ -51,6 +53,10 @@ def test_the_command_prints_one_json_object_and_logs_the_validation(
     assert run.data.metrics["quarantined"] == 1
     folder = tracker.artifact(run.info.run_id, "data_docs", tmp_path / "fetched")
     assert (folder / "index.html").exists()
+    logged = tracker.read_json(run.info.run_id, "validation.json")
+    broken = Reason("not_decodable", {"why": Reason("empty")})
+    assert logged["reasons"] == {"cat/0.png": [broken.as_json()]}
+    assert Reason.from_json(logged["passed_over_reasons"]["Thumbs.db"]) == Reason("system_file")
     assert list(home.glob("validation/*/validation.html"))
 
 
