@@ -21,7 +21,7 @@ from tasks.registry.model_registry import (
 )
 from tasks.registry.promote import judge_challenger, right_answers, settle
 from tasks.registry.servable import save_servable
-from tasks.tracking.artifact_paths import RECORD
+from tasks.tracking.artifact_paths import REGISTERED
 from tasks.tracking.execution import Execution, code_version
 from tasks.tracking.tags import CODE_VERSION, PREFIX
 from tasks.training.context import TrainingContext
@@ -62,13 +62,13 @@ def register_winner(context: TrainingContext, selection: Selection) -> Registere
     right = right_answers(execution.tracker, run_id, labels)
     test = accuracy(right, alpha=execution.study.alpha)
     registered = _Entry(context).enter(run_id, selection, test, labels)
-    execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), RECORD)
+    execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED)
     return registered
 
 
 def registered_of(execution: Execution) -> Registered | None:
     """Read back what became of an execution's winner; None where it was not run to its end."""
-    record = execution.tracker.read_json(execution.run_id, RECORD)
+    record = execution.tracker.read_json(execution.run_id, REGISTERED)
     if record is None:
         return None
     against = record["against"] and Paired(**record["against"])

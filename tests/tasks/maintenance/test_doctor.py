@@ -70,7 +70,7 @@ def test_a_package_out_of_its_bounds_is_named(
     wanted = ["prefect<3", "no-such-package>=1", "ruff>=99; extra == 'dev'"]
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: wanted)
     found = {f.name: f for f in examine(_local(tmp_path)) if f.state == "fail"}
-    assert found["prefect"].found.endswith("wanted <3")
+    assert found["prefect"].found.endswith("required <3")
     assert "not installed" in found["no-such-package"].found
     assert "ruff" not in found
 

@@ -8,7 +8,8 @@ from support.small_study import Done, factorgrid, open_tracker
 from tasks.errors import UserError
 from tasks.maintenance.prune import delete_runs, plan_pruning
 from tasks.registry.model_registry import SOURCE_RUN
-from tasks.tracking.tracker import KIND, PARENT, REUSED_FROM, Tracker
+from tasks.tracking.tags import KIND, PARENT, REUSED_FROM
+from tasks.tracking.tracker import Tracker
 
 
 @pytest.fixture
@@ -80,6 +81,6 @@ def test_a_negative_number_is_the_users_to_mend(tracker: Tracker) -> None:
 def test_a_study_whose_model_is_registered_is_not_listed(done: Done) -> None:
     ended = factorgrid("prune", "--keep", "0", "--experiment", "tiny", home=done.home)
     assert ended.returncode == 0, ended.stderr
-    assert "a registered model stands on them" in ended.stdout
+    assert "a registered model depends on them" in ended.stdout
     assert "study 2" not in ended.stdout
-    assert "--yes deletes these 1 runs" in ended.stdout  # the validation
+    assert "add --yes to delete these 1 runs" in ended.stdout  # the validation

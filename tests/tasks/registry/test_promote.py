@@ -273,7 +273,7 @@ def test_the_flow_does_the_same_for_a_schedule(shelf: Shelf, tmp_path: Path) -> 
     shelf.promote(shelf.add(100))
     shelf.registry.challenge(shelf.add(150))
     code = (
-        "import json, sys; from tasks.settings import prepare_environment as p; p().create();"
+        "import json, sys; from tasks.environment import prepare_environment as p; p().create();"
         "from flows.promote import promote; print(json.dumps(promote(sys.argv[1])))"
     )
     ended = subprocess.run(

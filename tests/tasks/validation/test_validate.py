@@ -246,7 +246,7 @@ def test_a_source_that_is_none_is_one_line_and_2(tmp_path: Path, home: Path) -> 
 
 FLOW = """
 import json, sys
-from tasks.settings import prepare_environment
+from tasks.environment import prepare_environment
 prepare_environment().create()
 from flows.validate_images import validate_images
 print(json.dumps(validate_images(sys.argv[1])))
