@@ -168,11 +168,9 @@ def _verdict(
     current = str(champion.version)
     if champion.tags.get(SOURCE_RUN) == challenger.tags.get(SOURCE_RUN):
         return PromotionVerdict("same_network", number, current)
-    ours, theirs = (version.tags.get(DATASET, "") for version in (challenger, champion))
-    if not ours or ours != theirs:
-        return PromotionVerdict(
-            "other_images", number, current, challenger_dataset=ours, champion_dataset=theirs
-        )
+    datasets = [version.tags.get(DATASET, "") for version in (challenger, champion)]
+    if not datasets[0] or datasets[0] != datasets[1]:
+        return PromotionVerdict("other_images", number, current, None, *datasets)
     comparison = _compare(tracker, challenger, champion, labels)
     is_better = comparison.better(_alpha(tracker, challenger))
     return PromotionVerdict("better" if is_better else "not_better", number, current, comparison)
@@ -184,11 +182,11 @@ def _compare(
     """Compare two versions on the challenger's test images."""
     # A dataset version has one test side in one order: these are the champion's labels, too.
     truth = _test_labels(tracker, challenger) if labels is None else labels
-    ours, theirs = (
+    answers = [
         right_answers(tracker, version.tags[SOURCE_RUN], truth)
         for version in (challenger, champion)
-    )
-    return mcnemar_test(ours, theirs)
+    ]
+    return mcnemar_test(*answers)
 
 
 def _test_labels(tracker: Tracker, version: Any) -> NDArray[np.int64]:

@@ -55,10 +55,10 @@ def read_schema(uri: str) -> DatabaseSchema:
         engine.dispose()
     version = importlib.metadata.version("mlflow")
     if not _is_known(revision):
-        fault = f"schema {revision} of a newer MLflow than the installed {version}"
+        fault = f"schema {revision} of a newer MLflow than {version}, which is installed"
         return DatabaseSchema(revision, fault, "install that MLflow, or name another database")
     fault = f"schema {revision} of an older MLflow; MLflow {version} needs {latest}"
-    remedy = f"back it up, then run: mlflow db upgrade {without_password(uri)}"
+    remedy = f"back it up, then: mlflow db upgrade {without_password(uri)}"
     return DatabaseSchema(revision, fault, remedy)
 
 
