@@ -6,7 +6,11 @@ from prefect import flow, get_run_logger
 
 from tasks.environment import prepare_environment
 from tasks.registry.approval import promote_if_approved
-from tasks.registry.promote import promote_model
+from tasks.registry.promote import (
+    promote_model,
+    promotion_result_as_json,
+    promotion_result_as_text,
+)
 from tasks.report.prefect_artifacts import on_failure
 from tasks.tracking.tracker import Tracker
 
@@ -34,5 +38,5 @@ def promote(
         found = promote_if_approved(tracker, model, version)
     else:
         found = promote_model(tracker, model, number=version, dry_run=dry_run)
-    get_run_logger().info(found.in_words())
-    return found.to_json()
+    get_run_logger().info(promotion_result_as_text(found))
+    return promotion_result_as_json(found)

@@ -31,7 +31,7 @@ def validate_images(
     Counts and reasons, as ``factorgrid validate --json`` prints them.
     """
     settings = prepare_environment().create()
-    with Progress().shown() as progress:
+    with Progress().display() as progress:
         checked, page = validate_pictures(
             source, settings, progress, rules=rules, experiment=experiment
         )

@@ -13,10 +13,6 @@ class BuilderError(ModelsError):
     """The network of one cell could not be built: it fails that cell alone."""
 
 
-class DivergedError(ModelsError):
-    """The loss became NaN or infinite: training again with this seed would do the same."""
-
-
 class ArraysError(ModelsError):
     """A cached array that is damaged or incomplete: it must be written again."""
 

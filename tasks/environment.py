@@ -2,47 +2,47 @@
 
 import os
 
-from tasks.redaction import keep_password
+from tasks.redaction import move_password_to_environment
 from tasks.settings import Settings, read_settings
 
-#: Set unless the user has set them. Without these Prefect, its server, MLflow and Great
-#: Expectations look up outside hosts, and TensorFlow prints its banner.
+#: Set unless the user has set them. Without these, Prefect, its server, MLflow and Great
+#: Expectations connect to outside hosts, and TensorFlow prints its banner.
 QUIET = {
     "DO_NOT_TRACK": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # MLflow's job runner adds a dozen processes to its server and serves nothing here.
+    # MLflow's job runner adds a dozen processes to its server; FactorGrid does not use it.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
-    # MLflow prints where each run is, to standard output.
+    # MLflow prints the address of each run to standard output.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # MLflow draws a bar for every folder of artifacts that it copies.
+    # MLflow shows a progress bar for every folder of artifacts that it copies.
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A pool of 5 + 10 connections loses runs from 16 threads.
+    # With MLflow's default pool of 5 + 10 connections, 16 threads lose runs.
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "40",
     "PREFECT_LOGGING_LEVEL": "ERROR",
-    # Our own log goes to a run's page as well.
+    # Prefect shows FactorGrid's log on the page of a flow run.
     "PREFECT_LOGGING_EXTRA_LOGGERS": "factorgrid",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-    # On a busy machine Prefect's temporary server needs more than its 20 s.
+    # On a busy machine Prefect's temporary server needs more than its default of 20 s.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
 
 def prepare_environment() -> Settings:
-    """Quiet the libraries, keep Prefect's state in the home, and return the settings.
+    """Set the variables of the libraries, keep Prefect's state in the home, return the settings.
 
-    Where `factorgrid up` runs on this home, its servers are used. A password in MLflow's address
-    moves to where MLflow looks for one, so that no address that is shown or logged has it.
+    If `factorgrid up` runs on this home, its servers are used. A password in MLflow's address is
+    moved to the variable that MLflow reads, so that no address that is shown or logged has it.
     """
     from tasks.service.running import running_service
 
     for name, value in running_service(read_settings().home).items():
         os.environ.setdefault(name, value)
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        os.environ["MLFLOW_TRACKING_URI"] = keep_password(uri)
+        os.environ["MLFLOW_TRACKING_URI"] = move_password_to_environment(uri)
     settings = read_settings()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)

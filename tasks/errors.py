@@ -1,17 +1,18 @@
-"""The tree of errors: each says who acts on it.
+"""The tree of errors: the class of an error says who acts on it.
 
-=====================  =================================  ==================================
-class                  who acts                           what happens
-=====================  =================================  ==================================
-`UserError`            the user: a file, a setting        one line, exit status 2, no traceback
-`RetryableError`       nobody: the world may come back    tried again, then reported
-`CellError`            the user, later: one cell is bad   that cell fails, the study goes on
-`HandedOverError`      the user: trains elsewhere         one line, exit status 3, resumable
-`UnreadableError`      the user, later: one picture is    it goes to quarantine
-anything else          us: a bug                          a traceback
-=====================  =================================  ==================================
+===================  ===========================================  ==============================
+class                who acts on it                               what happens
+===================  ===========================================  ==============================
+`UserError`          the user corrects a file, option or setting  one line, exit status 2
+`RetryableError`     nobody: the cause may be temporary           tried again, then reported
+`CellError`          the user, later: a cell cannot be trained    the cell fails, study continues
+`HandedOverError`    the user trains on another machine           one line, exit status 3
+`UnreadableError`    the user, later: an image cannot be read     the image is quarantined
+any other exception  the developers: it is a bug                  a traceback
+===================  ===========================================  ==============================
 
-The pure rooms cannot import this file; `USER_ERRORS` names theirs.
+`models` and `analysis` must not import this file; `USER_ERRORS` lists their errors that the user
+corrects.
 """
 
 from analysis.errors import AnalysisError
@@ -23,19 +24,19 @@ class FactorGridError(Exception):
 
 
 class UserError(FactorGridError):
-    """The user's to fix: says what, where, what was given, and the next move."""
+    """For the user to correct: the message says what, where, what was given and what to do next."""
 
 
 class SettingError(UserError):
-    """An environment variable of ours with a value that it cannot have."""
+    """An environment variable of FactorGrid has an invalid value."""
 
 
 class StudyError(UserError):
-    """A study file, or an option on top of it, that makes no study."""
+    """A study file, or an option that changes it, is invalid."""
 
 
 class DataError(UserError):
-    """Pictures that cannot be found, read or trusted."""
+    """Images cannot be found, read or trusted."""
 
 
 class UnreadableError(FactorGridError):
@@ -52,11 +53,11 @@ class UnreadableError(FactorGridError):
 
 
 class TrackingError(UserError):
-    """An MLflow server or database that is not there or not ours."""
+    """An MLflow server or database is missing, unreachable or not MLflow's."""
 
 
 class OrchestratorError(UserError):
-    """A Prefect server that is not there, or does not start."""
+    """A Prefect server is missing, unreachable or does not start."""
 
 
 class RetryableError(FactorGridError):
@@ -64,15 +65,15 @@ class RetryableError(FactorGridError):
 
 
 class SlotDiedError(RetryableError):
-    """The process that trained a replicate ended before its result came."""
+    """The process that trained a replicate ended before it returned a result."""
 
 
 class SlotsClosedError(FactorGridError):
-    """The study is over: nothing more is trained."""
+    """The study has ended: nothing more is trained."""
 
 
 class HandedOverError(FactorGridError):
-    """What is to be trained was written for another machine; no fault, and the study goes on."""
+    """The jobs were written for another machine; this is no fault, and the study can continue."""
 
 
 class CellError(FactorGridError):
@@ -80,7 +81,7 @@ class CellError(FactorGridError):
 
     Attributes
     ----------
-    details : the traceback from its slot, where there is one.
+    details : the traceback from its slot; empty if there is none.
     """
 
     def __init__(self, message: str, details: str = "") -> None:
@@ -88,5 +89,5 @@ class CellError(FactorGridError):
         self.details = details
 
 
-#: What the command line turns into one line and exit status 2.
+#: The errors that the command line prints as one line, with exit status 2.
 USER_ERRORS: tuple[type[Exception], ...] = (UserError, AnalysisError, SpecError)

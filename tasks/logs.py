@@ -1,7 +1,7 @@
-"""Our log: what happened to which study, cell and run; as JSON lines where that is asked for.
+"""The log of events of studies, cells and runs, as JSON lines if the user wants them.
 
-``FACTORGRID_LOG=json`` writes a JSON object a line to standard error. Prefect takes the same lines
-to a flow run's page.
+With ``FACTORGRID_LOG=json`` one JSON object per line is written to standard error. Prefect also
+shows the same lines on the page of a flow run.
 """
 
 import datetime as dt
@@ -9,13 +9,15 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 LOGGER = logging.getLogger("factorgrid")
+#: The ids that a line may have.
 IDS = ("study", "cell", "run_id", "stage", "study_run_id", "flow_run_id")
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON: time, level, message and the ids that it came with."""
+    """Formats a record as one line of JSON: time, level, message and the record's ids."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -29,10 +31,37 @@ class JsonLines(logging.Formatter):
         return json.dumps(content, ensure_ascii=False)
 
 
-def open_log() -> None:
-    """Write our log as ``FACTORGRID_LOG`` says; without it nothing is written here."""
+class FlowRunId(logging.Filter):
+    """Adds the id of the current flow run to each record.
+
+    Parameters
+    ----------
+    current_flow_run : returns that id; None outside of a flow run.
+    """
+
+    def __init__(self, current_flow_run: Callable[[], str | None]) -> None:
+        super().__init__()
+        self.current_flow_run = current_flow_run
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the id, and let every record pass."""
+        flow_run_id = self.current_flow_run()
+        if flow_run_id:
+            record.flow_run_id = flow_run_id
+        return True
+
+
+def configure_log(current_flow_run: Callable[[], str | None]) -> None:
+    """Write the log as ``FACTORGRID_LOG`` says; by default nothing is written here.
+
+    Parameters
+    ----------
+    current_flow_run : returns the id of the current flow run; None outside of one.
+    """
     LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False  # Prefect's console would print each line among the progress
+    LOGGER.propagate = False  # Prefect's console would print each line amid the progress display
+    if not any(isinstance(known, FlowRunId) for known in LOGGER.filters):
+        LOGGER.addFilter(FlowRunId(current_flow_run))
     if os.environ.get("FACTORGRID_LOG") != "json":
         return
     if not any(isinstance(handler.formatter, JsonLines) for handler in LOGGER.handlers):
@@ -41,11 +70,14 @@ def open_log() -> None:
         LOGGER.addHandler(handler)
 
 
-def note(message: str, **ids: str | None) -> None:
-    """Log what happened, with the ids that say to what; the ids are in the words as well."""
-    from prefect.runtime import flow_run
+def log_event(message: str, **ids: str | None) -> None:
+    """Log an event.
 
-    known = {**ids, "flow_run_id": flow_run.id}
-    given = {name: value for name, value in known.items() if value}
-    shown = ", ".join(f"{k}={v}" for k, v in given.items() if k != "flow_run_id")
-    LOGGER.info("%s (%s)", message, shown, extra=given)
+    Parameters
+    ----------
+    message : what happened.
+    ids : to what it happened, see `IDS`; they are fields of the record and part of its text.
+    """
+    known = {name: value for name, value in ids.items() if value}
+    text = ", ".join(f"{name}={value}" for name, value in known.items())
+    LOGGER.info("%s (%s)", message, text, extra=known)

@@ -1,4 +1,4 @@
-"""What is seen while a study runs: live lines at a terminal, quiet lines elsewhere."""
+"""The progress display of a study: a live table in a terminal, one line per replicate in a log."""
 
 import sys
 import threading
@@ -15,8 +15,8 @@ from rich.table import Table
 
 
 @dataclass
-class Line:
-    """One replicate in training, as it is shown."""
+class ReplicateProgress:
+    """A replicate in training."""
 
     name: str
     epochs: int
@@ -27,15 +27,15 @@ class Line:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds to the last epoch, at the pace so far."""
+        """Seconds until the last epoch, from the average time per epoch."""
         if not self.epoch:
             return float("nan")
         return (time.monotonic() - self.started) / self.epoch * (self.epochs - self.epoch)
 
 
 @dataclass(frozen=True)
-class Count:
-    """A count on its way to its end, as it is shown."""
+class CountProgress:
+    """A count of things that are processed, for example of images."""
 
     what: str
     done: int
@@ -43,36 +43,39 @@ class Count:
     started: float
 
     def __rich__(self) -> Table:
-        """Draw a bar, with the time that is left at the pace so far."""
+        """Draw a bar with the remaining time, from the average time so far."""
         elapsed = time.monotonic() - self.started
         left = elapsed / self.done * (self.total - self.done) if self.done else float("nan")
         table = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=self.total, completed=self.done, width=30)
-        table.add_row(self.what, bar, f"{self.done:,}/{self.total:,}", f"{clock(left)} left")
+        table.add_row(
+            self.what, bar, f"{self.done:,}/{self.total:,}", f"{minutes_and_seconds(left)} left"
+        )
         return table
 
 
 class Progress:
     """The display of a study; any thread may call it.
 
-    At a terminal it redraws a small table: the stage, each replicate in training with its epoch,
-    accuracy, images a second and time left. Elsewhere it prints a line as each replicate ends.
-    All of it goes to standard error, which leaves standard output to the results.
+    In a terminal it redraws a small table: the stage, and each replicate in training with its
+    epoch, accuracy, images per second and remaining time. If the output is no terminal, it prints
+    one line when each replicate ends. Everything goes to standard error; standard output has the
+    results only.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._console = Console(file=stream or sys.stderr, highlight=False)
         self._lock = threading.Lock()
-        self._lines: dict[str, Line] = {}
+        self._replicates: dict[str, ReplicateProgress] = {}
         self._stage, self._done, self._total = "", 0, 0
         self._stage_started = time.monotonic()
-        self._count: Count | None = None
+        self._count: CountProgress | None = None
         self._live: Live | None = None
-        self._waits = ""
+        self._status = ""
 
     @contextmanager
-    def shown(self) -> Iterator["Progress"]:
-        """Show it while the block runs; the lines above it stay."""
+    def display(self) -> Iterator["Progress"]:
+        """Show the display while the block runs; lines that were printed above it stay."""
         if not self._console.is_terminal:
             yield self
             return
@@ -85,95 +88,102 @@ class Progress:
             finally:
                 self._live = None
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line that stays."""
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def waits(self, text: str, shown: str) -> None:
-        """Say a line about waiting for something outside; show another while that goes on."""
-        with self._lock:
-            self._waits = shown
-        self.say(text)
+    def show_waiting(self, text: str, status: str) -> None:
+        """Print a line about something that the study waits for, and show a status until the next.
 
-    def counted(self, what: str, done: int, total: int) -> None:
-        """Show how far a count is, from its first figure to its last."""
+        An empty status clears it.
+        """
+        with self._lock:
+            self._status = status
+        self.print_line(text)
+
+    def show_count(self, what: str, done: int, total: int) -> None:
+        """Show how many of a total are done, until all are."""
         with self._lock:
             last = self._count
             same = last is not None and last.what == what
             started = last.started if last is not None and same else time.monotonic()
-            self._count = Count(what, done, total, started) if done < total else None
+            self._count = CountProgress(what, done, total, started) if done < total else None
 
     def stage(self, name: str, total: int) -> None:
-        """Begin a stage of so many replicates."""
+        """Begin a stage with this many replicates."""
         with self._lock:
             self._stage, self._done, self._total = name, 0, total
             self._stage_started = time.monotonic()
-        self.say(f"{name}: {total} replicates")
+        self.print_line(f"{name}: {total} replicates")
 
     def started(self, key: str, name: str, epochs: int) -> None:
-        """Show a replicate from its start."""
+        """Show a replicate whose training starts."""
         with self._lock:
-            self._lines[key] = Line(name, epochs)
+            self._replicates[key] = ReplicateProgress(name, epochs)
 
     def epoch(self, key: str, report: Mapping[str, float]) -> None:
-        """Show a replicate's newest epoch."""
+        """Show the last epoch of a replicate."""
         with self._lock:
-            line = self._lines.get(key)
-            if line is not None:
-                line.epoch = int(report["epoch"])
-                line.accuracy = report.get("val_accuracy", float("nan"))
-                line.images_per_second = report.get("images_per_second", float("nan"))
+            replicate = self._replicates.get(key)
+            if replicate is not None:
+                replicate.epoch = int(report["epoch"])
+                replicate.accuracy = report.get("val_accuracy", float("nan"))
+                replicate.images_per_second = report.get("images_per_second", float("nan"))
 
-    def finished(self, key: str, name: str, words: str) -> None:
-        """Take a replicate off the display, and say how it went."""
+    def finished(self, key: str, name: str, result: str) -> None:
+        """Remove a replicate from the display, and print its result."""
         with self._lock:
-            self._lines.pop(key, None)
+            self._replicates.pop(key, None)
             self._done += 1
             count = f"{self._done}/{self._total}"
-        self.say(f"  {self._stage} {count:>6}  {name}: {words}")
+        self.print_line(f"  {self._stage} {count:>6}  {name}: {result}")
 
     def __rich__(self) -> RenderableType:
-        """Draw the count that is on its way, else the replicates in training."""
+        """Draw the count if there is one, otherwise the replicates in training."""
         with self._lock:
             if self._count is not None or not self._total:
-                return self._count or self._waits or "preparing"
-            lines, done, total = list(self._lines.values()), self._done, self._total
+                return self._count or self._status or "preparing"
+            done, total = self._done, self._total
+            replicates = list(self._replicates.values())
             elapsed = time.monotonic() - self._stage_started
         left = elapsed / done * (total - done) if done else float("nan")
-        table = Table(box=None, pad_edge=False, caption=self._waits or None, caption_justify="left")
+        table = Table(
+            box=None, pad_edge=False, caption=self._status or None, caption_justify="left"
+        )
         table.add_column(f"{self._stage or 'preparing'} {done}/{total}")
         for title in ("epoch", "accuracy", "images/s", "left", "stage left"):
             table.add_column(title, justify="right")
-        for line in lines:
+        for replicate in replicates:
             table.add_row(
-                line.name,
-                f"{line.epoch}/{line.epochs}",
-                _figure(line.accuracy, ".3f"),
-                _figure(line.images_per_second, ",.0f"),
-                clock(line.seconds_left),
-                clock(left),
+                replicate.name,
+                f"{replicate.epoch}/{replicate.epochs}",
+                number_or_dash(replicate.accuracy, ".3f"),
+                number_or_dash(replicate.images_per_second, ",.0f"),
+                minutes_and_seconds(replicate.seconds_left),
+                minutes_and_seconds(left),
             )
         return table
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Say at a terminal what is waited for, while the block runs; elsewhere nothing."""
+def status_line(text: str) -> Iterator[None]:
+    """Show a text in the terminal while the block runs; nothing if the output is no terminal."""
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield
         return
-    with console.status(what):
+    with console.status(text):
         yield
 
 
-def clock(seconds: float) -> str:
-    """Return seconds as ``m:ss``; nothing where they are unknown."""
+def minutes_and_seconds(seconds: float) -> str:
+    """Return seconds as ``m:ss``; ``-`` if they are unknown (NaN)."""
     if seconds != seconds:  # noqa: PLR0124 # NaN, without importing math for it
         return "-"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"
 
 
-def _figure(value: float, style: str) -> str:
+def number_or_dash(value: float, style: str) -> str:
+    """Return a number in a format; ``-`` if it is unknown (NaN)."""
     return "-" if value != value else format(value, style)  # noqa: PLR0124 # NaN

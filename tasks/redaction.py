@@ -1,24 +1,24 @@
-"""Addresses without their passwords: what is shown, logged and handed on has none."""
+"""Addresses without their passwords: what is shown, logged or passed on has no password."""
 
 import os
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 
 def without_password(url: str) -> str:
-    """Return an address with its password, where it has one, as three stars."""
+    """Return an address with its password, if it has one, replaced by ``***``."""
     parts = urlsplit(url)
     if "@" not in parts.netloc:
         return url
-    user, _, host = parts.netloc.rpartition("@")
-    name, separator, _ = user.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{name}{':***' if separator else ''}@{host}"))
+    credentials, _, host = parts.netloc.rpartition("@")
+    user, separator, _ = credentials.partition(":")
+    return urlunsplit(parts._replace(netloc=f"{user}{':***' if separator else ''}@{host}"))
 
 
-def keep_password(url: str) -> str:
-    """Return an address of MLflow's without its password, which goes into the environment.
+def move_password_to_environment(url: str) -> str:
+    """Return MLflow's address without its password, and set the password in the environment.
 
-    There MLflow's client and PostgreSQL's library look for it, and nobody prints it. An address
-    without a password is returned as it is.
+    MLflow's client and PostgreSQL's library read it from there, and nothing prints it. An address
+    without a password is returned unchanged.
     """
     parts = urlsplit(url)
     if parts.password is None:

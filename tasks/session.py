@@ -12,7 +12,7 @@ from prefect.tasks import Task
 from models.images.arrays import open_arrays
 from tasks.data.dataset import Prepared
 from tasks.environment import prepare_environment
-from tasks.logs import open_log
+from tasks.logs import configure_log
 from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.study.custom_network import source_of, with_builder
@@ -57,10 +57,10 @@ def open_session(study: Study) -> Iterator[Session]:
     """
     settings = prepare_environment().create()
     start_fork_server()
-    open_log()
+    configure_log(lambda: runtime.flow_run.id)
     study = with_builder(study, deployed=bool(runtime.deployment.id))
-    with Progress().shown() as progress:
-        yield Session(study, Tracker.open(settings, tell=progress.waits), progress)
+    with Progress().display() as progress:
+        yield Session(study, Tracker.open(settings, notify=progress.show_waiting), progress)
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def open_training(
         log_provenance(execution, arrays)
         _log_builder(execution)
         if execution.resumed:
-            session.progress.say(f"going on with run {execution.run_id}, which was cut off")
+            session.progress.print_line(f"going on with run {execution.run_id}, which was cut off")
         yield TrainingContext(
             settings,
             session.progress,

@@ -22,11 +22,11 @@ def predict(model: str, files: tuple[Path, ...], as_json: bool) -> None:  # noqa
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
-    from tasks.registry.predict import predict_files
+    from tasks.registry.predict import predict_files, predictions_as_json, predictions_as_text
 
     found = predict_files(settings, model, files)
-    answer(found.to_json(), found.in_words(), as_json=as_json)
-    sys.exit(0 if found.any else EXIT_USER)
+    answer(predictions_as_json(found), predictions_as_text(found), as_json=as_json)
+    sys.exit(0 if found.any_answered else EXIT_USER)
 
 
 @click.command()
@@ -45,7 +45,11 @@ def promote(model: str, as_json: bool, **given: Any) -> None:  # noqa: FBT001 # 
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
-    from tasks.registry.promote import promotion_of
+    from tasks.registry.promote import (
+        promote_by_options,
+        promotion_result_as_json,
+        promotion_result_as_text,
+    )
 
-    found = promotion_of(settings, model, given)
-    answer(found.to_json(), found.in_words(), as_json=as_json)
+    found = promote_by_options(settings, model, given)
+    answer(promotion_result_as_json(found), promotion_result_as_text(found), as_json=as_json)

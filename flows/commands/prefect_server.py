@@ -18,17 +18,17 @@ def prefect_server(study: "Study", settings: "Settings") -> Iterator[None]:
         # A wrong path is an error at once, before servers start.
         check_source(study.data.source)
     settings.create()
-    from tasks.progress import waiting
+    from tasks.progress import status_line
     from tasks.service.local_prefect import local_prefect
 
     with local_prefect(settings) as server:
-        with waiting("starting Prefect"):
+        with status_line("starting Prefect"):
             # Needed later: loaded, and the database created, while the server starts.
             import flows.search  # noqa: F401
             from tasks.data.rules import load_great_expectations
-            from tasks.tracking.tracker import create_database
+            from tasks.tracking.tracker import connect_to_mlflow
 
-            create_database(settings)
+            connect_to_mlflow(settings)
             load_great_expectations()
             if server is not None:
                 server.wait()

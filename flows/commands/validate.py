@@ -27,7 +27,7 @@ def validate(
     from tasks.validation.report import validation_as_json, validation_as_text
     from tasks.validation.validate import validate_pictures
 
-    with Progress().shown() as progress:
+    with Progress().display() as progress:
         checked, page = validate_pictures(data, settings, progress, rules=rules, accept=accept)
     content = {**validation_as_json(checked), "page": str(page)}
     answer(content, validation_as_text(checked, page), as_json=as_json)

@@ -131,10 +131,10 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
         from tasks.search.refine import plan_cells
         from tasks.session import open_session, open_training
         from tasks.steps import prepare, train_stage
-        from tasks.tracking.tracker import create_database
+        from tasks.tracking.tracker import connect_to_mlflow
 
         # As `factorgrid search` does while the server starts.
-        create_database(settings)
+        connect_to_mlflow(settings)
         load_great_expectations()
 
         @flow(

@@ -144,8 +144,8 @@ def _track(settings: Any, folder: Path, network: Path | None, rounds: int) -> Cl
             one = planned(opened.study, f"v1 {network}", "screen", levels, number + 1)
             out = folder / f"out-{number}-{network is None}"
             slot: Any = SimpleNamespace(run=_training(result, out, network))
-            with clock.turn(), opened.claim(one):
-                run_id: Any = opened.begin_replicate(one)
+            with clock.turn(), opened.replicates.claim(one):
+                run_id: Any = opened.replicates.begin(one)
                 # The task without Prefect.
                 fit = partial(train_replicate._fit, one, context, slot)  # noqa: SLF001 # likewise
                 train_replicate._tracked(one, context, run_id, fit)  # noqa: SLF001 # likewise
@@ -294,7 +294,7 @@ def _put(rows: dict[Any, Any], index: int, item: Any, parent: str, experiment: i
     """Add a replicate's rows of each table, as MLflow would."""
     from mlflow.store.tracking.dbmodels import models as tables
 
-    from tasks.tracking.execution import _params
+    from tasks.tracking.replicate_runs import replicate_params
     from tasks.tracking.tags import KEY, KIND, PARENT, stage_tag
 
     run_id, rng = f"{index:032x}", random.Random(index)
@@ -312,7 +312,7 @@ def _put(rows: dict[Any, Any], index: int, item: Any, parent: str, experiment: i
     run |= {"user_id": "user"}
     row = {"run_uuid": run_id}
     rows.setdefault(tables.SqlRun, []).append(row | run)
-    for table, values in ((tables.SqlParam, _params(item)), (tables.SqlTag, tags)):
+    for table, values in ((tables.SqlParam, replicate_params(item)), (tables.SqlTag, tags)):
         rows.setdefault(table, []).extend(
             row | {"key": key, "value": str(value)} for key, value in values.items()
         )

@@ -120,7 +120,7 @@ def race(context: TrainingContext, asked: ComparisonOptions, train_stage: TrainS
         for number in range(1, asked.repetitions + 1)
         for name, start in starts.items()
     ]
-    context.progress.say(
+    context.progress.print_line(
         f"{len(starts)} x {asked.repetitions} searches (tuners x repetitions) of {asked.budget} "
         f"runs: at most {len(searches) * asked.budget} trainings, fewer where they ask for the "
         f"same, and {asked.fresh} for each cell that is delivered"

@@ -22,6 +22,7 @@ from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution
 from tasks.tracking.run_table import runs_table
 from tasks.tracking.run_writer import save_png
+from tasks.tracking.search_runs import log_search
 from tasks.tracking.tags import KEY, PREFIX, REUSED_FROM
 from tasks.tracking.tracker import Tracker
 
@@ -170,7 +171,7 @@ def _log_searches(execution: Execution, found: Comparison) -> None:
         }
         # A later comparison of more runs is another search.
         name = f"{tuner}, {found.asked.budget} runs #{repetition}"
-        execution.log_search(name, params, curves)
+        log_search(execution, name, params, curves)
 
 
 #: A line of the terminal's table.

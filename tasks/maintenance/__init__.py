@@ -1,1 +1,1 @@
-"""Checking a set-up, and removing what is no longer needed."""
+"""Checking an installation, and removing what is no longer needed."""

@@ -1,4 +1,4 @@
-"""`factorgrid cache`: the decoded pictures on disk, shown and cleared."""
+"""`factorgrid cache`: lists and clears the decoded images on disk."""
 
 import json
 import shutil
@@ -13,18 +13,17 @@ from tasks.data.object_store import ABOUT
 
 
 @dataclass(frozen=True)
-class Cached:
-    """One cache on disk, for people.
+class CacheEntry:
+    """A folder or file of the cache.
 
     Attributes
     ----------
-    name : the folder: ``VERSION-SIZE``, or what was left by a writer that was killed.
-    pictures, image_size : how many, pixels a side; 0 where it is not a whole cache.
-    megabytes : on disk.
-    source : the first picture's name, which tells sets apart; a store's address.
-    state : ``whole``, ``damaged``,
-        ``being written``, ``left by a killed writer``, ``an unpacked archive`` or
-        ``copies of objects`` of a store.
+    name : of the folder: ``VERSION-SIZE`` if it is whole.
+    pictures, image_size : number of images, and pixels per side; 0 if it is not whole.
+    megabytes : size on disk.
+    source : the name of the first image, which distinguishes datasets, or a store's address.
+    state : ``whole``, ``damaged``, ``being written``, ``left by a killed writer``,
+        ``an unpacked archive`` or ``copies of objects`` of a store.
     in_use : whether a study has it open.
     """
 
@@ -38,17 +37,17 @@ class Cached:
     in_use: bool
 
 
-def list_caches(cache: Path, unpacked: Path) -> list[Cached]:
-    """Return what is cached, largest first."""
+def list_caches(cache: Path, unpacked: Path) -> list[CacheEntry]:
+    """Return everything in the cache, largest first."""
     folders = [*cache.glob("*"), *unpacked.glob("*")]
-    found = [_describe(path, unpacked) for path in folders]
+    found = [_cache_entry(path, unpacked) for path in folders]
     return sorted(found, key=lambda c: -c.megabytes)
 
 
-def _describe(path: Path, unpacked: Path) -> Cached:
+def _cache_entry(path: Path, unpacked: Path) -> CacheEntry:
     files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     megabytes = sum(f.stat().st_size for f in files) / 1e6
-    blank = Cached(path, path.name, 0, 0, megabytes, "", "", in_use=False)
+    blank = CacheEntry(path, path.name, 0, 0, megabytes, "", "", in_use=False)
     if path.parent == unpacked and not (path / ABOUT).exists():
         return replace(blank, state="an unpacked archive")
     with lock_if_unused(path) as free:
@@ -73,8 +72,8 @@ def _describe(path: Path, unpacked: Path) -> Cached:
     )
 
 
-def clear_caches(caches: Sequence[Cached]) -> list[Cached]:
-    """Remove caches that no study has open, and return those that were removed."""
+def clear_caches(caches: Sequence[CacheEntry]) -> list[CacheEntry]:
+    """Remove entries that no study has open, and return the removed ones."""
     removed = []
     for cached in caches:
         if cached.path.is_file():
@@ -88,21 +87,21 @@ def clear_caches(caches: Sequence[Cached]) -> list[Cached]:
     return removed
 
 
-def caches_as_json(found: Sequence[Cached], removed: Sequence[Cached]) -> dict[str, Any]:
-    """Return what was found and what of it was removed, plain JSON types."""
+def caches_as_json(found: Sequence[CacheEntry], removed: Sequence[CacheEntry]) -> dict[str, Any]:
+    """Return the entries that were found and removed as plain JSON types."""
     rows = [{**vars(c), "path": str(c.path), "removed": c in removed} for c in found]
     freed = sum(c.megabytes for c in removed)
     total = sum(c.megabytes for c in found)
     return {"caches": rows, "megabytes": total, "removed": len(removed), "freed_megabytes": freed}
 
 
-def caches_as_text(found: Sequence[Cached], removed: Sequence[Cached]) -> str:
-    """Return what was found and what of it was removed, a line each."""
+def caches_as_text(found: Sequence[CacheEntry], removed: Sequence[CacheEntry]) -> str:
+    """Return one line per entry that was found, and whether it was removed."""
     lines = [f"{len(found)} in the cache, {sum(c.megabytes for c in found):,.0f} MB"]
     for cached in found:
         what = f"{cached.pictures:,} pictures at {cached.image_size} px" if cached.pictures else ""
         notes = [what, cached.source, "in use" if cached.in_use else ""]
-        words = "  ".join(note for note in (cached.state, *notes) if note)
-        gone = "removed  " if cached in removed else ""
-        lines.append(f"  {gone}{cached.megabytes:>9,.1f} MB  {cached.name}  {words}")
+        description = "  ".join(note for note in (cached.state, *notes) if note)
+        mark = "removed  " if cached in removed else ""
+        lines.append(f"  {mark}{cached.megabytes:>9,.1f} MB  {cached.name}  {description}")
     return "\n".join(lines)

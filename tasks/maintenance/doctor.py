@@ -1,9 +1,8 @@
-"""`factorgrid doctor`: what is wrong with a set-up, and the remedy."""
+"""`factorgrid doctor`: checks an installation and its servers; each fault has a remedy."""
 
 import importlib.metadata
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -14,24 +13,28 @@ import httpx
 import psutil
 from packaging.requirements import Requirement
 
-from tasks.processes.supervised import is_free
+from tasks.processes.ports import is_free_port
 from tasks.redaction import without_password
 from tasks.service.programs import MLFLOW_PORT, PREFECT_PORT
 from tasks.service.running import running_service
+from tasks.service.work_pool import POOL, online, prefect_credentials
 from tasks.settings import Settings
-from tasks.tracking.database_schema import is_to_come, schema_of
+from tasks.tracking.database_schema import is_missing_file, read_schema
+from tasks.training.devices import query_gpus
 
 GIGABYTE = 1e9
-#: Gigabytes of disk and memory below which a study may fail, and below which it will.
+#: Free gigabytes below which a study may fail, and below which it does.
 DISK, MEMORY = (5.0, 0.5), (2.0, 0.7)
 REQUEST_SECONDS = 5
+#: The most characters of another program's message that are shown.
+MESSAGE_LENGTH = 200
 
 Severity = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is, and what to do where it is not well."""
+    """What was checked, its state, and what to do if something is wrong."""
 
     name: str
     state: Severity
@@ -43,7 +46,7 @@ Check = Callable[[Settings], Iterator[Finding]]
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything; nothing is changed but for a file that is made and removed again."""
+    """Run all checks; nothing is changed, except for a file that is created and removed again."""
     checks: Sequence[Check] = [
         _python,
         _packages,
@@ -66,8 +69,8 @@ def _packages(_: Settings) -> Iterator[Finding]:
     yield from wrong
     if not wrong:
         names = ("mlflow", "prefect", "tensorflow")
-        said = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-        yield Finding("packages", "ok", f"within their bounds: {said}")
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+        yield Finding("packages", "ok", f"within their bounds: {versions}")
 
 
 def _out_of_bounds() -> Iterator[Finding]:
@@ -81,66 +84,64 @@ def _out_of_bounds() -> Iterator[Finding]:
             version = ""
         if not version or not wanted.specifier.contains(version, prereleases=True):
             found = version or "is not installed"
-            remedy = "make install, which takes the locked versions"
-            yield Finding(wanted.name, "fail", f"{found}, wanted {wanted.specifier}", remedy)
+            remedy = "run `make install`, which installs the locked versions"
+            yield Finding(wanted.name, "fail", f"{found}, required {wanted.specifier}", remedy)
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
     home = settings.home
-    there = next(folder for folder in (home, *home.parents) if folder.exists())
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=existing):
             pass
-        yield Finding("home", "ok", f"{home}" + ("" if home.exists() else ", to be made"))
+        state = "" if home.exists() else ", is created by the first study"
+        yield Finding("home", "ok", f"{home}{state}")
     except OSError as error:
-        remedy = "set FACTORGRID_HOME to a folder of your own"
-        yield Finding("home", "fail", f"{there}: {error.strerror}", remedy)
-    free = shutil.disk_usage(there).free / GIGABYTE
-    remedy = "factorgrid prune, factorgrid cache --clear, or FACTORGRID_HOME on another disk"
-    yield _enough("disk", free, DISK, f"{free:,.1f} GB free at {there}", remedy)
+        remedy = "set FACTORGRID_HOME to a folder that you can write to"
+        yield Finding("home", "fail", f"{existing}: {error.strerror}", remedy)
+    free = shutil.disk_usage(existing).free / GIGABYTE
+    remedy = (
+        "run `factorgrid prune` or `factorgrid cache --clear`, or set FACTORGRID_HOME to a folder "
+        "on another disk"
+    )
+    yield _amount_finding("disk", free, DISK, f"{free:,.1f} GB free at {existing}", remedy)
 
 
-def _enough(
+def _amount_finding(
     name: str, value: float, limits: tuple[float, float], found: str, remedy: str
 ) -> Finding:
-    low, least = limits
-    state: Severity = "ok" if value >= low else "warn" if value >= least else "fail"
+    warn_below, fail_below = limits
+    state: Severity = "ok" if value >= warn_below else "warn" if value >= fail_below else "fail"
     return Finding(name, state, found, "" if state == "ok" else remedy)
 
 
 def _memory(_: Settings) -> Iterator[Finding]:
     free = psutil.virtual_memory().available / GIGABYTE
-    remedy = "end other programs: TensorFlow and a study want 2 GB"
-    yield _enough("memory", free, MEMORY, f"{free:,.1f} GB available", remedy)
+    remedy = "end other programs: TensorFlow and a study need 2 GB"
+    yield _amount_finding("memory", free, MEMORY, f"{free:,.1f} GB available", remedy)
 
 
 def _devices(_: Settings) -> Iterator[Finding]:
-    program = shutil.which("nvidia-smi")
-    cores = len(os.sched_getaffinity(0))
-    if program is None:
-        yield Finding("devices", "ok", f"no GPU; {cores} cores train")
-        return
-    ended = subprocess.run(  # noqa: S603 # the driver's own program
-        [program, "--list-gpus"], capture_output=True, text=True, timeout=30, check=False
-    )
-    gpus = ended.stdout.strip().splitlines()
-    if ended.returncode or not gpus:
-        said = " ".join((ended.stderr or ended.stdout).split())[:200]
-        remedy = "mend the driver, or train on the CPU as it is"
-        yield Finding("devices", "warn", f"nvidia-smi: {said or 'no GPU'}", remedy)
-        return
-    yield Finding("devices", "ok", "; ".join(line.split(" (UUID")[0] for line in gpus))
+    gpus = query_gpus()
+    if gpus.fault:
+        remedy = "correct the driver's installation; until then the CPU trains"
+        yield Finding("devices", "warn", f"nvidia-smi: {gpus.fault[:MESSAGE_LENGTH]}", remedy)
+    elif gpus.names:
+        found = "; ".join(f"GPU {index}: {name}" for index, name in enumerate(gpus.names))
+        yield Finding("devices", "ok", found)
+    else:
+        yield Finding("devices", "ok", f"no GPU; {len(os.sched_getaffinity(0))} CPU cores train")
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     if running_service(settings.home):
         return
     for name, port in (("MLflow", MLFLOW_PORT), ("Prefect", PREFECT_PORT)):
-        if is_free("127.0.0.1", port):
+        if is_free_port("127.0.0.1", port):
             yield Finding("port", "ok", f"{port} is free for {name}")
         else:
-            remedy = f"`factorgrid up` takes the next free one; --{name.lower()}-port names another"
-            yield Finding("port", "warn", f"{port}, {name}'s usual one, is taken", remedy)
+            remedy = f"`factorgrid up` uses the next free one; --{name.lower()}-port chooses one"
+            yield Finding("port", "warn", f"{port}, the default of {name}, is in use", remedy)
 
 
 def _mlflow(settings: Settings) -> Iterator[Finding]:
@@ -148,52 +149,47 @@ def _mlflow(settings: Settings) -> Iterator[Finding]:
     if uri.startswith("http"):
         yield _server("MLflow", uri, f"{uri}/version", "mlflow", _mlflow_credentials())
         return
-    if is_to_come(uri):
+    if is_missing_file(uri):
         file = uri.removeprefix("sqlite:///")
-        yield Finding("database", "ok", f"{file}, to be made by the first study")
+        yield Finding("database", "ok", f"{file}, is created by the first study")
         return
     yield _database(uri)
 
 
 def _database(uri: str) -> Finding:
+    address = without_password(uri)
     try:
-        schema = schema_of(uri)
-    except Exception as error:  # noqa: BLE001 # whatever a driver raises: it is told
-        said = " ".join(str(error).split())[:200]
+        schema = read_schema(uri)
+    except Exception as error:  # noqa: BLE001 # whatever a driver raises is reported
+        message = " ".join(str(error).split())[:MESSAGE_LENGTH]
         remedy = "start it, or correct MLFLOW_TRACKING_URI"
-        return Finding("database", "fail", f"{without_password(uri)}: {said}", remedy)
+        return Finding("database", "fail", f"{address}: {message}", remedy)
     if schema.fault:
-        return Finding(
-            "database", "fail", f"{without_password(uri)}: {schema.fault}", schema.remedy
-        )
+        return Finding("database", "fail", f"{address}: {schema.fault}", schema.remedy)
     if not schema.revision:
-        return Finding(
-            "database", "ok", f"{without_password(uri)}, to be filled by the first study"
-        )
-    return Finding("database", "ok", f"{without_password(uri)}, schema {schema.revision}")
+        return Finding("database", "ok", f"{address}, empty: the first study creates its tables")
+    return Finding("database", "ok", f"{address}, schema {schema.revision}")
 
 
 def _prefect(_: Settings) -> Iterator[Finding]:
     url = os.environ.get("PREFECT_API_URL")
     if not url:
-        yield Finding("Prefect", "ok", "no server; each study brings its own (or: factorgrid up)")
+        found = "no server; each study starts its own (`factorgrid up` starts one that stays)"
+        yield Finding("Prefect", "ok", found)
         return
-    user, separator, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    credentials = (user, password) if separator else None
-    server = _server("Prefect", url, f"{url}/admin/version", "prefect", credentials)
+    server = _server("Prefect", url, f"{url}/admin/version", "prefect", prefect_credentials())
     yield server
     if server.state != "fail":
         yield _workers(url)
 
 
 def _workers(url: str) -> Finding:
-    from tasks.service.work_pool import POOL, online
-
     names = online(url)
     if names:
         return Finding("worker", "ok", f"{', '.join(names)} in the work pool {POOL}")
-    remedy = f"factorgrid up, or: prefect worker start --pool {POOL} --type process"
-    return Finding("worker", "warn", f"none in the work pool {POOL}: nothing is run", remedy)
+    remedy = f"run `factorgrid up`, or `prefect worker start --pool {POOL} --type process`"
+    found = f"none in the work pool {POOL}: deployed flows do not run"
+    return Finding("worker", "warn", found, remedy)
 
 
 def _mlflow_credentials() -> tuple[str, str] | None:
@@ -204,41 +200,41 @@ def _mlflow_credentials() -> tuple[str, str] | None:
 def _server(
     name: str, uri: str, url: str, package: str, credentials: tuple[str, str] | None
 ) -> Finding:
-    """Ask a server for its version: it is to be ours."""
+    """Ask a server for its version, which should be that of the installed package."""
     variable = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}[package]
     try:
         answer = httpx.get(url, timeout=REQUEST_SECONDS, auth=credentials, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        said = str(error) or type(error).__name__
-        return Finding(name, "fail", f"{uri}: {said}", f"start it, or correct {variable}")
+        message = str(error) or type(error).__name__
+        return Finding(name, "fail", f"{uri}: {message}", f"start it, or correct {variable}")
     if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         remedy = {
             "mlflow": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
             "prefect": "set PREFECT_API_AUTH_STRING to user:password",
         }[package]
-        return Finding(name, "fail", f"{uri}: refuses us ({answer.status_code})", remedy)
+        return Finding(name, "fail", f"{uri}: refuses access ({answer.status_code})", remedy)
     if answer.status_code != httpx.codes.OK:
-        found = f"{uri}: answers {answer.status_code}"
-        return Finding(name, "fail", found, f"correct {variable}: this is no server of {name}'s")
-    theirs, ours = answer.text.strip().strip('"'), importlib.metadata.version(package)
-    if theirs != ours:
-        remedy = "bring both to one version; the server first"
-        return Finding(name, "warn", f"{uri}: version {theirs}, here {ours}", remedy)
+        found = f"{uri}: answers with status {answer.status_code}"
+        return Finding(name, "fail", found, f"correct {variable}: this is not a {name} server")
+    theirs, installed = answer.text.strip().strip('"'), importlib.metadata.version(package)
+    if theirs != installed:
+        remedy = "upgrade both to one version, the server first"
+        return Finding(name, "warn", f"{uri}: version {theirs}, here {installed}", remedy)
     return Finding(name, "ok", f"{uri}, version {theirs}")
 
 
 def findings_as_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Return plain JSON types."""
+    """Return the findings as plain JSON types."""
     return {"well": all_well(findings), "findings": [asdict(f) for f in findings]}
 
 
 def all_well(findings: Sequence[Finding]) -> bool:
-    """Whether nothing fails."""
+    """Whether no check failed."""
     return all(finding.state != "fail" for finding in findings)
 
 
 def findings_as_text(findings: Sequence[Finding]) -> str:
-    """Return a line each, and the remedy below where there is one."""
+    """Return one line per finding, and its remedy below if it has one."""
     lines = []
     for finding in findings:
         lines.append(f"{finding.state:<4}  {finding.name:<9}  {finding.found}")

@@ -1,4 +1,4 @@
-"""`factorgrid prune`: old executions go, never what a registered model stands on."""
+"""`factorgrid prune`: deletes old executions, never what a registered model depends on."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -6,23 +6,24 @@ from typing import Any
 
 from tasks.errors import UserError
 from tasks.registry.model_registry import SOURCE_RUN, STUDY_RUN
-from tasks.tracking.tags import KIND, PARENT, PREFIX, REUSED_FROM
+from tasks.tracking.tags import KIND, PARENT, REUSED_FROM
 from tasks.tracking.tracker import Tracker
 
-#: Executions of a study, and validations of one set, that stay unless told otherwise.
+#: How many executions of a study, and validations of one dataset, are kept by default.
 KEEP = 3
-REGISTERED, NEEDED = "a registered model", "a kept study has their figures"
+#: Why an execution, or replicates of one, are kept.
+REGISTERED, NEEDED = "a registered model", "a kept study uses their results"
 
 
 @dataclass(frozen=True)
-class Old:
-    """An execution or a validation that goes.
+class PrunedExecution:
+    """An execution or a validation to delete.
 
     Attributes
     ----------
     experiment, name, run_id : in MLflow.
-    runs : its own run and its replicates', but for those that a kept execution needs.
-    spared : how many replicates stay because of that.
+    runs : its own run and the runs of its replicates, without those that a kept execution needs.
+    spared : number of replicates that a kept execution needs.
     """
 
     experiment: str
@@ -33,32 +34,34 @@ class Old:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What goes and what stays, before anything is done.
+class PruningPlan:
+    """What is deleted and what is kept; nothing has been deleted yet.
 
     Attributes
     ----------
-    old : what goes, oldest last.
-    kept : how many executions and validations stay for each reason.
+    old : what is deleted, newest first.
+    kept : how many of the older executions and validations are kept, by reason.
     """
 
-    old: Sequence[Old]
+    old: Sequence[PrunedExecution]
     kept: dict[str, int]
 
     @property
     def runs(self) -> list[str]:
-        """The ids of all runs that go."""
+        """The ids of all runs to delete."""
         return [run_id for old in self.old for run_id in old.runs]
 
 
-def plan_pruning(tracker: Tracker, *, keep: int = KEEP, experiment: str | None = None) -> Plan:
-    """Find what may go: all but the newest of each experiment, and never a model's lineage.
+def plan_pruning(
+    tracker: Tracker, *, keep: int = KEEP, experiment: str | None = None
+) -> PruningPlan:
+    """Find what may be deleted: all but the newest, and nothing that a model depends on.
 
     Parameters
     ----------
     tracker : the server.
-    keep : how many of each kind stay in each experiment.
-    experiment : only this one, by name.
+    keep : how many executions of each kind to keep in each experiment.
+    experiment : only this one, by name; by default all.
 
     Raises
     ------
@@ -68,11 +71,11 @@ def plan_pruning(tracker: Tracker, *, keep: int = KEEP, experiment: str | None =
         If `keep` is negative.
     """
     if keep < 0:
-        raise UserError(f"--keep {keep}: below 0; name how many executions of a study stay")
+        raise UserError(f"--keep {keep}: below 0; give the number of executions to keep, 0 or more")
     names = {e.experiment_id: e.name for e in tracker.client.search_experiments()}
     chosen = [tracker.existing_experiment(experiment)] if experiment else list(names)
-    parents = {e: _parents(tracker, e, keep) for e in chosen}
-    lineage = _lineage(tracker)
+    parents = {e: _old_parents(tracker, e, keep) for e in chosen}
+    lineage = _lineage_runs(tracker)
     candidates = {
         e: [p for p in found if p.info.run_id not in lineage] for e, found in parents.items()
     }
@@ -81,21 +84,21 @@ def plan_pruning(tracker: Tracker, *, keep: int = KEEP, experiment: str | None =
         for e, found in candidates.items()
         for parent in found
     }
-    # A replicate that was registered keeps its whole execution: that is why it was chosen.
-    going = {run_id: runs for run_id, runs in children.items() if not _ids(runs) & lineage}
-    needed = _needed(tracker, list(names), going)
+    # The whole execution of a registered replicate is kept: it shows why the replicate was chosen.
+    deletable = {run_id: runs for run_id, runs in children.items() if not _run_ids(runs) & lineage}
+    needed = _reused_runs(tracker, list(names), deletable)
     old = [
-        _old(names[e], parent, going[parent.info.run_id], needed)
+        _pruned_execution(names[e], parent, deletable[parent.info.run_id], needed)
         for e, found in candidates.items()
         for parent in found
-        if parent.info.run_id in going
+        if parent.info.run_id in deletable
     ]
     spared = sum(map(len, parents.values())) - len(old)
-    return Plan(old, {REGISTERED: spared})
+    return PruningPlan(old, {REGISTERED: spared})
 
 
-def _parents(tracker: Tracker, experiment: str, keep: int) -> list[Any]:
-    """Return an experiment's executions and validations that have ended, but for the newest."""
+def _old_parents(tracker: Tracker, experiment: str, keep: int) -> list[Any]:
+    """Return an experiment's executions and validations that ended, without the newest."""
     found = []
     for kind in ("study", "comparison", "validation"):
         runs = tracker.search([experiment], f"tags.`{KIND}` = '{kind}'")
@@ -103,72 +106,65 @@ def _parents(tracker: Tracker, experiment: str, keep: int) -> list[Any]:
     return found
 
 
-def _ids(runs: Iterable[Any]) -> set[str]:
+def _run_ids(runs: Iterable[Any]) -> set[str]:
     return {str(run.info.run_id) for run in runs}
 
 
-def _lineage(tracker: Tracker) -> set[str]:
-    """Return the runs that a registered model stands on: what trained it, and its study."""
+def _lineage_runs(tracker: Tracker) -> set[str]:
+    """Return the runs that registered models depend on: those that trained them, their studies."""
     versions = tracker.client.search_model_versions()
     tagged = {v.tags.get(tag) for v in versions for tag in (SOURCE_RUN, STUDY_RUN)}
     return {run_id for run_id in tagged | {v.run_id for v in versions} if run_id}
 
 
-def _needed(tracker: Tracker, experiments: Sequence[str], going: dict[str, list[Any]]) -> set[str]:
-    """Return the runs whose figures and networks an execution that stays refers to."""
-    referring = tracker.search(experiments, f"tags.`{REUSED_FROM}` != ''")
+def _reused_runs(
+    tracker: Tracker, experiments: Sequence[str], deletable: dict[str, list[Any]]
+) -> set[str]:
+    """Return the runs whose metrics and networks a kept execution reuses."""
+    reusing = tracker.search(experiments, f"tags.`{REUSED_FROM}` != ''")
     return {
-        run.data.tags[REUSED_FROM] for run in referring if run.data.tags.get(PARENT) not in going
+        run.data.tags[REUSED_FROM] for run in reusing if run.data.tags.get(PARENT) not in deletable
     }
 
 
-def _old(experiment: str, parent: Any, children: Sequence[Any], needed: set[str]) -> Old:
+def _pruned_execution(
+    experiment: str, parent: Any, children: Sequence[Any], needed: set[str]
+) -> PrunedExecution:
     free = [run.info.run_id for run in children if run.info.run_id not in needed]
-    name = parent.info.run_name
-    return Old(
-        experiment, name, parent.info.run_id, [*free, parent.info.run_id], len(children) - len(free)
-    )
+    name, run_id = parent.info.run_name, parent.info.run_id
+    return PrunedExecution(experiment, name, run_id, [*free, run_id], len(children) - len(free))
 
 
-def delete_runs(tracker: Tracker, plan: Plan) -> int:
-    """Delete the artifacts and the runs of a plan; return how many runs are gone.
+def delete_runs(tracker: Tracker, plan: PruningPlan) -> int:
+    """Delete the artifacts and the runs of a plan; return the number of runs.
 
-    MLflow keeps the rows of a deleted run until ``mlflow gc``, and can restore them; the artifacts
-    are gone at once.
+    See `Tracker.delete_run` for what MLflow can restore.
     """
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
     for run_id in plan.runs:
-        run = tracker.client.get_run(run_id)
-        repository = get_artifact_repository(
-            run.info.artifact_uri, tracking_uri=tracker.settings.tracking_uri
-        )
-        if repository.list_artifacts():
-            repository.delete_artifacts()
-        tracker.client.set_tag(run_id, PREFIX + "pruned", "true")
-        tracker.client.delete_run(run_id)
+        tracker.delete_run(run_id)
     return len(plan.runs)
 
 
-def pruning_as_json(plan: Plan, deleted: int) -> dict[str, Any]:
-    """Return plain JSON types."""
+def pruning_as_json(plan: PruningPlan, deleted: int) -> dict[str, Any]:
+    """Return a plan, and how many of its runs were deleted, as plain JSON types."""
     old = [{**vars(o), "runs": list(o.runs)} for o in plan.old]
     return {"old": old, "runs": len(plan.runs), "deleted": deleted, "kept": plan.kept}
 
 
-def pruning_as_text(plan: Plan, deleted: int) -> str:
-    """Return a line for each that goes, what stays, and what to type next."""
+def pruning_as_text(plan: PruningPlan, deleted: int) -> str:
+    """Return one line per deleted execution, what is kept, and the next command."""
     lines = [
         f"  {old.experiment:<24} {old.name:<28} {len(old.runs):>4} runs"
-        + (f", {old.spared} more stay: {NEEDED}" if old.spared else "")
+        + (f", {old.spared} more are kept: {NEEDED}" if old.spared else "")
         for old in plan.old
     ]
-    stays = plan.kept[REGISTERED]
-    if stays:
-        lines.append(f"  {stays} older stay: {REGISTERED} stands on them")
+    kept = plan.kept[REGISTERED]
+    if kept:
+        lines.append(f"  {kept} older are kept: {REGISTERED} depends on them")
     if not plan.old:
         return "\n".join(["nothing to prune", *lines])
     if deleted:
-        last = f"{deleted} runs deleted, with their artifacts; `mlflow gc` frees their rows"
+        last = f"{deleted} runs deleted, with their artifacts; `mlflow gc` deletes their rows"
         return "\n".join(["deleted:", *lines, last])
-    return "\n".join(["would be deleted:", *lines, f"--yes deletes these {len(plan.runs)} runs"])
+    last = f"add --yes to delete these {len(plan.runs)} runs"
+    return "\n".join(["would be deleted:", *lines, last])

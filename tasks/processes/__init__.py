@@ -1,1 +1,1 @@
-"""Processes of ours: how they end, and who ends them."""
+"""Processes that FactorGrid starts: how they end with it, and free ports for servers."""

@@ -1,4 +1,4 @@
-"""What every child process of ours does first."""
+"""What every child process that trains does first."""
 
 import multiprocessing
 import os
@@ -7,9 +7,10 @@ import threading
 
 
 def follow_parent() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent leaves nobody at work.
+    """Ignore Ctrl-C, which the parent handles, and end when the parent ends.
 
-    Ctrl-C goes to the whole process group; the parent decides what it means.
+    Ctrl-C goes to the whole process group; the parent decides what it means. If the parent is
+    killed, no child keeps running.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -1,1 +1,1 @@
-"""The model registry: registering, promoting, serving and asking a network."""
+"""The model registry: registering, promoting, serving and querying trained networks."""

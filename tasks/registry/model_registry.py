@@ -1,30 +1,32 @@
-"""MLflow's model registry: one model's versions, its champion, and who was champion before."""
+"""MLflow's model registry: one model's versions, its champion and all earlier champions."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
 from tasks.errors import UserError
-from tasks.tracking.tags import PREFIX
+from tasks.registry.stored_code import LoadedModel, load_with_stored_code
+from tasks.tracking.tags import DATASET_VERSION, PREFIX
 from tasks.tracking.tracker import Tracker
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-CHAMPION = "champion"
-CHALLENGER = "challenger"
+#: The aliases of a registered model.
+CHAMPION, CHALLENGER = "champion", "challenger"
+#: Tag of a version: the run that trained its network.
 SOURCE_RUN = PREFIX + "run"
+#: Tag of a version: the parent run of the study that registered it.
 STUDY_RUN = PREFIX + "study_run"
-DATASET = PREFIX + "dataset_version"
-#: A tag of a version that was champion and had to go, with the day.
+#: Tag of a version: the dataset version on which it was trained and tested.
+DATASET = DATASET_VERSION
+#: Tag of a version that was champion and was rolled back: the day, and the reason.
 ROLLED_BACK = PREFIX + "rolled_back"
-#: A tag of a version that a person made champion, with the day and the reason.
+#: Tag of a version that a person made champion: the day and the reason.
 FORCED = PREFIX + "forced"
-#: A tag of a version that a person let become champion, with the day and the reason.
+#: Tag of a version whose promotion a person approved: the day, and the reason.
 APPROVED = PREFIX + "approved"
-#: A tag of the model: every champion, oldest first, as in ``1 3 4``.
+#: Tag of the model: all champions, oldest first, for example ``1 3 4``.
 HISTORY = PREFIX + "champions"
 
 
@@ -35,7 +37,7 @@ class Registry:
     Attributes
     ----------
     tracker : the server that has it.
-    name : the model's.
+    name : of the model.
     """
 
     tracker: Tracker
@@ -43,12 +45,12 @@ class Registry:
 
     @classmethod
     def open(cls, tracker: Tracker, name: str) -> "Registry":
-        """Return a model that is there.
+        """Return a model that exists.
 
         Raises
         ------
         UserError
-            If there is none of that name; the names that exist are given.
+            If there is no model of that name; the message lists those that exist.
         """
         names = [model.name for model in tracker.client.search_registered_models()]
         if name not in names:
@@ -60,11 +62,11 @@ class Registry:
 
     @property
     def client(self) -> Any:
-        """MLflow's."""
+        """MLflow's client, which waits for an unreachable server."""
         return self.tracker.client
 
-    def held(self) -> FileLock:
-        """Return a lock: of two on this machine who judge at once, one waits for the other."""
+    def lock(self) -> FileLock:
+        """Return a lock: two processes on this machine judge one after the other."""
         locks = self.tracker.settings.locks
         locks.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(self.name.encode()).hexdigest()[:16]
@@ -72,25 +74,30 @@ class Registry:
 
     # -- reading --------------------------------------------------------------------------------
 
-    def at(self, alias: str) -> Any:
-        """Return the version that an alias names; None where it names none."""
+    def version_of(self, alias: str) -> Any:
+        """Return the version that has an alias; None if no version has it."""
         from mlflow.exceptions import MlflowException
 
         try:
             return self.client.get_model_version_by_alias(self.name, alias)
         except MlflowException as error:
-            # Anything else, a server that is away say, must not pass for a model without champion.
+            # Any other error must not look like a model without a champion.
             if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
                 raise
             return None
 
+    def champion_number(self) -> str:
+        """Return the number of the version that is champion; empty if there is none."""
+        champion = self.version_of(CHAMPION)
+        return "" if champion is None else str(champion.version)
+
     def version(self, number: str) -> Any:
-        """Return a version by number.
+        """Return a version by its number.
 
         Raises
         ------
         UserError
-            If there is none of that number; those that exist are given.
+            If there is no version of that number; the message lists those that exist.
         """
         found = {str(version.version): version for version in self.versions()}
         if number not in found:
@@ -104,30 +111,29 @@ class Registry:
         return list(self.client.search_model_versions(f"name = '{quoted}'"))
 
     def champions(self) -> list[str]:
-        """Return the versions that were champion, up to today's, oldest first."""
+        """Return the numbers of all champions up to the current one, oldest first."""
         tags = self.client.get_registered_model(self.name).tags
-        known: list[str] = tags.get(HISTORY, "").split()
-        today = self.at(CHAMPION)
-        if today is None:
-            return known
-        number = str(today.version)
-        # An alias that was moved by hand stands after all that are known.
-        return known[: known.index(number) + 1] if number in known else [*known, number]
+        history: list[str] = tags.get(HISTORY, "").split()
+        number = self.champion_number()
+        if not number:
+            return history
+        # If the alias was moved by hand, the current champion comes after all known ones.
+        return history[: history.index(number) + 1] if number in history else [*history, number]
 
-    def load(self, version: Any) -> Any:
-        """Load a version as MLflow serves it: pictures in, label and probability out."""
+    def load(self, version: Any) -> LoadedModel:
+        """Load a version as MLflow serves it: images in, label and probability out."""
         import mlflow
 
         uri = self.tracker.settings.tracking_uri
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         address = f"models:/{self.name}/{version.version}"
-        return self.client.patience.call(lambda: mlflow.pyfunc.load_model(address))
+        return self.tracker.client.retry_policy.call(lambda: load_with_stored_code(address))
 
     # -- writing --------------------------------------------------------------------------------
 
     def create(self, description: str) -> None:
-        """Register the model, unless it is there."""
+        """Register the model, unless it exists."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -136,34 +142,43 @@ class Registry:
             if "already exists" not in str(error):
                 raise
 
-    def add(self, source: str, run_id: str, tags: "Mapping[str, str]", description: str) -> str:
-        """Add a version and return its number."""
+    def add_version(
+        self, source: str, run_id: str, tags: Mapping[str, str], description: str
+    ) -> str:
+        """Add a version and return its number.
+
+        Parameters
+        ----------
+        source : the address of the folder that MLflow serves.
+        run_id : the run that trained the network.
+        """
         created = self.client.create_model_version(
             self.name, source, run_id, tags=dict(tags), description=description
         )
         return str(created.version)
 
-    def challenge(self, number: str) -> None:
+    def set_challenger(self, number: str) -> None:
         """Make a version the challenger."""
         self.client.set_registered_model_alias(self.name, CHALLENGER, number)
 
-    def crown(self, number: str) -> None:
+    def promote(self, number: str) -> None:
         """Make a version the champion.
 
-        The history is written first, so that whoever is cut off in between leaves a history with
-        one name too many, which `champions` passes over, and never a champion without a way back.
+        The history is written before the alias moves. If the process is killed in between, the
+        history has one name too many, which `champions` leaves out, and there is always a
+        champion to roll back to.
         """
         champions = self.champions()
         if champions[-1:] != [number]:
             names = " ".join([*champions, number])
             self.client.set_registered_model_tag(self.name, HISTORY, names)
-        self.move(number)
-        challenger = self.at(CHALLENGER)
+        self.move_champion_alias(number)
+        challenger = self.version_of(CHALLENGER)
         if challenger is not None and str(challenger.version) == number:
             self.client.delete_registered_model_alias(self.name, CHALLENGER)
 
-    def move(self, number: str) -> None:
-        """Move the champion's alias: readers see the old one or the new one, never none."""
+    def move_champion_alias(self, number: str) -> None:
+        """Move the alias: readers see the old champion or the new one, never none."""
         self.client.set_registered_model_alias(self.name, CHAMPION, number)
 
     def tag(self, number: str, key: str, value: str) -> None:
@@ -171,10 +186,10 @@ class Registry:
         self.client.set_model_version_tag(self.name, number, key, value)
 
     def untag(self, number: str, key: str) -> None:
-        """Remove a version's tag, if it has it."""
+        """Remove a tag of a version, if the version has it."""
         if key in self.version(number).tags:
             self.client.delete_model_version_tag(self.name, number, key)
 
     def describe(self, number: str, description: str) -> None:
-        """Describe a version."""
+        """Set the description of a version."""
         self.client.update_model_version(self.name, number, description)

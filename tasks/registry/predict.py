@@ -1,4 +1,4 @@
-"""A registered model's answers to files of pictures."""
+"""The answers of a registered model to image files."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -10,16 +10,24 @@ import pandas as pd
 
 from tasks.errors import UserError
 from tasks.registry.model_registry import CHAMPION, Registry
+from tasks.registry.stored_code import LoadedModel
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
 
-#: Files that are held in memory at once.
-BATCH = 256
+#: Number of files that are held in memory at once.
+BATCH_FILES = 256
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one file; either a label, or why there is none."""
+    """The model's answer to one file.
+
+    Attributes
+    ----------
+    label : the predicted class; empty if there is an error.
+    probability : of that class, 0 to 1.
+    error : why the file has no answer; empty if it has one.
+    """
 
     file: str
     label: str
@@ -29,39 +37,41 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a version of a model says of files, in their order."""
+    """The answers of one version of a model to files, in the order of the files."""
 
     name: str
     version: str
     answers: tuple[Prediction, ...]
 
     @property
-    def any(self) -> bool:
-        """Whether one file at least was answered."""
+    def any_answered(self) -> bool:
+        """Whether at least one file has an answer."""
         return any(not answer.error for answer in self.answers)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return {
-            "model": self.name,
-            "version": self.version,
-            "answers": [vars(answer) for answer in self.answers],
-        }
 
-    def in_words(self) -> str:
-        """Return a line a file: label, probability, name; or name and error."""
-        wide = max((len(answer.label) for answer in self.answers), default=0)
-        return "\n".join(_line(answer, wide) for answer in self.answers)
+def predictions_as_json(found: Predictions) -> dict[str, Any]:
+    """Return predictions as plain JSON types."""
+    return {
+        "model": found.name,
+        "version": found.version,
+        "answers": [vars(answer) for answer in found.answers],
+    }
 
 
-def _line(answer: Prediction, wide: int) -> str:
+def predictions_as_text(found: Predictions) -> str:
+    """Return one line per file: label, probability and name, or name and error."""
+    width = max((len(answer.label) for answer in found.answers), default=0)
+    return "\n".join(_prediction_line(answer, width) for answer in found.answers)
+
+
+def _prediction_line(answer: Prediction, width: int) -> str:
     if answer.error:
-        return f"{'-':<{wide}}  {'':6}  {answer.file}: {answer.error}"
-    return f"{answer.label:<{wide}}  {answer.probability:6.4f}  {answer.file}"
+        return f"{'-':<{width}}  {'':6}  {answer.file}: {answer.error}"
+    return f"{answer.label:<{width}}  {answer.probability:6.4f}  {answer.file}"
 
 
 def predict_files(settings: Settings, name: str, files: Sequence[Path]) -> Predictions:
-    """Answer files with a model's champion; a bad one has its own error and fails no other.
+    """Classify files with a model's champion; a file that cannot be read fails no other.
 
     Raises
     ------
@@ -69,35 +79,38 @@ def predict_files(settings: Settings, name: str, files: Sequence[Path]) -> Predi
         If there is no such model, or it has no champion.
     """
     registry = Registry.open(Tracker.open(settings, create=False), name)
-    champion = registry.at(CHAMPION)
+    champion = registry.version_of(CHAMPION)
     if champion is None:
         raise UserError(
-            f"model {name}: no version is champion; make one with `factorgrid promote {name} "
-            "--version N`"
+            f"model {name}: no version is champion; make one champion with `factorgrid promote "
+            f"{name} --version N`"
         )
-    # Loading takes seconds: not for names of nothing.
+    # Loading takes seconds, which is in vain if no file exists.
     model = registry.load(champion) if any(file.is_file() for file in files) else None
-    answers = tuple(answer for part in _parts(files) for answer in _answered(model, part))
+    answers = tuple(
+        answer for batch in _batches(files) for answer in answers_to_files(model, batch)
+    )
     return Predictions(name, str(champion.version), answers)
 
 
-def _parts(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    for start in range(0, len(files), BATCH):
-        yield files[start : start + BATCH]
+def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    for start in range(0, len(files), BATCH_FILES):
+        yield files[start : start + BATCH_FILES]
 
 
-def _answered(model: Any, files: Sequence[Path]) -> list[Prediction]:
-    read = [_read(file) for file in files]
-    texts = [text for text, error in read if not error]
-    rows = iter(model.predict(pd.DataFrame({"image": texts})) if texts else [])
+def answers_to_files(model: LoadedModel | None, files: Sequence[Path]) -> list[Prediction]:
+    """Return a model's answers to files that fit in memory; None if no file can be read."""
+    contents = [_file_as_base64(file) for file in files]
+    texts = [text for text, error in contents if not error]
+    answers = iter(model.predict(pd.DataFrame({"image": texts})) if model and texts else [])
     return [
-        Prediction(str(file), "", 0.0, error) if error else Prediction(str(file), **next(rows))
-        for file, (_, error) in zip(files, read, strict=True)
+        Prediction(str(file), "", 0.0, error) if error else Prediction(str(file), **next(answers))
+        for file, (_, error) in zip(files, contents, strict=True)
     ]
 
 
-def _read(file: Path) -> tuple[str, str]:
-    """Return a file as base64 text, and what is wrong with it; no text then."""
+def _file_as_base64(file: Path) -> tuple[str, str]:
+    """Return a file's bytes as base64 text, and an error; one of the two is empty."""
     try:
         return base64.b64encode(file.read_bytes()).decode(), ""
     except OSError as error:

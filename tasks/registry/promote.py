@@ -1,7 +1,7 @@
-"""Who is champion: a challenger's judgement, its promotion, and the way back.
+"""Promoting a challenger to champion, and rolling a champion back.
 
-The alias moves only by `crown` and `roll_back`, and only to a version that beat today's champion
-on the same test images, or that a person put there with a reason.
+The champion's alias moves only by `Registry.promote` and `roll_back`: to a version that beat the
+champion on the same test images, or to one that a person named with a reason.
 """
 
 import datetime as dt
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analysis.mcnemar import Paired, mcnemar_test
 from tasks.errors import UserError
+from tasks.languages import translator
 from tasks.registry.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -25,109 +26,171 @@ from tasks.registry.model_registry import (
     STUDY_RUN,
     Registry,
 )
+from tasks.registry.verdict import PromotionVerdict, promotion_as_text
 from tasks.settings import Settings
-from tasks.tracking.artifact_paths import PICTURES
+from tasks.tracking.artifact_paths import PICTURES, PREDICTIONS
 from tasks.tracking.tracker import Tracker
 
-#: Where an execution has none of its own.
+#: The level of the test, if the version's study has none.
 ALPHA = 0.05
-#: Begins the last paragraph of a version's description: its last judgement.
+#: Starts the last paragraph of a version's description, which has its last verdict.
 JUDGED = "\n\nJudged "
 
 
 @dataclass(frozen=True)
+class ApprovalAnswer:
+    """What a person answered when asked whether the alias may move."""
+
+    approved: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Promotion:
-    """What was found of a challenger, and what was done.
+    """The verdict on a challenger, and what was done.
 
     Attributes
     ----------
     model : the registered model.
-    challenger : the version that was judged; empty where there was none.
-    before, champion : the champion's version before and after; empty where there is none.
-    earned : whether the challenger may take the alias.
-    against : McNemar's figures; None where the two were not compared.
-    why : all of it in words.
-    dry_run : whether nothing was to be moved.
+    verdict : whether the challenger may become champion, and why.
+    before, champion : the champion's version before and after; empty if there is none.
+    dry_run : whether nothing was to be changed.
+    approval : a person's answer; None if nobody was asked.
     """
 
     model: str
-    challenger: str
+    verdict: PromotionVerdict
     before: str
     champion: str
-    earned: bool
-    against: Paired | None
-    why: str
     dry_run: bool = False
+    approval: ApprovalAnswer | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON types."""
-        return {**asdict(self), "moved": self.before != self.champion}
+    @property
+    def earned(self) -> bool:
+        """Whether the challenger may become champion."""
+        return self.verdict.earned
 
-    def in_words(self) -> str:
-        """Return what a terminal prints: what was found, and who is champion now."""
-        if self.before != self.champion:
-            was = f", before it version {self.before}" if self.before else ""
-            now = f"Champion of {self.model} is version {self.champion}{was}."
-        else:
-            now = f"Champion of {self.model} is still {_named(self.champion)}."
-        would = " Without --dry-run the alias would move." if self.dry_run and self.earned else ""
-        return f"{self.why}\n{now}{would}"
+    @property
+    def challenger(self) -> str:
+        """The version that was judged; empty if there was none."""
+        return self.verdict.challenger
+
+    @property
+    def moved(self) -> bool:
+        """Whether another version is champion now."""
+        return self.before != self.champion
 
 
-def _named(number: str) -> str:
-    return f"version {number}" if number else "no version"
+def promotion_result_as_json(found: Promotion) -> dict[str, Any]:
+    """Return a promotion as plain JSON types; ``why`` is the verdict as a sentence."""
+    comparison = found.verdict.comparison
+    return {
+        "model": found.model,
+        "challenger": found.challenger,
+        "before": found.before,
+        "champion": found.champion,
+        "earned": found.earned,
+        "against": comparison and asdict(comparison),
+        "why": "\n".join(_reason_lines(found, "en")),
+        "dry_run": found.dry_run,
+        "moved": found.moved,
+    }
+
+
+def promotion_result_as_text(found: Promotion, language: str = "en") -> str:
+    """Return the verdict, and which version is champion now."""
+    translate = translator(language)
+    if not found.champion:
+        key = "promotion_champion_none"
+    elif not found.moved:
+        key = "promotion_champion_kept"
+    else:
+        key = "promotion_champion_changed" if found.before else "promotion_champion_new"
+    now = translate(key, model=found.model, champion=found.champion, before=found.before)
+    if found.dry_run and found.earned:
+        now = f"{now} {translate('promotion_dry_run')}"
+    return "\n".join([*_reason_lines(found, language), now])
+
+
+def _reason_lines(found: Promotion, language: str) -> list[str]:
+    """Return the verdict and a person's answer to it, one line each."""
+    translate = translator(language)
+    lines = [promotion_as_text(found.verdict, translate)]
+    if found.approval is not None:
+        key = "promotion_approved" if found.approval.approved else "promotion_not_approved"
+        reason = f" ({found.approval.reason})" if found.approval.reason else ""
+        lines.append(translate(key, reason=reason))
+    return lines
+
+
+# -- judging ------------------------------------------------------------------------------------
 
 
 def judge_challenger(
     registry: Registry, challenger: Any, labels: NDArray[np.int64] | None = None
 ) -> Promotion:
-    """Judge a version against today's champion on the same test images; nothing is changed.
+    """Judge a version against the champion on the same test images; nothing is changed.
 
     Parameters
     ----------
     registry : the model.
     challenger : MLflow's version.
-    labels : (N,) the truth of its test images; by default as its study logged it.
+    labels : (N,) the true classes of its test images; by default those that its study logged.
 
     Notes
     -----
-    Each judgement reads the test images once more. Of very many challengers one in forty that are
-    no better would pass at alpha = 0.05: let a study judge its cells, and bring its winner alone.
+    Each judgement reads the test images once more. Of very many challengers that are not better,
+    one in forty would pass at alpha = 0.05: let a study judge its cells, and register only its
+    winner.
     """
-    champion = registry.at(CHAMPION)
+    champion = registry.version_of(CHAMPION)
     before = "" if champion is None else str(champion.version)
-    against = None
     try:
-        against = _against(registry.tracker, challenger, champion, labels)
-        alpha = _alpha(registry.tracker, challenger)
-        earned, why = _verdict(challenger, champion, against, alpha)
+        verdict = _verdict(registry.tracker, challenger, champion, labels)
     except UserError as error:
-        # What cannot be compared has not won; a study must not fail for it at its very end.
-        earned, why = False, f"Version {before} stays champion, without a comparison: {error}."
-    number = str(challenger.version)
-    return Promotion(registry.name, number, before, before, earned, against, why)
+        # A version that cannot be compared has not won, and a study must not fail at its very end.
+        verdict = PromotionVerdict(
+            "not_compared", str(challenger.version), before, reason=str(error)
+        )
+    return Promotion(registry.name, verdict, before, before)
 
 
-def _against(
+def _verdict(
     tracker: Tracker, challenger: Any, champion: Any, labels: NDArray[np.int64] | None
-) -> Paired | None:
-    """Compare two versions on the challenger's test images; None where that says nothing."""
-    if champion is None or champion.tags.get(SOURCE_RUN) == challenger.tags.get(SOURCE_RUN):
-        return None
-    dataset = challenger.tags.get(DATASET)
-    if dataset is None or champion.tags.get(DATASET) != dataset:
-        return None
-    # A dataset version has one test side, in one order: these are the champion's labels as well.
-    truth = _labels(tracker, challenger) if labels is None else labels
-    ours, theirs = (
+) -> PromotionVerdict:
+    number = str(challenger.version)
+    if ROLLED_BACK in challenger.tags:
+        current = "" if champion is None else str(champion.version)
+        reason = challenger.tags[ROLLED_BACK]
+        return PromotionVerdict("was_rolled_back", number, current, reason=reason)
+    if champion is None:
+        return PromotionVerdict("first", number)
+    current = str(champion.version)
+    if champion.tags.get(SOURCE_RUN) == challenger.tags.get(SOURCE_RUN):
+        return PromotionVerdict("same_network", number, current)
+    datasets = [version.tags.get(DATASET, "") for version in (challenger, champion)]
+    if not datasets[0] or datasets[0] != datasets[1]:
+        return PromotionVerdict("other_images", number, current, None, *datasets)
+    comparison = _compare(tracker, challenger, champion, labels)
+    is_better = comparison.better(_alpha(tracker, challenger))
+    return PromotionVerdict("better" if is_better else "not_better", number, current, comparison)
+
+
+def _compare(
+    tracker: Tracker, challenger: Any, champion: Any, labels: NDArray[np.int64] | None
+) -> Paired:
+    """Compare two versions on the challenger's test images."""
+    # A dataset version has one test side in one order: these are the champion's labels, too.
+    truth = _test_labels(tracker, challenger) if labels is None else labels
+    answers = [
         right_answers(tracker, version.tags[SOURCE_RUN], truth)
         for version in (challenger, champion)
-    )
-    return mcnemar_test(ours, theirs)
+    ]
+    return mcnemar_test(*answers)
 
 
-def _labels(tracker: Tracker, version: Any) -> NDArray[np.int64]:
-    """Return the truth of a version's test images."""
+def _test_labels(tracker: Tracker, version: Any) -> NDArray[np.int64]:
+    """Return the true classes of a version's test images."""
     pictures = tracker.read_json(version.tags[STUDY_RUN], PICTURES)
     if pictures is None:
         raise UserError(
@@ -138,71 +201,53 @@ def _labels(tracker: Tracker, version: Any) -> NDArray[np.int64]:
 
 
 def right_answers(tracker: Tracker, run_id: str, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return for every test image whether a run's network answered right.
+    """Return for every test image whether a run's network classified it correctly.
+
+    Parameters
+    ----------
+    labels : (N,) the true classes.
 
     Raises
     ------
     UserError
-        If the run has no answers, or not to these images.
+        If the run has no predictions, or not for these images.
     """
-    saved = tracker.read(run_id, "model/predictions.npz")
+    saved = tracker.read(run_id, PREDICTIONS)
     if saved is None:
         raise UserError(
-            f"run {run_id}: no model/predictions.npz, its answers to the test images; train it "
-            "again, or promote by --force"
+            f"run {run_id}: no {PREDICTIONS}, its answers to the test images; train it again, or "
+            "promote its version with --force"
         )
     with np.load(io.BytesIO(saved)) as arrays:
         answers = arrays["test_probability"].argmax(axis=1)
     if answers.shape != labels.shape:
         raise UserError(
-            f"run {run_id}: answered {len(answers):,} test images where there are "
-            f"{len(labels):,}; only the same ones compare two models"
+            f"run {run_id}: has answers to {len(answers):,} test images, but there are "
+            f"{len(labels):,} labels; two models are only compared on the same test images"
         )
     return np.asarray(answers == labels, dtype=bool)
 
 
 def _alpha(tracker: Tracker, version: Any) -> float:
-    """Return the level of the study that the version comes from."""
+    """Return the significance level of the study that registered a version."""
     run_id = version.tags.get(STUDY_RUN)
     return (
         float(tracker.client.get_run(run_id).data.params.get("alpha", ALPHA)) if run_id else ALPHA
     )
 
 
-def _verdict(
-    challenger: Any, champion: Any, against: Paired | None, alpha: float
-) -> tuple[bool, str]:
-    number = challenger.version
-    if ROLLED_BACK in challenger.tags:
-        return False, (
-            f"Version {number} was rolled back ({challenger.tags[ROLLED_BACK]}): only --force "
-            "brings it back."
-        )
-    if champion is None:
-        return True, "The first of its name, so the champion."
-    today = champion.version
-    if champion.tags.get(SOURCE_RUN) == challenger.tags.get(SOURCE_RUN):
-        return False, f"Version {today}, today's champion, is the same network."
-    if against is None:
-        return False, (
-            f"Version {today} stays champion: it was tested on other pictures (dataset version "
-            f"{champion.tags.get(DATASET, 'unknown')}, version {number}'s "
-            f"{challenger.tags.get(DATASET, 'unknown')}), and only the same test images compare "
-            "two models."
-        )
-    if against.better(alpha):
-        return True, f"Version {number} beat version {today}: {against}."
-    return False, f"Version {today} stays champion: {against}."
+# -- promoting ----------------------------------------------------------------------------------
 
 
-def settle(registry: Registry, judged: Promotion) -> Promotion:
-    """Do what a judgement says: move the alias or not, with the figures in the description."""
+def apply_verdict(registry: Registry, judged: Promotion) -> Promotion:
+    """Describe the version with its verdict, and move the alias if it earned it."""
     version = registry.version(judged.challenger)
-    about = (version.description or "").partition(JUDGED)[0]
-    registry.describe(judged.challenger, f"{about}{JUDGED}{_today()}: {judged.why}")
+    description = (version.description or "").partition(JUDGED)[0]
+    verdict = promotion_as_text(judged.verdict, translator("en"))
+    registry.describe(judged.challenger, f"{description}{JUDGED}{_today()}: {verdict}")
     if not judged.earned:
         return judged
-    registry.crown(judged.challenger)
+    registry.promote(judged.challenger)
     return replace(judged, champion=judged.challenger)
 
 
@@ -210,13 +255,13 @@ def _today() -> str:
     return f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}"
 
 
-def promotion_of(settings: Settings, name: str, given: Mapping[str, Any]) -> Promotion:
-    """Do what the options of the command line ask for.
+def promote_by_options(settings: Settings, name: str, given: Mapping[str, Any]) -> Promotion:
+    """Promote, force or roll back, as the options of the command line say.
 
     Raises
     ------
     UserError
-        If they do not go together, or as `promote_model` and `roll_back`.
+        If options exclude each other; otherwise as `promote_model` and `roll_back`.
     """
     force, rollback, because = given["force"], given["rollback"], given["because"]
     if force and not because:
@@ -224,7 +269,9 @@ def promotion_of(settings: Settings, name: str, given: Mapping[str, Any]) -> Pro
     if because and not (force or rollback):
         raise UserError("--because: goes with --force or --rollback; add one, or leave it out")
     if rollback and (force or given["number"]):
-        raise UserError("--rollback: knows where to; leave --version and --force out")
+        raise UserError(
+            "--rollback: returns to the champion before; leave out --version and --force"
+        )
     tracker = Tracker.open(settings, create=False)
     if rollback:
         return roll_back(tracker, name, dry_run=given["dry_run"], because=because)
@@ -246,23 +293,25 @@ def promote_model(
     Parameters
     ----------
     tracker : the server with the registry.
-    name : the model.
-    number : the version to judge; by default that of the alias ``challenger``.
+    name : of the model.
+    number : the version to judge; by default the one with the alias ``challenger``.
     dry_run : change nothing.
-    because : why it is to be champion whatever the judgement.
+    because : the reason to make it champion without a comparison.
 
     Raises
     ------
     UserError
-        If there is no such model or version, or its test answers are not there.
+        If there is no such model or version, or its answers to the test images are missing.
     """
     registry = Registry.open(tracker, name)
-    with registry.held():
-        challenger = registry.version(number) if number else registry.at(CHALLENGER)
+    with registry.lock():
+        challenger = registry.version(number) if number else registry.version_of(CHALLENGER)
         if challenger is None:
-            return _nobody(registry, dry_run=dry_run)
+            current = registry.champion_number()
+            verdict = PromotionVerdict("no_challenger", champion=current)
+            return Promotion(name, verdict, current, current, dry_run=dry_run)
         judged = (
-            _forced(registry, challenger, because)
+            _forced_promotion(registry, challenger, because)
             if because
             else judge_challenger(registry, challenger)
         )
@@ -271,58 +320,50 @@ def promote_model(
         if because:
             registry.tag(judged.challenger, FORCED, f"{_today()}: {because}")
             registry.untag(judged.challenger, ROLLED_BACK)
-        return settle(registry, judged)
+        return apply_verdict(registry, judged)
 
 
-def _nobody(registry: Registry, *, dry_run: bool) -> Promotion:
-    champion = registry.at(CHAMPION)
-    number = "" if champion is None else str(champion.version)
-    why = "No version is challenger: there is nobody to judge (--version names one)."
-    return Promotion(
-        registry.name, "", number, number, earned=False, against=None, why=why, dry_run=dry_run
-    )
-
-
-def _forced(registry: Registry, challenger: Any, because: str) -> Promotion:
-    champion = registry.at(CHAMPION)
-    before = "" if champion is None else str(champion.version)
-    number = str(challenger.version)
+def _forced_promotion(registry: Registry, challenger: Any, because: str) -> Promotion:
+    before, number = registry.champion_number(), str(challenger.version)
     if number == before:
         raise UserError(f"model {registry.name}: version {number} is champion already")
-    why = f"Version {number} is champion by hand, without a comparison: {because}"
-    return Promotion(registry.name, number, before, before, earned=True, against=None, why=why)
+    verdict = PromotionVerdict("forced", number, before, reason=because)
+    return Promotion(registry.name, verdict, before, before)
+
+
+# -- rolling back -------------------------------------------------------------------------------
 
 
 def roll_back(
     tracker: Tracker, name: str, *, dry_run: bool = False, because: str | None = None
 ) -> Promotion:
-    """Return to the champion before today's; today's is marked, and never judged again.
+    """Return to the champion before the current one, which is marked and never judged again.
 
     Raises
     ------
     UserError
-        If there was none before it.
+        If there is no earlier champion.
     """
     registry = Registry.open(tracker, name)
-    with registry.held():
-        return _rolled_back(registry, because, dry_run=dry_run)
+    with registry.lock():
+        return _roll_back(registry, because, dry_run=dry_run)
 
 
-def _rolled_back(registry: Registry, because: str | None, *, dry_run: bool) -> Promotion:
+def _roll_back(registry: Registry, because: str | None, *, dry_run: bool) -> Promotion:
     name, champions = registry.name, registry.champions()
-    there = {str(version.version) for version in registry.versions()}
-    earlier = [number for number in champions[:-1] if number in there]
-    if registry.at(CHAMPION) is None or not earlier:
+    existing = {str(version.version) for version in registry.versions()}
+    earlier = [number for number in champions[:-1] if number in existing]
+    if not registry.champion_number() or not earlier:
+        current = f"version {champions[-1]}" if champions else "the first version"
         raise UserError(
-            f"model {name}: no champion before {_named(' '.join(champions[-1:]))} to return to; "
-            "name a version with --version and --force"
+            f"model {name}: no champion before {current} to return to; name a version with "
+            "--version and --force"
         )
     last, before = champions[-1], earlier[-1]
-    reason = f": {because}" if because else ""
-    why = f"Version {last} is rolled back{reason}; version {before} was champion before it."
-    done = Promotion(name, before, last, last, earned=True, against=None, why=why, dry_run=dry_run)
+    verdict = PromotionVerdict("rolled_back", before, last, reason=because or "")
+    found = Promotion(name, verdict, last, last, dry_run=dry_run)
     if dry_run:
-        return done
-    registry.move(before)
-    registry.tag(last, ROLLED_BACK, f"{_today()}{reason}")
-    return replace(done, champion=before)
+        return found
+    registry.move_champion_alias(before)
+    registry.tag(last, ROLLED_BACK, f"{_today()}: {because}" if because else _today())
+    return replace(found, champion=before)

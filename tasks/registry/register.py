@@ -1,9 +1,11 @@
-"""The model registry: the winner goes in with its lineage, and the champion only gets better."""
+"""Registering a study's winner with its lineage; it becomes champion only if it earned it."""
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +21,10 @@ from tasks.registry.model_registry import (
     STUDY_RUN,
     Registry,
 )
-from tasks.registry.promote import judge_challenger, right_answers, settle
+from tasks.registry.promote import apply_verdict, judge_challenger, right_answers
 from tasks.registry.servable import save_servable
-from tasks.tracking.artifact_paths import RECORD
+from tasks.registry.verdict import PromotionVerdict
+from tasks.tracking.artifact_paths import NETWORK, REGISTERED
 from tasks.tracking.execution import Execution, code_version
 from tasks.tracking.tags import CODE_VERSION, PREFIX
 from tasks.training.context import TrainingContext
@@ -29,16 +32,15 @@ from tasks.training.context import TrainingContext
 
 @dataclass(frozen=True)
 class Registered:
-    """What became of the winner.
+    """The registered winner of a study.
 
     Attributes
     ----------
     name, version : of the registered model.
     alias : ``champion`` or ``challenger``.
     run_id : the run that trained it.
-    test : its accuracy on the test images, read here for the first time.
-    against : how it compared with the champion of the day, if there was one on these images.
-    why : the alias, in words.
+    test : its accuracy on the test images, which were read for the first time.
+    verdict : why it has this alias.
     """
 
     name: str
@@ -46,48 +48,63 @@ class Registered:
     alias: str
     run_id: str
     test: Proportion
-    against: Paired | None
-    why: str
+    verdict: PromotionVerdict
+
+    @property
+    def against(self) -> Paired | None:
+        """The comparison with the champion of that day; None if there was none."""
+        return self.verdict.comparison
 
 
 def register_winner(context: TrainingContext, selection: Selection) -> Registered:
-    """Register the winning cell's best replicate, and make it champion if it earned it.
+    """Register the best replicate of the chosen cell, and make it champion if it earned it.
 
-    The test images are read here for the first time, once. The alias moves only when the
-    challenger beats today's champion on the same test images by McNemar's test.
+    The test images are read here for the first time, and only once. The alias moves only if the
+    challenger beats the champion on the same test images by McNemar's test.
     """
-    run_id = _trained_run(context, selection)
+    run_id = _best_replicate(context, selection)
     execution, arrays = context.execution, context.arrays
     labels = arrays.labels[arrays.side("test")]
     right = right_answers(execution.tracker, run_id, labels)
     test = accuracy(right, alpha=execution.study.alpha)
-    registered = _Entry(context).enter(run_id, selection, test, labels)
-    execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), RECORD)
+    registered = WinnerRegistration(context).register(run_id, selection, test, labels)
+    execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED)
     return registered
 
 
-def registered_of(execution: Execution) -> Registered | None:
-    """Read back what became of an execution's winner; None where it was not run to its end."""
-    record = execution.tracker.read_json(execution.run_id, RECORD)
-    if record is None:
-        return None
-    against = record["against"] and Paired(**record["against"])
-    return Registered(**record | {"test": Proportion(**record["test"]), "against": against})
+def read_registered(execution: Execution) -> Registered | None:
+    """Read the registered winner of an execution; None if the execution did not get that far."""
+    record = execution.tracker.read_json(execution.run_id, REGISTERED)
+    return None if record is None else registered_of_json(record)
 
 
-def _trained_run(context: TrainingContext, selection: Selection) -> str:
-    """Return the winning cell's replicate with the best response, where it was trained."""
+def registered_of_json(record: Mapping[str, Any]) -> Registered:
+    """Return the registered winner of a stored record."""
+    if "verdict" in record:
+        verdict = PromotionVerdict.of_json(record["verdict"])
+    else:
+        # Before version 0.2: the comparison and a sentence.
+        comparison = record["against"] and Paired(**record["against"])
+        verdict = PromotionVerdict(
+            "recorded", record["version"], comparison=comparison, reason=record["why"]
+        )
+    test = Proportion(**record["test"])
+    name, version, alias = record["name"], record["version"], record["alias"]
+    return Registered(name, version, alias, record["run_id"], test, verdict)
+
+
+def _best_replicate(context: TrainingContext, selection: Selection) -> str:
+    """Return the run that trained the chosen cell's replicate with the best response."""
     study = context.execution.study
-    runs = context.execution.runs()
-    cell = runs
+    cell = context.execution.runs()
     for name, level in selection.chosen.items():
         cell = cell[cell[name] == level]
     best = cell.sort_values([study.response, "val_loss"], ascending=[False, True]).iloc[0]
     return str(best["reused_from"] or best["run_id"])
 
 
-class _Entry:
-    """The way into the registry, for one execution."""
+class WinnerRegistration:
+    """Registers the winner of one execution."""
 
     def __init__(self, context: TrainingContext) -> None:
         self.context = context
@@ -95,34 +112,41 @@ class _Entry:
         self.name = context.execution.study.model_name
         self.registry = Registry(context.execution.tracker, self.name)
 
-    def enter(
+    def register(
         self, run_id: str, selection: Selection, test: Proportion, labels: NDArray[np.int64]
     ) -> Registered:
-        with self.registry.held():
-            champion = self.registry.at(CHAMPION)
+        """Register a run's network, unless it is registered, and judge it.
+
+        Parameters
+        ----------
+        run_id : the run that trained it.
+        labels : (N,) the true classes of the test images.
+        """
+        with self.registry.lock():
+            champion = self.registry.version_of(CHAMPION)
             if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
                 number = str(champion.version)
-                why = f"Version {number}, today's champion, won again."
-                return Registered(self.name, number, CHAMPION, run_id, test, None, why)
-            number = self._known(run_id) or self._create(run_id, selection, test)
+                verdict = PromotionVerdict("won_again", number, number)
+                return Registered(self.name, number, CHAMPION, run_id, test, verdict)
+            number = self._version_of_run(run_id) or self._create_version(run_id, selection, test)
             judged = judge_challenger(self.registry, self.registry.version(number), labels)
-            done = settle(self.registry, judged)
+            done = apply_verdict(self.registry, judged)
             alias = CHAMPION if done.earned else CHALLENGER
             if not done.earned:
-                self.registry.challenge(number)
+                self.registry.set_challenger(number)
         self.execution.log(
             self.execution.run_id,
             metrics={"test_accuracy": test.value, "test_low": test.low, "test_high": test.high},
             tags={PREFIX + "registered": f"{self.name} version {number} ({alias})"},
         )
-        return Registered(self.name, number, alias, run_id, test, done.against, done.why)
+        return Registered(self.name, number, alias, run_id, test, done.verdict)
 
-    def _known(self, run_id: str) -> str | None:
-        """Return the newest version of a run that was registered before."""
+    def _version_of_run(self, run_id: str) -> str | None:
+        """Return the newest version of a run's network; None if it is not registered."""
         own = [v for v in self.registry.versions() if v.tags.get(SOURCE_RUN) == run_id]
         return max((str(version.version) for version in own), key=int, default=None)
 
-    def _create(self, run_id: str, selection: Selection, test: Proportion) -> str:
+    def _create_version(self, run_id: str, selection: Selection, test: Proportion) -> str:
         execution = self.execution
         self.registry.create(execution.study.description)
         tags = {
@@ -133,16 +157,16 @@ class _Entry:
             CODE_VERSION: code_version(),
             "test_accuracy": f"{test.value:.4f}",
         }
-        words = f"{cell_name(selection.chosen)}. Test accuracy {test}."
-        return self.registry.add(self._save(run_id), run_id, tags, words)
+        description = f"{cell_name(selection.chosen)}. Test accuracy {test}."
+        return self.registry.add_version(self._log_servable(run_id), run_id, tags, description)
 
-    def _save(self, run_id: str) -> str:
-        """Write the servable model below the run that trained it; return its address."""
+    def _log_servable(self, run_id: str) -> str:
+        """Write the model that MLflow serves to the run that trained it; return its address."""
         tracker, arrays = self.execution.tracker, self.context.arrays
         about = {"classes": list(arrays.classes), "image_size": arrays.image_size}
         with tempfile.TemporaryDirectory() as text:
             folder = Path(text)
-            network = tracker.artifact(run_id, "model/model.keras", folder)
+            network = tracker.artifact(run_id, NETWORK, folder)
             (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
             save_servable(network, folder / "about.json", folder / "servable")
             tracker.client.log_artifacts(run_id, str(folder / "servable"), "servable")

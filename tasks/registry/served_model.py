@@ -1,7 +1,7 @@
-"""The registered model, as MLflow loads it: pictures in, label and probability out.
+"""The registered model as MLflow loads it: images in, label and probability out.
 
 MLflow stores this file itself (a model from code, no pickle) with `models/` beside it, so that a
-served picture is decoded by the very code that decoded it for training.
+served image is decoded by the same code that decoded the images for training.
 """
 
 import base64
@@ -17,10 +17,10 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 
 class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
-    """Answers pictures, given as base64 text of JPEG or PNG bytes, in a column ``image``."""
+    """Classifies images, given as base64 text of JPEG or PNG bytes in a column ``image``."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the network in Keras's native format, in its safe mode: no code in the file runs."""
+        """Load the network from Keras's native format in safe mode: no code in the file is run."""
         from models.training.backend import load_keras
 
         keras = load_keras()
@@ -31,15 +31,15 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
             context.artifacts["network"], compile=False, safe_mode=True
         )
 
-    # Any hint but a table's or an array's would make MLflow, not us, answer for a bad picture; none
-    # makes it print a warning that no filter stops. An array is taken as well.
+    # With a type hint other than a table or an array, MLflow itself would reject a bad image;
+    # without a hint it prints a warning that no filter stops. An array is accepted as well.
     def predict(
         self,
-        context: PythonModelContext,  # noqa: ARG002 # MLflow calls it so
+        context: PythonModelContext,  # noqa: ARG002 # MLflow passes it
         model_input: pd.DataFrame,
-        params: dict[str, Any] | None = None,  # noqa: ARG002 # likewise
+        params: dict[str, Any] | None = None,  # noqa: ARG002 # MLflow passes it
     ) -> list[dict[str, Any]]:
-        """Answer each picture; a bad one has its own ``error`` and fails no other.
+        """Classify each image; one that cannot be decoded has an ``error`` and fails no other.
 
         Parameters
         ----------
@@ -48,11 +48,10 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
 
         Returns
         -------
-        For each picture ``label`` (text), ``probability`` (0 to 1) of that label, and ``error``
-        (empty where there is none).
+        For each image ``label`` (text), ``probability`` (0 to 1) of that label, and ``error``
+        (empty if there is none).
         """
-        given = _pictures(model_input)
-        decoded = [self._decode(picture) for picture in given]
+        decoded = [self._decode(image) for image in _images(model_input)]
         good = [index for index, image in enumerate(decoded) if isinstance(image, np.ndarray)]
         answers: list[dict[str, Any]] = [
             {
@@ -69,30 +68,30 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
                 answers[index] |= {"label": self.classes[best], "probability": float(row[best])}
         return answers
 
-    def _decode(self, picture: Any) -> "np.ndarray[Any, Any] | str":
+    def _decode(self, image: Any) -> "np.ndarray[Any, Any] | str":
+        """Return an image as uint8 (size, size, 3), or why it cannot be decoded."""
         from models.errors import ModelsError
         from models.images.decoding import decode, resize
 
         try:
-            if isinstance(picture, np.ndarray):
-                return resize(picture, self.image_size)
-            data = (
-                picture if isinstance(picture, bytes) else base64.b64decode(picture, validate=True)
-            )
+            if isinstance(image, np.ndarray):
+                return resize(image, self.image_size)
+            data = image if isinstance(image, bytes) else base64.b64decode(image, validate=True)
             return decode(data, self.image_size)
         except binascii.Error:
-            return "not base64 text of a picture's bytes"
+            return "not base64 text of the bytes of an image"
         except (ModelsError, ValueError, TypeError) as error:
             return str(error)
 
     def _probability(self, batch: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-        logits = np.asarray(self.network.predict(batch, verbose=0), dtype=np.float64)
-        exponent = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponent / exponent.sum(axis=1, keepdims=True))
+        """Return the class probabilities of images uint8 (B, H, W, 3): (B, classes)."""
+        from models.training.train import probability
+
+        return probability(np.asarray(self.network.predict(batch, verbose=0)))
 
 
-def _pictures(model_input: Any) -> list[Any]:
-    """Return the pictures of a table's column, an array or a list, one each."""
+def _images(model_input: Any) -> list[Any]:
+    """Return the images of a table's column, of an array or of a list."""
     if hasattr(model_input, "columns"):
         return list(model_input["image"])
     return list(model_input)

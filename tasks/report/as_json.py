@@ -9,6 +9,8 @@ from analysis.effects.least_squares import value
 from analysis.effects.result import Effects
 from analysis.search.refined_grid import Decision, decision_as_text
 from analysis.surface.result import Surface
+from tasks.languages import translator
+from tasks.registry.verdict import promotion_as_text
 from tasks.report.outcome import Outcome
 from tasks.search.refine import decision_with_method_as_text
 
@@ -148,7 +150,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
                 "test_accuracy": registered.test.value,
                 "test_interval": [registered.test.low, registered.test.high],
                 "test_images": registered.test.n,
-                "why": registered.why,
+                "why": promotion_as_text(registered.verdict, translator("en")),
             },
             **outcome.tracking,
         }

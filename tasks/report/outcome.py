@@ -9,7 +9,7 @@ from analysis.effects.result import Effects
 from analysis.search import procedure
 from analysis.search.best_cell import Selection
 from analysis.search.refined_grid import Decision
-from tasks.registry.register import Registered, registered_of
+from tasks.registry.register import Registered, read_registered
 from tasks.search.confirm import select_cell
 from tasks.search.screen import analyse_runs
 from tasks.study.study_file import Study
@@ -59,7 +59,7 @@ def outcome_of(execution: Execution) -> Outcome:
         procedure.decide(study.rules, effects),
         grid_table(execution.table(children, "refine"), study),
         select_cell(study, execution.table(children), execution.facts.validation_images),
-        registered_of(execution),
+        read_registered(execution),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
     )
 

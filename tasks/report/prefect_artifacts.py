@@ -17,6 +17,8 @@ from analysis.factors import cell_name
 from analysis.search.best_cell import selection_as_text as explain_selection
 from analysis.search.refined_grid import decision_as_text
 from tasks.errors import USER_ERRORS
+from tasks.languages import translator
+from tasks.registry.verdict import promotion_as_text
 from tasks.report.outcome import Outcome
 from tasks.tracking.execution import Execution
 
@@ -74,7 +76,8 @@ def decision_as_markdown(outcome: Outcome) -> str:
         cell, test = cell_name(outcome.selection.chosen), registered.test
         lines += [f"- {cell}: accuracy on the test images {test}."]
         name = f"models:/{registered.name}@{registered.alias}"
-        lines += [f"- Registered as `{name}` (version {registered.version}). {registered.why}"]
+        why = promotion_as_text(registered.verdict, translator("en"))
+        lines += [f"- Registered as `{name}` (version {registered.version}). {why}"]
     return "\n".join(lines)
 
 

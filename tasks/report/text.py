@@ -6,6 +6,8 @@ from analysis.effects.text import effects_table, wrapped
 from analysis.factors import cell_name, show
 from analysis.search.best_cell import selection_as_text as explain_selection
 from models.spec import Scalar
+from tasks.languages import translator
+from tasks.registry.verdict import promotion_as_text
 from tasks.report.outcome import Outcome
 from tasks.search.refine import decision_with_method_as_text
 from tasks.study.study_file import Study
@@ -65,7 +67,7 @@ def _registered_in_words(outcome: Outcome) -> list[str]:
         f"- {cell_name(outcome.selection.chosen)}: accuracy on the test images {registered.test}.",
         wrapped(
             f"- Registered as models:/{name}@{registered.alias} (version {version}). "
-            f"{registered.why}"
+            f"{promotion_as_text(registered.verdict, translator('en'))}"
         ),
         _title("Where to look"),
         f"Every run, plot and model is in MLflow: {look}",

@@ -49,15 +49,15 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
     data, settings = study.data, tracker.settings
     store = MetadataStore(settings.metadata, settings.locks)
     with open_reader_pool(data.source, store) as readers:
-        source = open_source(data, settings, progress.counted)
+        source = open_source(data, settings, progress.show_count)
         folder = validation_folder(source, settings)
 
         def record(checked: CheckedImages, version: str) -> None:
             page = log_validation(checked, folder, tracker, study.name, version)
             if checked.validation.faults:
-                progress.say(f"every reason and rule: {page}")
+                progress.print_line(f"every reason and rule: {page}")
             if checked.not_found:
-                progress.say(f"excluded, but not found: {', '.join(checked.not_found)}")
+                progress.print_line(f"excluded, but not found: {', '.join(checked.not_found)}")
 
         prepared = prepare_dataset(
             source,
@@ -66,9 +66,9 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
             settings.cache,
             on_checked=record,
             readers=readers,
-            progress=progress.counted,
+            progress=progress.show_count,
         )
-    progress.say(
+    progress.print_line(
         f"pictures: {prepared.description}; {prepared.quarantined:,} in quarantine, "
         f"{prepared.passed_over:,} files passed over"
     )

@@ -169,7 +169,7 @@ def find_suspects(context: TrainingContext) -> Suspects | None:
     execution.log_text(execution.run_id, exclusion_list(suspects), "suspects/exclude.toml")
     table = pd.DataFrame([vars(suspect) for suspect in suspects.found]).to_csv(index=False)
     execution.log_text(execution.run_id, table, SUSPECTS)
-    context.progress.say(
+    context.progress.print_line(
         f"suspects: {len(suspects.found)} pictures that several good cells classify wrongly with a "
         "high probability; see suspects/ of the study's run"
     )

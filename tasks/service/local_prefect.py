@@ -17,7 +17,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from tasks.errors import OrchestratorError
-from tasks.processes.supervised import Supervised, free_port
+from tasks.processes.ports import free_port
+from tasks.processes.supervised import SupervisedProgram
 from tasks.settings import Settings
 
 STARTUP_SECONDS = 120
@@ -34,7 +35,7 @@ class LocalServer:
         self.log = log
         command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui"]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
-        self._program = Supervised(command, log)
+        self._program = SupervisedProgram(command, log)
 
     @property
     def api_url(self) -> str:

@@ -1,10 +1,10 @@
 """MLflow's own server on the local database, for looking."""
 
 import os
-import socket
 import sys
 
 from tasks.errors import UserError
+from tasks.processes.ports import bind_briefly
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
 
@@ -22,14 +22,12 @@ def serve_mlflow_ui(settings: Settings, host: str, port: int) -> None:
     """
     if settings.tracking_uri.startswith("http"):
         raise UserError(f"MLflow's server is at {settings.tracking_uri}: open it in a browser")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UserError(
-                f"--port {port} at {host}: {error.strerror}; name a free one with --port"
-            ) from error
+    try:
+        bind_briefly(host, port)
+    except OSError as error:
+        raise UserError(
+            f"--port {port} at {host}: {error.strerror}; name a free one with --port"
+        ) from error
     Tracker.open(settings)  # creates or migrates the database once, before the server's workers
     address = f"http://{host}:{port}/{PAGES}"
     print(f"MLflow's pages: {address} (Ctrl-C ends them)", file=sys.stderr, flush=True)  # noqa: T201 # the last words before exec

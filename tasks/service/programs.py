@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 
 from tasks.errors import OrchestratorError
-from tasks.processes.supervised import Supervised, bind, free_port
+from tasks.processes.ports import free_port, is_free_port
+from tasks.processes.supervised import SupervisedProgram
 from tasks.settings import Settings
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
@@ -92,11 +93,11 @@ class Service:
     answered: bool = False
     started: float = 0.0
     asked: float = 0.0
-    program: Supervised | None = field(default=None, repr=False)
+    program: SupervisedProgram | None = field(default=None, repr=False)
 
     def start(self) -> None:
         """Start it, for the first time or again."""
-        self.program = Supervised(self.command, self.log, self.more)
+        self.program = SupervisedProgram(self.command, self.log, self.more)
         self.starts, self.started, self.up = self.starts + 1, time.monotonic(), False
         self.answered = False
 
@@ -148,7 +149,7 @@ class Service:
     def release(self) -> None:
         """Begin to end it."""
         if self.program is not None:
-            self.program.release()
+            self.program.request_stop()
 
     def stop(self) -> None:
         """End it, and all that it started."""
@@ -167,13 +168,12 @@ def choose_port(option: str, given: int | None, usual: int, host: str) -> int:
     """
     if given is None:
         return free_port(host, usual)
-    port = bind(host, given)
-    if port is None:
+    if not is_free_port(host, given):
         raise OrchestratorError(
             f"{option} {given} at {host}: cannot be had (it is taken, perhaps); name a free one, "
             f"or leave {option} out and the next free one is taken"
         )
-    return port
+    return given
 
 
 def services_of(place: Place) -> list[Service]:

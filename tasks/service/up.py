@@ -26,7 +26,7 @@ from tasks.service.programs import (
 from tasks.service.running import service_lock, write_addresses
 from tasks.service.work_pool import revive
 from tasks.settings import Settings
-from tasks.tracking.database_schema import refuse_another_schema
+from tasks.tracking.database_schema import refuse_other_schema
 
 PULSE_SECONDS = 0.5
 
@@ -177,6 +177,6 @@ def run_service(settings: Settings, asked: ServiceOptions) -> None:
         ) from error
     with lock:
         place = place_of(settings, asked)
-        refuse_another_schema(place.mlflow_database)
+        refuse_other_schema(place.mlflow_database)
         write_addresses(settings.home, place.environment)
         Up(place).run()

@@ -51,7 +51,7 @@ class Api:
                 f"{self.url}/{path}",
                 json=content,
                 timeout=REQUEST_SECONDS,
-                auth=_credentials(),
+                auth=prefect_credentials(),
                 trust_env=False,
             )
             # Said while SQLite is locked, and nothing was done: Prefect's own client asks again.
@@ -62,8 +62,8 @@ class Api:
         return answer.json() if answer.content else None
 
 
-def _credentials() -> tuple[str, str] | None:
-    """Return user and password, as Prefect's own client takes them from the environment."""
+def prefect_credentials() -> tuple[str, str] | None:
+    """Return user and password, as Prefect's own client reads them from the environment."""
     user, separator, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     return (user, password) if separator else None
 

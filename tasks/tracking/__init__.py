@@ -1,1 +1,1 @@
-"""MLflow: the only room that talks to the tracking server."""
+"""Tracking in MLflow: runs, their leases, artifacts and tables."""

@@ -1,14 +1,25 @@
-"""The paths of the artifacts that are read back."""
+"""The paths of the artifacts that are read back; stored studies have them, so they never change."""
 
+#: Of a parent run: the study, with all defaults and with the levels that a pilot chose.
+STUDY = "study.json"
+#: Of a parent run: some images of each class, as one figure.
 SAMPLES = "data/samples.png"
+#: Of a parent run: class names, image size, images per class and side, labels of the test images.
 PICTURES = "data/pictures.json"
+#: Of a parent run: the versions of Python and of the packages.
 VERSIONS = "data/versions.json"
-#: What `tasks.search.suspects` logs when the best cells are known.
+#: Of a parent run: the images whose labels the best cells contradict; see `tasks.search.suspects`.
 SUSPECTS = "suspects/suspects.csv"
+#: Of a parent run: those images as one figure.
 CONTACT_SHEET = "suspects/contact_sheet.png"
-RECORD = "registered.json"
+#: Of a parent run: the registered model, its test accuracy and the verdict of its promotion.
+REGISTERED = "registered.json"
+#: Of a replicate: the trained network in Keras's native format.
+NETWORK = "model/model.keras"
+#: Of a replicate: class probabilities of the validation and the test images.
+PREDICTIONS = "model/predictions.npz"
 
 
-def slug(name: str) -> str:
-    """Return a name with nothing but letters, digits and ``-_.``."""
+def as_path_name(name: str) -> str:
+    """Return a name with every character but letters, digits and ``-_.`` replaced by ``-``."""
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)

@@ -1,7 +1,7 @@
-"""The schema of MLflow's database: one of another version is said, and never changed unasked.
+"""The schema of MLflow's database: another version is reported, and never changed unasked.
 
-MLflow itself upgrades an older database, without a word and without a backup, whenever a table of
-its own is missing there; only where none is missing does it ask.
+If one of MLflow's tables is missing, MLflow itself upgrades an older database without a message
+and without a backup. It asks first only if no table is missing.
 """
 
 import importlib.metadata
@@ -13,13 +13,13 @@ from tasks.redaction import without_password
 
 
 @dataclass(frozen=True)
-class Schema:
-    """How a database stands to the MLflow that is installed.
+class DatabaseSchema:
+    """Whether the installed MLflow can use a database.
 
     Attributes
     ----------
-    revision : its schema's; empty where it has none yet.
-    fault : why it cannot be used as it is; empty where it can.
+    revision : of the database's schema; empty if it has no schema yet.
+    fault : why the database cannot be used as it is; empty if it can.
     remedy : what to do then.
     """
 
@@ -28,41 +28,45 @@ class Schema:
     remedy: str = ""
 
 
-def is_to_come(uri: str) -> bool:
-    """Whether an address is that of an SQLite file that is not there yet."""
+def is_missing_file(uri: str) -> bool:
+    """Whether an address names an SQLite file that does not exist yet."""
     return uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists()
 
 
-def schema_of(uri: str) -> Schema:
-    """Compare a database's schema with that of the MLflow that is installed; nothing is changed.
+def read_schema(uri: str) -> DatabaseSchema:
+    """Compare a database's schema with that of the installed MLflow; nothing is changed.
 
     Raises
     ------
     Exception
-        Whatever its driver raises where it cannot be reached.
+        Whatever the database's driver raises if it cannot be reached.
     """
     import sqlalchemy
     from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
 
     engine = sqlalchemy.create_engine(uri)
     try:
-        revision, wanted = _get_schema_version(engine), _get_latest_schema_revision()
+        revision, latest = _get_schema_version(engine), _get_latest_schema_revision()
         if revision is None:
-            return Schema("")
-        if revision == wanted or _never_finished(engine):
-            return Schema(revision)
+            return DatabaseSchema("")
+        if revision == latest or _is_incomplete(engine):
+            return DatabaseSchema(revision)
     finally:
         engine.dispose()
     version = importlib.metadata.version("mlflow")
-    if not _is_ours(revision):
-        fault = f"schema {revision} of a newer MLflow than {version}, which is here"
-        return Schema(revision, fault, "install that one, or name another database")
-    fault = f"schema {revision} of an older MLflow, not {wanted} of {version}"
-    return Schema(revision, fault, f"back it up, then: mlflow db upgrade {without_password(uri)}")
+    if not _is_known(revision):
+        fault = f"schema {revision} of a newer MLflow than {version}, which is installed"
+        return DatabaseSchema(revision, fault, "install that MLflow, or name another database")
+    fault = f"schema {revision} of an older MLflow; MLflow {version} needs {latest}"
+    remedy = f"back it up, then: mlflow db upgrade {without_password(uri)}"
+    return DatabaseSchema(revision, fault, remedy)
 
 
-def _never_finished(engine: object) -> bool:
-    """Whether its creation was cut off: MLflow's first experiment comes last, and goes on there."""
+def _is_incomplete(engine: object) -> bool:
+    """Whether the creation of the database was cut off, which MLflow then continues.
+
+    Its last step creates MLflow's first experiment.
+    """
     import sqlalchemy
 
     with engine.connect() as connection:  # type: ignore[attr-defined] # SQLAlchemy is imported late
@@ -70,8 +74,8 @@ def _never_finished(engine: object) -> bool:
         return found.first() is None
 
 
-def _is_ours(revision: str) -> bool:
-    """Whether the installed MLflow knows a revision, and so a way from there."""
+def _is_known(revision: str) -> bool:
+    """Whether the installed MLflow knows a revision, and so can upgrade from it."""
     from alembic.script import ScriptDirectory
     from mlflow.store.db.utils import _get_alembic_config
 
@@ -79,16 +83,16 @@ def _is_ours(revision: str) -> bool:
     return revision in {script.revision for script in scripts.walk_revisions()}
 
 
-def refuse_another_schema(uri: str) -> None:
-    """Stop before MLflow opens a database of another version; servers judge their own.
+def refuse_other_schema(uri: str) -> None:
+    """Stop before MLflow opens a database of another version; servers check their own database.
 
     Raises
     ------
     TrackingError
-        With the command that upgrades it.
+        If the schema is of another version; the message has the command that upgrades it.
     """
-    if not uri.startswith(("sqlite", "postgres")) or is_to_come(uri):
+    if not uri.startswith(("sqlite", "postgres")) or is_missing_file(uri):
         return
-    found = schema_of(uri)
-    if found.fault:
-        raise TrackingError(f"MLflow at {without_password(uri)}: {found.fault}; {found.remedy}")
+    schema = read_schema(uri)
+    if schema.fault:
+        raise TrackingError(f"MLflow at {without_password(uri)}: {schema.fault}; {schema.remedy}")

@@ -1,4 +1,4 @@
-"""What the analysis must know of the pictures, kept as params of the parent run."""
+"""What the analysis needs to know of the dataset, kept as params of the parent run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,14 +10,14 @@ from models.images.arrays import ImageArrays
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the analysis must know of the pictures: kept as params of the parent run.
+    """What the analysis needs to know of the dataset.
 
     Attributes
     ----------
-    classes : how many.
-    validation_images : that the response is read on.
+    classes : number of classes.
+    validation_images : number of images on which the response is measured.
     chance : accuracy of the best constant answer on them.
-    pictures : what they are, in words.
+    pictures : a description of the images, as text.
     """
 
     classes: int
@@ -27,7 +27,7 @@ class DatasetFacts:
 
     @classmethod
     def of(cls, arrays: ImageArrays, pictures: str) -> "DatasetFacts":
-        """Read them off the arrays."""
+        """Compute them from the arrays; `pictures` is the description."""
         labels = arrays.labels[arrays.side("validation")]
         counts = np.bincount(labels, minlength=len(arrays.classes))
         chance = round(float(counts.max() / len(labels)), 6)
@@ -35,11 +35,17 @@ class DatasetFacts:
 
     @classmethod
     def of_params(cls, params: Mapping[str, str]) -> "DatasetFacts":
-        """Read them back from a parent run's params."""
-        given = {f.name: params[f"data.{f.name}"] for f in fields(cls)}
+        """Read them back from a parent run's params.
+
+        Raises
+        ------
+        KeyError
+            If one of them was not logged.
+        """
+        values = {f.name: params[f"data.{f.name}"] for f in fields(cls)}
         return cls(
-            int(given["classes"]),
-            int(given["validation_images"]),
-            float(given["chance"]),
-            given["pictures"],
+            int(values["classes"]),
+            int(values["validation_images"]),
+            float(values["chance"]),
+            values["pictures"],
         )

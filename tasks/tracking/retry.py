@@ -1,8 +1,9 @@
-"""Waiting for a tracking server that is away: a restart costs waiting, not runs.
+"""Waiting for a tracking server that is unreachable: its restart costs time, but no run.
 
-MLflow's own client asks again for four minutes, silently, and repeats what must not be repeated: a
-run whose creation was done but whose answer was lost is created twice. So it is told to ask once
-(`Tracker.open`), and what is worth another try is tried again here, for as long as the user wants.
+MLflow's own client retries for four minutes without a message, and repeats calls that must not be
+repeated: if a run was created and the answer was lost, it creates a second run. `Tracker.open`
+therefore turns MLflow's retries off, and this module repeats what is safe to repeat, for as long
+as the user configured.
 """
 
 import datetime as dt
@@ -21,120 +22,122 @@ from tasks.errors import TrackingError
 if TYPE_CHECKING:
     from requests import RequestException
 
-#: A tag that makes a creation recognisable, should its answer be lost; not shown in MLflow's pages.
-ONCE = "mlflow.factorgrid.once"
-#: Seconds between tries: doubled from the first to the longest.
-FIRST, LONGEST = 0.5, 15.0
-#: MLflow's codes for what passes; a database that is away or locked is among them.
-PASSING = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"}
+#: Tag: identifies a creation whose answer was lost. MLflow's pages hide tags with this prefix.
+CREATION_ID = "mlflow.factorgrid.once"
+#: Seconds between two tries: the first pause is doubled up to the longest.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
+#: MLflow's codes for temporary errors; a database that is unreachable or locked is one of them.
+TEMPORARY_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"}
 
 Answer = TypeVar("Answer")
-#: Takes a line to be said, and what is to be shown until the next; empty where nothing is.
+#: Receives a line to print, and the status to display until the next call; empty to clear it.
 Notify = Callable[[str, str], None]
 
 
 def print_notice(line: str, _: str) -> None:
-    """Say it where no display is."""
+    """Print a line to standard error, for commands without a progress display."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 # a command without a display of its own
 
 
 class RetryPolicy:
-    """How long a tracking server is waited for; threads share it.
+    """How long to wait for an unreachable tracking server; all threads share one policy.
 
     Parameters
     ----------
-    address : the server's, for words.
-    minutes : of waiting, in one go, before it is given up.
-    tell : told when waiting begins and when it ends.
+    address : of the server, for messages.
+    minutes : how long one call waits before it gives up.
+    notify : called when waiting begins and when it ends.
     """
 
-    def __init__(self, address: str, minutes: float, tell: Notify) -> None:
-        self.address, self.minutes, self.tell = address, minutes, tell
+    def __init__(self, address: str, minutes: float, notify: Notify) -> None:
+        self.address, self.minutes, self.notify = address, minutes, notify
         self._lock = threading.Lock()
-        self._since: float | None = None
-        self._over = threading.Event()
+        self._unreachable_since: float | None = None
+        self._stopped = threading.Event()
 
-    def end(self) -> None:
-        """Wait no more: the study ends, and what is told MLflow from now on is told once."""
-        self._over.set()
+    def stop_waiting(self) -> None:
+        """Do not wait any more: the study ends, and every later call is tried only once."""
+        self._stopped.set()
 
     def call(self, action: Callable[[], Answer]) -> Answer:
-        """Do something at the server, again and again while it is away.
+        """Call the server, again and again while it is unreachable.
 
-        Only for what may be done twice.
+        Use it only for actions that are safe to repeat.
 
         Raises
         ------
         TrackingError
-            If it stayed away for too long, or the study ends.
+            If the server is unreachable for too long, or the study ends.
         """
-        started, pause = time.monotonic(), FIRST
+        started, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         while True:
             try:
                 answer = action()
             except Exception as error:
-                reason = why_unreachable(error)
+                reason = temporary_reason(error)
                 if reason is None:
                     raise
-                # Jitter keeps the threads of many studies from asking a fresh server at once.
+                # Random, so that the threads of many studies do not all call a server that has
+                # just started at the same moment.
                 wait = pause * random.uniform(0.5, 1)
                 waited = time.monotonic() - started
-                if self._over.is_set() or waited + wait > 60 * self.minutes:
-                    self.end()  # nobody else needs to find out for as long
-                    raise self._given_up(reason, waited) from error
-                self._away(reason)
-                self._over.wait(wait)
-                pause = min(2 * pause, LONGEST)
+                if self._stopped.is_set() or waited + wait > 60 * self.minutes:
+                    self.stop_waiting()  # no other thread has to wait as long again
+                    raise self._unreachable_error(reason, waited) from error
+                self._notify_unreachable(reason)
+                self._stopped.wait(wait)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             else:
-                self._back()
+                self._notify_reachable()
                 return answer
 
-    def _given_up(self, reason: str, seconds: float) -> TrackingError:
+    def _unreachable_error(self, reason: str, seconds: float) -> TrackingError:
         waited = f" for {seconds / 60:.0f} min" if seconds >= 60 else ""  # noqa: PLR2004 # a minute
         return TrackingError(
             f"MLflow at {self.address}: {reason}{waited}; start it, then run the same command "
-            "again: it goes on from here (FACTORGRID_PATIENCE is how many minutes it waits)"
+            "again to resume the study (FACTORGRID_PATIENCE sets how many minutes it waits)"
         )
 
-    def _away(self, reason: str) -> None:
+    def _notify_unreachable(self, reason: str) -> None:
         with self._lock:
-            if self._since is not None:
+            if self._unreachable_since is not None:
                 return
-            self._since = time.monotonic()
-        words = f"waiting for MLflow at {self.address}, up to {self.minutes:g} min: {reason}"
-        self.tell(words, words)
+            self._unreachable_since = time.monotonic()
+        line = f"waiting for MLflow at {self.address}, up to {self.minutes:g} min: {reason}"
+        self.notify(line, line)
 
-    def _back(self) -> None:
-        if self._since is None:
+    def _notify_reachable(self) -> None:
+        if self._unreachable_since is None:
             return
         with self._lock:
-            since, self._since = self._since, None
+            since, self._unreachable_since = self._unreachable_since, None
         if since is not None:
             minutes, seconds = divmod(round(time.monotonic() - since), 60)
-            self.tell(f"MLflow answers again, after {minutes}:{seconds:02d}", "")
+            self.notify(f"MLflow answers again, after {minutes}:{seconds:02d}", "")
 
 
-def why_unreachable(error: BaseException) -> str | None:
-    """Return in words why an error may pass by itself; None where it will not."""
+def temporary_reason(error: BaseException) -> str | None:
+    """Return why an error may be temporary, as text; None if repeating the call cannot help."""
     import requests
     from mlflow.exceptions import MlflowException
 
     code = error.error_code if isinstance(error, MlflowException) else None
-    if code in PASSING:
-        words = " ".join(str(error).split())[:100]
-        # A file is not away: unless another writer has it locked, its errors stay.
-        lasting = "sqlite3." in words and "locked" not in words
-        return None if lasting else f"it is not available ({words})"
-    # MLflow hides the cause in words; Python remembers it.
+    if code in TEMPORARY_CODES:
+        message = " ".join(str(error).split())[:100]
+        # SQLite has no server that could be unreachable: only a lock of another writer is
+        # temporary.
+        is_permanent = "sqlite3." in message and "locked" not in message
+        return None if is_permanent else f"it is not available ({message})"
+    # MLflow keeps only the text of the cause; Python keeps the exception.
     cause = error if isinstance(error, requests.RequestException) else error.__context__
     if isinstance(cause, requests.RequestException):
-        return _why_broken(cause)
-    # A download's threads keep their errors to themselves; that of a missing file has its own code.
-    lost = code == "INTERNAL_ERROR" and "occurred while downloading" in str(error)
-    return "a download broke off" if lost else None
+        return _connection_reason(cause)
+    # MLflow's download threads do not pass their errors on; a missing file has another code.
+    was_interrupted = code == "INTERNAL_ERROR" and "occurred while downloading" in str(error)
+    return "a download was interrupted" if was_interrupted else None
 
 
-def _why_broken(error: "RequestException") -> str | None:
+def _connection_reason(error: "RequestException") -> str | None:
     from requests import exceptions
 
     match error:
@@ -143,7 +146,7 @@ def _why_broken(error: "RequestException") -> str | None:
         case exceptions.Timeout():
             return "it does not answer in time"
         case exceptions.RetryError():
-            # MLflow counts 408, 429, 500, 502, 503 and 504 as passing.
+            # MLflow treats 408, 429, 500, 502, 503 and 504 as temporary.
             status = re.search(r"too many (\d+) error", str(error))
             return f"it answers with error {status[1]}" if status else "it answers with errors"
         case exceptions.ConnectionError() | exceptions.ChunkedEncodingError():
@@ -153,20 +156,20 @@ def _why_broken(error: "RequestException") -> str | None:
 
 
 class RetryingClient:
-    """MLflow's client, patient: every method waits for the server, and creates once.
+    """MLflow's client, but every method waits for an unreachable server and creates only once.
 
     Parameters
     ----------
-    impatient : MLflow's own.
-    patience : how long to wait.
+    mlflow_client : MLflow's own, which tries each call once.
+    retry_policy : how long to wait.
     """
 
-    def __init__(self, impatient: Any, patience: RetryPolicy) -> None:
-        self.impatient, self.patience = impatient, patience
+    def __init__(self, mlflow_client: Any, retry_policy: RetryPolicy) -> None:
+        self.mlflow_client, self.retry_policy = mlflow_client, retry_policy
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self.impatient, name)
-        return lambda *given, **named: self.patience.call(partial(method, *given, **named))
+        method = getattr(self.mlflow_client, name)
+        return lambda *given, **named: self.retry_policy.call(partial(method, *given, **named))
 
     def create_run(
         self,
@@ -175,23 +178,27 @@ class RetryingClient:
         tags: dict[str, str] | None = None,
         run_name: str | None = None,
     ) -> Any:
-        """Create a run, once."""
-        once = uuid.uuid4().hex
+        """Create a run, exactly once."""
+        creation_id = uuid.uuid4().hex
         create = partial(
-            self.impatient.create_run,
+            self.mlflow_client.create_run,
             experiment_id,
-            tags={**(tags or {}), ONCE: once},
+            tags={**(tags or {}), CREATION_ID: creation_id},
             run_name=run_name,
-            # When it was asked for: the order of events is kept however long the answer takes.
-            start_time=_now(),
+            # The time of the call, so that runs keep their order however long the answer takes.
+            start_time=_milliseconds_now(),
         )
-        condition = f"tags.`{ONCE}` = '{once}'"
-        return self._once(create, lambda: self.impatient.search_runs([experiment_id], condition))
+        condition = f"tags.`{CREATION_ID}` = '{creation_id}'"
+        return self._create_once(
+            create, lambda: self.mlflow_client.search_runs([experiment_id], condition)
+        )
 
     def set_terminated(self, run_id: str, status: str | None = None) -> None:
-        """End a run, at the time at which that was asked for."""
-        end = partial(self.impatient.set_terminated, run_id, status, end_time=_now())
-        self.patience.call(end)
+        """End a run, with the time of this call as its end."""
+        end = partial(
+            self.mlflow_client.set_terminated, run_id, status, end_time=_milliseconds_now()
+        )
+        self.retry_policy.call(end)
 
     def create_model_version(
         self,
@@ -202,36 +209,38 @@ class RetryingClient:
         tags: dict[str, str] | None = None,
         description: str | None = None,
     ) -> Any:
-        """Create a version of a registered model, once."""
-        once = uuid.uuid4().hex
+        """Create a version of a registered model, exactly once."""
+        creation_id = uuid.uuid4().hex
         create = partial(
-            self.impatient.create_model_version,
+            self.mlflow_client.create_model_version,
             name,
             source,
             run_id,
-            tags={**(tags or {}), ONCE: once},
+            tags={**(tags or {}), CREATION_ID: creation_id},
             description=description,
         )
 
-        def found() -> list[Any]:
-            versions = self.impatient.search_model_versions(f"run_id = '{run_id}'")
-            return [v for v in versions if v.name == name and v.tags.get(ONCE) == once]
+        def created_versions() -> list[Any]:
+            versions = self.mlflow_client.search_model_versions(f"run_id = '{run_id}'")
+            return [
+                v for v in versions if v.name == name and v.tags.get(CREATION_ID) == creation_id
+            ]
 
-        return self._once(create, found)
+        return self._create_once(create, created_versions)
 
-    def _once(self, create: Callable[[], Any], find: Callable[[], Any]) -> Any:
-        """Create something, and look whether it is there before creating it again."""
+    def _create_once(self, create: Callable[[], Any], find: Callable[[], Any]) -> Any:
+        """Create something; before each retry, look whether an earlier try created it."""
         tried = False
 
         def attempt() -> Any:
             nonlocal tried
-            if tried and (there := find()):
-                return there[0]
+            if tried and (found := find()):
+                return found[0]
             tried = True
             return create()
 
-        return self.patience.call(attempt)
+        return self.retry_policy.call(attempt)
 
 
-def _now() -> int:
+def _milliseconds_now() -> int:
     return int(dt.datetime.now(tz=dt.UTC).timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""Runs as a table: what the analysis reads, whatever the server."""
+"""The runs of replicates as a table, the only input of the analysis."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,23 +14,22 @@ from tasks.tracking.tags import KEY, REUSED_FROM, STATUS, stage_tag
 def runs_table(
     runs: Sequence[Any], factors: Sequence[Factor], stage: Stage | None = None
 ) -> pd.DataFrame:
-    """Return replicates as a table, the analysis's only input.
+    """Return the runs of replicates as a table.
 
     Parameters
     ----------
-    runs : MLflow runs, of replicates.
-    factors : whose levels become columns, in natural units and their own types.
-    stage : only runs that this stage asked for.
+    runs : MLflow runs of replicates.
+    factors : whose levels become columns, in natural units and with their own types.
+    stage : only the replicates of this stage; by default of all stages.
 
     Returns
     -------
-    A row a replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
-    ``status``, and every metric, in the order of cells and replicates: that in which they were
-    trained must not reach the last bits of the analysis. A replicate that failed has no response
-    (NaN).
+    One row per replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
+    ``status``, and every metric. The rows are sorted by cell and replicate: the order of training
+    must not change the last bits of the analysis. A replicate that failed has no response (NaN).
     """
     rows = [
-        _row(run, factors)
+        _table_row(run, factors)
         for run in runs
         if run.info.status in {"FINISHED", "FAILED"}
         and (stage is None or run.data.tags.get(stage_tag(stage)) == "true")
@@ -41,19 +40,19 @@ def runs_table(
         table["val_accuracy"] = float("nan")
     if not rows:
         return table
-    # A failed try that was trained again later counts once: the later one.
-    once = table.drop_duplicates("key", keep="last")
-    return once.sort_values([*(f.name for f in factors), "replicate"], ignore_index=True)
+    # A failed run that was trained again later counts once: the later run.
+    unique = table.drop_duplicates("key", keep="last")
+    return unique.sort_values([*(f.name for f in factors), "replicate"], ignore_index=True)
 
 
-def trained(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return what training gave, without what MLflow measured of the machine meanwhile."""
+def training_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return a run's metrics without MLflow's system metrics of the machine."""
     return {name: value for name, value in metrics.items() if not name.startswith("system/")}
 
 
-def _row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
+def _table_row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
     params, tags = run.data.params, run.data.tags
-    metrics = trained(run.data.metrics) if run.info.status == "FINISHED" else {}
+    metrics = training_metrics(run.data.metrics) if run.info.status == "FINISHED" else {}
     return {
         **metrics,
         "run_id": run.info.run_id,

@@ -1,6 +1,7 @@
 """MLflow's system metrics of a run: processor, memory, disk and network of the machine, and GPUs.
 
-They are the machine's, not the child's alone, whose own peak of memory is a metric of its run.
+They describe the whole machine, not only the child process that trains. The child's own peak
+memory is a separate metric of its run.
 """
 
 import logging
@@ -10,16 +11,16 @@ from contextlib import contextmanager
 
 from tasks.tracking.tracker import Tracker
 
-#: MLflow's own switch; here they are on unless it says no.
+#: MLflow's own variable. In FactorGrid the metrics are on unless it is ``false``.
 SWITCH = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 
 
 @contextmanager
-def monitored(tracker: Tracker, run_id: str) -> Iterator[None]:
-    """Sample the machine every 10 s while the block runs; a shorter block leaves nothing.
+def system_metrics(tracker: Tracker, run_id: str) -> Iterator[None]:
+    """Sample the machine every 10 s while the block runs; a shorter block logs nothing.
 
-    MLflow's monitor takes a run's id, and needs no active run. It stops where the server goes away:
-    nothing is decided by these figures, and nothing waits for them.
+    MLflow's monitor takes a run id and needs no active run. It stops if the server becomes
+    unreachable: nothing is decided by these metrics, so nothing waits for them.
     """
     if os.environ.get(SWITCH, "true").lower() in {"false", "0"}:
         yield

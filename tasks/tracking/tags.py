@@ -1,19 +1,31 @@
-"""The tags by which FactorGrid finds its runs again; users see them in MLflow's pages."""
+"""The tags by which FactorGrid finds its runs again.
+
+Users see them in MLflow's pages, and stored studies have them: their names never change.
+"""
 
 from tasks.study.replicates import Stage
 
 PREFIX = "factorgrid."
+#: What a run is: ``study``, ``comparison``, ``replicate``, ``search`` or ``validation``.
 KIND = PREFIX + "kind"
+#: Of a replicate: the digest of everything that determines its training.
 KEY = PREFIX + "key"
+#: Of a replicate that was not trained again: the run whose figures it repeats.
 REUSED_FROM = PREFIX + "reused_from"
+#: Why a run did not finish, for example ``cut off``.
 STATUS = PREFIX + "status"
+#: Of a parent run: the digest by which an execution that was cut off is found again.
 STUDY_DIGEST = PREFIX + "study_digest"
+#: The version of FactorGrid that wrote the run.
 CODE_VERSION = PREFIX + "code_version"
-#: A tag of validations: what stopped the study.
+#: The dataset version that a run was trained on, or that a validation checked.
+DATASET_VERSION = PREFIX + "dataset_version"
+#: Of a validation, after `PREFIX`: the rules that were broken, as text; empty if it passed.
 BROKEN = "broken_rules"
+#: MLflow's own tag of a nested run: its parent run.
 PARENT = "mlflow.parentRunId"
 
 
 def stage_tag(stage: Stage) -> str:
-    """Return the tag of the replicates that a stage asked for."""
+    """Return the tag of the replicates that a stage uses."""
     return f"{PREFIX}in_{stage}"

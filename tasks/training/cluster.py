@@ -29,7 +29,6 @@ from tasks.study.replicates import Planned
 from tasks.study.study_file import Study
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution
-from tasks.tracking.tags import KEY, PARENT, STATUS
 from tasks.tracking.tracker import Tracker
 from tasks.training.context import TrainingContext
 from tasks.training.share_arrays import bring, offer
@@ -172,18 +171,10 @@ def _allow_children() -> None:
 def train_at_site(planned: Planned, site: Site) -> str | None:
     """Train one replicate on the machine where this runs; see `train`."""
     context = _open.get(site.run_id) or _open.setdefault(site.run_id, site.open())
-    _end_what_was_cut_off(context.execution, planned)
+    # The cluster gives a replicate to one task at a time: a run that is still open is that of a
+    # worker that was killed.
+    context.execution.replicates.end_cut_off(planned.key)
     return train_replicate(planned, context)
-
-
-def _end_what_was_cut_off(execution: Execution, planned: Planned) -> None:
-    """Mark the runs of a worker that was killed: the cluster gives its replicate to one task."""
-    tracker = execution.tracker
-    condition = f"tags.`{KEY}` = '{planned.key}' and tags.`{PARENT}` = '{execution.run_id}'"
-    running = f"{condition} and attributes.status = 'RUNNING'"
-    for run in tracker.search([execution.experiment], running):
-        tracker.client.set_tag(run.info.run_id, STATUS, "cut off")
-        tracker.client.set_terminated(run.info.run_id, "KILLED")
 
 
 @dataclass(frozen=True)
@@ -227,7 +218,7 @@ def runner_of(settings: Settings) -> TaskRunner[PrefectFuture[Any]]:
     UserError
         If there is no such runner, or its library is not installed.
     """
-    name, address = settings.runner, settings.address or None
+    name, address = settings.runner, settings.runner_address or None
     if name not in EXTRAS:
         raise UserError(
             f"FACTORGRID_RUNNER={name}: no runner; it is threads (the default), dask or ray"

@@ -10,10 +10,10 @@ import numpy as np
 
 from models.training.train import ReplicateResult
 from tasks.errors import CellError, RetryableError, SlotsClosedError
-from tasks.logs import note
+from tasks.logs import log_event
 from tasks.study.replicates import Planned
 from tasks.tracking.epoch_log import EpochLog
-from tasks.tracking.system_metrics import monitored
+from tasks.tracking.system_metrics import system_metrics
 from tasks.training import replicate_figures
 from tasks.training.context import TrainingContext
 from tasks.training.slots import Training, load_result
@@ -22,7 +22,7 @@ from tasks.training.slots import Training, load_result
 def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
     """Do it in this process, with its own slots."""
     while True:
-        with context.execution.claim(planned) as finished:
+        with context.execution.replicates.claim(planned) as finished:
             if finished is not None:
                 context.progress.finished(planned.key, planned.name, "reused")
                 return finished
@@ -30,7 +30,7 @@ def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
                 train_it = _way(planned, context, held)
                 if train_it is None:
                     return None
-                run_id = context.execution.begin_replicate(planned)
+                run_id = context.execution.replicates.begin(planned)
                 if run_id is not None:  # else another machine's study was quicker
                     return _tracked(planned, context, run_id, train_it)
 
@@ -71,7 +71,7 @@ def _read_way(planned: Planned, context: TrainingContext, trained: Path) -> Way:
     def read(run_id: str, folder: Path) -> ReplicateResult:
         shutil.copytree(trained, folder)
         result = load_result(folder)
-        with EpochLog(context.execution, run_id) as written:
+        with EpochLog(context.execution.writer, run_id) as written:
             for report in result.history:
                 written.put(report)
         return _finished(planned, result)
@@ -92,19 +92,19 @@ def _tracked(planned: Planned, context: TrainingContext, run_id: str, train_it: 
     except CellError as error:
         if error.details:
             context.execution.log_text(run_id, error.details, "traceback.txt")
-        context.execution.end_replicate(run_id, "FAILED", str(error))
+        context.execution.replicates.end(run_id, "FAILED", str(error))
         _note(context, planned, run_id, f"failed: {error}")
         context.progress.finished(planned.key, planned.name, f"failed: {error}")
         return None
     except RetryableError as error:
-        context.execution.end_replicate(run_id, "FAILED", str(error))
+        context.execution.replicates.end(run_id, "FAILED", str(error))
         raise
     except SlotsClosedError:
-        context.execution.end_replicate(run_id, "KILLED", "interrupted: the study was ended")
+        context.execution.replicates.end(run_id, "KILLED", "interrupted: the study was ended")
         raise
     except BaseException as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        context.execution.end_replicate(run_id, "FAILED", reason)
+        context.execution.replicates.end(run_id, "FAILED", reason)
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -115,7 +115,7 @@ def _tracked(planned: Planned, context: TrainingContext, run_id: str, train_it: 
 
 def _note(context: TrainingContext, planned: Planned, run_id: str, message: str) -> None:
     execution = context.execution
-    note(
+    log_event(
         message,
         study=execution.study.name,
         stage=planned.stage,
@@ -137,7 +137,7 @@ def _fit(
     accuracies: list[float] = []
     context.progress.started(planned.key, planned.name, planned.spec.training.epochs)
     tracker = context.execution.tracker
-    with monitored(tracker, run_id), EpochLog(context.execution, run_id) as written:
+    with system_metrics(tracker, run_id), EpochLog(context.execution.writer, run_id) as written:
 
         def on_epoch(report: dict[str, Any]) -> None:
             context.progress.epoch(planned.key, report)
@@ -212,7 +212,7 @@ def _log_result(
         },
     )
     context.execution.log_folder(run_id, folder, "model")
-    context.execution.end_replicate(run_id, "FINISHED")
+    context.execution.replicates.end(run_id, "FINISHED")
 
 
 def _words(result: ReplicateResult) -> str:

@@ -65,9 +65,9 @@ def validate_pictures(
     """
     store = MetadataStore(settings.metadata, settings.locks)
     with open_reader_pool(path, store) as readers:
-        source = find_images(path, settings.unpacked, progress.counted)
+        source = find_images(path, settings.unpacked, progress.show_count)
         checked = check_images(
-            source, store, rules=read_rules(rules), readers=readers, progress=progress.counted
+            source, store, rules=read_rules(rules), readers=readers, progress=progress.show_count
         )
     if accept or not checked.validation.faults:
         store.accept(source, checked.profile)

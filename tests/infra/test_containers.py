@@ -14,7 +14,7 @@ import yaml
 from support.service_process import until
 from support.small_study import environment, factorgrid
 
-from tasks.processes.supervised import free_port
+from tasks.processes.ports import free_port
 
 INFRA = Path(__file__).parents[2] / "infra"
 COMPOSE = yaml.safe_load((INFRA / "containers" / "compose.yaml").read_text(encoding="utf-8"))

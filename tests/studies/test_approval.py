@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.fake_registry import Shelf
+from support.fake_registry import FakeRegistry
 from support.service_process import Service, page, service, until
 from support.small_study import write_study
 
@@ -23,12 +23,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield up
 
 
-def _shelf(up: Service, name: str) -> Shelf:
+def _fake_registry(up: Service, name: str) -> FakeRegistry:
     """Return a model with a champion and a challenger that beat it."""
-    shelf = Shelf(Tracker.open(Settings(up.home, up.addresses["MLFLOW_TRACKING_URI"])), name)
-    shelf.promote(shelf.add(100))
-    shelf.registry.challenge(shelf.add(150))
-    return shelf
+    fake = FakeRegistry(Tracker.open(Settings(up.home, up.addresses["MLFLOW_TRACKING_URI"])), name)
+    fake.promote(fake.add(100))
+    fake.registry.set_challenger(fake.add(150))
+    return fake
 
 
 def _ask(up: Service, model: str) -> str:
@@ -71,37 +71,37 @@ def _question(up: Service, run_id: str) -> str:
 
 
 def test_a_yes_moves_the_alias(running: Service) -> None:
-    shelf = _shelf(running, "wanted")
+    fake = _fake_registry(running, "wanted")
     run_id = _ask(running, "wanted")
-    assert shelf.champion == "1"
+    assert fake.champion == "1"
     _answer(running, run_id, approve=True, because="looked at the cats")
     _await_end(running, run_id)
-    assert shelf.champion == "2"
-    assert shelf.registry.version("2").tags[APPROVED].endswith(" (looked at the cats)")
-    _said(running, run_id, "Champion of wanted is version 2, before it version 1.")
+    assert fake.champion == "2"
+    assert fake.registry.version("2").tags[APPROVED].endswith(" (looked at the cats)")
+    _said(running, run_id, "The champion of wanted is now version 2 (before: version 1).")
 
 
 def test_a_no_moves_nothing_and_is_said(running: Service) -> None:
-    shelf = _shelf(running, "unwanted")
+    fake = _fake_registry(running, "unwanted")
     run_id = _ask(running, "unwanted")
     _answer(running, run_id, approve=False, because="cats on sofas")
     _await_end(running, run_id)
-    assert shelf.champion == "1"
-    assert str(shelf.registry.at(CHALLENGER).version) == "2"
-    said = _said(running, run_id, "Champion of unwanted is still version 1.")
-    assert "Not approved (cats on sofas): nothing moves." in said
+    assert fake.champion == "1"
+    assert str(fake.registry.version_of(CHALLENGER).version) == "2"
+    said = _said(running, run_id, "The champion of unwanted is still version 1.")
+    assert "Not approved (cats on sofas): nothing changes." in said
     assert "dry-run" not in said
 
 
 def test_a_yes_to_one_challenger_is_none_to_the_next(running: Service) -> None:
-    shelf = _shelf(running, "replaced")
+    fake = _fake_registry(running, "replaced")
     run_id = _ask(running, "replaced")
-    shelf.registry.challenge(shelf.add(170))
+    fake.registry.set_challenger(fake.add(170))
     _answer(running, run_id, approve=True)
     # It asks anew, about version 3 this time.
     until(lambda: "Version 3 beat version 1" in _question(running, run_id), 180, "a new question")
     running.await_state(run_id, {"PAUSED"})
-    assert shelf.champion == "1"
+    assert fake.champion == "1"
     _answer(running, run_id, approve=True)
     _await_end(running, run_id)
-    assert shelf.champion == "3"
+    assert fake.champion == "3"

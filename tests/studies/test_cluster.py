@@ -29,7 +29,7 @@ from support.small_study import (
 from models.images.arrays import open_arrays
 from tasks.data.dataset import Prepared
 from tasks.errors import UserError
-from tasks.processes.supervised import free_port
+from tasks.processes.ports import free_port
 from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.training.cluster import Site, runner_of

@@ -22,7 +22,7 @@ from tasks.environment import QUIET
 from tasks.errors import TrackingError
 from tasks.service.databases import open_databases
 from tasks.settings import Settings
-from tasks.tracking.database_schema import schema_of
+from tasks.tracking.database_schema import read_schema
 from tasks.tracking.tracker import Tracker
 
 #: What the old versions need that a fresh resolve would not take.
@@ -94,7 +94,7 @@ def _one_line(home: Path, *words: str | Path, **more: str) -> str:
 
 @pytest.mark.parametrize("missing", [False, True])
 def test_an_older_database_is_refused_and_left_as_it_is(home: Path, missing: bool) -> None:  # noqa: FBT001 # of a test
-    revision = schema_of(f"sqlite:///{home / 'mlflow.db'}").revision
+    revision = read_schema(f"sqlite:///{home / 'mlflow.db'}").revision
     if missing:  # of such a one MLflow upgrades itself
         _set_revision(home, "451aebb31d03")
         with sqlite3.connect(home / "mlflow.db") as connection:
@@ -120,7 +120,7 @@ def test_a_database_whose_creation_was_cut_off_is_gone_on_with(home: Path) -> No
     _older(home)
     with sqlite3.connect(home / "mlflow.db") as connection:
         connection.execute("DELETE FROM experiments")
-    assert not schema_of(f"sqlite:///{home / 'mlflow.db'}").fault
+    assert not read_schema(f"sqlite:///{home / 'mlflow.db'}").fault
 
 
 def test_another_programs_database_is_one_line(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_what_older_versions_wrote_is_kept_and_gone_on_with(
         _run(olds[0], FILL_MLFLOW, address, (home / "artifacts/kept").as_uri(), home=home)
         more = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_address}
         _run(olds[1], FILL_PREFECT, home=home, **more)
-        was = schema_of(address)
+        was = read_schema(address)
 
         up = {"FACTORGRID_DATABASE": server} if server else {}
         study = write_study(tmp_path, STUDY)
@@ -263,7 +263,7 @@ def test_what_older_versions_wrote_is_kept_and_gone_on_with(
         ):
             assert was.revision in line
             assert was.remedy in line
-        assert schema_of(address) == was
+        assert read_schema(address) == was
 
         found = _database_of(home, address)
         assert was.revision in found["found"]

@@ -1,20 +1,21 @@
-"""A registered model whose versions answer as a test says."""
+"""A registered model whose versions answer as a test specifies."""
 
 import io
 from typing import Any
 
 import numpy as np
 
-from tasks.registry.model_registry import CHAMPION, DATASET, SOURCE_RUN, STUDY_RUN, Registry
+from tasks.registry.model_registry import DATASET, SOURCE_RUN, STUDY_RUN, Registry
 from tasks.registry.promote import promote_model
 from tasks.tracking.artifact_paths import PICTURES
 from tasks.tracking.tracker import Tracker
 
+#: The true classes of 200 test images.
 LABELS = np.arange(200) % 2
 
 
-class Shelf:
-    """A registered model whose versions answer so many of 200 test images right."""
+class FakeRegistry:
+    """A registered model in a real registry; its versions have answers, but no network."""
 
     def __init__(self, tracker: Tracker, name: str) -> None:
         self.registry = Registry(tracker, name)
@@ -23,14 +24,15 @@ class Shelf:
         self.experiment = tracker.experiment(name)
 
     def add(self, right: int, dataset: str = "first", labels: Any = LABELS) -> str:
-        """Add a version that is right on the first so many images."""
+        """Add a version that classifies only the first `right` images correctly."""
         run = self.client.create_run(self.experiment).info
         run_id = run.run_id
         answers = np.where(np.arange(len(labels)) < right, labels, 1 - labels)
         self._log(run_id, "model", "predictions.npz", test_probability=np.eye(2)[answers])
         self.client.log_dict(run_id, {"test_labels": labels.tolist()}, PICTURES)
         tags = {SOURCE_RUN: run_id, STUDY_RUN: run_id, DATASET: dataset}
-        return self.registry.add(f"{run.artifact_uri}/model", run_id, tags, f"{right} right.")
+        source = f"{run.artifact_uri}/model"
+        return self.registry.add_version(source, run_id, tags, f"{right} right.")
 
     def _log(self, run_id: str, folder: str, name: str, **arrays: Any) -> None:
         path = self.registry.tracker.settings.home / name
@@ -44,5 +46,4 @@ class Shelf:
 
     @property
     def champion(self) -> str:
-        version = self.registry.at(CHAMPION)
-        return "" if version is None else str(version.version)
+        return self.registry.champion_number()

@@ -1,4 +1,4 @@
-"""MLflow's own server as a process, on SQLite or PostgreSQL, and a proxy that troubles it."""
+"""MLflow's own server as a process, on SQLite or PostgreSQL, and a proxy that disturbs it."""
 
 import contextlib
 import http.client
@@ -16,11 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tasks.processes.ports import free_port
 
 
 class MlflowServer:
@@ -75,13 +71,14 @@ def mlflow_server(folder: Path, backend: str = "") -> Iterator[MlflowServer]:
         server.kill()
 
 
-#: Does something to a request, (method, path, number of those before): None lets it pass, a number
-#: is answered as that status, "hang up" closes the connection, "lose" does it and hangs up.
+#: Decides what happens to a request from its method, path, and the number of earlier requests.
+#: None: it is passed on. A number: it is answered with that status. "hang up": the connection is
+#: closed. "lose": it is passed on, and the connection is closed without the answer.
 Trouble = Callable[[str, str, int], "int | str | None"]
 
 
 class Proxy:
-    """Passes requests on to a server, but for what a test wants to go wrong."""
+    """Passes requests on to a server, except for those that a test disturbs."""
 
     def __init__(self, to_port: int) -> None:
         self.to_port = to_port
@@ -106,18 +103,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        done = self.proxy.trouble(self.command, self.path, len(self.proxy.seen))
+        trouble = self.proxy.trouble(self.command, self.path, len(self.proxy.seen))
         self.proxy.seen.append(f"{self.command} {self.path.partition('?')[0]}")
-        if isinstance(done, int):
-            self.send_response(done)
+        if isinstance(trouble, int):
+            self.send_response(trouble)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        if done == "hang up":
+        if trouble == "hang up":
             self.close_connection = True
             return
-        status, headers, content = self._ask(body)
-        if done == "lose":
+        status, headers, content = self._forward(body)
+        if trouble == "lose":
             self.close_connection = True
             return
         self.send_response(status)
@@ -128,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.proxy.to_port, timeout=60)
         with contextlib.closing(connection):
             kept = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
@@ -136,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = connection.getresponse()
             return answer.status, answer.getheaders(), answer.read()
 
-    # Names that http.server asks for.
+    # The names that http.server calls.
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass  # noqa: N815
 
     def log_message(self, *_: object) -> None:
@@ -144,17 +141,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def postgresql() -> Path | None:
-    """Return the folder of PostgreSQL's programs, as Debian has them; None where it is not."""
+    """Return the folder of PostgreSQL's programs on Debian; None if it is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return found[-1].parent if found else None
 
 
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
-    """Start PostgreSQL on a free port, with its data in a temporary folder; yields an address."""
+    """Start PostgreSQL on a free port with temporary data; yields its address."""
     programs, port = postgresql(), free_port()
     assert programs is not None
-    # PostgreSQL refuses to run as root, and wants a short path to its socket.
+    # PostgreSQL refuses to run as root, and needs a short path to its socket.
     other = "postgres" if os.getuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as text:
         folder = Path(text)

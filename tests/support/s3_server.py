@@ -10,8 +10,9 @@ from typing import Any
 
 import boto3
 import httpx
-from support.mlflow_server import free_port
 from support.service_process import until
+
+from tasks.processes.ports import free_port
 
 #: Of nobody; the server asks for none unless it is told to.
 KEYS = {

@@ -29,7 +29,7 @@ def _local(home: Path) -> Settings:
     return Settings(home, f"sqlite:///{home / 'mlflow.db'}")
 
 
-def test_a_home_that_is_well_has_exit_status_0(done: Done) -> None:
+def test_an_installation_without_faults_has_exit_status_0(done: Done) -> None:
     ended = factorgrid("doctor", "--json", home=done.home)
     content = json.loads(ended.stdout)
     assert content["well"], content
@@ -38,7 +38,7 @@ def test_a_home_that_is_well_has_exit_status_0(done: Done) -> None:
     assert {"Python", "packages", "home", "disk", "memory", "devices", "database"} <= names
 
 
-def test_servers_that_do_not_answer_have_exit_status_2_and_a_remedy(tmp_path: Path) -> None:
+def test_servers_that_do_not_answer_give_exit_status_2_and_a_remedy(tmp_path: Path) -> None:
     more = {"MLFLOW_TRACKING_URI": "http://u:secret@127.0.0.1:9"}
     more["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
     ended = factorgrid("doctor", home=tmp_path / "home", **more)
@@ -49,7 +49,7 @@ def test_servers_that_do_not_answer_have_exit_status_2_and_a_remedy(tmp_path: Pa
     assert not (tmp_path / "home").exists()
 
 
-def test_a_database_of_another_schema_is_named_with_the_command_that_upgrades_it(
+def test_a_database_of_another_schema_is_reported_with_the_command_that_upgrades_it(
     done: Done, tmp_path: Path
 ) -> None:
     with sqlite3.connect(done.home / "mlflow.db") as source:
@@ -64,18 +64,18 @@ def test_a_database_of_another_schema_is_named_with_the_command_that_upgrades_it
     assert "mlflow db upgrade sqlite:///" in found.remedy
 
 
-def test_a_package_out_of_its_bounds_is_named(
+def test_a_package_of_a_wrong_version_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = ["prefect<3", "no-such-package>=1", "ruff>=99; extra == 'dev'"]
     monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: wanted)
     found = {f.name: f for f in examine(_local(tmp_path)) if f.state == "fail"}
-    assert found["prefect"].found.endswith("wanted <3")
+    assert found["prefect"].found.endswith("required <3")
     assert "not installed" in found["no-such-package"].found
     assert "ruff" not in found
 
 
-def test_a_taken_port_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -85,7 +85,7 @@ def test_a_taken_port_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "--mlflow-port" in found.remedy
 
 
-def test_a_disk_that_is_nearly_full_and_a_home_that_is_not_ours(
+def test_a_disk_that_is_nearly_full_and_a_home_that_cannot_be_written_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "DISK", (1e9, 1e8))
@@ -94,8 +94,8 @@ def test_a_disk_that_is_nearly_full_and_a_home_that_is_not_ours(
     assert "-> set FACTORGRID_HOME" in findings_as_text(examine(_local(Path("/proc/home"))))
 
 
-class _Other(http.server.BaseHTTPRequestHandler):
-    """A server of another version, and of nobody's where it is asked for anything else."""
+class _OtherVersion(http.server.BaseHTTPRequestHandler):
+    """A server of another version, which answers every other request with 404."""
 
     def do_GET(self) -> None:
         body = b'"3.0.0"' if self.path.endswith("version") else b""
@@ -110,7 +110,7 @@ class _Other(http.server.BaseHTTPRequestHandler):
 def test_a_server_of_another_version_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Other)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OtherVersion)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setenv("PREFECT_API_URL", f"{url}/api")

@@ -1,4 +1,4 @@
-"""Retention: what goes, and what never does."""
+"""Pruning: what is deleted, and what never is."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from support.small_study import Done, factorgrid, open_tracker
 from tasks.errors import UserError
 from tasks.maintenance.prune import delete_runs, plan_pruning
 from tasks.registry.model_registry import SOURCE_RUN
-from tasks.tracking.tracker import KIND, PARENT, REUSED_FROM, Tracker
+from tasks.tracking.tags import KIND, PARENT, REUSED_FROM
+from tasks.tracking.tracker import Tracker
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def _active(tracker: Tracker) -> set[str]:
     return {run.info.run_id for run in tracker.search([tracker.experiment("mine")], "")}
 
 
-def test_the_newest_stay_and_the_others_go_with_their_artifacts(tracker: Tracker) -> None:
+def test_the_newest_are_kept_and_the_others_deleted_with_their_artifacts(tracker: Tracker) -> None:
     made = [_execution(tracker, f"study {number}") for number in range(4)]
     plan = plan_pruning(tracker, keep=2)
     assert [old.name for old in plan.old] == ["study 1", "study 0"]
@@ -46,7 +47,7 @@ def test_the_newest_stay_and_the_others_go_with_their_artifacts(tracker: Tracker
     assert len(files) == 6
 
 
-def test_what_a_registered_model_stands_on_stays(tracker: Tracker) -> None:
+def test_what_a_registered_model_depends_on_is_kept(tracker: Tracker) -> None:
     (_, (trained, _)), *_ = [_execution(tracker, f"study {number}") for number in range(3)]
     tracker.client.create_registered_model("m")
     source = f"{tracker.client.get_run(trained).info.artifact_uri}"
@@ -56,7 +57,7 @@ def test_what_a_registered_model_stands_on_stays(tracker: Tracker) -> None:
     assert sum(plan.kept.values()) == 1
 
 
-def test_what_a_kept_study_took_from_an_older_one_stays(tracker: Tracker) -> None:
+def test_what_a_kept_study_reused_from_an_older_one_is_kept(tracker: Tracker) -> None:
     _, (used, unused) = _execution(tracker, "study 0")
     _, (referring, _) = _execution(tracker, "study 1")
     tracker.client.set_tag(referring, REUSED_FROM, used)
@@ -66,13 +67,13 @@ def test_what_a_kept_study_took_from_an_older_one_stays(tracker: Tracker) -> Non
     assert old.spared == 1
 
 
-def test_what_runs_stays(tracker: Tracker) -> None:
+def test_a_running_execution_is_kept(tracker: Tracker) -> None:
     run_id, _ = _execution(tracker, "study 0")
     tracker.client.update_run(run_id, status="RUNNING")
     assert not plan_pruning(tracker, keep=0).old
 
 
-def test_a_negative_number_is_the_users_to_mend(tracker: Tracker) -> None:
+def test_a_negative_number_is_a_user_error(tracker: Tracker) -> None:
     with pytest.raises(UserError, match="--keep -1: below 0"):
         plan_pruning(tracker, keep=-1)
 
@@ -80,6 +81,6 @@ def test_a_negative_number_is_the_users_to_mend(tracker: Tracker) -> None:
 def test_a_study_whose_model_is_registered_is_not_listed(done: Done) -> None:
     ended = factorgrid("prune", "--keep", "0", "--experiment", "tiny", home=done.home)
     assert ended.returncode == 0, ended.stderr
-    assert "a registered model stands on them" in ended.stdout
+    assert "a registered model depends on them" in ended.stdout
     assert "study 2" not in ended.stdout
-    assert "--yes deletes these 1 runs" in ended.stdout  # the validation
+    assert "add --yes to delete these 1 runs" in ended.stdout  # the validation

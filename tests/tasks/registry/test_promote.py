@@ -1,19 +1,20 @@
-"""The champion only gets better: judged on the same test images, moved once, and back again."""
+"""The champion only gets better: judging on the same test images, promoting, rolling back."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
-from support.fake_registry import Shelf
+from support.fake_registry import FakeRegistry
 from support.small_study import Done, factorgrid, open_tracker
 
-from analysis.mcnemar import accuracy
+from analysis.mcnemar import Paired, accuracy
 from models.images.arrays import open_arrays
 from tasks.errors import UserError
+from tasks.languages import LANGUAGES, translator
 from tasks.registry.approval import promote_if_approved
 from tasks.registry.model_registry import (
     CHALLENGER,
@@ -23,8 +24,20 @@ from tasks.registry.model_registry import (
     ROLLED_BACK,
     Registry,
 )
-from tasks.registry.promote import judge_challenger, right_answers, roll_back
-from tasks.registry.register import Registered, _Entry
+from tasks.registry.promote import (
+    Promotion,
+    judge_challenger,
+    promotion_result_as_text,
+    right_answers,
+    roll_back,
+)
+from tasks.registry.register import (
+    Registered,
+    WinnerRegistration,
+    read_registered,
+    registered_of_json,
+)
+from tasks.registry.verdict import PromotionKind, PromotionVerdict, promotion_as_text
 from tasks.tracking.tracker import Tracker
 
 
@@ -34,153 +47,159 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 
 
 @pytest.fixture
-def shelf(tracker: Tracker, request: pytest.FixtureRequest) -> Shelf:
-    return Shelf(tracker, request.node.name[:90])
+def fake(tracker: Tracker, request: pytest.FixtureRequest) -> FakeRegistry:
+    return FakeRegistry(tracker, request.node.name[:90])
 
 
-def test_the_first_of_its_name_is_champion(shelf: Shelf) -> None:
-    found = shelf.promote(shelf.add(150))
+def _text(found: Promotion) -> str:
+    return promotion_as_text(found.verdict, translator("en"))
+
+
+def test_the_first_version_becomes_champion(fake: FakeRegistry) -> None:
+    found = fake.promote(fake.add(150))
     assert (found.before, found.champion, found.earned) == ("", "1", True)
-    assert shelf.champion == "1"
+    assert fake.champion == "1"
 
 
-def test_a_challenger_that_beats_the_champion_takes_its_place(shelf: Shelf) -> None:
-    shelf.promote(shelf.add(150))
-    shelf.registry.challenge(shelf.add(170))
-    found = shelf.promote()
-    assert found.against.only_challenger == 20
-    assert shelf.champion == "2"
-    assert shelf.registry.at(CHALLENGER) is None
-    described = shelf.registry.version("2").description
+def test_a_challenger_that_beats_the_champion_takes_its_place(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(150))
+    fake.registry.set_challenger(fake.add(170))
+    found = fake.promote()
+    assert found.verdict.comparison.only_challenger == 20
+    assert fake.champion == "2"
+    assert fake.registry.version_of(CHALLENGER) is None
+    described = fake.registry.version("2").description
     assert described.startswith("170 right.\n\nJudged ")
-    assert "20 were right with the challenger alone and 0 with the champion alone" in described
+    assert "only the challenger classified 20 correctly and only the champion 0" in described
 
 
 def test_a_challenger_that_is_not_shown_to_be_better_changes_nothing_but_its_description(
-    shelf: Shelf,
+    fake: FakeRegistry,
 ) -> None:
-    shelf.promote(shelf.add(150))
-    shelf.registry.challenge(shelf.add(153))  # McNemar's exact p of 3 against 0 is 0.25
+    fake.promote(fake.add(150))
+    fake.registry.set_challenger(fake.add(153))  # McNemar's exact p of 3 against 0 is 0.25
     for _ in range(2):
-        found = shelf.promote()
+        found = fake.promote()
         assert not found.earned
-    assert shelf.champion == "1"
-    assert str(shelf.registry.at(CHALLENGER).version) == "2"
-    assert shelf.registry.version("2").description.count("Judged") == 1
+    assert fake.champion == "1"
+    assert str(fake.registry.version_of(CHALLENGER).version) == "2"
+    assert fake.registry.version("2").description.count("Judged") == 1
 
 
-def test_a_dry_run_tells_and_changes_nothing(shelf: Shelf) -> None:
-    shelf.promote(shelf.add(150))
-    shelf.add(190)
-    found = shelf.promote("2", dry_run=True)
+def test_a_dry_run_reports_and_changes_nothing(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(150))
+    fake.add(190)
+    found = fake.promote("2", dry_run=True)
     assert found.earned
-    assert "Without --dry-run the alias would move" in found.in_words()
-    assert shelf.champion == "1"
-    assert shelf.registry.version("2").description == "190 right."
+    assert "Without --dry-run the alias would move" in promotion_result_as_text(found)
+    assert fake.champion == "1"
+    assert fake.registry.version("2").description == "190 right."
 
 
-def test_models_on_different_test_images_are_never_compared(shelf: Shelf) -> None:
-    shelf.promote(shelf.add(100))
-    found = shelf.promote(shelf.add(200, dataset="second"))
-    assert found.against is None
-    assert "it was tested on other pictures" in found.why
-    assert shelf.champion == "1"
+def test_models_on_different_test_images_are_never_compared(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(100))
+    found = fake.promote(fake.add(200, dataset="second"))
+    assert found.verdict.comparison is None
+    assert "it was tested on other images" in _text(found)
+    assert fake.champion == "1"
 
 
-def test_answers_to_another_number_of_images_do_not_win(shelf: Shelf) -> None:
-    shelf.promote(shelf.add(100))
-    found = shelf.promote(shelf.add(50, labels=np.zeros(50, dtype=int)))
-    assert "200 test images where there are 50" in found.why
-    assert shelf.champion == "1"
+def test_answers_to_another_number_of_images_do_not_win(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(100))
+    found = fake.promote(fake.add(50, labels=np.zeros(50, dtype=int)))
+    assert "200 test images, but there are 50 labels" in _text(found)
+    assert fake.champion == "1"
 
 
-def test_rollback_returns_to_the_champion_before_and_goes_on_backwards(shelf: Shelf) -> None:
+def test_rolling_back_returns_to_the_champion_before_each_time(fake: FakeRegistry) -> None:
     for right in (100, 130, 160):
-        shelf.promote(shelf.add(right))
-    tracker, name = shelf.registry.tracker, shelf.registry.name
-    assert shelf.client.get_registered_model(name).tags[HISTORY] == "1 2 3"
+        fake.promote(fake.add(right))
+    tracker, name = fake.registry.tracker, fake.registry.name
+    assert fake.client.get_registered_model(name).tags[HISTORY] == "1 2 3"
     assert roll_back(tracker, name, dry_run=True).champion == "3"
-    assert shelf.champion == "3"
+    assert fake.champion == "3"
     found = roll_back(tracker, name, because="cats on sofas")
-    assert (found.before, found.champion, shelf.champion) == ("3", "2", "2")
-    assert shelf.registry.version("3").tags[ROLLED_BACK].endswith(": cats on sofas")
+    assert (found.before, found.champion, fake.champion) == ("3", "2", "2")
+    assert fake.registry.version("3").tags[ROLLED_BACK].endswith(": cats on sofas")
     roll_back(tracker, name)
-    assert shelf.champion == "1"
+    assert fake.champion == "1"
     with pytest.raises(UserError, match="no champion before version 1"):
         roll_back(tracker, name)
 
 
-def test_a_version_that_was_rolled_back_returns_by_hand_only(shelf: Shelf) -> None:
+def test_a_version_that_was_rolled_back_becomes_champion_only_by_force(fake: FakeRegistry) -> None:
     for right in (100, 130):
-        shelf.promote(shelf.add(right))
-    roll_back(shelf.registry.tracker, shelf.registry.name)
-    found = shelf.promote("2")
+        fake.promote(fake.add(right))
+    roll_back(fake.registry.tracker, fake.registry.name)
+    found = fake.promote("2")
     assert not found.earned
-    assert "was rolled back" in found.why
-    shelf.promote("2", because="it was the data")
-    assert shelf.champion == "2"
-    tags = shelf.registry.version("2").tags
+    assert "was rolled back" in _text(found)
+    fake.promote("2", because="it was the data")
+    assert fake.champion == "2"
+    tags = fake.registry.version("2").tags
     assert tags[FORCED].endswith(": it was the data")
     assert ROLLED_BACK not in tags
-    roll_back(shelf.registry.tracker, shelf.registry.name)
-    assert shelf.champion == "1"
+    roll_back(fake.registry.tracker, fake.registry.name)
+    assert fake.champion == "1"
 
 
-def test_the_history_goes_on_from_the_version_that_was_returned_to(shelf: Shelf) -> None:
+def test_the_history_continues_from_the_version_that_was_returned_to(fake: FakeRegistry) -> None:
     for right in (100, 130):
-        shelf.promote(shelf.add(right))
-    roll_back(shelf.registry.tracker, shelf.registry.name)
-    shelf.promote(shelf.add(160))
-    assert shelf.registry.champions() == ["1", "3"]
+        fake.promote(fake.add(right))
+    roll_back(fake.registry.tracker, fake.registry.name)
+    fake.promote(fake.add(160))
+    assert fake.registry.champions() == ["1", "3"]
 
 
-def test_a_promotion_cut_off_before_the_alias_moved_leaves_a_way_back(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+def test_a_promotion_cut_off_before_the_alias_moved_can_be_rolled_back(
+    fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for right in (100, 130):
-        shelf.promote(shelf.add(right))
+        fake.promote(fake.add(right))
 
     def cut_off(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Registry, "move", cut_off)
+        patch.setattr(Registry, "move_champion_alias", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            shelf.promote(shelf.add(160))
-    assert shelf.champion == "2"
-    assert shelf.registry.champions() == ["1", "2"]
-    shelf.promote("3")
-    assert shelf.registry.champions() == ["1", "2", "3"]
+            fake.promote(fake.add(160))
+    assert fake.champion == "2"
+    assert fake.registry.champions() == ["1", "2"]
+    fake.promote("3")
+    assert fake.registry.champions() == ["1", "2", "3"]
 
 
-def test_without_a_challenger_nothing_is_wrong_and_nothing_moves(shelf: Shelf) -> None:
-    shelf.promote(shelf.add(100))
-    found = shelf.promote()
-    assert "nobody to judge" in found.why
+def test_without_a_challenger_there_is_no_error_and_nothing_moves(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(100))
+    found = fake.promote()
+    assert "nothing to judge" in _text(found)
     assert (found.before, found.champion) == ("1", "1")
 
 
-def test_judging_alone_writes_nothing(shelf: Shelf) -> None:
-    shelf.promote(shelf.add(100))
-    number = shelf.add(150)
-    assert judge_challenger(shelf.registry, shelf.registry.version(number)).earned
-    assert shelf.champion == "1"
-    assert shelf.registry.version(number).description == "150 right."
+def test_judging_writes_nothing(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(100))
+    number = fake.add(150)
+    assert judge_challenger(fake.registry, fake.registry.version(number)).earned
+    assert fake.champion == "1"
+    assert fake.registry.version(number).description == "150 right."
 
 
-def test_nobody_is_asked_about_a_challenger_that_has_not_earned_it(shelf: Shelf) -> None:
-    shelf.promote(shelf.add(150))
-    shelf.registry.challenge(shelf.add(150))
-    assert not promote_if_approved(shelf.registry.tracker, shelf.registry.name).earned
-    assert shelf.champion == "1"
+def test_no_approval_is_requested_for_a_challenger_that_has_not_earned_it(
+    fake: FakeRegistry,
+) -> None:
+    fake.promote(fake.add(150))
+    fake.registry.set_challenger(fake.add(150))
+    assert not promote_if_approved(fake.registry.tracker, fake.registry.name).earned
+    assert fake.champion == "1"
 
 
-def test_without_a_deployment_nobody_can_be_asked(shelf: Shelf) -> None:
-    shelf.promote(shelf.add(100))
-    shelf.registry.challenge(shelf.add(150))
+def test_without_a_deployment_no_approval_can_be_requested(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(100))
+    fake.registry.set_challenger(fake.add(150))
     with pytest.raises(UserError, match="only the run of a deployment can wait for a person"):
-        promote_if_approved(shelf.registry.tracker, shelf.registry.name)
-    assert shelf.champion == "1"
+        promote_if_approved(fake.registry.tracker, fake.registry.name)
+    assert fake.champion == "1"
 
 
 def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
@@ -194,32 +213,61 @@ def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
     right = [right_answers(execution.tracker, run, labels) for run in runs]
     worst, best = np.argsort([own.mean() for own in right])[[0, -1]]
 
-    def enter(place: int) -> Registered:
+    def register(place: int) -> Registered:
         test = accuracy(right[place])
-        return _Entry(context).enter(runs[place], selection, test, labels)
+        return WinnerRegistration(context).register(runs[place], selection, test, labels)
 
-    assert enter(best).alias == CHAMPION
-    second = enter(worst)
+    assert register(best).alias == CHAMPION
+    second = register(worst)
     assert (second.alias, second.version) == (CHALLENGER, "2")
     assert second.against is not None
     assert second.against.only_champion >= second.against.only_challenger
     # The same run again is the same version, and the champion is not beaten by itself.
-    assert enter(worst).version == "2"
-    assert (enter(best).alias, enter(best).version) == (CHAMPION, "1")
+    assert register(worst).version == "2"
+    assert (register(best).alias, register(best).version) == (CHAMPION, "1")
     described = Registry(execution.tracker, "tiny-2").version("2").description
     assert described.count("Judged") == 1
-    assert str(second.against) in described
+    assert promotion_as_text(second.verdict, translator("en")) in described
 
 
-def test_promote_from_the_terminal(shelf: Shelf) -> None:
-    home, name = shelf.registry.tracker.settings.home, shelf.registry.name
-    shelf.promote(shelf.add(100))
-    shelf.registry.challenge(shelf.add(150))
+def test_a_stored_verdict_is_read_back_as_data(done: Done) -> None:
+    registered = read_registered(done.execution)
+    assert registered is not None
+    assert registered.verdict.kind == "first"
+    sentence = promotion_as_text(registered.verdict, translator("en"))
+    assert done.outcome["registered"]["why"] == sentence
+
+
+def test_an_old_record_has_a_sentence_which_is_shown_as_it_is() -> None:
+    record = {"name": "m", "version": "2", "alias": "challenger", "run_id": "r"}
+    record |= {"test": vars(accuracy(np.array([True, False])))}
+    against = {"only_challenger": 1, "only_champion": 2, "n": 9, "p": 1.0}
+    record |= {"against": against, "why": "Version {1} stays champion: of 9 test images ..."}
+    registered = registered_of_json(record)
+    assert registered.against == Paired(**against)
+    for language in LANGUAGES:
+        assert promotion_as_text(registered.verdict, translator(language)) == record["why"]
+
+
+@pytest.mark.parametrize("kind", get_args(PromotionKind))
+def test_every_verdict_has_a_text_and_survives_json(kind: PromotionKind) -> None:
+    verdict = PromotionVerdict(kind, "2", "1", Paired(1, 2, 9, 1.0), "b", "a", "because")
+    texts = {promotion_as_text(verdict, translator(language)) for language in LANGUAGES}
+    assert all(texts)
+    assert len(texts) == (1 if kind == "recorded" else len(LANGUAGES))
+    stored = json.loads(json.dumps(asdict(verdict)))
+    assert PromotionVerdict.of_json(stored) == verdict
+
+
+def test_promote_from_the_terminal(fake: FakeRegistry) -> None:
+    home, name = fake.registry.tracker.settings.home, fake.registry.name
+    fake.promote(fake.add(100))
+    fake.registry.set_challenger(fake.add(150))
     ended = factorgrid("promote", name, "--json", home=home)
     assert ended.returncode == 0, ended.stderr
     answer = json.loads(ended.stdout)
-    told = {key: answer[key] for key in ("before", "champion", "earned", "moved", "dry_run")}
-    assert told == {
+    found = {key: answer[key] for key in ("before", "champion", "earned", "moved", "dry_run")}
+    assert found == {
         "before": "1",
         "champion": "2",
         "earned": True,
@@ -229,11 +277,11 @@ def test_promote_from_the_terminal(shelf: Shelf) -> None:
     assert answer["against"]["only_challenger"] == 50
     ended = factorgrid("promote", name, "--rollback", home=home)
     assert ended.stdout.splitlines()[-1] == (
-        f"Champion of {name} is version 1, before it version 2."
+        f"The champion of {name} is now version 1 (before: version 2)."
     )
 
 
-#: What is typed, and words that the one line must have.
+#: Arguments, and what the message must contain.
 BAD = {
     "an unknown model": (("nobody",), "'nobody'"),
     "an unknown version": (("NAME", "--version", "9"), "no version 9; there are: 1"),
@@ -244,40 +292,45 @@ BAD = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_a_wrong_word_is_one_line(
-    fault: str, shelf: Shelf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_wrong_argument_is_one_line(
+    fault: str,
+    fake: FakeRegistry,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from flows.cli import main
 
-    shelf.promote(shelf.add(100))
-    settings = shelf.registry.tracker.settings
+    fake.promote(fake.add(100))
+    settings = fake.registry.tracker.settings
     monkeypatch.setenv("FACTORGRID_HOME", str(settings.home))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", settings.tracking_uri)
-    typed, told = BAD[fault]
-    words = [shelf.registry.name if word == "NAME" else word for word in typed]
+    arguments, message = BAD[fault]
+    words = [fake.registry.name if word == "NAME" else word for word in arguments]
     with pytest.raises(SystemExit) as ended:
         main(["promote", *words])
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("factorgrid: ")
-    assert told in line
+    assert message in line
 
 
-def test_the_flow_does_the_same_for_a_schedule(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_flow_of_a_schedule_promotes_as_the_command_does(
+    fake: FakeRegistry, tmp_path: Path
+) -> None:
     import subprocess
     import sys
 
     from support.small_study import environment
 
-    home = shelf.registry.tracker.settings.home
-    shelf.promote(shelf.add(100))
-    shelf.registry.challenge(shelf.add(150))
+    home = fake.registry.tracker.settings.home
+    fake.promote(fake.add(100))
+    fake.registry.set_challenger(fake.add(150))
     code = (
-        "import json, sys; from tasks.settings import prepare_environment as p; p().create();"
+        "import json, sys; from tasks.environment import prepare_environment as p; p().create();"
         "from flows.promote import promote; print(json.dumps(promote(sys.argv[1])))"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code, shelf.registry.name],
+        [sys.executable, "-c", code, fake.registry.name],
         env=environment(home),
         cwd=tmp_path,
         capture_output=True,
@@ -287,4 +340,4 @@ def test_the_flow_does_the_same_for_a_schedule(shelf: Shelf, tmp_path: Path) -> 
     )
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout.splitlines()[-1])["champion"] == "2"
-    assert shelf.champion == "2"
+    assert fake.champion == "2"

@@ -1,11 +1,10 @@
-"""The champion at work: from the terminal, and behind MLflow's own server."""
+"""The champion answers: from the terminal, and behind MLflow's own server."""
 
 import base64
 import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,13 +19,16 @@ from support.small_study import Done, environment, factorgrid
 
 from models.images.drawn import draw
 from tasks.environment import QUIET
+from tasks.processes.ports import free_port
+from tasks.registry.model_registry import CHAMPION, Registry
+from tasks.registry.predict import answers_to_files
 
 READY_SECONDS = 90
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Four drawn pictures, as PNG and as JPEG by turns."""
+    """Four drawn images, alternately PNG and JPEG."""
     folder = tmp_path_factory.mktemp("pictures")
     images, labels, classes = draw(4, 48, seed=7)
     paths = []
@@ -37,7 +39,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def test_predict_answers_every_picture_and_names_the_bad_ones(
+def test_predict_answers_every_image_and_names_the_bad_ones(
     done: Done, pictures: list[Path], tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.jpg"
@@ -58,7 +60,7 @@ def test_predict_answers_every_picture_and_names_the_bad_ones(
     assert folder["error"] == "is a directory"
 
 
-def test_predict_with_nothing_to_answer_ends_with_status_2(done: Done, tmp_path: Path) -> None:
+def test_predict_without_any_answer_ends_with_status_2(done: Done, tmp_path: Path) -> None:
     ended = factorgrid("predict", "tiny", tmp_path / "missing.png", home=done.home)
     assert ended.returncode == 2
     assert ended.stdout.split(maxsplit=1) == [
@@ -67,7 +69,7 @@ def test_predict_with_nothing_to_answer_ends_with_status_2(done: Done, tmp_path:
     ]
 
 
-def test_predict_with_no_such_model_names_those_that_are(done: Done, tmp_path: Path) -> None:
+def test_predict_with_an_unknown_model_names_those_that_exist(done: Done, tmp_path: Path) -> None:
     ended = factorgrid("predict", "nobody", tmp_path / "a.png", home=done.home)
     assert ended.returncode == 2
     (line,) = ended.stderr.strip().splitlines()
@@ -75,16 +77,10 @@ def test_predict_with_no_such_model_names_those_that_are(done: Done, tmp_path: P
     assert "there are: tiny" in line
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def served(done: Done) -> Iterator[int]:
-    """MLflow's server with the champion, as its user starts it; its port."""
-    port = _free_port()
+    """Start MLflow's server with the champion as a user does; return its port."""
+    port = free_port()
     uri = f"sqlite:///{done.home / 'mlflow.db'}"
     folder = str(Path(sys.executable).parent)
     more = {"MLFLOW_TRACKING_URI": uri, "PATH": os.pathsep.join([folder, os.environ["PATH"]])}
@@ -94,7 +90,7 @@ def served(done: Done) -> Iterator[int]:
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", *words],
         env=environment(done.home, **{**QUIET, **more}),
-        # Away from the sources: the model brings its own.
+        # Not in the folder of the sources: the model brings its own.
         cwd=done.home.parent,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -150,18 +146,15 @@ def _texts(paths: list[Path]) -> list[str]:
 def test_the_server_answers_as_the_terminal_does(
     done: Done, served: int, pictures: list[Path]
 ) -> None:
-    from tasks.registry.model_registry import CHAMPION, Registry
-    from tasks.registry.predict import _answered
-
     registry = Registry.open(done.tracker, "tiny")
-    own = _answered(registry.load(registry.at(CHAMPION)), pictures)
+    own = answers_to_files(registry.load(registry.version_of(CHAMPION)), pictures)
     answers = _ask(served, _texts(pictures))
     assert [row["label"] for row in answers] == [answer.label for answer in own]
     probabilities = np.array([row["probability"] for row in answers], dtype=float)
     assert np.allclose(probabilities, [answer.probability for answer in own], atol=1e-4)
 
 
-def test_a_bad_picture_has_its_own_error_and_fails_no_other(
+def test_a_bad_image_has_its_own_error_and_fails_no_other(
     served: int, pictures: list[Path]
 ) -> None:
     good = _texts(pictures[:2])
@@ -169,5 +162,5 @@ def test_a_bad_picture_has_its_own_error_and_fails_no_other(
     answers = _ask(served, [good[0], "no base64!", cut_off, "", good[1]])
     errors = [bool(row["error"]) for row in answers]
     assert errors == [False, True, True, True, False]
-    assert answers[1]["error"] == "not base64 text of a picture's bytes"
+    assert answers[1]["error"] == "not base64 text of the bytes of an image"
     assert [bool(row["label"]) for row in answers] == [True, False, False, False, True]

@@ -9,7 +9,7 @@ from support.small_study import Done
 
 from tasks.errors import DataError
 from tasks.logs import LOGGER, JsonLines
-from tasks.redaction import keep_password, without_password
+from tasks.redaction import move_password_to_environment, without_password
 from tasks.report.outcome import outcome_of
 from tasks.report.prefect_artifacts import (
     advice,
@@ -75,9 +75,11 @@ def test_a_password_is_taken_out_of_an_address(monkeypatch: pytest.MonkeyPatch) 
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD"):
         monkeypatch.setenv(name, "")
     assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert keep_password("http://me:s%40@host:5000/x") == "http://host:5000/x"
-    assert keep_password("postgresql://me:other@host/db") == "postgresql://me@host/db"
-    assert keep_password("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
+    assert move_password_to_environment("http://me:s%40@host:5000/x") == "http://host:5000/x"
+    assert (
+        move_password_to_environment("postgresql://me:other@host/db") == "postgresql://me@host/db"
+    )
+    assert move_password_to_environment("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
     import os
 
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"

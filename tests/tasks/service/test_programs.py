@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tasks.errors import OrchestratorError
-from tasks.processes.supervised import Supervised
+from tasks.processes.supervised import SupervisedProgram
 from tasks.service.databases import open_databases
 from tasks.service.programs import Service, choose_port
 from tasks.service.work_pool import WORKER, _is_alive, _was_here
@@ -53,7 +53,7 @@ def _grandchild(log: Path) -> int:
 
 def test_what_a_program_started_in_another_session_ends_with_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    program = Supervised([sys.executable, "-c", PARENT], log)
+    program = SupervisedProgram([sys.executable, "-c", PARENT], log)
     child = _grandchild(log)
     program.stop()
     _await_gone(child)
@@ -63,8 +63,8 @@ def test_a_killed_caller_leaves_nothing_behind(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from tasks.processes.supervised import Supervised\n"
-        "Supervised([sys.executable, '-c', sys.argv[2]], Path(sys.argv[1])); time.sleep(600)"
+        "from tasks.processes.supervised import SupervisedProgram\n"
+        "SupervisedProgram([sys.executable, '-c', sys.argv[2]], Path(sys.argv[1])); time.sleep(600)"
     )
     caller = subprocess.Popen(
         [sys.executable, "-c", code, log, PARENT],

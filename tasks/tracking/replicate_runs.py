@@ -1,0 +1,245 @@
+"""The runs of replicates: claiming a key, creating, reusing and ending the run of a replicate.
+
+A replicate's key says everything that determines its training. A finished run with that key is
+never trained again, by whichever study, and of all studies that need it at once only one trains it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.factors import show
+from tasks.study.replicates import Planned
+from tasks.tracking.leases import CLAIM, CLAIM_GRANTED, CLAIM_REQUESTED
+from tasks.tracking.run_table import training_metrics
+from tasks.tracking.run_writer import RunWriter, origin_tags
+from tasks.tracking.tags import (
+    DATASET_VERSION,
+    KEY,
+    KIND,
+    PARENT,
+    PREFIX,
+    REUSED_FROM,
+    STATUS,
+    stage_tag,
+)
+from tasks.tracking.tracker import Tracker
+
+#: The most characters of a reason that are stored in a tag.
+REASON_LENGTH = 4000
+
+
+@dataclass(frozen=True)
+class RunsOfKey:
+    """The runs of one key at a server.
+
+    Attributes
+    ----------
+    finished : the runs that finished, whichever study they belong to.
+    training_on_other_machines : the runs that another machine trains now.
+    """
+
+    finished: list[Any]
+    training_on_other_machines: list[Any]
+
+
+@dataclass(frozen=True)
+class ReplicateRuns:
+    """The runs of the replicates of one execution.
+
+    Attributes
+    ----------
+    experiment : the id of the study's experiment.
+    parent : the id of the execution's parent run.
+    version : the dataset version.
+    """
+
+    tracker: Tracker
+    experiment: str
+    parent: str
+    version: str
+
+    @property
+    def _writer(self) -> RunWriter:
+        return self.tracker.writer
+
+    # -- claiming a key -------------------------------------------------------------------------
+
+    @contextmanager
+    def claim(self, planned: Planned) -> Iterator[str | None]:
+        """Hold a replicate's key, so that no other study on this machine trains it.
+
+        If a study on another machine trains it now, this waits for it.
+
+        Yields
+        ------
+        The id of a finished run of that key in this execution; None if it has to be trained.
+        """
+        with self.tracker.leases.lock(planned.key):
+            runs, notified = self._find_runs(planned), False
+            while (finished := self._finished_run(planned, runs)) is None and (
+                others := runs.training_on_other_machines
+            ):
+                if not notified:
+                    self.tracker.notify(
+                        f"{planned.name}: another machine trains it, waiting for the result"
+                    )
+                    notified = True
+                if self.tracker.leases.observe(others[0]) == "dead":
+                    self._end_as_cut_off(others[0])
+                runs = self._find_runs(planned)
+            yield finished
+
+    def _find_runs(self, planned: Planned) -> RunsOfKey:
+        """Read all runs of a key with one query.
+
+        With two queries, a run that ends between them could be in neither result.
+        """
+        experiments = [e.experiment_id for e in self.tracker.client.search_experiments()]
+        runs = self.tracker.search(experiments, f"tags.`{KEY}` = '{planned.key}'")
+        finished = [run for run in runs if run.info.status == "FINISHED"]
+        running = [run for run in runs if run.info.status == "RUNNING"]
+        # No other process of this home trains the key: this process holds its lock.
+        is_in_this_home = self.tracker.leases.is_in_this_home
+        return RunsOfKey(
+            finished, [run for run in trained_runs(running) if not is_in_this_home(run)]
+        )
+
+    def _finished_run(self, planned: Planned, runs: RunsOfKey) -> str | None:
+        """Return a finished run of the key in this execution, created if another study has one."""
+        own = [run for run in runs.finished if run.data.tags.get(PARENT) == self.parent]
+        if own:
+            run_id = str(own[-1].info.run_id)
+            self._writer.log(run_id, tags={stage_tag(planned.stage): "true"})
+            return run_id
+        trained = trained_runs(runs.finished)
+        return self._reuse(planned, trained[-1]) if trained else None
+
+    def _reuse(self, planned: Planned, source: Any) -> str:
+        """Create a finished run with the figures of a run that another execution trained."""
+        source_id = source.info.run_id
+        note = f"Not trained again: the figures are those of run {source_id}."
+        kept = {k: v for k, v in source.data.tags.items() if k == STATUS}
+        tags = {REUSED_FROM: source_id, "mlflow.note.content": note, **kept}
+        run_id = self._create(planned, tags)
+        metrics = training_metrics(source.data.metrics)
+        self._writer.log(run_id, params=replicate_params(planned), metrics=metrics)
+        self.tracker.client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    # -- creating a run -------------------------------------------------------------------------
+
+    def begin(self, planned: Planned) -> str | None:
+        """Create the nested run of one replicate, with everything that is known before training.
+
+        Returns
+        -------
+        The id of the run. None if a study on another machine trains the replicate, or has just
+        trained it: call `claim` again.
+        """
+        if self._find_runs(planned).training_on_other_machines:
+            return None
+        run_id = self._create(planned, {CLAIM: CLAIM_REQUESTED})
+        self.tracker.leases.start_heartbeat(run_id)
+        if not self._is_granted(run_id, planned):
+            self.end(run_id, "KILLED")  # for the processes that observe it
+            self.tracker.client.delete_run(run_id)
+            return None
+        params = replicate_params(planned)
+        self._writer.log(run_id, params=params, tags={CLAIM: CLAIM_GRANTED})
+        return run_id
+
+    def _is_granted(self, run_id: str, planned: Planned) -> bool:
+        """Decide which of several machines that requested a replicate at once trains it.
+
+        No clock decides. A machine that sees no other run trains the replicate. Of the machines
+        that see each other, the one with the lowest run id waits until the others have withdrawn,
+        or until one of them, which saw no other run, is granted the claim. If another machine
+        finished the replicate while this one waited for its slot, it need not be trained either.
+        This is called after the run was created, so that every machine that begins later sees it.
+        """
+        while others := (runs := self._find_runs(planned)).training_on_other_machines:
+            first = min(others, key=lambda run: str(run.info.run_id))
+            granted = any(run.data.tags.get(CLAIM) == CLAIM_GRANTED for run in others)
+            if granted or str(first.info.run_id) < run_id:
+                return False
+            if self.tracker.leases.observe(first) == "dead":
+                self._end_as_cut_off(first)
+        return not trained_runs(runs.finished)
+
+    def _create(self, planned: Planned, more_tags: Mapping[str, str]) -> str:
+        tags = {
+            PARENT: self.parent,
+            KIND: "replicate",
+            **origin_tags(),
+            **self.tracker.leases.new_tags(),
+            KEY: planned.key,
+            DATASET_VERSION: self.version,
+            PREFIX + "cell": planned.cell,
+            stage_tag(planned.stage): "true",
+            # Tags, not params: MLflow's compare page draws the first params that differ.
+            **{f"{PREFIX}coded.{k}": show(level) for k, level in planned.coded.items()},
+            **more_tags,
+        }
+        client = self.tracker.client
+        run = client.create_run(self.experiment, tags=tags, run_name=planned.short_name)
+        return str(run.info.run_id)
+
+    # -- ending a run ---------------------------------------------------------------------------
+
+    def end(self, run_id: str, status: str, reason: str = "") -> None:
+        """End a replicate's run.
+
+        Parameters
+        ----------
+        status : MLflow's: ``FINISHED``, ``FAILED`` or ``KILLED``.
+        reason : why it did not finish; shown in the run's description.
+        """
+        if reason:
+            text = reason[:REASON_LENGTH]
+            self._writer.log(run_id, tags={STATUS: text, "mlflow.note.content": text})
+        self.tracker.client.set_terminated(run_id, status)
+        self.tracker.leases.stop_heartbeat(run_id)
+
+    def end_cut_off(self, key: str | None = None) -> None:
+        """End the runs below the parent whose process died: MLflow itself never ends them.
+
+        Call it only if no process that trains them can be alive.
+
+        Parameters
+        ----------
+        key : only the runs of this replicate; by default all.
+        """
+        condition = f"tags.`{PARENT}` = '{self.parent}' and attributes.status = 'RUNNING'"
+        if key is not None:
+            condition += f" and tags.`{KEY}` = '{key}'"
+        for run in self.tracker.search([self.experiment], condition):
+            self._end_as_cut_off(run)
+
+    def _end_as_cut_off(self, run: Any) -> None:
+        self.tracker.client.set_tag(run.info.run_id, STATUS, "cut off")
+        self.tracker.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def trained_runs(runs: Sequence[Any]) -> list[Any]:
+    """Return the runs that were trained, without those that repeat another run's figures."""
+    return [run for run in runs if REUSED_FROM not in run.data.tags]
+
+
+def replicate_params(planned: Planned) -> dict[str, object]:
+    """Return a replicate's params: each factor once, under its own name, and all fixed settings."""
+    spec = planned.spec
+    fixed = {f"training.{k}": v for k, v in spec.to_dict()["training"].items()}
+    fixed |= {f"model.{k}": v for k, v in spec.model.settings.items()}
+    factors = {f"{table}.{name}" for name in planned.levels for table in ("training", "model")}
+    return {
+        **{name: show(level) for name, level in planned.levels.items()},
+        **{name: value for name, value in fixed.items() if name not in factors},
+        "model.builder": spec.model.builder,
+        "image_size": spec.image_size,
+        "stage": planned.stage,
+        "replicate": planned.replicate,
+        "seed": spec.seed,
+        "centre": planned.centre,
+    }
