@@ -1,11 +1,10 @@
-"""All worked examples of `published/designed_experiments.json`, to their printed digits.
+"""All worked examples of `designed_experiments.json`, to their printed digits.
 
-The file is not part of the repository (it stands beside it); `test_effects.py` and
-`test_surface.py` hold the core numbers with their sources, so that these run anywhere.
+The file has the runs, the printed figures and the citation of each example, and nothing else of
+its source.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,8 @@ from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
 
-PATHS = (
-    Path(os.environ.get("FACTORGRID_PUBLISHED", "published/designed_experiments.json")),
-    Path(__file__).parents[3] / "shared/published/designed_experiments.json",
-)
-FOUND = next((path for path in PATHS if path.exists()), None)
-pytestmark = pytest.mark.skipif(
-    FOUND is None, reason="published/designed_experiments.json is absent"
-)
-EXAMPLES: dict[str, Any] = (
-    {e["id"]: e for e in json.loads(FOUND.read_text())["examples"]} if FOUND else {}
-)
+FILE = Path(__file__).with_name("designed_experiments.json")
+EXAMPLES: dict[str, Any] = {e["id"]: e for e in json.loads(FILE.read_text("utf-8"))["examples"]}
 
 
 def _table(name: str) -> pd.DataFrame:
