@@ -11,7 +11,9 @@ from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.effects.text import effects_table, wrapped
 from analysis.effects.verdict import ENOUGH_ERROR_DF
-from analysis.runs.infer_factors import Experiment, experiment, surface_experiment
+from analysis.runs.columns import Experiment
+from analysis.runs.infer_factors import infer_experiment
+from analysis.runs.infer_surface_factors import infer_surface_experiment
 from analysis.search.refined_grid import Decision, decide_grid, decision_as_text
 from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
@@ -99,12 +101,12 @@ def _table_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) ->
 
 def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) -> AnalysisAnswer:
     """Fit a response surface, and follow it uphill."""
-    found = surface_experiment(
+    found = infer_surface_experiment(
         table,
         request.response,
         levels=request.factors,
         log=request.log,
-        apart=[request.block] if request.block else [],
+        excluded=[request.block] if request.block else [],
     )
     surface = fit_surface(
         found.runs,
@@ -133,13 +135,13 @@ def _study_answer(tracker: "Tracker", name: str) -> AnalysisAnswer:
 
 
 def analyse_table(table: pd.DataFrame, request: AnalysisRequest, source: str) -> Analysis:
-    """Analyse a table of runs; see `analysis.runs.infer_factors.experiment`."""
-    found = experiment(
+    """Analyse a table of runs; see `analysis.runs.infer_factors.infer_experiment`."""
+    found = infer_experiment(
         table,
         request.response,
         levels=request.factors,
         log=request.log,
-        apart=[request.block] if request.block else [],
+        excluded=[request.block] if request.block else [],
     )
     return _analysed(found, request, source)
 

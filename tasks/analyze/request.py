@@ -61,7 +61,7 @@ def request_of(given: Mapping[str, Any]) -> AnalysisRequest:
         csv=given["csv"],
         experiment=given["experiment"],
         response=given["response"] or "",
-        factors=dict(_factor_option(text) for text in given["factors"]),
+        factors=dict(factor_option(text) for text in given["factors"]),
         log=given["log"],
         order=given["order"],
         terms=terms.split(",") if terms else None,
@@ -75,7 +75,14 @@ def request_of(given: Mapping[str, Any]) -> AnalysisRequest:
     )
 
 
-def _factor_option(text: str) -> tuple[str, tuple[str, str] | None]:
+def factor_option(text: str) -> tuple[str, tuple[str, str] | None]:
+    """Return the name and the levels of ``NAME=LOW,HIGH``; None for the levels of ``NAME``.
+
+    Raises
+    ------
+    UserError
+        If there are not two levels.
+    """
     name, given, levels = text.partition("=")
     both = [level.strip() for level in levels.split(",")]
     if not given:

@@ -105,7 +105,7 @@ FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "a level that is not there": ("uneven", ("--factor", "a=1,7"), ("no run at 7", "1, 2")),
     "one level": ("uneven", ("--factor", "a=1"), ("NAME=LOW,HIGH",)),
     "an unknown factor on a log scale": ("uneven", ("--log", "q"), ("'q'",)),
-    "text on a log scale": ("uneven", ("--log", "b"), ("'x' is no number",)),
+    "text on a log scale": ("uneven", ("--log", "b"), ("'x' is not a number",)),
     "an aliased term": ("half", ("--terms", "a,b:c"), ("b:c = a", "ask for one")),
     "an unknown term": ("half", ("--terms", "a,q"), ("'q'", "a, b, c")),
     "alpha above 1": ("uneven", ("--alpha", "2"), ("alpha 2", "between 0 and 1")),
