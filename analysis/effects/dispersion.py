@@ -1,9 +1,10 @@
-"""Dispersion: whether figures scatter more at one level of a factor than at the other."""
+"""Dispersion: whether responses vary more at one level of a factor than at the other."""
 
 import numpy as np
 import pandas as pd
 
 from analysis.effects.result import Effects
+from analysis.errors import DesignError
 
 
 def dispersion(effects: Effects) -> pd.DataFrame:
@@ -11,19 +12,30 @@ def dispersion(effects: Effects) -> pd.DataFrame:
 
     Parameters
     ----------
-    effects : a model that leaves something to the residual.
+    effects : a model with a residual.
 
     Returns
     -------
-    A row a factor: ``sd_low``, ``sd_high`` (standard deviations of the residuals, in units of the
-    response) and ``log_ratio``, the logarithm of the variances' ratio, high over low. About normal
-    with standard deviation 2 / sqrt(N / 2 - 1) where nothing is going on.
+    One row per factor: ``sd_low``, ``sd_high`` (standard deviations of the residuals, in units of
+    the response) and ``log_ratio``, the logarithm of the ratio of the variances, high over low. If
+    the factor has no effect on the spread, it is about normal with standard deviation
+    2 / sqrt(N / 2 - 1).
+
+    Raises
+    ------
+    DesignError
+        If the model fits every run exactly.
 
     References
     ----------
     Box, G. E. P. and Meyer, R. D. (1986), Dispersion effects from fractional designs,
     Technometrics 28, 19-27; Montgomery (2013), example 8.4.
     """
+    if effects.terms["std_error"].isna().all():
+        raise DesignError(
+            "dispersion: the model fits every run exactly and leaves no residual; fit fewer terms, "
+            "or run every cell again with another seed"
+        )
     residual = effects.runs["residual"]
     rows = {}
     for factor in effects.factors:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.factors import Factor, show
 
@@ -36,8 +36,8 @@ def effect_figures(effects: Effects, prefix: str = "") -> dict[str, Figure]:
     if effects.residual_df > 1:
         found["residuals"] = residuals(effects)
     named = {prefix + name: figure for name, figure in found.items()}
-    if effects.half is not None:
-        named |= effect_figures(effects.half.effects, f"{prefix}working_half_")
+    if effects.working_level is not None:
+        named |= effect_figures(effects.working_level.effects, f"{prefix}working_half_")
     return named
 
 
@@ -70,7 +70,7 @@ def _size_of_effect(effects: Effects) -> str:
         scores, effects.contrasts.reindex(scores.index).fillna(scores)
     )
     scaled = ", over its relative standard error" if uneven else ""
-    return f"|effect| on {effects.response_words}, low to high{scaled}"
+    return f"|effect| on {effects.response_label}, low to high{scaled}"
 
 
 def pareto(effects: Effects) -> Figure:
@@ -164,7 +164,7 @@ def main_effects(effects: Effects) -> Figure:
         _means(axes, effects, factor)
     _hide(panels.ravel()[count:])
     for row in panels:
-        row[0].set_ylabel(f"mean {effects.response_words}")
+        row[0].set_ylabel(f"mean {effects.response_label}")
     if np.isfinite(effects.verdict.margin):
         figure.suptitle("intervals that do not overlap: active main effect", fontsize=9)
     return figure
@@ -176,8 +176,8 @@ def _hide(panels: Iterable[Axes]) -> None:
 
 
 def _means(axes: Axes, effects: Effects, factor: Factor) -> None:
-    mean = value(effects.terms, "intercept", "coefficient")
-    half = value(effects.terms, factor.name, "coefficient")
+    mean = table_value(effects.terms, "intercept", "coefficient")
+    half = table_value(effects.terms, factor.name, "coefficient")
     bar = effects.verdict.margin / 2
     axes.axhline(mean, color="0.75", linewidth=0.8)
     axes.errorbar(
@@ -210,14 +210,14 @@ def interactions(effects: Effects) -> Figure:
         _pair(axes, effects, *pair)
     _hide(panels.ravel()[len(pairs) :])
     for row in panels:
-        row[0].set_ylabel(f"mean {effects.response_words}")
+        row[0].set_ylabel(f"mean {effects.response_label}")
     if len(every) > PANELS:
         figure.suptitle(f"the {PANELS} largest of {len(every)} two-way interactions", fontsize=9)
     return figure
 
 
 def _interaction(effects: Effects, pair: tuple[Factor, Factor]) -> float:
-    size = value(effects.terms, f"{pair[0].name}:{pair[1].name}", "effect")
+    size = table_value(effects.terms, f"{pair[0].name}:{pair[1].name}", "effect")
     return size if np.isfinite(size) else 0.0
 
 
@@ -235,7 +235,7 @@ def _pair(axes: Axes, effects: Effects, first: Factor, second: Factor) -> None:
     axes.set_xlabel(first.name)
     weight = "bold" if name in effects.active else "normal"
     mark = ", active" if name in effects.active else ""
-    effect = value(effects.terms, name, "effect")
+    effect = table_value(effects.terms, name, "effect")
     if np.isfinite(effect):
         axes.set_title(f"interaction {effect:+.3g}{mark}", fontsize=9, fontweight=weight)
     axes.legend(frameon=False, fontsize=8, handlelength=2.8)
@@ -269,7 +269,7 @@ def cube(effects: Effects) -> Figure:
     _label_edges(axes, factors)
     rest = len(effects.factors) - len(factors)
     over = f" (over {rest} other factors)" if rest else ""
-    axes.set_title(f"mean {effects.response_words}{over}", fontsize=10)
+    axes.set_title(f"mean {effects.response_label}{over}", fontsize=10)
     axes.set_axis_off()
     axes.margins(0.14)
     return figure
@@ -277,7 +277,7 @@ def cube(effects: Effects) -> Figure:
 
 def _largest(effects: Effects, count: int) -> list[Factor]:
     """Return the factors with the largest main effects, in their own order."""
-    sizes = {f.name: abs(value(effects.terms, f.name, "effect")) for f in effects.factors}
+    sizes = {f.name: abs(table_value(effects.terms, f.name, "effect")) for f in effects.factors}
     kept = sorted(sizes, key=lambda name: -np.nan_to_num(sizes[name]))[:count]
     return [f for f in effects.factors if f.name in kept]
 
@@ -324,7 +324,7 @@ def _dots(axes: Axes, x: Any, y: Any) -> None:
 def _against_fitted(axes: Axes, effects: Effects) -> None:
     _dots(axes, effects.runs["fitted"], effects.runs["studentised"])
     axes.axhline(0, color="0.6", linewidth=0.8)
-    axes.set_xlabel(f"fitted {effects.response_words}")
+    axes.set_xlabel(f"fitted {effects.response_label}")
     axes.set_ylabel("studentised residual")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.effects.compare_scales import on_scales
+from analysis.effects.compare_scales import fit_on_scales
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.effects.text import effects_table, wrapped
@@ -222,7 +222,7 @@ def _figures(found: Effects | Surface) -> "dict[str, Figure]":
     if isinstance(found, Surface):
         return {"contours": contours(found)} if len(found.factors) > 1 else {}
     drawn = effects.effect_figures(found)
-    fits = on_scales(found) if found.residual_df >= ENOUGH_ERROR_DF else []
+    fits = fit_on_scales(found) if found.residual_df >= ENOUGH_ERROR_DF else []
     if len(fits) > 1:
         drawn["scales"] = effects.scales(fits)
     return drawn

@@ -16,7 +16,7 @@ from scipy.stats import t as student
 
 from analysis.effects.dispersion import dispersion
 from analysis.effects.fit import fit_effects
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.factors import Factor
 from analysis.surface.fit import fit_surface
@@ -127,10 +127,10 @@ def test_filtration_2_4() -> None:
             "pseudo_p_t5df": p,
             "projected_ACD": {
                 "F": f,
-                "ms_resid": value(anova, "residual", "mean_square"),
-                "ss_resid": value(anova, "residual", "sum_of_squares"),
+                "ms_resid": table_value(anova, "residual", "mean_square"),
+                "ss_resid": table_value(anova, "residual", "sum_of_squares"),
                 "df_resid": projected.residual_df,
-                "ss_total": value(anova, "total", "sum_of_squares"),
+                "ss_total": table_value(anova, "total", "sum_of_squares"),
             },
         },
         least=90,
@@ -151,21 +151,21 @@ def test_filtration_center_points() -> None:
             "mean_factorial": means[False],
             "mean_center": means[True],
             "difference": means[False] - means[True],
-            "ss_pure_error": value(whole.anova, "pure error", "sum_of_squares"),
-            "df_pure_error": value(whole.anova, "pure error", "df"),
-            "ms_pure_error": value(whole.anova, "pure error", "mean_square"),
-            "ss_curvature": value(whole.anova, "curvature", "sum_of_squares"),
-            "F_curvature": value(whole.anova, "curvature", "f"),
-            "p_curvature": value(whole.anova, "curvature", "p"),
-            "ss_total": value(whole.anova, "total", "sum_of_squares"),
+            "ss_pure_error": table_value(whole.anova, "pure error", "sum_of_squares"),
+            "df_pure_error": table_value(whole.anova, "pure error", "df"),
+            "ms_pure_error": table_value(whole.anova, "pure error", "mean_square"),
+            "ss_curvature": table_value(whole.anova, "curvature", "sum_of_squares"),
+            "F_curvature": table_value(whole.anova, "curvature", "f"),
+            "p_curvature": table_value(whole.anova, "curvature", "p"),
+            "ss_total": table_value(whole.anova, "total", "sum_of_squares"),
             "F_vs_pure_error": _f(whole),
             "p_vs_pure_error": _column(whole, "p"),
             "reduced": {
-                "ss_resid": value(reduced.anova, "residual", "sum_of_squares"),
+                "ss_resid": table_value(reduced.anova, "residual", "sum_of_squares"),
                 "df_resid": reduced.residual_df,
-                "ms_resid": value(reduced.anova, "residual", "mean_square"),
-                "F": _f(reduced) | {"curvature": value(reduced.anova, "curvature", "f")},
-                "p_curvature": value(reduced.anova, "curvature", "p"),
+                "ms_resid": table_value(reduced.anova, "residual", "mean_square"),
+                "F": _f(reduced) | {"curvature": table_value(reduced.anova, "curvature", "f")},
+                "p_curvature": table_value(reduced.anova, "curvature", "p"),
                 "ss_lof": lack["sum_of_squares"],
                 "df_lof": lack["df"],
                 "ms_lof": lack["mean_square"],
@@ -181,19 +181,19 @@ def _replicated(name: str, **options: Any) -> dict[str, Any]:
     effects = _fit(name, **options)
     anova = effects.anova
     return {
-        "mean": value(effects.terms, "intercept", "coefficient"),
+        "mean": table_value(effects.terms, "intercept", "coefficient"),
         "effects": _column(effects, "effect"),
         "ss": _column(effects, "sum_of_squares")
-        | {"Blocks": value(anova, "blocks", "sum_of_squares")},
-        "ss_total": value(anova, "total", "sum_of_squares"),
-        "ss_resid": value(anova, "residual", "sum_of_squares"),
+        | {"Blocks": table_value(anova, "blocks", "sum_of_squares")},
+        "ss_total": table_value(anova, "total", "sum_of_squares"),
+        "ss_resid": table_value(anova, "residual", "sum_of_squares"),
         "df_resid": effects.residual_df,
-        "ms_resid": value(anova, "residual", "mean_square"),
+        "ms_resid": table_value(anova, "residual", "mean_square"),
         "F": _f(effects),
         "p": _column(effects, "p"),
-        "se_effect": 2 * value(effects.terms, "intercept", "std_error"),
-        "se_mean": value(effects.terms, "intercept", "std_error"),
-        "root_mse": value(anova, "residual", "mean_square") ** 0.5,
+        "se_effect": 2 * table_value(effects.terms, "intercept", "std_error"),
+        "se_mean": table_value(effects.terms, "intercept", "std_error"),
+        "root_mse": table_value(anova, "residual", "mean_square") ** 0.5,
     }
 
 
@@ -217,7 +217,7 @@ def test_lenth1989_tensile() -> None:
     _check(
         name,
         {
-            "mean": value(base.terms, "intercept", "coefficient"),
+            "mean": table_value(base.terms, "intercept", "coefficient"),
             "contrasts": base.contrasts.to_dict(),
             "lenth": _lenth(base),
         },
@@ -244,8 +244,8 @@ def test_nist_eddy_current() -> None:
             "coef": _column(saturated, "coefficient"),
             "abc_as_error_1df": {
                 "t": _column(effects, "t"),
-                "std_error_coef": value(effects.terms, "X1", "std_error"),
-                "resid_sd": value(effects.anova, "residual", "mean_square") ** 0.5,
+                "std_error_coef": table_value(effects.terms, "X1", "std_error"),
+                "resid_sd": table_value(effects.anova, "residual", "mean_square") ** 0.5,
             },
             "cumulative_resid_sd": {"mean": float(_table(name)["y"].std()), **spreads},
         },
@@ -259,7 +259,7 @@ def test_yield_first_order() -> None:
     first = fit_surface(table, factors, "y", model="first")
     effects = fit_effects(table, factors, "y")
     anova = effects.anova
-    pure = value(anova, "pure error", "mean_square")
+    pure = table_value(anova, "pure error", "mean_square")
     natural = _factors(name, natural=True)
     levels = table.assign(x1=35 + 5 * table["x1"], x2=155 + 5 * table["x2"])
     path = steepest_ascent(fit_surface(levels, natural, "y", model="first"))
@@ -270,20 +270,20 @@ def test_yield_first_order() -> None:
             "mean_factorial": table["y"][:4].mean(),
             "mean_center": table["y"][4:].mean(),
             "difference": table["y"][:4].mean() - table["y"][4:].mean(),
-            "b12": value(effects.terms, "x1:x2", "coefficient"),
+            "b12": table_value(effects.terms, "x1:x2", "coefficient"),
             "ms_pure_error": pure,
-            "ss_interaction": value(effects.terms, "x1:x2", "sum_of_squares"),
-            "F_interaction": value(effects.terms, "x1:x2", "t") ** 2,
-            "p_interaction": value(effects.terms, "x1:x2", "p"),
-            "ss_curvature": value(anova, "curvature", "sum_of_squares"),
-            "F_curvature": value(anova, "curvature", "f"),
-            "p_curvature": value(anova, "curvature", "p"),
-            "ss_model": value(first.anova, "model", "sum_of_squares"),
-            "ss_resid": value(first.anova, "residual", "sum_of_squares"),
+            "ss_interaction": table_value(effects.terms, "x1:x2", "sum_of_squares"),
+            "F_interaction": table_value(effects.terms, "x1:x2", "t") ** 2,
+            "p_interaction": table_value(effects.terms, "x1:x2", "p"),
+            "ss_curvature": table_value(anova, "curvature", "sum_of_squares"),
+            "F_curvature": table_value(anova, "curvature", "f"),
+            "p_curvature": table_value(anova, "curvature", "p"),
+            "ss_model": table_value(first.anova, "model", "sum_of_squares"),
+            "ss_resid": table_value(first.anova, "residual", "sum_of_squares"),
             "df_resid": first.residual_df,
-            "F_model": value(first.anova, "model", "f"),
-            "p_model": value(first.anova, "model", "p"),
-            "ss_total": value(first.anova, "total", "sum_of_squares"),
+            "F_model": table_value(first.anova, "model", "f"),
+            "p_model": table_value(first.anova, "model", "p"),
+            "ss_total": table_value(first.anova, "total", "sum_of_squares"),
             "se_coef_pure_error": (pure / 4) ** 0.5,
             "steepest": {
                 "slope_x2_per_x1": path["coded x2"][1] / path["coded x1"][1],
@@ -318,18 +318,18 @@ def _second_order(surface: Surface) -> dict[str, Any]:
         "t": {k: float(v) for k, v in surface.terms["t"].items()},
         "F": {k: float(v) ** 2 for k, v in surface.terms["t"].items()},
         "p": {k: float(v) for k, v in surface.terms["p"].items()},
-        "ss_model": value(anova, "model", "sum_of_squares"),
-        "F_model": value(anova, "model", "f"),
-        "ss_resid": value(anova, "residual", "sum_of_squares"),
-        "ms_resid": value(anova, "residual", "mean_square"),
+        "ss_model": table_value(anova, "model", "sum_of_squares"),
+        "F_model": table_value(anova, "model", "f"),
+        "ss_resid": table_value(anova, "residual", "sum_of_squares"),
+        "ms_resid": table_value(anova, "residual", "mean_square"),
         "df_resid": surface.residual_df,
-        "ss_lof": value(anova, "lack of fit", "sum_of_squares"),
-        "df_lof": value(anova, "lack of fit", "df"),
-        "F_lof": value(anova, "lack of fit", "f"),
-        "p_lof": value(anova, "lack of fit", "p"),
-        "ss_pe": value(anova, "pure error", "sum_of_squares"),
-        "df_pe": value(anova, "pure error", "df"),
-        "ss_total": value(anova, "total", "sum_of_squares"),
+        "ss_lof": table_value(anova, "lack of fit", "sum_of_squares"),
+        "df_lof": table_value(anova, "lack of fit", "df"),
+        "F_lof": table_value(anova, "lack of fit", "f"),
+        "p_lof": table_value(anova, "lack of fit", "p"),
+        "ss_pe": table_value(anova, "pure error", "sum_of_squares"),
+        "df_pe": table_value(anova, "pure error", "df"),
+        "ss_total": table_value(anova, "total", "sum_of_squares"),
         "press": surface.press,
         "r2": surface.r_squared,
         "r2_adj": surface.r_squared_adjusted,
@@ -380,7 +380,7 @@ def test_credit_card_rate() -> None:
     _check(
         name,
         {
-            "mean": value(effects.terms, "intercept", "coefficient"),
+            "mean": table_value(effects.terms, "intercept", "coefficient"),
             "lenth_coef_scale": _halved(_lenth(effects)),
             "jmp_estimate": (effects.contrasts / 2 * sign).to_dict(),
             "pseudo_t": (pd.Series(t) * sign).to_dict(),
@@ -397,7 +397,7 @@ def test_injection_molding() -> None:
     _check(
         name,
         {
-            "mean": value(effects.terms, "intercept", "coefficient"),
+            "mean": table_value(effects.terms, "intercept", "coefficient"),
             "effects": _column(effects, "effect"),
             "ss": _column(effects, "sum_of_squares"),
             "dispersion": {
@@ -409,8 +409,8 @@ def test_injection_molding() -> None:
         least=34,
     )
     chains: dict[str, set[str]] = {}
-    for lost in effects.lost:
-        (kept,) = lost.mixed_with
+    for lost in effects.aliased:
+        (kept,) = lost.aliased_with
         chains.setdefault(kept, set()).add(lost.term.replace(":", ""))
     for term, chain in EXAMPLES[name]["alias"].items():
         two_way = {x for x in chains[term] if len(x) == 2}

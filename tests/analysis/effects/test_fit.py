@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analysis.designs.factorial import plackett_burman
 from analysis.effects.fit import fit_effects
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.effects.text import effects_table
 from analysis.errors import DesignError, FactorError, NotEstimableError
@@ -82,8 +82,8 @@ def test_montgomerys_filtration_rate() -> None:
     effects = fit_effects(runs.assign(y=FILTRATION), factors, "y", order=4)
     printed = {"A": 21.625, "C": 9.875, "D": 14.625, "A:C": -18.125, "A:D": 16.625}
     for term, effect in printed.items():
-        assert value(effects.terms, term, "effect") == pytest.approx(effect)
-    assert value(effects.terms, "A", "sum_of_squares") == pytest.approx(1870.56, abs=0.005)
+        assert table_value(effects.terms, term, "effect") == pytest.approx(effect)
+    assert table_value(effects.terms, "A", "sum_of_squares") == pytest.approx(1870.56, abs=0.005)
     assert effects.lenth is not None
     assert (effects.lenth.pse, round(effects.lenth.me_t, 2), round(effects.lenth.sme_t, 1)) == (
         pytest.approx(2.625),
@@ -91,7 +91,7 @@ def test_montgomerys_filtration_rate() -> None:
         13.7,
     )
     assert set(effects.active) == set(printed)
-    assert np.isnan(value(effects.terms, "A", "std_error"))
+    assert np.isnan(table_value(effects.terms, "A", "std_error"))
 
 
 def test_montgomerys_centre_points_tell_curvature_and_pure_error() -> None:
@@ -104,9 +104,11 @@ def test_montgomerys_centre_points_tell_curvature_and_pure_error() -> None:
         {"sum_of_squares": 48.75, "df": 3, "mean_square": 16.25, "f": np.nan, "p": np.nan},
         nan_ok=True,
     )
-    assert value(effects.anova, "curvature", "sum_of_squares") == pytest.approx(1.51, abs=0.005)
-    assert value(effects.anova, "curvature", "p") == pytest.approx(0.7802, abs=5e-5)
-    assert value(effects.terms, "A", "p") == pytest.approx(0.0017, abs=5e-5)
+    assert table_value(effects.anova, "curvature", "sum_of_squares") == pytest.approx(
+        1.51, abs=0.005
+    )
+    assert table_value(effects.anova, "curvature", "p") == pytest.approx(0.7802, abs=5e-5)
+    assert table_value(effects.terms, "A", "p") == pytest.approx(0.0017, abs=5e-5)
     assert effects.verdict.test == "pooled"
 
 
@@ -116,8 +118,8 @@ def test_bhh_pilot_plant_standard_error_from_replicates() -> None:
     runs, factors = whole(3, replicates=2)
     effects = fit_effects(runs.assign(y=y), factors, "y")
     assert effects.residual_df == 8
-    assert 2 * value(effects.terms, "A", "std_error") == pytest.approx(1.4, abs=0.05)
-    assert value(effects.terms, "A:C", "effect") == pytest.approx(10.0)
+    assert 2 * table_value(effects.terms, "A", "std_error") == pytest.approx(1.4, abs=0.05)
+    assert table_value(effects.terms, "A:C", "effect") == pytest.approx(10.0)
     assert set(effects.active) == {"A", "B", "A:C"}
 
 
@@ -128,10 +130,12 @@ def test_seeds_as_blocks_take_their_degrees_of_freedom_from_the_error() -> None:
         seed=np.repeat([1, 2, 3], 4), y=[28, 36, 18, 31, 25, 32, 19, 30, 27, 32, 23, 29]
     )
     effects = fit_effects(table, factors, "y", block="seed")
-    assert value(effects.anova, "blocks", "sum_of_squares") == pytest.approx(6.5)
+    assert table_value(effects.anova, "blocks", "sum_of_squares") == pytest.approx(6.5)
     assert effects.residual_df == 6
-    assert value(effects.terms, "A", "p") == pytest.approx(0.0004, abs=5e-5)
-    assert value(effects.terms, "intercept", "coefficient") == pytest.approx(table["y"].mean())
+    assert table_value(effects.terms, "A", "p") == pytest.approx(0.0004, abs=5e-5)
+    assert table_value(effects.terms, "intercept", "coefficient") == pytest.approx(
+        table["y"].mean()
+    )
 
 
 def test_a_second_opinion_on_a_fraction_that_lost_a_run() -> None:
@@ -143,7 +147,7 @@ def test_a_second_opinion_on_a_fraction_that_lost_a_run() -> None:
     ours = fit_effects(table, factors, "y", terms=["A", "B", "C", "D"])
     theirs = lm("y ~ A + B + C + D", Expt({name: Column(table[name]) for name in [*"ABCD", "y"]}))
     for name in "ABCD":
-        assert value(ours.terms, name, "coefficient") == pytest.approx(
+        assert table_value(ours.terms, name, "coefficient") == pytest.approx(
             float(theirs.get_parameters()[name])
         )
 
@@ -184,7 +188,7 @@ def test_a_missing_cell_is_named_and_the_rest_is_estimated() -> None:
     table.loc[7, "accuracy"] = np.nan
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
     assert "conv:lr" in effects.terms.index
-    assert [lost.term for lost in effects.lost] == ["conv:fc:lr"]
+    assert [lost.term for lost in effects.aliased] == ["conv:fc:lr"]
     words = " ".join(effects.warnings)
     assert "conv=6 fc=3 lr=0.1" in words
     assert "conv:fc:lr" in words
@@ -195,9 +199,9 @@ def test_a_missing_cell_leaves_what_the_model_holds_unbiased() -> None:
     runs, factors = whole(3)
     table = runs.assign(y=5 + 2 * runs["A"] - runs["B"] * runs["C"]).drop(index=2)
     effects = fit_effects(table, factors, "y", order=2)
-    assert value(effects.terms, "A", "coefficient") == pytest.approx(2)
-    assert value(effects.terms, "B:C", "coefficient") == pytest.approx(-1)
-    assert value(effects.terms, "C", "coefficient") == pytest.approx(0, abs=1e-12)
+    assert table_value(effects.terms, "A", "coefficient") == pytest.approx(2)
+    assert table_value(effects.terms, "B:C", "coefficient") == pytest.approx(-1)
+    assert table_value(effects.terms, "C", "coefficient") == pytest.approx(0, abs=1e-12)
 
 
 def test_an_integer_factors_centre_point_is_taken_where_it_was_run() -> None:
@@ -207,19 +211,19 @@ def test_an_integer_factors_centre_point_is_taken_where_it_was_run() -> None:
     table["y"] = 2 * table["conv"] + table["x"] + [0, 0, 0, 0, 0.1, -0.1]
     factors = [Factor("conv", 3, 6, "integer"), Factor("x", 0.0, 1.0)]
     effects = fit_effects(table, factors, "y")
-    assert value(effects.anova, "curvature", "sum_of_squares") == pytest.approx(0, abs=1e-9)
-    assert value(effects.terms, "conv", "effect") == pytest.approx(6)
+    assert table_value(effects.anova, "curvature", "sum_of_squares") == pytest.approx(0, abs=1e-9)
+    assert table_value(effects.terms, "conv", "effect") == pytest.approx(6)
 
 
 def test_collapsed_runs_are_named_and_the_other_half_is_judged_as_well() -> None:
     table = paper()
     table["collapsed"] = table["lr"] == 0.1
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.half is not None
-    assert (effects.half.factor, effects.half.working) == ("lr", 0.001)
-    inner = effects.half.effects
-    assert value(inner.terms, "conv", "effect") == pytest.approx(0.0938, abs=5e-5)
-    assert effects.shown == ("lr", *inner.active)
+    assert effects.working_level is not None
+    assert (effects.working_level.factor, effects.working_level.level) == ("lr", 0.001)
+    inner = effects.working_level.effects
+    assert table_value(inner.terms, "conv", "effect") == pytest.approx(0.0938, abs=5e-5)
+    assert effects.overall_active == ("lr", *inner.active)
     text = effects_table(effects)
     assert "4 of 8 runs collapsed" in text
     assert "At lr = 0.001 alone" in text
@@ -230,7 +234,7 @@ def test_a_level_that_always_collapses_by_chance_is_not_shown_to_matter() -> Non
     table = pd.DataFrame({"a": [1, 2, 1, 2], "b": [0.0, 0.0, 1.0, 1.0], "y": [0.9, 0.5, 0.5, 0.5]})
     table["collapsed"] = [False, True, True, True]
     effects = fit_effects(table, [Factor("a", 1, 2, "integer"), Factor("b", 0.0, 1.0)], "y")
-    assert effects.shown == ()
+    assert effects.overall_active == ()
 
 
 def test_the_factor_that_tells_best_which_runs_collapse_makes_the_half() -> None:
@@ -238,18 +242,18 @@ def test_the_factor_that_tells_best_which_runs_collapse_makes_the_half() -> None
     dead = table["lr"] == 0.1
     table["collapsed"] = dead | ((table["conv"] == 6) & (table["fc"] == 3))
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.half is not None
-    assert effects.half.factor == "lr"
+    assert effects.working_level is not None
+    assert effects.working_level.factor == "lr"
     # 4 of 4 against 1 of 4: C(4,4) C(4,1) / C(8,5) = 1/14, and as much in the other tail.
-    assert effects.half.p == pytest.approx(1 / 7)
-    assert "lr" not in effects.shown
+    assert effects.working_level.p == pytest.approx(1 / 7)
+    assert "lr" not in effects.overall_active
 
 
 def test_a_half_with_nothing_in_it_leaves_the_whole_alone() -> None:
     table = paper().iloc[:3]
     table["collapsed"] = [False, True, False]
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.half is None or len(effects.half.effects.runs) == 2
+    assert effects.working_level is None or len(effects.working_level.effects.runs) == 2
 
 
 def _with(**changes: Any) -> pd.DataFrame:
@@ -345,11 +349,11 @@ def test_factors_may_bear_names_that_a_formula_could_not_parse() -> None:
 def test_the_scale_of_a_share_changes_what_is_fitted() -> None:
     raw: Effects = fit_effects(paper(), PAPER_FACTORS, "accuracy")
     logit = fit_effects(paper(), PAPER_FACTORS, "accuracy", transform="logit")
-    first = value(logit.terms, "intercept", "coefficient")
+    first = table_value(logit.terms, "intercept", "coefficient")
     mean = np.mean(np.log(paper()["accuracy"] / (1 - paper()["accuracy"])))
     assert first == pytest.approx(mean)
-    assert raw.response_words == "accuracy"
-    assert logit.response_words == "logit accuracy"
+    assert raw.response_label == "accuracy"
+    assert logit.response_label == "logit accuracy"
 
 
 @pytest.mark.parametrize(("k", "test"), [(5, "pooled"), (9, "lenth"), (11, "lenth")])
@@ -369,7 +373,7 @@ def test_a_plackett_burman_design_is_judged_by_its_main_effects_alone(k: int, te
 def test_two_runs_of_one_factor_have_an_effect_and_no_verdict() -> None:
     runs, factors = whole(1)
     effects = fit_effects(runs.assign(y=[1.0, 3.0]), factors, "y")
-    assert value(effects.terms, "A", "effect") == pytest.approx(2)
+    assert table_value(effects.terms, "A", "effect") == pytest.approx(2)
     assert effects.verdict.test == "none"
     assert "another seed" in effects.verdict.words
 

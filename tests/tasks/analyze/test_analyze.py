@@ -106,11 +106,11 @@ FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "one level": ("uneven", ("--factor", "a=1"), ("NAME=LOW,HIGH",)),
     "an unknown factor on a log scale": ("uneven", ("--log", "q"), ("'q'",)),
     "text on a log scale": ("uneven", ("--log", "b"), ("'x' is not a number",)),
-    "an aliased term": ("half", ("--terms", "a,b:c"), ("b:c = a", "ask for one")),
+    "an aliased term": ("half", ("--terms", "a,b:c"), ("b:c = a", "request only one")),
     "an unknown term": ("half", ("--terms", "a,q"), ("'q'", "a, b, c")),
     "alpha above 1": ("uneven", ("--alpha", "2"), ("alpha 2", "between 0 and 1")),
     "order 0": ("uneven", ("--order", "0"), ("order 0", "raise it")),
-    "a share above 1": ("uneven", ("--scale", "logit"), ("no share", "raw")),
+    "a share above 1": ("uneven", ("--scale", "logit"), ("not a share", "raw")),
     "no room": ("uneven", ("--budget", "0"), ("budget 0", "raise it")),
 }
 
