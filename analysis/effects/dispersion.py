@@ -43,3 +43,20 @@ def dispersion(effects: Effects) -> pd.DataFrame:
         ratio = 2 * np.log(high / low) if low > 0 and high > 0 else np.nan
         rows[factor.name] = {"sd_low": low, "sd_high": high, "log_ratio": ratio}
     return pd.DataFrame(rows).T.rename_axis("factor")
+
+
+def dispersion_as_text(table: pd.DataFrame) -> str:
+    """Return the table of `dispersion` with how to read it, for a terminal."""
+    return (
+        "Dispersion: standard deviation of the residuals at each factor's levels\n"
+        f"{table.to_string(float_format=lambda x: f'{x:.4g}', na_rep='-')}\n"
+        "log_ratio is the logarithm of the ratio of the variances, high over low."
+    )
+
+
+def dispersion_as_json(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Return the table of `dispersion` as plain JSON types, by factor; NaN is null."""
+    return {
+        str(name): {str(k): float(v) if np.isfinite(v) else None for k, v in row.items()}
+        for name, row in table.iterrows()
+    }

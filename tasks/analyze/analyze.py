@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.effects.compare_scales import fit_on_scales
+from analysis.effects.dispersion import dispersion, dispersion_as_json, dispersion_as_text
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.effects.text import effects_table, wrapped
@@ -41,24 +42,31 @@ class Analysis:
     ----------
     source : where the runs are from, for people.
     notes : what was taken for granted in reading them.
+    dispersion : the spread of the residuals at each factor's levels, if requested.
     """
 
     source: str
     effects: Effects
     decision: Decision
     notes: tuple[str, ...] = ()
+    dispersion: pd.DataFrame | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types; figures that do not exist are null."""
-        return {"source": self.source, "notes": list(self.notes)} | effects_as_json(
-            self.effects, self.decision
-        )
+        content = {"source": self.source, "notes": list(self.notes)}
+        content |= effects_as_json(self.effects, self.decision)
+        if self.dispersion is None:
+            return content
+        return content | {"dispersion": dispersion_as_json(self.dispersion)}
 
     def in_words(self) -> str:
         """Return what a terminal prints."""
         lines = [f"{self.source}: {len(self.effects.runs)} runs", *map(wrapped, self.notes), ""]
         decision = [wrapped(f"- {line}") for line in decision_as_text(self.decision)]
-        return "\n".join([*lines, effects_table(self.effects), "", "Decision", *decision])
+        lines += [effects_table(self.effects), "", "Decision", *decision]
+        if self.dispersion is not None:
+            lines += ["", dispersion_as_text(self.dispersion)]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,8 @@ def _analysed(found: Experiment, request: AnalysisRequest, source: str) -> Analy
         images=request.images,
     )
     decision = decide_grid(effects, budget=request.budget, maximise=not request.minimise)
-    return Analysis(source, effects, decision, found.notes)
+    spread = dispersion(effects) if request.dispersion else None
+    return Analysis(source, effects, decision, found.notes, spread)
 
 
 def analyse_experiment(tracker: "Tracker", name: str, request: AnalysisRequest) -> Analysis:

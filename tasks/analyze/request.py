@@ -26,6 +26,7 @@ class AnalysisRequest:
     minimise : whether a lower response is better.
     budget : the most cells of the refined grid.
     surface : whether to fit a second-order surface instead of effects.
+    dispersion : whether to compare the spread of the residuals at each factor's levels.
     """
 
     csv: Path | None = None
@@ -42,6 +43,7 @@ class AnalysisRequest:
     minimise: bool = False
     budget: int | None = None
     surface: bool = False
+    dispersion: bool = False
 
 
 def request_of(given: Mapping[str, Any]) -> AnalysisRequest:
@@ -72,6 +74,7 @@ def request_of(given: Mapping[str, Any]) -> AnalysisRequest:
         minimise=given["minimise"],
         budget=given["budget"],
         surface=given["surface"],
+        dispersion=given["dispersion"],
     )
 
 

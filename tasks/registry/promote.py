@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.mcnemar import Paired, mcnemar_test
+from analysis.mcnemar import McNemarResult, mcnemar_test
 from tasks.errors import UserError
 from tasks.registry.model_registry import (
     CHALLENGER,
@@ -55,7 +55,7 @@ class Promotion:
     before: str
     champion: str
     earned: bool
-    against: Paired | None
+    against: McNemarResult | None
     why: str
     dry_run: bool = False
 
@@ -110,7 +110,7 @@ def judge_challenger(
 
 def _against(
     tracker: Tracker, challenger: Any, champion: Any, labels: NDArray[np.int64] | None
-) -> Paired | None:
+) -> McNemarResult | None:
     """Compare two versions on the challenger's test images; None where that says nothing."""
     if champion is None or champion.tags.get(SOURCE_RUN) == challenger.tags.get(SOURCE_RUN):
         return None
@@ -170,7 +170,7 @@ def _alpha(tracker: Tracker, version: Any) -> float:
 
 
 def _verdict(
-    challenger: Any, champion: Any, against: Paired | None, alpha: float
+    challenger: Any, champion: Any, against: McNemarResult | None, alpha: float
 ) -> tuple[bool, str]:
     number = challenger.version
     if ROLLED_BACK in challenger.tags:
@@ -190,7 +190,7 @@ def _verdict(
             f"{challenger.tags.get(DATASET, 'unknown')}), and only the same test images compare "
             "two models."
         )
-    if against.better(alpha):
+    if against.challenger_is_better(alpha):
         return True, f"Version {number} beat version {today}: {against}."
     return False, f"Version {today} stays champion: {against}."
 

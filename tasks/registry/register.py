@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.factors import cell_name
-from analysis.mcnemar import Paired, Proportion, accuracy
+from analysis.mcnemar import McNemarResult, Proportion, accuracy_with_interval
 from analysis.search.best_cell import Selection
 from tasks.registry.model_registry import (
     CHALLENGER,
@@ -46,7 +46,7 @@ class Registered:
     alias: str
     run_id: str
     test: Proportion
-    against: Paired | None
+    against: McNemarResult | None
     why: str
 
 
@@ -60,7 +60,7 @@ def register_winner(context: TrainingContext, selection: Selection) -> Registere
     execution, arrays = context.execution, context.arrays
     labels = arrays.labels[arrays.side("test")]
     right = right_answers(execution.tracker, run_id, labels)
-    test = accuracy(right, alpha=execution.study.alpha)
+    test = accuracy_with_interval(right, alpha=execution.study.alpha)
     registered = _Entry(context).enter(run_id, selection, test, labels)
     execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), RECORD)
     return registered
@@ -71,7 +71,7 @@ def registered_of(execution: Execution) -> Registered | None:
     record = execution.tracker.read_json(execution.run_id, RECORD)
     if record is None:
         return None
-    against = record["against"] and Paired(**record["against"])
+    against = record["against"] and McNemarResult(**record["against"])
     return Registered(**record | {"test": Proportion(**record["test"]), "against": against})
 
 

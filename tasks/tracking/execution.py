@@ -15,7 +15,7 @@ import pandas as pd
 from filelock import FileLock
 
 from analysis.factors import show
-from analysis.runs.collapsed import collapsed
+from analysis.runs.collapsed import find_collapsed
 from tasks.errors import TrackingError
 from tasks.study.replicates import Planned, Stage
 from tasks.study.study_file import Study, parse_study
@@ -371,7 +371,7 @@ class Execution:
         """Return replicates' runs as a table, of one stage or all; see `runs_table`."""
         table = runs_table(children, self.study.factor_list, stage)
         return table.assign(
-            collapsed=collapsed(
+            collapsed=find_collapsed(
                 table["val_accuracy"],
                 table.get("val_loss"),
                 chance=self.facts.chance,

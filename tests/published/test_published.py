@@ -47,7 +47,7 @@ def _fit(name: str, *, only: str = "", **options: Any) -> Effects:
 
 
 def _leaves(printed: Any, found: Any, path: str = "") -> Iterator[tuple[str, str, float]]:
-    """Yield path, printed string and found number for all that `found` has."""
+    """Yield path, printed string and computed number for every value in `found`."""
     if isinstance(printed, dict):
         for key, part in printed.items():
             if key in found:
@@ -63,7 +63,7 @@ def _half_a_unit(text: str) -> float:
 
 
 def _check(name: str, found: dict[str, Any], *, least: int) -> None:
-    """Compare with every printed value that is found, wrong prints with what the data give."""
+    """Compare computed values with the printed ones; misprints with what the data give."""
     example = EXAMPLES[name]
     compared = 0
     for path, text, number in _leaves(example["printed"], found):
@@ -107,7 +107,7 @@ def _pseudo(effects: Effects) -> tuple[dict[str, float], dict[str, float]]:
     return t, {name: float(2 * student.sf(abs(x), df)) for name, x in t.items()}
 
 
-def test_filtration_2_4() -> None:
+def test_the_filtration_rate_is_as_montgomery_prints_it() -> None:
     name = "filtration_2_4"
     whole = _fit(name, order=4)
     t, p = _pseudo(whole)
@@ -137,7 +137,7 @@ def test_filtration_2_4() -> None:
     )
 
 
-def test_filtration_center_points() -> None:
+def test_the_filtration_rate_with_centre_points_is_as_montgomery_prints_it() -> None:
     name = "filtration_center_points"
     whole = _fit(name, order=4)
     table = _table(name)
@@ -205,13 +205,13 @@ def _replicated(name: str, **options: Any) -> dict[str, Any]:
         ("pilot_plant_2_3_r2", None, 13),
     ],
 )
-def test_replicated_designs(name: str, block: str | None, least: int) -> None:
+def test_replicated_designs_are_as_printed(name: str, block: str | None, least: int) -> None:
     found = _replicated(name, block=block)
     # The wrong prints of p are those of a rounded F.
     _check(name, found, least=least)
 
 
-def test_lenth1989_tensile() -> None:
+def test_the_tensile_strength_is_as_lenth_prints_it() -> None:
     name = "lenth1989_II_tensile"
     base = _fit(name, only="TWCR", order=4)
     _check(
@@ -230,7 +230,7 @@ def test_lenth1989_tensile() -> None:
     assert effects.lenth.pse == pytest.approx(0.225)
 
 
-def test_nist_eddy_current() -> None:
+def test_the_eddy_current_probe_is_as_nist_prints_it() -> None:
     name = "nist_eddy_current_2_3"
     saturated, effects = _fit(name, order=3), _fit(name, order=2)
     added = ["X1", "X2", "X2:X3", "X1:X3", "X3", "X1:X2:X3"]
@@ -253,7 +253,7 @@ def test_nist_eddy_current() -> None:
     )
 
 
-def test_yield_first_order() -> None:
+def test_the_first_order_yield_is_as_montgomery_prints_it() -> None:
     name = "yield_first_order_2_2_c5"
     table, factors = _table(name), _factors(name)
     first = fit_surface(table, factors, "y", model="first")
@@ -345,7 +345,7 @@ def _renamed(found: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def test_yield_ccd_canonical() -> None:
+def test_the_second_order_yield_is_as_montgomery_prints_it() -> None:
     name = "yield_ccd_canonical"
     natural = _factors(name, natural=True)
     table = _table(name).assign(x1=lambda t: 85 + 5 * t["x1"], x2=lambda t: 175 + 5 * t["x2"])
@@ -359,7 +359,7 @@ def test_yield_ccd_canonical() -> None:
     assert point.inside
 
 
-def test_rsm_chemreact_blocks() -> None:
+def test_the_surface_in_two_blocks_is_as_r_prints_it() -> None:
     name = "rsm_ChemReact_blocks"
     natural = _factors(name, natural=True)
     table = _table(name).assign(x1=lambda t: 85 + 5 * t["x1"], x2=lambda t: 175 + 5 * t["x2"])
@@ -371,7 +371,7 @@ def test_rsm_chemreact_blocks() -> None:
     _check(name, found, least=40)
 
 
-def test_credit_card_rate() -> None:
+def test_the_credit_card_offers_are_as_montgomery_prints_them() -> None:
     name = "credit_card_2_4_rate"
     effects = _fit(name, order=4)
     # JMP codes the first level +1: the sign of a term of odd order turns.
@@ -390,7 +390,7 @@ def test_credit_card_rate() -> None:
     )
 
 
-def test_injection_molding() -> None:
+def test_the_injection_moulding_is_as_montgomery_prints_it() -> None:
     name = "injection_molding_2_6_2"
     effects = _fit(name)
     spread = dispersion(_fit(name, terms=["A", "B", "A:B"]))
@@ -409,9 +409,9 @@ def test_injection_molding() -> None:
         least=34,
     )
     chains: dict[str, set[str]] = {}
-    for lost in effects.aliased:
-        (kept,) = lost.aliased_with
-        chains.setdefault(kept, set()).add(lost.term.replace(":", ""))
+    for aliased in effects.aliased:
+        (kept,) = aliased.aliased_with
+        chains.setdefault(kept, set()).add(aliased.term.replace(":", ""))
     for term, chain in EXAMPLES[name]["alias"].items():
         two_way = {x for x in chains[term] if len(x) == 2}
         assert two_way == set(chain.split("+")) - {term.replace(":", "")}

@@ -11,7 +11,7 @@ import pytest
 from support.fake_registry import Shelf
 from support.small_study import Done, factorgrid, open_tracker
 
-from analysis.mcnemar import accuracy
+from analysis.mcnemar import accuracy_with_interval
 from models.images.arrays import open_arrays
 from tasks.errors import UserError
 from tasks.registry.approval import promote_if_approved
@@ -53,7 +53,7 @@ def test_a_challenger_that_beats_the_champion_takes_its_place(shelf: Shelf) -> N
     assert shelf.registry.at(CHALLENGER) is None
     described = shelf.registry.version("2").description
     assert described.startswith("170 right.\n\nJudged ")
-    assert "20 were right with the challenger alone and 0 with the champion alone" in described
+    assert "only the challenger is correct on 20 and only the champion on 0" in described
 
 
 def test_a_challenger_that_is_not_shown_to_be_better_changes_nothing_but_its_description(
@@ -195,7 +195,7 @@ def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
     worst, best = np.argsort([own.mean() for own in right])[[0, -1]]
 
     def enter(place: int) -> Registered:
-        test = accuracy(right[place])
+        test = accuracy_with_interval(right[place])
         return _Entry(context).enter(runs[place], selection, test, labels)
 
     assert enter(best).alias == CHAMPION
