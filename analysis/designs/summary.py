@@ -14,8 +14,8 @@ from analysis.factors import show
 #: Terms of up to this many factors are listed in alias chains.
 ALIAS_ORDER = 2
 #: A share of an interaction below this is zero except for rounding.
-ROUNDING = 1e-9
-WIDTH = 100
+SHARE_TOLERANCE = 1e-9
+TEXT_WIDTH = 100
 #: A longer defining relation is cut short in the text; the JSON has all of it.
 SHOWN_WORDS = 16
 ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII"}
@@ -83,7 +83,7 @@ def largest_share(coded: Coded) -> float:
         shares = np.abs(coded.T @ (coded[:, i] * coded[:, j])) / len(coded)
         shares[[i, j]] = 0
         largest = max(largest, float(shares.max()))
-    return largest if largest > ROUNDING else 0.0
+    return largest if largest > SHARE_TOLERANCE else 0.0
 
 
 def design_as_json(design: Design) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def design_as_text(design: Design) -> str:
         lines.append(f"Defining relation: {_shortened(str(found.relation))}")
     lines += _alias_lines(design, found)
     return "\n".join(
-        textwrap.fill(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        textwrap.fill(line, TEXT_WIDTH, subsequent_indent="    ", break_on_hyphens=False)
         for line in lines
     )
 

@@ -72,7 +72,7 @@ def test_an_effect_at_the_trimming_limit_is_trimmed() -> None:
 
 
 def test_the_isatin_example_has_active_effects_only_with_simulated_margins() -> None:
-    # The isatin yields of Davies (1954), as Lenth (1989) has them: none by t(m/3), two by simulation.
+    # The isatin yields of Davies (1954), as Lenth (1989) has them: by t(m/3) none, simulated two.
     effects = [-0.191, -0.021, -0.001, -0.076, 0.034, -0.066, 0.149, 0.274, -0.161, -0.251]
     effects += [-0.101, -0.026, -0.006, 0.124, 0.019]
     judged = lenth(effects)
