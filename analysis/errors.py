@@ -1,17 +1,17 @@
-"""What this room raises: the analyst's to fix, never worth a retry."""
+"""The errors of this package: the user corrects the input; no retry helps."""
 
 
 class AnalysisError(ValueError):
-    """An experiment, design or request that cannot be analysed as given."""
+    """An experiment, a design or a request that cannot be analyzed as given."""
 
 
 class DesignError(AnalysisError):
-    """A design that cannot be made, or a table of runs that is not one."""
+    """A design that cannot be made, or a table of runs that does not follow a design."""
 
 
 class FactorError(AnalysisError):
-    """A factor whose levels, scale or domain make no sense."""
+    """A factor whose levels, scale or domain are not valid."""
 
 
 class NotEstimableError(AnalysisError):
-    """A term that these runs cannot tell from another, or not at all."""
+    """A term that these runs cannot estimate, or not separately from another."""

@@ -1,4 +1,4 @@
-"""Factors: levels in natural units, and the one place that codes and decodes them."""
+"""Factors: levels in natural units, and the only place that codes and decodes them."""
 
 import math
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from analysis.errors import FactorError
 Level = bool | int | float | str
 Scale = Literal["linear", "log", "integer", "categorical"]
 
-#: Names that a table of terms, or of runs, needs for itself.
-RESERVED = frozenset({"intercept", "curvature"})
+#: Names of rows of the table of terms, which no factor can have.
+RESERVED_NAMES = frozenset({"intercept", "curvature"})
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class Factor:
 
     Attributes
     ----------
-    name : as the model or the training knows it; no colon, which joins names in interactions.
+    name : name of the setting of the model or of the training; without a colon, which joins names
+        in interactions.
     low, high : the levels coded -1 and +1, in natural units.
     scale : ``linear``, ``log``, ``integer``, or ``categorical`` (two values, no order).
-    domain : the least and the greatest value that makes sense, in natural units.
+    domain : the lowest and the highest valid value, in natural units.
 
     Raises
     ------
@@ -43,10 +44,10 @@ class Factor:
     domain: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or ":" in self.name or self.name in RESERVED:
+        if not self.name or ":" in self.name or self.name in RESERVED_NAMES:
             raise FactorError(
-                f"factor {self.name!r}: no name for a factor (no colon, not intercept, not "
-                "curvature); rename it"
+                f"factor {self.name!r}: not a valid name (no colon, not intercept, not curvature); "
+                "rename it"
             )
         if self.scale == "categorical":
             if self.low == self.high:
@@ -65,18 +66,18 @@ class Factor:
     def _check_domain(self) -> None:
         if self.domain and not self.domain[0] <= self.domain[1]:
             raise FactorError(
-                f"factor {self.name}: domain {self.domain[0]:g} to {self.domain[1]:g} holds "
-                "nothing; swap its ends"
+                f"factor {self.name}: domain {self.domain[0]:g} to {self.domain[1]:g} is empty; "
+                "swap its ends"
             )
 
     def _check_number(self, field: str, level: Level) -> None:
         where = f"factor {self.name}: {field} {level!r}"
         if isinstance(level, bool | str) or not math.isfinite(level):
-            raise FactorError(f'{where} is no number; give one, or scale = "categorical"')
+            raise FactorError(f'{where} is not a number; give one, or scale = "categorical"')
         if self.scale == "log" and level <= 0:
             raise FactorError(f"{where} is not above 0, as a log scale needs; raise it")
         if self.scale == "integer" and level != int(level):
-            raise FactorError(f"{where} is no whole number; round it, or take a linear scale")
+            raise FactorError(f"{where} is not a whole number; round it, or take a linear scale")
         if self.domain and not self.domain[0] <= level <= self.domain[1]:
             raise FactorError(
                 f"{where} lies outside {self.domain[0]:g} to {self.domain[1]:g}; move it inside, "
@@ -94,10 +95,10 @@ class Factor:
         Raises
         ------
         FactorError
-            If a category is neither level, or a number is none on this scale.
+            If a category is neither level, or a number is not valid on this scale.
         """
-        for own, coded in zip(self.levels, (-1.0, 1.0), strict=True):
-            if level == own:
+        for known, coded in zip(self.levels, (-1.0, 1.0), strict=True):
+            if level == known:
                 return coded
         if self.scale == "categorical":
             raise FactorError(
@@ -110,20 +111,20 @@ class Factor:
     def decode(self, coded: float) -> Level:
         """Return a coded level in natural units.
 
-        Integers are rounded: the coded value of what was run is ``code(decode(x))``. Other numbers
-        have twelve digits, so that a level that went through a logarithm equals itself.
+        Integers are rounded: the coded value of what is run is ``code(decode(x))``. Other numbers
+        have twelve digits, so that a level is the same number after a logarithm and back.
 
         Raises
         ------
         FactorError
-            If a categorical factor is asked for a level between its two.
+            If the factor is categorical and `coded` is neither -1 nor +1.
         """
         if coded in (-1, 1):
             return self.levels[int(coded > 0)]
         if self.scale == "categorical":
             raise FactorError(
                 f"factor {self.name}: categorical, so it has no level at coded {coded:g}; leave "
-                "centre and axial points out, or the factor"
+                "out centre and axial points, or the factor"
             )
         low, high = self._scaled(self.low), self._scaled(self.high)
         value = low + (coded + 1) / 2 * (high - low)
@@ -142,15 +143,15 @@ class Factor:
             return math.log(float(level)) if self.scale == "log" else float(level)
         except ValueError:
             raise FactorError(
-                f"factor {self.name}: {level!r} is no number on a {self.scale} scale; correct it"
+                f"factor {self.name}: {level!r} is not a number on a {self.scale} scale; correct it"
             ) from None
 
 
 def show(level: object) -> str:
-    """Return a level as a person writes it: 0.001, 3, same."""
+    """Return a level as text, as a person writes it: 0.001, 3, same."""
     return f"{level:.6g}" if isinstance(level, float) else str(level)
 
 
 def cell_name(levels: Mapping[Any, Any]) -> str:
-    """Return a cell's name, as in ``conv_layers=3 learning_rate=0.001``, the same everywhere."""
+    """Return a cell's name, as in ``conv_layers=3 learning_rate=0.001``; always the same."""
     return " ".join(f"{name}={show(level)}" for name, level in levels.items())

@@ -1,4 +1,4 @@
-"""Two networks on the same pictures: one's accuracy with its interval, both by McNemar's test."""
+"""Networks on the same images: an accuracy with its interval, and McNemar's test of two."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 
 @dataclass(frozen=True)
 class Proportion:
-    """An accuracy over ``n`` pictures, with its confidence interval."""
+    """An accuracy over ``n`` images, with its confidence interval."""
 
     value: float
     low: float
@@ -25,18 +25,18 @@ class Proportion:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f}, n = {self.n:,})"
 
 
-def accuracy(right: NDArray[np.bool_], *, alpha: float = 0.05) -> Proportion:
-    """Return the share of right answers with Wilson's score interval.
+def accuracy_with_interval(right: NDArray[np.bool_], *, alpha: float = 0.05) -> Proportion:
+    """Return the share of correct predictions with Wilson's score interval.
 
     Parameters
     ----------
-    right : (N,) whether each answer was right.
-    alpha : 1 - confidence.
+    right : (N,) whether each prediction is correct.
+    alpha : 1 - confidence level.
 
     Raises
     ------
     AnalysisError
-        If there are no answers.
+        If there are no predictions.
 
     References
     ----------
@@ -45,49 +45,56 @@ def accuracy(right: NDArray[np.bool_], *, alpha: float = 0.05) -> Proportion:
     """
     n = len(right)
     if not n:
-        raise AnalysisError("an accuracy needs at least one picture; the test side has none")
+        raise AnalysisError("an accuracy needs at least one image; the test side has none")
     low, high = proportion_confint(int(right.sum()), n, alpha=alpha, method="wilson")
     return Proportion(float(right.mean()), float(low), float(high), n, alpha)
 
 
 @dataclass(frozen=True)
-class Paired:
-    """McNemar's comparison: only the pictures on which the two differ speak."""
+class McNemarResult:
+    """McNemar's test: only the images on which exactly one network is correct count.
+
+    Attributes
+    ----------
+    only_challenger, only_champion : numbers of images on which only that network is correct.
+    n : number of images.
+    p : two-sided p-value of the exact test.
+    """
 
     only_challenger: int
     only_champion: int
     n: int
     p: float
 
-    def better(self, alpha: float = 0.05) -> bool:
-        """Whether the challenger is better, not only different, at this two-sided level."""
+    def challenger_is_better(self, alpha: float = 0.05) -> bool:
+        """Whether the challenger is significantly better, not only different (two-sided)."""
         return self.only_challenger > self.only_champion and self.p < alpha
 
     def __str__(self) -> str:
-        """Return the counts and the p-value in words."""
+        """Return the counts and the p-value as text."""
         return (
-            f"of {self.n:,} test images {self.only_challenger:,} were right with the challenger "
-            f"alone and {self.only_champion:,} with the champion alone "
-            f"(McNemar's exact test, p {self.relation})"
+            f"of {self.n:,} test images, only the challenger is correct on "
+            f"{self.only_challenger:,} and only the champion on {self.only_champion:,} "
+            f"(McNemar's exact test, p {self.p_as_text})"
         )
 
     @property
-    def relation(self) -> str:
-        """What p is, in four digits: ``= 0.0312``, or ``< 0.0001``."""
+    def p_as_text(self) -> str:
+        """The p-value in four digits: ``= 0.0312``, or ``< 0.0001``."""
         return "< 0.0001" if self.p < 1e-4 else f"= {self.p:.4f}"  # noqa: PLR2004 # the last digit
 
 
-def mcnemar_test(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> Paired:
-    """Compare two networks on the same pictures.
+def mcnemar_test(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> McNemarResult:
+    """Compare two networks on the same images.
 
     Parameters
     ----------
-    challenger, champion : (N,) whether each answered right, in the same order.
+    challenger, champion : (N,) whether each prediction is correct, in the same order.
 
     Raises
     ------
     AnalysisError
-        If the two have not answered the same number of pictures.
+        If the two have different numbers of predictions.
 
     References
     ----------
@@ -95,12 +102,12 @@ def mcnemar_test(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> 
     """
     if challenger.shape != champion.shape:
         raise AnalysisError(
-            f"{len(challenger)} answers against {len(champion)}: a paired test needs both networks "
-            "on the same test images"
+            f"{len(challenger)} predictions against {len(champion)}: a paired test needs both "
+            "networks on the same test images"
         )
     table = [
         [int((challenger & champion).sum()), int((challenger & ~champion).sum())],
         [int((~challenger & champion).sum()), int((~challenger & ~champion).sum())],
     ]
     p = float(mcnemar(table, exact=True).pvalue)
-    return Paired(table[0][1], table[1][0], len(champion), p)
+    return McNemarResult(table[0][1], table[1][0], len(champion), p)

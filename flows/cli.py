@@ -59,6 +59,7 @@ COMMANDS = {
     "search": "flows.commands.search",
     "validate": "flows.commands.validate",
     "analyze": "flows.commands.analyze",
+    "design": "flows.commands.design",
     "report": "flows.commands.report",
     "compare": "flows.commands.compare",
     "promote": "flows.commands.models",

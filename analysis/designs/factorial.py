@@ -1,19 +1,29 @@
-"""Designs: which cells to run, and in which order."""
+"""Two-level designs: which cells to run, and in which order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pydoe
 from numpy.typing import NDArray
 
-from analysis.designs.fractions import Fraction, fraction, smallest_fraction
+from analysis.designs.fractions import (
+    LARGEST_FULL_DESIGN,
+    Fraction,
+    count_of_factors,
+    fraction,
+    regular_fraction,
+    smallest_fraction,
+)
 from analysis.errors import DesignError
 from analysis.factors import Factor
 
-MAX_FACTORS = 7
 Coded = NDArray[np.float64]
+DesignKind = Literal[
+    "full", "fraction", "plackett-burman", "fold-over", "central-composite", "box-behnken"
+]
 
 
 @dataclass(frozen=True)
@@ -22,15 +32,24 @@ class Design:
 
     Attributes
     ----------
+    kind : which design it is.
     factors : k factors.
-    cells : a row a run: ``run`` (1 to N), a column a factor (natural units), ``replicate``,
-        ``centre``, whether it is a centre point, and ``block`` (1, 2, ...; 1 throughout without).
-    fraction : its defining relation; None where it has none (Plackett-Burman).
+    cells : one row per run: ``run`` (1 to N), one column per factor (natural units),
+        ``replicate``, ``centre`` (whether it is a centre point) and ``block`` (1, 2, ...; 1 for
+        every run of a design without blocks).
+    fraction : its defining relation; None if it has none (Plackett-Burman, second-order designs).
     """
 
+    kind: DesignKind
     factors: tuple[Factor, ...]
     cells: pd.DataFrame
     fraction: Fraction | None = None
+
+    @property
+    def corner_levels(self) -> Coded:
+        """Coded levels (N, k) of the runs that are not centre points."""
+        corners = self.cells[~self.cells["centre"]]
+        return np.column_stack([[f.code(level) for level in corners[f.name]] for f in self.factors])
 
 
 def full_factorial(
@@ -45,32 +64,32 @@ def full_factorial(
 
     Parameters
     ----------
-    factors : 1 to 7 of them.
-    replicates : runs a cell.
-    centre_points : runs at the coded zero, in each block where replicates are blocks.
-    blocks : whether each replicate is a block, a seed shared by all its cells for one; the order is
-        then random within each.
-    seed : of the order.
+    factors : 1 to 7 factors.
+    replicates : runs per cell.
+    centre_points : runs at coded zero; per block if replicates are blocks.
+    blocks : whether each replicate is a block (for example, one seed shared by all its cells); the
+        order is then random within each block.
+    seed : seed of the random order.
 
     Raises
     ------
     DesignError
-        If there are too many factors, or a centre point has no meaning.
+        If there are too many factors, or a factor has no level for a centre point.
 
     References
     ----------
     Box, Hunter and Hunter (2005), Statistics for Experimenters, 2nd ed., chapter 5.
     """
     k = len(factors)
-    if not 1 <= k <= MAX_FACTORS:
+    if not 1 <= k <= LARGEST_FULL_DESIGN:
         raise DesignError(
-            f"{k} factors: a full two-level design takes 1 to {MAX_FACTORS}; take a fraction, or a "
-            "Plackett-Burman design"
+            f"{count_of_factors(k)}: a full two-level design takes 1 to {LARGEST_FULL_DESIGN}; "
+            "take a fraction, or a Plackett-Burman design"
         )
-    names = [f.name for f in factors]
-    return _design(
-        factors, corners(k), replicates, centre_points, fraction(names, 0), blocks=blocks, seed=seed
+    cells = _randomised_cells(
+        factors, corners(k), replicates, centre_points, blocks=blocks, seed=seed
     )
+    return Design("full", tuple(factors), cells, fraction([f.name for f in factors], 0))
 
 
 def fractional_factorial(
@@ -87,9 +106,9 @@ def fractional_factorial(
 
     Parameters
     ----------
-    factors : 3 to 15 of them.
-    resolution : the least; the smallest fraction that reaches it is taken.
-    runs : of one replicate, a power of two; instead of the resolution.
+    factors : 3 to 15 factors.
+    resolution : the lowest resolution; the smallest fraction that reaches it is taken.
+    runs : number of runs of one replicate, a power of two; instead of the resolution.
     replicates, centre_points, blocks, seed : as for `full_factorial`.
 
     Raises
@@ -108,14 +127,16 @@ def fractional_factorial(
         chosen = smallest_fraction(names, resolution)
     else:
         chosen = fraction(names, len(names) - _log2(int(runs or 0)))
-    coded = fraction_corners(chosen)
-    return _design(factors, coded, replicates, centre_points, chosen, blocks=blocks, seed=seed)
+    cells = _randomised_cells(
+        factors, fraction_corners(chosen), replicates, centre_points, blocks=blocks, seed=seed
+    )
+    return Design("fraction" if chosen.p else "full", tuple(factors), cells, chosen)
 
 
 def _log2(runs: int) -> int:
     power = runs.bit_length() - 1
     if runs < 1 or 2**power != runs:
-        raise DesignError(f"{runs} runs: a regular fraction has a power of two of them: 8, 16, ...")
+        raise DesignError(f"{runs} runs: a regular fraction has a power of two: 8, 16, ...")
     return power
 
 
@@ -131,20 +152,22 @@ def plackett_burman(
 
     Parameters
     ----------
-    factors : 2 to 47 of them.
-    runs : N, a multiple of 4 from 8 to 48; by default the smallest that leaves a column or more
-        over.
+    factors : 2 to 47 factors.
+    runs : N, a multiple of 4 from 8 to 48; by default the smallest that has more columns than
+        factors.
     replicates, centre_points, seed : as for `full_factorial`.
 
     Raises
     ------
     DesignError
-        If there are too many factors for the runs, or no such design.
+        If there are too many factors for the runs, or no design has that number of runs.
 
     Notes
     -----
-    Every main effect holds a share (1/3 in 12 runs) of every two-way interaction of the others;
-    where N is a power of two the design is a regular fraction, and one holds all of it.
+    Every main effect is partially aliased with every two-way interaction of other factors. The
+    share is 1/3 in 12 runs and at most 1/3 in 24, 44 and 48. It is up to 0.6 in 20 runs, 0.71 in 28
+    and 0.78 in 36. In 8, 16 and 32 runs the design is a regular fraction, and in 40 runs it is the
+    one in 20 runs doubled: there main effects are wholly aliased with two-way interactions.
 
     References
     ----------
@@ -153,28 +176,32 @@ def plackett_burman(
     """
     k = len(factors)
     n = runs or max(8, 4 * (k // 4 + 1))
-    if n % 4 or not 8 <= n <= 48 or k >= n:  # noqa: PLR2004 # what the docstring says
+    if n % 4 or not 8 <= n <= 48 or not 2 <= k < n:  # noqa: PLR2004 # what the docstring says
         raise DesignError(
-            f"{k} factors in {n} runs: a Plackett-Burman design has a multiple of 4 runs, 8 to 48, "
-            "and fewer factors than runs"
+            f"{count_of_factors(k)} in {n} runs: a Plackett-Burman design has a multiple of 4 "
+            "runs, 8 to 48, and 2 or more factors, fewer than runs; change one of them"
         )
-    return _design(factors, _hadamard(n)[:, :k], replicates, centre_points, None, seed=seed)
+    coded = hadamard(n)[:, :k]
+    cells = _randomised_cells(factors, coded, replicates, centre_points, seed=seed)
+    chosen = regular_fraction([f.name for f in factors], coded)
+    return Design("plackett-burman", tuple(factors), cells, chosen)
 
 
 def fold_over(design: Design, *, on: Sequence[str] | None = None, seed: int = 0) -> Design:
-    """Add the mirror image of a design, as a second block.
+    """Return a design with its fold-over, the same runs with changed signs, as a second block.
 
     Parameters
     ----------
-    design : at two levels; its centre points are not repeated.
-    on : factors whose signs change; all of them by default, which frees main effects from two-way
-        interactions; one alone frees its main effect and all its interactions.
-    seed : of the new runs' order.
+    design : a two-level design; its centre points are not repeated.
+    on : factors whose signs change. By default all of them, which separates main effects from
+        two-way interactions; with one factor, its main effect and all its interactions are
+        separated from other terms.
+    seed : seed of the random order of the new runs.
 
     Raises
     ------
     DesignError
-        If there is no such factor.
+        If `on` names an unknown factor.
 
     References
     ----------
@@ -184,7 +211,9 @@ def fold_over(design: Design, *, on: Sequence[str] | None = None, seed: int = 0)
     flipped = list(names if on is None else on)
     unknown = sorted(set(flipped).difference(names))
     if unknown:
-        raise DesignError(f"fold-over on {unknown[0]}: no factor; there are {', '.join(names)}")
+        raise DesignError(
+            f"fold-over on {unknown[0]}: no factor has that name; there are {', '.join(names)}"
+        )
     mirror = design.cells[~design.cells["centre"]].copy()
     for factor in (f for f in design.factors if f.name in flipped):
         mirror[factor.name] = [factor.decode(-factor.code(x)) for x in mirror[factor.name]]
@@ -192,15 +221,49 @@ def fold_over(design: Design, *, on: Sequence[str] | None = None, seed: int = 0)
     mirror = mirror.iloc[np.random.default_rng(seed).permutation(len(mirror))]
     cells = pd.concat([design.cells, mirror], ignore_index=True)
     cells["run"] = range(1, len(cells) + 1)
-    return replace(
-        design, cells=cells, fraction=design.fraction and design.fraction.folded(flipped)
-    )
+    folded = replace(design, kind="fold-over", cells=cells)
+    if design.fraction:
+        return replace(folded, fraction=design.fraction.folded(flipped))
+    return replace(folded, fraction=regular_fraction(names, folded.corner_levels))
+
+
+def design_of_runs(runs: pd.DataFrame, factors: Sequence[Factor]) -> Design:
+    """Return the two-level design that a table of runs follows.
+
+    Parameters
+    ----------
+    runs : one row per run, in run order: the factors in natural units. Columns ``replicate`` and
+        ``block`` are kept, blocks as numbers from 1; without them, each is 1.
+    factors : k factors.
+
+    Raises
+    ------
+    DesignError
+        If a run is neither at two levels of the factors nor between the levels of every numeric
+        factor (a centre point).
+    """
+    coded = np.column_stack([[f.code(level) for level in runs[f.name]] for f in factors])
+    corner = (np.abs(coded) == 1).all(axis=1)
+    centre = (np.abs(coded) < 1).all(axis=1)
+    stray = ~(corner | centre)
+    if stray.any():
+        raise DesignError(
+            f"row {int(np.flatnonzero(stray)[0]) + 1}: neither at the two levels of every factor "
+            "nor a centre point; a fold-over needs a two-level design"
+        )
+    cells = pd.DataFrame({f.name: list(runs[f.name]) for f in factors})
+    cells.insert(0, "run", range(1, len(cells) + 1))
+    cells["replicate"] = list(runs["replicate"]) if "replicate" in runs else 1
+    cells["centre"] = centre
+    cells["block"] = pd.factorize(runs["block"], sort=True)[0] + 1 if "block" in runs else 1
+    names = [f.name for f in factors]
+    return Design("full", tuple(factors), cells, regular_fraction(names, coded[corner]))
 
 
 def corners(k: int) -> Coded:
     """Return the 2^k corners (2^k, k) in standard order: the first factor changes fastest.
 
-    pydoe's `ff2n` changes the last one fastest, its `fullfact` the first.
+    pydoe's `ff2n` changes the last factor fastest, its `fullfact` the first.
     """
     return np.asarray(pydoe.ff2n(k), dtype=float)[:, ::-1]
 
@@ -209,22 +272,28 @@ def fraction_corners(chosen: Fraction) -> Coded:
     """Return the corners (N, k) of a fraction, in the standard order of its first factors."""
     base = len(chosen.names) - chosen.p
     coded = np.column_stack([corners(base), np.ones((2**base, chosen.p))])
-    places = {name: i for i, name in enumerate(chosen.names)}
+    positions = {name: i for i, name in enumerate(chosen.names)}
     for column, name in enumerate(chosen.names[base:], start=base):
         word = next(w for w in chosen.words if name in w and len(w & set(chosen.names[base:])) == 1)
-        coded[:, column] = np.prod([coded[:, places[n]] for n in word - {name}], axis=0)
+        coded[:, column] = np.prod([coded[:, positions[n]] for n in word - {name}], axis=0)
     return coded
 
 
-def _hadamard(n: int) -> Coded:
-    """Return the n - 1 balanced columns of a Hadamard matrix (n, n - 1)."""
+def hadamard(n: int) -> Coded:
+    """Return the n - 1 balanced columns of a Hadamard matrix (n, n - 1), n a multiple of 4.
+
+    In 12, 20, 24 and 48 runs, the rows are those that Plackett and Burman (1946) print. pydoe
+    doubles 12 runs and 24 for the latter two, which aliases main effects with interactions wholly.
+    In 8, 16 and 32 runs, the signs are those of the principal fraction: one run is all high.
+    """
     match n:
-        case 44:
-            columns = _paley_one(43)
+        case 12 | 20 | 24 | 44 | 48:
+            columns = _paley_one(n - 1)
         case 28 | 36:
             columns = _paley_two(n // 2 - 1)
         case _:
             columns = np.asarray(pydoe.pbdesign(n - 1), dtype=float)[:, : n - 1]
+            columns = columns * columns[-1]
     if not np.allclose(columns.T @ columns, n * np.eye(n - 1)):
         raise AssertionError(f"the columns of the design in {n} runs are not orthogonal")
     return columns
@@ -238,8 +307,11 @@ def _jacobsthal(q: int) -> Coded:
 
 
 def _paley_one(q: int) -> Coded:
-    """Return the design in q + 1 runs, q a prime of the form 4n + 3."""
-    return np.vstack([np.ones(q), _jacobsthal(q) - np.eye(q)])
+    """Return the design in q + 1 runs, q a prime of the form 4n + 3.
+
+    Each of the first q rows is the row above it, shifted cyclically; the last one is all low.
+    """
+    return -np.vstack([_jacobsthal(q) - np.eye(q), np.ones(q)])
 
 
 def _paley_two(q: int) -> Coded:
@@ -247,53 +319,65 @@ def _paley_two(q: int) -> Coded:
     conference = np.ones((q + 1, q + 1))
     conference[0, 0] = 0
     conference[1:, 1:] = _jacobsthal(q)
-    one, two = np.array([[1, 1], [1, -1]]), np.array([[1, -1], [-1, -1]])
-    whole = np.kron(conference, one) + np.kron(np.eye(q + 1), two)
-    return np.asarray((whole * whole[:, :1])[:, 1:])
+    off_diagonal, diagonal = np.array([[1, 1], [1, -1]]), np.array([[1, -1], [-1, -1]])
+    matrix = np.kron(conference, off_diagonal) + np.kron(np.eye(q + 1), diagonal)
+    return np.asarray((matrix * matrix[:, :1])[:, 1:])
 
 
-def _design(
+def _randomised_cells(
     factors: Sequence[Factor],
     coded: Coded,
     replicates: int,
     centre_points: int,
-    chosen: Fraction | None,
     *,
     blocks: bool = False,
     seed: int,
-) -> Design:
+) -> pd.DataFrame:
+    """Return the runs of a two-level design, with replicates and centre points, in run order."""
     _check_counts(factors, replicates, centre_points)
-    zero = [[0.0] * len(factors)] * centre_points
+    zeros = np.zeros((centre_points, len(factors)))
     parts = []
     for number in range(1, replicates + 1):
-        part = _rows(factors, coded, centre=False).assign(replicate=number)
+        part = _natural_levels(factors, coded, centre=False).assign(replicate=number)
         parts.append(part.assign(block=number if blocks else 1))
         if centre_points and (blocks or number == 1):
-            middle = _rows(factors, np.array(zero), centre=True)
-            middle["replicate"] = range(1, centre_points + 1)
-            parts.append(middle.assign(block=number if blocks else 1))
+            centre = _natural_levels(factors, zeros, centre=True)
+            centre["replicate"] = range(1, centre_points + 1)
+            parts.append(centre.assign(block=number if blocks else 1))
     cells = _shuffled(pd.concat(parts, ignore_index=True), seed)
-    names = [f.name for f in factors]
-    columns = ["run", *names, "replicate", "centre", "block"]
-    return Design(tuple(factors), cells[columns], chosen)
+    return cells[["run", *(f.name for f in factors), "replicate", "centre", "block"]]
 
 
 def _check_counts(factors: Sequence[Factor], replicates: int, centre_points: int) -> None:
     if replicates < 1 or centre_points < 0:
         raise DesignError(
-            f"{replicates} replicates and {centre_points} centre points: give 1 or more, and 0 or "
-            "more"
+            f"{replicates} replicates and {centre_points} centre points: give 1 or more replicates "
+            "and 0 or more centre points"
         )
+    check_names(factors)
+    categorical = [f.name for f in factors if f.scale == "categorical"]
+    if centre_points and categorical:
+        raise DesignError(
+            f"centre points: factor {categorical[0]} is categorical and has no middle; leave out "
+            "the centre points or the factor"
+        )
+
+
+def check_names(factors: Sequence[Factor]) -> None:
+    """Check that no two factors have the same name.
+
+    Raises
+    ------
+    DesignError
+        If two have.
+    """
     names = [f.name for f in factors]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise DesignError(f"factor {min(twice)} is named twice; name each once")
-    middles = [f.name for f in factors if f.scale == "categorical"]
-    if centre_points and middles:
-        raise DesignError(f"centre points: factor {middles[0]} is categorical and has no middle")
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise DesignError(f"factor {min(repeated)} is named twice; name each once")
 
 
-def _rows(factors: Sequence[Factor], coded: Coded, *, centre: bool) -> pd.DataFrame:
+def _natural_levels(factors: Sequence[Factor], coded: Coded, *, centre: bool) -> pd.DataFrame:
     columns = {f.name: [f.decode(x) for x in coded[:, i]] for i, f in enumerate(factors)}
     return pd.DataFrame({**columns, "centre": centre})
 

@@ -4,16 +4,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analysis.errors import DesignError
 
 Word = frozenset[str]
 
-#: Letters as the tables use them: I is the identity.
+#: A full two-level design has at most 2^7 runs here.
+LARGEST_FULL_DESIGN = 7
+#: The letters of the tables; I is left out, because it is the identity.
 LETTERS = "ABCDEFGHJKLMNOP"
 
 #: (k, p) -> generators of the 2^(k-p) fraction of highest resolution and, among those, least
-#: aberration: what each further factor is the product of. Montgomery (2013), table 8.14, after
-#: Box, Hunter and Hunter (2005), table 6.22 (page 272); of 12 to 15 factors, 16 runs.
+#: aberration: each word is the product that gives one of the last p factors. Montgomery (2013),
+#: table 8.14, after Box, Hunter and Hunter (2005), table 6.22 (page 272). With 12 to 15 factors,
+#: only the fractions in 16 runs.
 GENERATORS: dict[tuple[int, int], str] = {
     (3, 1): "AB",
     (4, 1): "ABC",
@@ -49,13 +55,13 @@ GENERATORS: dict[tuple[int, int], str] = {
 
 @dataclass(frozen=True)
 class Fraction:
-    """A regular fraction of a two-level design, principal: every word is +1.
+    """A regular fraction of a two-level design: the principal one, in which every word is +1.
 
     Attributes
     ----------
-    names : k factors.
-    p : how often the full design was halved.
-    words : the defining relation without the identity, 2^p - 1 words, shortest first.
+    names : names of the k factors.
+    p : number of times the full design is halved: the fraction has 2^(k-p) cells.
+    words : the defining relation without the identity: 2^p - 1 words, shortest first.
     """
 
     names: tuple[str, ...]
@@ -64,17 +70,17 @@ class Fraction:
 
     @property
     def n_runs(self) -> int:
-        """Runs of one replicate."""
+        """Number of runs of one replicate."""
         return int(2 ** (len(self.names) - self.p))
 
     @property
     def resolution(self) -> int:
-        """Length of the shortest word; k + 1 for the full design, where nothing is aliased."""
+        """Length of the shortest word; k + 1 for the full design, in which nothing is aliased."""
         return min((len(word) for word in self.words), default=len(self.names) + 1)
 
     @property
     def word_lengths(self) -> tuple[int, ...]:
-        """Number of words of length 3, 4, ..., k: the least in dictionary order aberrates least.
+        """Number of words of length 3, 4, ..., k; least aberration is least in dictionary order.
 
         Fries, A. and Hunter, W. G. (1980), Technometrics 22, 601-608.
         """
@@ -83,29 +89,51 @@ class Fraction:
 
     @property
     def relation(self) -> str:
-        """The defining relation in words, as in ``I = A:B:C:E = B:C:D:F = A:D:E:F``."""
+        """The defining relation as text, as in ``I = A:B:C:E = B:C:D:F = A:D:E:F``."""
         return " = ".join(["I", *(self._term(word) for word in self.words)])
 
+    @property
+    def generators(self) -> tuple[str, ...]:
+        """One generator for each halving, as in ``E = A:B:C``.
+
+        Gaussian elimination of the defining words: each generator gives one factor as a product of
+        factors that no generator gives.
+        """
+        reduced: dict[str, Word] = {}
+        for word in self.words:
+            rest = word
+            for name, other in reduced.items():
+                rest = rest ^ other if name in rest else rest
+            if rest:
+                generated = self.names[self._positions(rest)[-1]]
+                reduced = {n: w ^ rest if generated in w else w for n, w in reduced.items()}
+                reduced[generated] = rest
+        ordered = sorted(reduced, key=self.names.index)
+        return tuple(f"{name} = {self._term(reduced[name] - {name})}" for name in ordered)
+
     def aliases(self, term: str, order: int) -> tuple[str, ...]:
-        """Return the terms of up to `order` factors that a term cannot be told from.
+        """Return the terms of up to `order` factors that are aliased with a term.
 
         Raises
         ------
         DesignError
-            If the term names another factor.
+            If the term names an unknown factor.
         """
-        own = frozenset(term.split(":"))
-        unknown = own.difference(self.names)
+        factors = frozenset(term.split(":"))
+        unknown = factors.difference(self.names)
         if unknown:
             raise DesignError(
                 f"term {term}: no factor {min(unknown)}; there are {', '.join(self.names)}"
             )
-        others = (own ^ word for word in self.words)
-        short = sorted((len(w), self._places(w)) for w in others if 0 < len(w) <= order)
-        return tuple(":".join(self.names[i] for i in places) for _, places in short)
+        aliased = (factors ^ word for word in self.words)
+        short = sorted((len(w), self._positions(w)) for w in aliased if 0 < len(w) <= order)
+        return tuple(":".join(self.names[i] for i in positions) for _, positions in short)
 
     def chains(self, order: int) -> list[tuple[str, ...]]:
-        """Return every alias chain of terms of up to `order` factors, lower orders first."""
+        """Return every alias chain of terms of up to `order` factors, lower orders first.
+
+        A term without an alias is a chain of one.
+        """
         seen: set[str] = set()
         chains = []
         for size in range(1, order + 1):
@@ -118,19 +146,19 @@ class Fraction:
         return chains
 
     def folded(self, on: Iterable[str]) -> "Fraction":
-        """Return the fraction that these runs and their mirror image make together.
+        """Return the fraction that these runs and their fold-over make together.
 
-        Words with an odd number of the factors whose signs are changed drop out.
+        Words with an odd number of the factors whose signs change drop out.
         """
         flipped = frozenset(on)
         kept = tuple(word for word in self.words if len(word & flipped) % 2 == 0)
         return Fraction(self.names, self.p - (len(kept) < len(self.words)), kept)
 
-    def _places(self, word: Word) -> tuple[int, ...]:
+    def _positions(self, word: Word) -> tuple[int, ...]:
         return tuple(i for i, name in enumerate(self.names) if name in word)
 
     def _term(self, word: Word) -> str:
-        return ":".join(self.names[i] for i in self._places(word))
+        return ":".join(self.names[i] for i in self._positions(word))
 
 
 def from_generators(names: Sequence[str], generators: Sequence[Word]) -> Fraction:
@@ -138,15 +166,57 @@ def from_generators(names: Sequence[str], generators: Sequence[Word]) -> Fractio
 
     Parameters
     ----------
-    names : k factors.
-    generators : for each of the last p factors, the factors it is the product of.
+    names : names of the k factors.
+    generators : for each of the last p factors, the names of the factors whose product it is.
     """
     added = names[len(names) - len(generators) :]
-    own = [frozenset((name, *word)) for name, word in zip(added, generators, strict=True)]
-    words = {_product(part) for size in range(1, len(own) + 1) for part in combinations(own, size)}
-    places = {name: i for i, name in enumerate(names)}
-    ordered = sorted(words, key=lambda word: (len(word), sorted(places[n] for n in word)))
-    return Fraction(tuple(names), len(generators), tuple(ordered))
+    defining = [frozenset((name, *word)) for name, word in zip(added, generators, strict=True)]
+    words = {
+        _product(part)
+        for size in range(1, len(defining) + 1)
+        for part in combinations(defining, size)
+    }
+    return Fraction(tuple(names), len(generators), _ordered(words, names))
+
+
+def regular_fraction(names: Sequence[str], coded: NDArray[np.float64]) -> Fraction | None:
+    """Return the principal fraction that the cells of a two-level design make.
+
+    Parameters
+    ----------
+    names : names of the k factors, at most 15.
+    coded : (N, k) levels, -1 and +1; a cell may come several times.
+
+    Returns
+    -------
+    None if the cells are no principal regular fraction: if they are not all the cells on which the
+    words that are constant are +1, or if a word is -1.
+    """
+    k = len(names)
+    if k > len(LETTERS):
+        return None
+    cells = np.unique(coded > 0, axis=0).astype(np.int64)
+    p = k - (len(cells).bit_length() - 1)
+    if 2 ** (k - p) != len(cells):
+        return None
+    # Row i has the binary digits of i, the factors of a word. A word is +1 in a cell in which an
+    # even number of its factors is low.
+    members = (np.arange(1, 2**k)[:, None] >> np.arange(k)) & 1
+    odd = (members.astype(np.float32) @ (1 - cells.T).astype(np.float32)) % 2
+    constant = (odd == odd[:, :1]).all(axis=1)
+    if odd[constant, 0].any():
+        return None
+    words = {
+        frozenset(name for name, member in zip(names, row, strict=True) if member)
+        for row in members[constant]
+    }
+    return Fraction(tuple(names), p, _ordered(words, names)) if len(words) == 2**p - 1 else None
+
+
+def _ordered(words: Iterable[Word], names: Sequence[str]) -> tuple[Word, ...]:
+    """Return the words, shortest first, then in the order of their factors."""
+    positions = {name: i for i, name in enumerate(names)}
+    return tuple(sorted(words, key=lambda word: (len(word), sorted(positions[n] for n in word))))
 
 
 def _product(words: Iterable[Word]) -> Word:
@@ -157,12 +227,12 @@ def _product(words: Iterable[Word]) -> Word:
 
 
 def fraction(names: Sequence[str], p: int) -> Fraction:
-    """Return the tabled 2^(k-p) fraction of least aberration.
+    """Return the 2^(k-p) fraction of least aberration from the table; the full design for p = 0.
 
     Raises
     ------
     DesignError
-        If there is none; those of as many factors are given.
+        If the table has none; the error names the numbers of runs that it has for k factors.
 
     References
     ----------
@@ -173,57 +243,75 @@ def fraction(names: Sequence[str], p: int) -> Fraction:
         return Fraction(tuple(names), 0, ())
     if (k, p) not in GENERATORS:
         runs = ", ".join(str(2 ** (k - q)) for n, q in GENERATORS if n == k)
-        raise DesignError(f"no fraction of {k} factors in {2 ** (k - p)} runs; runs: {runs or '-'}")
+        if not runs:
+            raise DesignError(f"{count_of_factors(k)}: no fraction; {_counts_with_fractions()}")
+        raise DesignError(f"no fraction of {k} factors in {2.0 ** (k - p):g} runs; runs: {runs}")
     letters = dict(zip(LETTERS, names, strict=False))
     words = [frozenset(letters[c] for c in word) for word in GENERATORS[k, p].split()]
     return from_generators(names, words)
 
 
+def count_of_factors(k: int) -> str:
+    """Return ``1 factor``, ``2 factors``, ..."""
+    return f"{k} factor{'s' * (k != 1)}"
+
+
+def _counts_with_fractions() -> str:
+    counts = sorted({k for k, _ in GENERATORS})
+    return f"there are fractions of {counts[0]} to {counts[-1]} factors"
+
+
+def _available(names: Sequence[str]) -> list[Fraction]:
+    """Return every fraction of the table for these factors, and the full design of up to 7."""
+    k = len(names)
+    found = [fraction(names, p) for n, p in GENERATORS if n == k]
+    return [*found, fraction(names, 0)] if k <= LARGEST_FULL_DESIGN else found
+
+
 def smallest_fraction(names: Sequence[str], resolution: int) -> Fraction:
-    """Return the tabled fraction with the fewest runs that reaches a resolution.
+    """Return the fraction of the table with the fewest runs that reaches a resolution.
 
     Parameters
     ----------
-    names : k factors.
-    resolution : 3: main effects apart from one another; 4: also from two-way interactions; 5:
-        these also from one another. `fracfact_by_res` of pydoe reaches it too, but not with the
-        least aberration.
+    names : names of the k factors.
+    resolution : 3: no main effect is aliased with another; 4: nor with a two-way interaction; 5:
+        and no two-way interaction is aliased with another. `fracfact_by_res` of pydoe reaches the
+        resolution too, but not with the least aberration.
 
     Raises
     ------
     DesignError
-        If no fraction, nor the full design of up to 7 factors, reaches it.
+        If no fraction reaches it, nor the full design of up to 7 factors.
     """
-    k = len(names)
-    fractions = [fraction(names, p) for n, p in GENERATORS if n == k]
-    if k <= 7:  # noqa: PLR2004 # the largest full design
-        fractions.append(fraction(names, 0))
-    able = [found for found in fractions if found.resolution >= resolution]
-    if not able:
+    available = _available(names)
+    if not available:
         raise DesignError(
-            f"resolution {resolution} of {k} factors: no tabled fraction; ask for a lower one, or "
-            "take fewer factors"
+            f"{count_of_factors(len(names))}: no fraction; {_counts_with_fractions()}"
         )
-    return min(able, key=lambda found: found.n_runs)
+    suitable = [found for found in available if found.resolution >= resolution]
+    if not suitable:
+        highest = max(found.resolution for found in available)
+        raise DesignError(
+            f"resolution {resolution} of {len(names)} factors: no fraction in the table reaches "
+            f"it; request {highest} or less, or take fewer factors"
+        )
+    return min(suitable, key=lambda found: found.n_runs)
 
 
 def fraction_within(names: Sequence[str], most: int) -> Fraction | None:
-    """Return the best tabled fraction of so many runs at most: resolution V, else IV, else III.
+    """Return the best fraction of the table with at most `most` runs.
 
-    Of those that reach the same resolution, beyond V none is told apart, the smallest is taken.
+    A higher resolution is better up to V, which is as good as any higher one; among fractions that
+    are equally good, the smallest is taken.
 
     Parameters
     ----------
-    names : k factors.
+    names : names of the k factors.
     most : runs of one replicate.
 
     Returns
     -------
-    None where no fraction is so small.
+    None if every fraction has more runs.
     """
-    k = len(names)
-    able = [fraction(names, p) for n, p in GENERATORS if n == k]
-    if k <= 7:  # noqa: PLR2004 # the largest full design
-        able.append(fraction(names, 0))
-    small = [found for found in able if found.n_runs <= most]
+    small = [found for found in _available(names) if found.n_runs <= most]
     return max(small, key=lambda f: (min(f.resolution, 5), -f.n_runs), default=None)

@@ -1,4 +1,4 @@
-"""Second-order designs, for the last mile: central composite and Box-Behnken."""
+"""Second-order designs, for a response surface: central composite and Box-Behnken."""
 
 import math
 from collections.abc import Sequence
@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 import pydoe
 
-from analysis.designs.factorial import Coded, Design, corners
+from analysis.designs.factorial import Coded, Design, DesignKind, check_names, corners
+from analysis.designs.fractions import count_of_factors
 from analysis.errors import DesignError
 from analysis.factors import Factor
 
 Axial = Literal["rotatable", "spherical", "faced"]
 
-#: Box and Behnken (1960), Technometrics 2, 455-475: the factors that vary together, of 6 and of 7.
-#: pydoe takes all pairs there, and more runs than needed.
+#: Box and Behnken (1960), Technometrics 2, 455-475: the factors that vary together, for 6 and 7
+#: factors. pydoe takes all pairs there, and more runs than needed.
 BLOCKS_OF_THREE = {
     6: ("124", "235", "346", "145", "256", "136"),
     7: ("456", "167", "257", "124", "347", "135", "236"),
@@ -33,17 +34,18 @@ def central_composite(
 
     Parameters
     ----------
-    factors : 2 to 6, none categorical.
+    factors : 2 to 6 factors, none categorical.
     axial : coded distance of the axial points: ``rotatable``: the fourth root of the number of
         corners; ``spherical``: the square root of k; ``faced``: 1, which stays between the levels;
         or a number.
-    centre_points : runs at the coded zero; 3 to 5 also tell the pure error.
-    seed : of the order.
+    centre_points : runs at coded zero; 3 to 5 also estimate the pure error.
+    seed : seed of the random order.
 
     Raises
     ------
     DesignError
-        If a factor is categorical, or an axial point leaves a factor's domain.
+        If there are too few factors or too many, one is categorical, or an axial point is outside
+        a factor's domain.
 
     Notes
     -----
@@ -56,22 +58,28 @@ def central_composite(
     """
     k = len(factors)
     if not 2 <= k <= 6:  # noqa: PLR2004 # what the docstring says
-        raise DesignError(f"{k} factors: a central composite design takes 2 to 6")
+        raise DesignError(f"{count_of_factors(k)}: a central composite design takes 2 to 6")
+    if centre_points < 0:
+        raise DesignError(f"{centre_points} centre points: give 0 or more")
     named = {"rotatable": 2 ** (k / 4), "spherical": math.sqrt(k), "faced": 1.0}
     distance = named[axial] if isinstance(axial, str) else float(axial)
-    star = np.vstack([sign * distance * np.eye(k)[i] for i in range(k) for sign in (-1, 1)])
-    return _second_order(factors, np.vstack([corners(k), star]), centre_points, seed)
+    if not (math.isfinite(distance) and distance > 0):
+        raise DesignError(f"axial distance {distance:g}: give a number above 0")
+    axial_points = [sign * distance * np.eye(k)[i] for i in range(k) for sign in (-1, 1)]
+    coded = np.vstack([corners(k), *axial_points])
+    return _second_order("central-composite", factors, coded, centre_points, seed)
 
 
 def box_behnken(factors: Sequence[Factor], *, centre_points: int = 3, seed: int = 0) -> Design:
-    """Return a Box-Behnken design: three levels, no corner, in random order.
+    """Return a Box-Behnken design: three levels, no corners, in random order.
 
     Parameters
     ----------
-    factors : 3 to 7, none categorical; 12, 24, 40, 48 and 56 runs besides the centre points.
-    centre_points : runs at the coded zero; one at least, or the quadratic terms cannot be told
-        apart.
-    seed : of the order.
+    factors : 3 to 7 factors, none categorical; 12, 24, 40, 48 and 56 runs besides the centre
+        points.
+    centre_points : runs at coded zero; at least one, or the quadratic terms cannot be
+        distinguished.
+    seed : seed of the random order.
 
     Raises
     ------
@@ -84,24 +92,27 @@ def box_behnken(factors: Sequence[Factor], *, centre_points: int = 3, seed: int 
     """
     k = len(factors)
     if not 3 <= k <= 7:  # noqa: PLR2004 # what the docstring says
-        raise DesignError(f"{k} factors: a Box-Behnken design takes 3 to 7")
+        raise DesignError(f"{count_of_factors(k)}: a Box-Behnken design takes 3 to 7")
     if centre_points < 1:
-        raise DesignError("no centre points: a Box-Behnken design needs one or more")
+        raise DesignError(f"{centre_points} centre points: a Box-Behnken design needs 1 or more")
     if k in BLOCKS_OF_THREE:
-        coded = np.vstack([_three(word, k) for word in BLOCKS_OF_THREE[k]])
+        coded = np.vstack([_block_of_three(members, k) for members in BLOCKS_OF_THREE[k]])
     else:
         coded = np.asarray(pydoe.bbdesign(k, center=1), dtype=float)
         coded = coded[np.abs(coded).sum(axis=1) > 0]
-    return _second_order(factors, coded, centre_points, seed)
+    return _second_order("box-behnken", factors, coded, centre_points, seed)
 
 
-def _three(word: str, k: int) -> Coded:
+def _block_of_three(members: str, k: int) -> Coded:
     coded = np.zeros((8, k))
-    coded[:, [int(c) - 1 for c in word]] = corners(3)
+    coded[:, [int(number) - 1 for number in members]] = corners(3)
     return coded
 
 
-def _second_order(factors: Sequence[Factor], coded: Coded, centre_points: int, seed: int) -> Design:
+def _second_order(
+    kind: DesignKind, factors: Sequence[Factor], coded: Coded, centre_points: int, seed: int
+) -> Design:
+    check_names(factors)
     points = np.vstack([coded, np.zeros((centre_points, len(factors)))])
     points = points[np.random.default_rng(seed).permutation(len(points))]
     levels = {f.name: [f.decode(float(x)) for x in points[:, i]] for i, f in enumerate(factors)}
@@ -109,12 +120,12 @@ def _second_order(factors: Sequence[Factor], coded: Coded, centre_points: int, s
         outside = [level for level in levels[factor.name] if not factor.inside(level)]
         if outside:
             raise DesignError(
-                f"factor {factor.name}: the design asks for {outside[0]:.6g}, outside its domain; "
-                "take faced axial points, or levels further inside"
+                f"factor {factor.name}: the design needs the level {outside[0]:.6g}, which is "
+                "outside its domain; take faced axial points, or levels further inside"
             )
     cells = pd.DataFrame(levels)
     cells.insert(0, "run", range(1, len(points) + 1))
     cells["replicate"] = 1
     cells["centre"] = [not point.any() for point in points]
     cells["block"] = 1
-    return Design(tuple(factors), cells)
+    return Design(kind, tuple(factors), cells)

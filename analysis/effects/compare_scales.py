@@ -1,4 +1,4 @@
-"""Which scale of a response that is a share its residuals ask for."""
+"""On which scale the residuals of a response that is a share are well-behaved."""
 
 import math
 from collections.abc import Sequence
@@ -13,20 +13,21 @@ from analysis.effects.result import Effects
 from analysis.errors import AnalysisError
 
 
-def on_scales(effects: Effects, *, images: int | None = None) -> list[Effects]:
-    """Fit the same model on every scale that the response bears: raw alone where it is no share.
+def fit_on_scales(effects: Effects, *, images: int | None = None) -> list[Effects]:
+    """Fit the same model on every scale that suits the response: only raw if it is not a share.
 
     Parameters
     ----------
     effects : the model, on any scale.
-    images : that the share was read on, see `analysis.effects.response_scale.transformed`.
+    images : number of images that the share was measured on, see
+        `analysis.effects.response_scale.transform_response`.
     """
     terms = [str(name) for name in effects.terms.index if name != INTERCEPT]
     whole = len(terms) == sum(
         math.comb(len(effects.factors), size) for size in range(1, effects.order + 1)
     )
-    asked = None if whole else terms
-    fits = [_refit(effects, asked, scale, images) for scale in SCALES]
+    requested = None if whole else terms
+    fits = [_refit(effects, requested, scale, images) for scale in SCALES]
     return [fit for fit in fits if fit is not None]
 
 
@@ -53,22 +54,22 @@ def compare_scales(fits: Sequence[Effects]) -> pd.DataFrame:
 
     Returns
     -------
-    A row a scale: ``funnel``, the rank correlation of |studentised residual| with the fitted value
-    and its p (``funnel_p``): a spread that grows or shrinks with the mean; ``normal_p``, Shapiro
-    and Wilk's; ``r_squared_predicted``; ``active``, how many terms. The scale that fits has no
-    funnel; with few residual degrees of freedom none of this says much: look at the plots
-    (`analysis.plots.effects.scales`).
+    One row per scale: ``funnel``, the rank correlation of |studentised residual| with the fitted
+    value, and its p-value, ``funnel_p``: a spread that grows or shrinks with the mean;
+    ``normal_p``, the p-value of the Shapiro-Wilk test; ``r_squared_predicted``; ``active``, the
+    number of active terms. A suitable scale has no funnel. With few residual degrees of freedom
+    these figures are not informative: look at the plots (`analysis.plots.effects.scales`).
 
     References
     ----------
     Box, G. E. P. and Cox, D. R. (1964), Journal of the Royal Statistical Society B 26, 211-252;
     Montgomery (2013), section 3.4.3.
     """
-    rows = {fit.transform: _row(fit) for fit in fits}
+    rows = {fit.transform: _residual_tests(fit) for fit in fits}
     return pd.DataFrame(rows).T.rename_axis("scale")
 
 
-def _row(fit: Effects) -> dict[str, float]:
+def _residual_tests(fit: Effects) -> dict[str, float]:
     known = fit.runs.dropna(subset="studentised")
     if len(known) < 4 or fit.residual_df < 2:  # noqa: PLR2004 # too few to look at
         missing = float("nan")

@@ -1,9 +1,10 @@
-"""Dispersion: whether figures scatter more at one level of a factor than at the other."""
+"""Dispersion: whether responses vary more at one level of a factor than at the other."""
 
 import numpy as np
 import pandas as pd
 
 from analysis.effects.result import Effects
+from analysis.errors import DesignError
 
 
 def dispersion(effects: Effects) -> pd.DataFrame:
@@ -11,19 +12,30 @@ def dispersion(effects: Effects) -> pd.DataFrame:
 
     Parameters
     ----------
-    effects : a model that leaves something to the residual.
+    effects : a model with a residual.
 
     Returns
     -------
-    A row a factor: ``sd_low``, ``sd_high`` (standard deviations of the residuals, in units of the
-    response) and ``log_ratio``, the logarithm of the variances' ratio, high over low. About normal
-    with standard deviation 2 / sqrt(N / 2 - 1) where nothing is going on.
+    One row per factor: ``sd_low``, ``sd_high`` (standard deviations of the residuals, in units of
+    the response) and ``log_ratio``, the logarithm of the ratio of the variances, high over low. If
+    the factor has no effect on the spread, it is about normal with standard deviation
+    2 / sqrt(N / 2 - 1).
+
+    Raises
+    ------
+    DesignError
+        If the model fits every run exactly.
 
     References
     ----------
     Box, G. E. P. and Meyer, R. D. (1986), Dispersion effects from fractional designs,
     Technometrics 28, 19-27; Montgomery (2013), example 8.4.
     """
+    if effects.terms["std_error"].isna().all():
+        raise DesignError(
+            "dispersion: the model fits every run exactly and leaves no residual; fit fewer terms, "
+            "or run every cell again with another seed"
+        )
     residual = effects.runs["residual"]
     rows = {}
     for factor in effects.factors:
@@ -31,3 +43,20 @@ def dispersion(effects: Effects) -> pd.DataFrame:
         ratio = 2 * np.log(high / low) if low > 0 and high > 0 else np.nan
         rows[factor.name] = {"sd_low": low, "sd_high": high, "log_ratio": ratio}
     return pd.DataFrame(rows).T.rename_axis("factor")
+
+
+def dispersion_as_text(table: pd.DataFrame) -> str:
+    """Return the table of `dispersion` with how to read it, for a terminal."""
+    return (
+        "Dispersion: standard deviation of the residuals at each factor's levels\n"
+        f"{table.to_string(float_format=lambda x: f'{x:.4g}', na_rep='-')}\n"
+        "log_ratio is the logarithm of the ratio of the variances, high over low."
+    )
+
+
+def dispersion_as_json(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Return the table of `dispersion` as plain JSON types, by factor; NaN is null."""
+    return {
+        str(name): {str(k): float(v) if np.isfinite(v) else None for k, v in row.items()}
+        for name, row in table.iterrows()
+    }

@@ -10,25 +10,25 @@ from scipy.stats import fisher_exact
 
 from analysis.effects import verdict as verdicts
 from analysis.effects.least_squares import Fit, fit_matrix
-from analysis.effects.lenth import FEWEST, Lenth, lenth
+from analysis.effects.lenth import FEWEST_EFFECTS, Lenth, lenth
 from analysis.effects.model_matrix import (
     CURVATURE,
     INTERCEPT,
-    SPOILT,
+    REGULAR_TOLERANCE,
     block_columns,
     code_levels,
     model_matrix,
 )
-from analysis.effects.response_scale import Transform, transformed
-from analysis.effects.result import Effects, Half
+from analysis.effects.response_scale import Transform, transform_response
+from analysis.effects.result import Effects, WorkingLevel
 from analysis.effects.verdict import ENOUGH_ERROR_DF, Verdict
 from analysis.effects.warnings import effect_warnings
 from analysis.errors import AnalysisError, NotEstimableError
 from analysis.factors import Factor, Level
 from analysis.runs.checks import centre_points, checked_order, checked_runs, checked_terms
 
-#: Beyond so many factors only two-way interactions are looked at.
-MOST_FOR_ALL_ORDERS = 7
+#: With more factors, only interactions up to two-way are fitted and judged by default.
+MAX_FACTORS_ALL_ORDERS = 7
 
 
 def fit_effects(
@@ -47,32 +47,34 @@ def fit_effects(
 
     Parameters
     ----------
-    runs : a row a run: factors in natural units, and the response (NaN where the run failed). A
-        column ``collapsed`` names the runs that learnt nothing.
+    runs : one row per run: factors in natural units, and the response (NaN if the run failed). A
+        column ``collapsed`` marks the runs that learnt nothing.
     factors : k factors.
-    response : the column.
-    order : the highest interaction; by default k where cells were run again, else k - 1, which
-        leaves the highest to the residual; 1 in a design too small for interactions.
+    response : name of its column.
+    order : number of factors in the highest interaction; by default k if cells were replicated,
+        else k - 1, which leaves the highest interaction to the residual; 1 in a design too small
+        for interactions.
     terms : exactly the terms to fit (``a``, ``a:b``), instead of an order.
-    alpha : of the verdict and the intervals.
-    block : a column whose values are blocks, a seed shared by all cells for one.
-    transform, images : the response's scale, see `analysis.effects.response_scale.transformed`.
+    alpha : significance level of the verdict and the intervals.
+    block : a column whose values are blocks, for example a seed shared by all cells.
+    transform, images : scale of the response, see
+        `analysis.effects.response_scale.transform_response`.
 
     Raises
     ------
     DesignError
-        If there is no run, the response never changes or is no number, or a factor has other
+        If there is no run, the response never changes or is not a number, or a factor has other
         levels than its two and one between them.
     NotEstimableError
-        If no effect can be estimated, or a term asked for cannot be told from another.
+        If no effect can be estimated, or a term in `terms` is aliased with another.
 
     Notes
     -----
-    Where cells are missing, or the design is a fraction, terms are taken in rising order as long
-    as the runs can tell them apart; the others are named in `Effects.lost` with the terms they
-    hide in. Nothing is filled in. Centre points have an indicator of their own, so that the
-    factorial effects are those of the corners; its effect is their distance from the model's
-    figure at their true coded levels (integers are rounded).
+    If cells are missing, or the design is a fraction, terms are taken in rising order as long as
+    the runs can distinguish them; the others are listed in `Effects.aliased` with the terms that
+    contain them. No missing value is imputed. Centre points have an indicator variable, so that the
+    factorial effects are those of the corners; its coefficient is their distance from the model's
+    prediction at their true coded levels (integers are rounded).
 
     References
     ----------
@@ -80,28 +82,28 @@ def fit_effects(
     points), 7.2 for blocks, 10.7 for aliases.
     """
     usable = checked_runs(runs, factors, response)
-    y = transformed(usable[response], transform, images=images)
+    y = transform_response(usable[response], transform, images=images)
     coded = code_levels(usable, factors)
-    base = _base(coded, factors, usable[block] if block else None)
+    nuisance = _nuisance_columns(coded, factors, usable[block] if block else None)
     if terms is not None:
         terms = checked_terms(terms, factors)
         order = max(term.count(":") + 1 for term in terms)
-    asked = _default_order(coded, base) if order is None else checked_order(order)
-    highest = min(asked, len(factors))
+    requested = _default_order(coded, nuisance) if order is None else checked_order(order)
+    highest = min(requested, len(factors))
     cells = [coded[name].round(9) for name in coded] + ([usable[block]] if block else [])
-    fit = fit_matrix(_with_terms(base, coded, highest, terms), y, cells)
-    _check_asked(fit, terms)
-    every = _every_order(coded, base) or highest
-    same = highest == every and terms is None
-    whole = fit if same else fit_matrix(_with_terms(base, coded, every), y, cells)
-    effects = _gathered(fit, whole, usable, factors, response, highest, alpha, transform)
-    effects = replace(effects, half=_half(effects, block, images))
+    fit = fit_matrix(_with_terms(nuisance, coded, highest, terms), y, cells)
+    _check_terms_are_estimable(fit, terms)
+    judged_order = _lenth_order(coded, nuisance) or highest
+    same = highest == judged_order and terms is None
+    judged = fit if same else fit_matrix(_with_terms(nuisance, coded, judged_order), y, cells)
+    effects = _effects_of_fit(fit, judged, usable, factors, response, highest, alpha, transform)
+    effects = replace(effects, working_level=_working_level(effects, block, images))
     return replace(effects, warnings=effect_warnings(effects, runs))
 
 
-def _gathered(
+def _effects_of_fit(
     fit: Fit,
-    whole: Fit,
+    judged: Fit,
     usable: pd.DataFrame,
     factors: Sequence[Factor],
     response: str,
@@ -109,8 +111,9 @@ def _gathered(
     alpha: float,
     transform: Transform,
 ) -> Effects:
-    terms = _terms(fit, alpha)
-    contrasts, scores, judged = _lenth(whole, alpha)
+    """Return the effects of the model's fit, and of the fit of all orders that Lenth judges."""
+    terms = _terms_table(fit, alpha)
+    contrasts, scores, margins = _lenth_margins(judged, alpha)
     return Effects(
         factors=tuple(factors),
         response=response,
@@ -124,18 +127,18 @@ def _gathered(
         r_squared_adjusted=fit.r_squared_adjusted,
         press=fit.press,
         r_squared_predicted=fit.r_squared_predicted,
-        lenth=judged,
-        verdict=_judge(terms, fit, scores, judged, alpha),
+        lenth=margins,
+        verdict=_verdict(terms, fit, scores, margins, alpha),
         runs=fit.with_residuals(usable),
         transform=transform,
-        lost=tuple(whole.lost),
+        aliased=tuple(judged.aliased),
     )
 
 
-def _base(
+def _nuisance_columns(
     coded: pd.DataFrame, factors: Sequence[Factor], blocks: "pd.Series[Any] | None"
 ) -> pd.DataFrame:
-    """Return the columns that every model has: intercept, blocks, centre points."""
+    """Return the columns that are in every model: intercept, blocks, centre points."""
     columns = [pd.DataFrame({INTERCEPT: 1.0}, index=coded.index)]
     if blocks is not None:
         columns.append(block_columns(blocks, about="mean"))
@@ -146,67 +149,70 @@ def _base(
 
 
 def _with_terms(
-    base: pd.DataFrame, coded: pd.DataFrame, order: int, terms: Sequence[str] | None = None
+    nuisance: pd.DataFrame, coded: pd.DataFrame, order: int, terms: Sequence[str] | None = None
 ) -> pd.DataFrame:
     matrix = model_matrix(coded, order).drop(columns=INTERCEPT)
-    return pd.concat([base, matrix if terms is None else matrix[list(terms)]], axis=1)
+    return pd.concat([nuisance, matrix if terms is None else matrix[list(terms)]], axis=1)
 
 
-def _check_asked(fit: Fit, terms: Sequence[str] | None) -> None:
-    """Refuse a model whose every term was asked for, where one cannot be told from another."""
-    lost = [term for term in fit.lost if terms is not None and term.term in terms]
-    if lost:
+def _check_terms_are_estimable(fit: Fit, terms: Sequence[str] | None) -> None:
+    """Check that no requested term is aliased with another; nothing without requested terms."""
+    aliased = [term for term in fit.aliased if terms is not None and term.term in terms]
+    if aliased:
         raise NotEstimableError(
-            f"these runs cannot tell {lost[0].term} apart ({lost[0].words}): ask for one of them, "
-            "or run more cells"
+            f"these runs cannot distinguish {aliased[0].term} ({aliased[0].relation}): request "
+            "only one of them, or run more cells"
         )
 
 
-def _every_order(coded: pd.DataFrame, base: pd.DataFrame) -> int:
-    """Return the order up to which Lenth's method judges; 0 where it can judge the model alone.
+def _lenth_order(coded: pd.DataFrame, nuisance: pd.DataFrame) -> int:
+    """Return the order up to which Lenth's method judges effects; 0 for those of the model only.
 
-    Those are the designs, Plackett and Burman's for one, in which main effects hold shares of
-    interactions.
+    It is 0 in designs in which main effects contain shares of interactions, such as
+    Plackett-Burman designs.
     """
     k = coded.shape[1]
-    return (k if k <= MOST_FOR_ALL_ORDERS else 2) if _tells(coded, base) else 0
+    highest = k if k <= MAX_FACTORS_ALL_ORDERS else 2
+    return highest if _can_have_interactions(coded, nuisance) else 0
 
 
-def _default_order(coded: pd.DataFrame, base: pd.DataFrame) -> int:
+def _default_order(coded: pd.DataFrame, nuisance: pd.DataFrame) -> int:
     k = coded.shape[1]
-    if not _tells(coded, base):
+    if not _can_have_interactions(coded, nuisance):
         return 1
-    if k > MOST_FOR_ALL_ORDERS:
+    if k > MAX_FACTORS_ALL_ORDERS:
         return 2
-    again = len(coded.round(9).drop_duplicates()) < len(coded)
-    return k if k == 1 or (again and _is_whole(coded, base)) else k - 1
+    replicated = len(coded.round(9).drop_duplicates()) < len(coded)
+    return k if k == 1 or (replicated and _has_most_cells(coded, nuisance)) else k - 1
 
 
-def _tells(coded: pd.DataFrame, base: pd.DataFrame) -> bool:
-    """Whether interactions can be looked at: most cells were run, or a regular fraction."""
-    return _is_whole(coded, base) or _regular(_corners(coded, base))
+def _can_have_interactions(coded: pd.DataFrame, nuisance: pd.DataFrame) -> bool:
+    """Whether interactions can be fitted: most cells were run, or a regular fraction."""
+    return _has_most_cells(coded, nuisance) or _is_regular(_corner_runs(coded, nuisance))
 
 
-def _is_whole(coded: pd.DataFrame, base: pd.DataFrame) -> bool:
-    cells = len(_corners(coded, base).round(9).drop_duplicates())
+def _has_most_cells(coded: pd.DataFrame, nuisance: pd.DataFrame) -> bool:
+    cells = len(_corner_runs(coded, nuisance).round(9).drop_duplicates())
     return bool(2 * cells > 2 ** coded.shape[1])
 
 
-def _corners(coded: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
-    return coded if CURVATURE not in base else coded[base[CURVATURE] == 0]
+def _corner_runs(coded: pd.DataFrame, nuisance: pd.DataFrame) -> pd.DataFrame:
+    return coded if CURVATURE not in nuisance else coded[nuisance[CURVATURE] == 0]
 
 
-def _regular(corners: pd.DataFrame) -> bool:
-    """Whether any two of main effects and two-way interactions are apart, or one and the same.
+def _is_regular(corners: pd.DataFrame) -> bool:
+    """Whether any two of the main effects and two-way interactions are orthogonal or aliased.
 
-    A run that failed spoils that a little, a design of Plackett and Burman's (1/3 and more) a lot.
+    A failed run disturbs that slightly; a Plackett-Burman design (correlations of 1/3 and more)
+    does not have it at all.
     """
     columns = model_matrix(corners, 2).to_numpy()[:, 1:]
-    alike = np.abs(columns.T @ columns) / len(corners)
-    return bool(((alike < SPOILT) | (alike > 1 - SPOILT)).all())
+    correlations = np.abs(columns.T @ columns) / len(corners)
+    orthogonal, aliased = correlations < REGULAR_TOLERANCE, correlations > 1 - REGULAR_TOLERANCE
+    return bool((orthogonal | aliased).all())
 
 
-def _terms(fit: Fit, alpha: float) -> pd.DataFrame:
+def _terms_table(fit: Fit, alpha: float) -> pd.DataFrame:
     table = fit.terms(alpha)
     table.insert(1, "effect", 2 * table["coefficient"])
     table.loc[INTERCEPT, ["effect", "sum_of_squares"]] = np.nan
@@ -217,41 +223,43 @@ def _is_nuisance(name: str) -> bool:
     return name == CURVATURE or name.startswith("block ")
 
 
-def _lenth(fit: Fit, alpha: float) -> tuple["pd.Series[float]", "pd.Series[float]", Lenth | None]:
-    """Return the effects of all orders, the same over relative standard errors, and the margins."""
+def _lenth_margins(
+    fit: Fit, alpha: float
+) -> tuple["pd.Series[float]", "pd.Series[float]", Lenth | None]:
+    """Return the effects of all orders, these over relative standard errors, and the margins."""
     at = [i for i, n in enumerate(fit.names) if n != INTERCEPT and not _is_nuisance(n)]
     effects = pd.Series(2 * fit.results.params[at], index=[fit.names[i] for i in at], dtype=float)
     covariance = fit.covariance[np.ix_(at, at)]
     spread = np.sqrt(np.diag(covariance))
     scores = effects / (spread / np.median(spread))
-    if len(at) < FEWEST:
+    if len(at) < FEWEST_EFFECTS:
         return effects, scores, None
     correlation = covariance / np.outer(spread, spread)
     independent = np.allclose(correlation, np.eye(len(at)), atol=1e-6)
-    judged = lenth(scores.tolist(), alpha=alpha, correlation=None if independent else correlation)
-    return effects, scores, judged
+    margins = lenth(scores.tolist(), alpha=alpha, correlation=None if independent else correlation)
+    return effects, scores, margins
 
 
-def _judge(
+def _verdict(
     terms: pd.DataFrame,
     fit: Fit,
     scores: "pd.Series[float]",
-    judged: Lenth | None,
+    margins: Lenth | None,
     alpha: float,
 ) -> Verdict:
     if fit.df >= ENOUGH_ERROR_DF and not fit.exact:
-        return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure[1], alpha, judged)
-    if judged is None:
+        return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure_error[1], alpha, margins)
+    if margins is None:
         return verdicts.none(fit.df)
-    return verdicts.by_lenth(scores, judged, fit.df, alpha, terms.drop(INTERCEPT))
+    return verdicts.by_lenth(scores, margins, fit.df, alpha, terms.drop(INTERCEPT))
 
 
-def _half(effects: Effects, block: str | None, images: int | None) -> Half | None:
-    """Fit the other factors where one level of a factor collapses in every run."""
-    found = _collapsing(effects)
+def _working_level(effects: Effects, block: str | None, images: int | None) -> WorkingLevel | None:
+    """Fit the other factors at one level of a factor if its other level always collapses."""
+    found = _collapsing_factor(effects)
     if found is None:
         return None
-    factor, working, dead, p = found
+    factor, working, collapsed, p = found
     runs, others = effects.runs, [f for f in effects.factors if f.name != factor.name]
     given = runs.drop(columns=["fitted", "residual", "studentised"])
     try:
@@ -267,25 +275,26 @@ def _half(effects: Effects, block: str | None, images: int | None) -> Half | Non
             transform=effects.transform,
             images=images,
         )
-    except AnalysisError:  # too little is left in this half: the whole stands alone
+    except AnalysisError:  # too few runs at this level: only the whole design is analyzed
         return None
-    return Half(factor.name, working, dead, part, p)
+    return WorkingLevel(factor.name, working, collapsed, part, p)
 
 
-def _collapsing(effects: Effects) -> tuple[Factor, Level, Level, float] | None:
-    """Return the factor with a level at which every run collapsed: factor, other, level, p.
+def _collapsing_factor(effects: Effects) -> tuple[Factor, Level, Level, float] | None:
+    """Return the factor with a level at which every run collapsed, or None.
 
-    Of several, the one that tells best which runs collapse.
+    With it, its working level, the level that collapses, and p of Fisher's exact test. If there are
+    several, the factor with the lowest p.
     """
     if "collapsed" not in effects.runs or len(effects.factors) == 1:
         return None
-    fallen = effects.runs["collapsed"].astype(bool)
+    collapsed = effects.runs["collapsed"].astype(bool)
     found = []
     for factor in effects.factors:
         levels = effects.runs[factor.name]
         for working, dead in (factor.levels, factor.levels[::-1]):
-            at, other = fallen[levels == dead], fallen[levels == working]
+            at, other = collapsed[levels == dead], collapsed[levels == working]
             if at.any() and at.all() and not other.all():
                 counts = [[at.sum(), 0], [other.sum(), (~other).sum()]]
                 found.append((factor, working, dead, float(fisher_exact(counts).pvalue)))
-    return min(found, key=lambda one: one[-1], default=None)
+    return min(found, key=lambda candidate: candidate[-1], default=None)

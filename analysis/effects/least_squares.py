@@ -1,4 +1,4 @@
-"""Least squares on an explicit matrix, with what an analyst asks of a fit."""
+"""Least squares on an explicit matrix: coefficients, analysis of variance, residuals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy.stats import f as fisher
 
-from analysis.effects.model_matrix import CURVATURE, Lost, estimable
+from analysis.effects.model_matrix import CURVATURE, AliasedTerm, estimable
 from analysis.errors import NotEstimableError
 
 #: A run whose leverage is this close to 1 is fitted exactly.
-EXACT = 1e-9
+LEVERAGE_TOLERANCE = 1e-9
 #: A residual sum of squares below this share of the total is rounding.
-NIL = 1e-18
+ROUNDING_SHARE = 1e-18
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class Fit:
 
     Attributes
     ----------
-    names : the columns that the runs tell apart, p of them.
-    lost : the others.
-    covariance : (p, p) of the coefficients, over the error variance: (X'X)^-1.
-    results : statsmodels' own.
-    pure : sum of squares and degrees of freedom of runs about the mean of their cell.
+    names : the p columns that the runs can distinguish.
+    aliased : the other columns.
+    covariance : covariance (p, p) of the coefficients over the error variance: (X'X)^-1.
+    results : the results of statsmodels.
+    pure_error : sum of squares and degrees of freedom of runs about the mean of their cell.
     """
 
     names: list[str]
-    lost: list[Lost]
+    aliased: list[AliasedTerm]
     covariance: NDArray[np.float64]
     results: Any
-    pure: tuple[float, int]
+    pure_error: tuple[float, int]
 
     @property
     def df(self) -> int:
@@ -45,8 +45,10 @@ class Fit:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing is left over but rounding: no error, so no test."""
-        return self.df == 0 or float(self.results.ssr) <= NIL * float(self.results.centered_tss)
+        """Whether the residual is only rounding: no error, so no test."""
+        return self.df == 0 or float(self.results.ssr) <= ROUNDING_SHARE * float(
+            self.results.centered_tss
+        )
 
     @property
     def leverage(self) -> NDArray[np.float64]:
@@ -56,22 +58,22 @@ class Fit:
 
     @property
     def r_squared(self) -> float:
-        """Share of the sum of squares about the mean."""
+        """Share of the sum of squares about the mean that the model explains."""
         return float(self.results.rsquared)
 
     @property
     def r_squared_adjusted(self) -> float:
-        """The same of the mean squares; NaN without residual degrees of freedom."""
+        """R squared of mean squares; NaN without residual degrees of freedom."""
         return float(self.results.rsquared_adj) if self.df else float("nan")
 
     @property
     def press(self) -> float:
-        """Prediction sum of squares: each run predicted by the others; NaN where one cannot be.
+        """Prediction sum of squares: each run predicted from the others; NaN if one cannot be.
 
         Montgomery (2013), section 10.6.
         """
         free = 1 - self.leverage
-        if not self.df or (free < EXACT).any():
+        if not self.df or (free < LEVERAGE_TOLERANCE).any():
             return float("nan")
         return float(((self.results.resid / free) ** 2).sum())
 
@@ -81,10 +83,10 @@ class Fit:
         return 1 - self.press / float(self.results.centered_tss)
 
     def terms(self, alpha: float) -> pd.DataFrame:
-        """Return a row a column: coefficient, std_error, t, p, interval, sum of squares.
+        """Return one row per column: coefficient, std_error, t, p, interval, sum of squares.
 
-        The sum of squares is what the residual would gain without the term: N times the squared
-        coefficient where columns of -1 and +1 are orthogonal.
+        The sum of squares is the increase of the residual's without the term: N times the squared
+        coefficient if the columns are orthogonal and of -1 and +1.
         """
         results, missing = self.results, np.full(len(self.names), np.nan)
         known = not self.exact
@@ -103,18 +105,18 @@ class Fit:
         )
 
     def anova(self) -> pd.DataFrame:
-        """Return the analysis of variance, a row a source; see `Effects`."""
+        """Return the analysis of variance, one row per source; see `Effects`."""
         residual = float(self.results.ssr), self.df
         model = float(self.results.ess), round(float(self.results.df_model))
-        rows = {"model": model, **self._parts(), "residual": residual}
-        if self.pure[1]:
-            lack = residual[0] - self.pure[0], residual[1] - self.pure[1]
-            rows |= {"lack of fit": lack, "pure error": self.pure}
+        rows = {"model": model, **self._blocks_and_curvature(), "residual": residual}
+        if self.pure_error[1]:
+            lack = residual[0] - self.pure_error[0], residual[1] - self.pure_error[1]
+            rows |= {"lack of fit": lack, "pure error": self.pure_error}
         rows["total"] = float(self.results.centered_tss), len(self.results.resid) - 1
-        return _tested(rows)
+        return _with_f_tests(rows)
 
-    def _parts(self) -> dict[str, tuple[float, int]]:
-        """Return the sums of squares of blocks and of curvature, each as if it came last."""
+    def _blocks_and_curvature(self) -> dict[str, tuple[float, int]]:
+        """Return the sums of squares of blocks and of curvature, each as if entered last."""
         parts = {}
         blocks = [i for i, name in enumerate(self.names) if name.startswith("block ")]
         curvature = [i for i, name in enumerate(self.names) if name == CURVATURE]
@@ -125,54 +127,57 @@ class Fit:
         return parts
 
     def with_residuals(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """Return the runs with ``fitted``, ``residual`` and (internally) ``studentised``."""
+        """Return the runs with ``fitted``, ``residual`` and internally ``studentised`` ones."""
         residual = np.asarray(self.results.resid)
         error = self.results.mse_resid if self.df else 0.0
         spread = np.sqrt(np.clip(1 - self.leverage, 0, None) * error)
-        known = (1 - self.leverage > EXACT) & (spread > 0)
+        known = (1 - self.leverage > LEVERAGE_TOLERANCE) & (spread > 0)
         studentised = np.where(known, residual / np.where(known, spread, 1), np.nan)
         fitted = np.asarray(self.results.fittedvalues)
         return runs.assign(fitted=fitted, residual=residual, studentised=studentised)
 
 
 def fit_matrix(matrix: pd.DataFrame, y: "pd.Series[float]", groups: Sequence[Any]) -> Fit:
-    """Fit the columns that the runs tell apart, the earlier first.
+    """Fit the columns that the runs can distinguish; of two that they cannot, the earlier one.
 
     Parameters
     ----------
     matrix : (N, p), in the order of preference.
     y : (N,) response.
-    groups : columns (N,) that are equal for runs of the same cell and block.
+    groups : columns (N,), all equal for runs of the same cell and block.
 
     Raises
     ------
     NotEstimableError
         If only the intercept can be estimated.
     """
-    names, lost = estimable(matrix)
+    names, aliased = estimable(matrix)
     if len(names) < 2:  # noqa: PLR2004 # the intercept and an effect
         raise NotEstimableError(
-            f"{len(y)} finished runs at one cell: no effect can be estimated; run the other cells"
+            f"{len(y)} finished runs in one cell: no effect can be estimated; run the other cells"
         )
     x = matrix[names].to_numpy(dtype=float)
     results = sm.OLS(y.to_numpy(dtype=float), x).fit(method="qr")
-    return Fit(names, lost, np.linalg.inv(x.T @ x), results, _pure_error(y, groups))
+    return Fit(names, aliased, np.linalg.inv(x.T @ x), results, _pure_error(y, groups))
 
 
 def _pure_error(y: "pd.Series[float]", groups: Sequence[Any]) -> tuple[float, int]:
     grouped = y.groupby(list(groups))
-    about = y - grouped.transform("mean")
-    return float((about**2).sum()), len(y) - int(grouped.ngroups)
+    deviations = y - grouped.transform("mean")
+    return float((deviations**2).sum()), len(y) - int(grouped.ngroups)
 
 
-def _tested(rows: dict[str, tuple[float, int]]) -> pd.DataFrame:
-    """Return the table with mean squares, F and p: all on the residual but lack of fit."""
+def _with_f_tests(rows: dict[str, tuple[float, int]]) -> pd.DataFrame:
+    """Return the table with mean squares, F and p.
+
+    Lack of fit is tested against the pure error, every other source against the residual.
+    """
     found = {name: row for name, row in rows.items() if row[1] > 0}
-    tested = {"model": "residual", "blocks": "residual", CURVATURE: "residual"}
-    tested["lack of fit"] = "pure error"
+    errors = {"model": "residual", "blocks": "residual", CURVATURE: "residual"}
+    errors["lack of fit"] = "pure error"
     lines = []
     for name, (squares, df) in found.items():
-        error = found.get(tested.get(name, ""))
+        error = found.get(errors.get(name, ""))
         f = (squares / df) / (error[0] / error[1]) if error and error[0] > 0 else float("nan")
         p = float(fisher.sf(f, df, error[1])) if error else float("nan")
         lines.append((squares, df, squares / df, f, p))
@@ -180,6 +185,6 @@ def _tested(rows: dict[str, tuple[float, int]]) -> pd.DataFrame:
     return pd.DataFrame(lines, index=pd.Index(found, name="source"), columns=columns)
 
 
-def value(table: pd.DataFrame, row: str, column: str) -> float:
-    """Return a number of a table; NaN where it has no such row."""
+def table_value(table: pd.DataFrame, row: str, column: str) -> float:
+    """Return a number of a table; NaN if the table has no such row."""
     return float(table[column].to_dict().get(row, float("nan")))

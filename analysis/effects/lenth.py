@@ -1,4 +1,4 @@
-"""Lenth's method: judging the effects of an experiment without replicates."""
+"""Lenth's method: judging the effects of an unreplicated experiment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,12 @@ from scipy.stats import t as student
 from analysis.effects.lenth_table import TABLE
 from analysis.errors import AnalysisError
 
-#: The fewest effects whose median tells anything.
-FEWEST = 3
-#: Normals drawn where the table has no multiplier: 200,000 sets of 7, fewer of more.
-DRAWS = 4_000_000
-SETS = 200_000
+#: Lenth's method needs the median of at least this many effects.
+FEWEST_EFFECTS = 3
+#: Simulated if the table has no multiplier: at most this many sets of effects, and at most this
+#: many normal variates in all.
+MAX_SIMULATED_SETS = 200_000
+MAX_VARIATES = 4_000_000
 SEED = 1989
 
 
@@ -26,9 +27,10 @@ class Lenth:
 
     Attributes
     ----------
-    m : effects judged.
+    m : number of effects judged.
+    alpha : of the margins.
     pse : pseudo standard error.
-    me, sme : margin of error, simultaneous margin, by the simulated reference distribution.
+    me, sme : margin of error and simultaneous margin, by the simulated reference distribution.
     me_t, sme_t : the same by Lenth's t(m/3) approximation, which is too wide.
     """
 
@@ -48,10 +50,10 @@ def lenth(
 
     Parameters
     ----------
-    effects : (m,) of a two-level design, all of equal variance.
-    alpha : of the margin of error for one effect, and of the simultaneous one for all.
-    correlation : (m, m) of the effects, where cells are missing; the reference distribution is
-        then simulated for it. By default they are independent.
+    effects : (m,) effects of a two-level design, all of equal variance.
+    alpha : of the margin of error for one effect, and of the simultaneous margin for all.
+    correlation : correlation (m, m) of the effects, if cells are missing; the reference
+        distribution is then simulated for it. By default the effects are independent.
 
     Raises
     ------
@@ -60,11 +62,11 @@ def lenth(
 
     Notes
     -----
-    The share of nil effects that the margin of error calls active is alpha when all are nil, and
-    less when some are not; the simultaneous margin bounds the chance of any such call by alpha.
-    Both assume that most effects are nil: where more than half are not, the pseudo standard error
-    measures effects, and nothing is called active. The t(m/3) figures err at 2.0 % (m = 7), 2.9 %
-    (15) and 3.8 % (31) instead of the nominal 5 %.
+    The share of zero effects that the margin of error calls active is alpha if all effects are
+    zero, and less if some are not; the simultaneous margin bounds the probability of any such call
+    by alpha. Both assume that most effects are zero: if more than half are not, the pseudo standard
+    error measures effects, and nothing is called active. The error rates of the t(m/3) margins are
+    2.0 % (m = 7), 2.9 % (15) and 3.8 % (31) instead of the nominal 5 %.
 
     References
     ----------
@@ -74,9 +76,9 @@ def lenth(
     """
     values = np.abs(np.asarray(effects, dtype=float))
     m = len(values)
-    if m < FEWEST:
+    if m < FEWEST_EFFECTS:
         raise AnalysisError(
-            f"{m} effects: Lenth's method takes {FEWEST} or more; replicate the runs instead"
+            f"{m} effects: Lenth's method needs {FEWEST_EFFECTS} or more; replicate the runs"
         )
     pse = float(_pse(values[None, :])[0])
     single, simultaneous = (
@@ -92,49 +94,50 @@ def _pse(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the pseudo standard error of each row of sizes (S, m) -> (S,)."""
     s0 = 1.5 * np.median(values, axis=1, keepdims=True)
     trimmed = values < 2.5 * s0
-    # Where s0 is nil, more than half of the effects are, and so is what Lenth makes of them.
+    # If s0 is zero, more than half of the effects are, and so is the pseudo standard error.
     trimmed |= s0 == 0
     counts = trimmed.sum(axis=1)
     ordered = np.sort(np.where(trimmed, values, np.inf), axis=1)
     rows = np.arange(len(values))
     middle = ordered[rows, (counts - 1) // 2] + ordered[rows, counts // 2]
+    # 1.5 times the median, which is the mean of two middle values: 0.75 times their sum.
     return np.asarray(0.75 * middle)
 
 
 def multipliers(m: int, alpha: float) -> tuple[float, float]:
-    """Return the multipliers of the margin and of the simultaneous margin.
+    """Return the multipliers of the margin of error and of the simultaneous margin.
 
-    From a table where it has them (`analysis.effects.lenth_table`), else by simulation with a
-    fixed seed: sets of m standard normals, each divided by its own pseudo standard error; the
-    1 - alpha quantile of all of them, and that of each set's largest.
+    From `analysis.effects.lenth_table` if it has them, else by simulation with a fixed seed: sets
+    of m standard normal variates, each set divided by its pseudo standard error; the 1 - alpha
+    quantile of all sizes, and that of the largest size of each set.
     """
     return TABLE.get((m, alpha)) or simulate(m, alpha)
 
 
 @lru_cache(maxsize=64)
 def simulate(m: int, alpha: float, sets: int | None = None) -> tuple[float, float]:
-    """Return the multipliers by simulation; about 0.3 s."""
+    """Return the multipliers by simulation, in about 0.3 s."""
     rng = np.random.default_rng([SEED, m])
-    size = (sets or min(SETS, DRAWS // m), m)
-    return _quantiles(np.abs(rng.standard_normal(size)), alpha)
+    size = (sets or min(MAX_SIMULATED_SETS, MAX_VARIATES // m), m)
+    return _margin_quantiles(np.abs(rng.standard_normal(size)), alpha)
 
 
 def correlated_multipliers(correlation: NDArray[np.float64], alpha: float) -> tuple[float, float]:
-    """Return the multipliers for effects that are not independent, (m, m) -> two numbers."""
+    """Return the multipliers for correlated effects, (m, m) -> two numbers."""
     rounded = np.round(correlation, 9)
-    return _correlated(rounded.tobytes(), len(rounded), alpha)
+    return _simulate_correlated(rounded.tobytes(), len(rounded), alpha)
 
 
 @lru_cache(maxsize=64)
-def _correlated(content: bytes, m: int, alpha: float) -> tuple[float, float]:
+def _simulate_correlated(content: bytes, m: int, alpha: float) -> tuple[float, float]:
     values, vectors = np.linalg.eigh(np.frombuffer(content).reshape(m, m))
     root = vectors * np.sqrt(np.clip(values, 0, None))
     rng = np.random.default_rng([SEED, m])
-    normals = rng.standard_normal((min(SETS, DRAWS // m), m))
-    return _quantiles(np.abs(normals @ root.T), alpha)
+    normals = rng.standard_normal((min(MAX_SIMULATED_SETS, MAX_VARIATES // m), m))
+    return _margin_quantiles(np.abs(normals @ root.T), alpha)
 
 
-def _quantiles(sets: NDArray[np.float64], alpha: float) -> tuple[float, float]:
+def _margin_quantiles(sets: NDArray[np.float64], alpha: float) -> tuple[float, float]:
     ratios: Any = sets / _pse(sets)[:, None]
     single = float(np.quantile(ratios, 1 - alpha))
     return single, float(np.quantile(ratios.max(axis=1), 1 - alpha))

@@ -1,6 +1,7 @@
 """Lenth's multipliers by simulation: made by `infra/benchmarks/lenth_table.py`."""
 
-#: (effects judged, alpha) -> multipliers of the margin of error and of the simultaneous margin.
+#: (number of effects judged, alpha) -> multipliers of the margin of error and of the simultaneous
+#: margin.
 TABLE: dict[tuple[int, float], tuple[float, float]] = {
     (3, 0.01): (7.4658, 13.0867),
     (3, 0.05): (2.2857, 5.7530),

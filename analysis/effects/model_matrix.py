@@ -1,4 +1,4 @@
-"""The model's matrix, built explicitly, and which of its columns the runs can tell apart."""
+"""The model matrix, built explicitly, and which of its columns the runs can distinguish."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,51 +13,51 @@ from analysis.factors import Factor
 
 INTERCEPT = "intercept"
 CURVATURE = "curvature"
-#: Columns closer than this to a combination of others, relative to their length, are one.
-SAME = 1e-9
-#: Columns of a regular fraction of 8 runs, one of which failed, are alike by 1/7; those of a design
-#: of Plackett and Burman's by 1/3 and more.
-SPOILT = 0.15
+#: A column closer than this to a combination of others, relative to its length, depends on them.
+RANK_TOLERANCE = 1e-9
+#: The correlation of two columns up to which they count as orthogonal. In a regular fraction of 8
+#: runs, one of which failed, it is 1/7; in a Plackett-Burman design, 1/3 and more.
+REGULAR_TOLERANCE = 0.15
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A term that the runs cannot tell from others.
+class AliasedTerm:
+    """A term that the runs cannot distinguish from others.
 
     Attributes
     ----------
     term : its name.
-    mixed_with : terms of the model whose estimates hold it, with what share of it (+1 and -1 in a
-        regular fraction; anything between where cells are missing).
+    aliased_with : the terms of the model whose estimates contain it, with its share in each (+1
+        and -1 in a regular fraction; anything between if cells are missing).
     """
 
     term: str
-    mixed_with: dict[str, float]
+    aliased_with: dict[str, float]
 
     @property
-    def words(self) -> str:
-        """The aliasing in words, as in ``C:E = A:B`` or ``A:B:C in A, -B, ...``."""
-        if not self.mixed_with:
+    def relation(self) -> str:
+        """The aliasing as text, as in ``C:E = A:B`` or ``A:B:C (in A, -B, ...)``."""
+        if not self.aliased_with:
             return f"{self.term} (its column is constant)"
-        names = [_signed(name, share) for name, share in self.mixed_with.items()]
+        names = [_signed(name, share) for name, share in self.aliased_with.items()]
         if len(names) == 1:
             return f"{self.term} = {names[0]}"
-        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")  # noqa: PLR2004 # a line's worth
+        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")  # noqa: PLR2004 # as many as fit in a line
         return f"{self.term} (in {shown})"
 
 
 def _signed(name: str, share: float) -> str:
-    size = "" if abs(abs(share) - 1) < SAME else f"{abs(share):.2g} "
+    size = "" if abs(abs(share) - 1) < RANK_TOLERANCE else f"{abs(share):.2g} "
     return f"{'-' if share < 0 else ''}{size}{name}"
 
 
 def code_levels(runs: pd.DataFrame, factors: Sequence[Factor]) -> pd.DataFrame:
-    """Return coded levels (N, k), a column a factor, with the index of `runs`.
+    """Return coded levels (N, k), one column per factor, with the index of `runs`.
 
     Raises
     ------
     FactorError
-        If a level is none of its factor's scale.
+        If a level is not on its factor's scale.
     """
     columns = {f.name: [f.code(level) for level in runs[f.name]] for f in factors}
     return pd.DataFrame(columns, index=runs.index)
@@ -73,9 +73,9 @@ def model_matrix(coded: pd.DataFrame, order: int) -> pd.DataFrame:
 
     Returns
     -------
-    (N, p) of -1 and +1 at the corners; an interaction is the product of its factors' columns and
-    bears their names joined by colons. Montgomery (2013), section 6.5; no formula is parsed, so a
-    factor may bear any name.
+    (N, p), -1 and +1 at the corners; an interaction is the product of its factors' columns, and its
+    name is their names joined by colons. Montgomery (2013), section 6.5. No formula is parsed, so a
+    factor can have any name.
     """
     columns = {INTERCEPT: np.ones(len(coded))}
     levels = {str(name): coded[name].to_numpy() for name in coded.columns}
@@ -86,7 +86,7 @@ def model_matrix(coded: pd.DataFrame, order: int) -> pd.DataFrame:
 
 
 def block_columns(labels: "pd.Series[Any]", *, about: str) -> pd.DataFrame:
-    """Return a column for every block but the first.
+    """Return one column for every block except the first.
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def block_columns(labels: "pd.Series[Any]", *, about: str) -> pd.DataFrame:
     return matrix
 
 
-def estimable(matrix: pd.DataFrame) -> tuple[list[str], list[Lost]]:
-    """Split the columns into those the rows tell apart, the earlier first, and the lost ones.
+def estimable(matrix: pd.DataFrame) -> tuple[list[str], list[AliasedTerm]]:
+    """Split the columns into independent ones and those that depend on earlier ones.
 
     Parameters
     ----------
@@ -111,51 +111,53 @@ def estimable(matrix: pd.DataFrame) -> tuple[list[str], list[Lost]]:
 
     Returns
     -------
-    Names of linearly independent columns, and the others with the alias matrix's rows:
-    (X1'X1)^-1 X1'X2 of Montgomery (2013), section 10.7 (supplement S8.1).
+    The names of linearly independent columns, and the other terms with their part of the alias
+    matrix, (X1'X1)^-1 X1'X2: Montgomery (2013), section 10.7 (supplement S8.1).
     """
     if _independent(matrix.to_numpy(dtype=float)):
         return [str(name) for name in matrix.columns], []
     kept: list[str] = []
-    lost: list[str] = []
+    dependent: list[str] = []
     basis = np.zeros((len(matrix), 0))
     for name in matrix.columns:
         column = matrix[name].to_numpy(dtype=float)
-        rest = _residual(column, basis)
+        rest = _orthogonal_part(column, basis)
         length = np.linalg.norm(rest)
-        if length > SAME * max(float(np.linalg.norm(column)), 1.0):
+        if length > RANK_TOLERANCE * max(float(np.linalg.norm(column)), 1.0):
             kept.append(name)
             basis = np.column_stack([basis, rest / length])
         else:
-            lost.append(name)
-    return kept, _aliases(matrix, kept, lost)
+            dependent.append(name)
+    return kept, _aliases(matrix, kept, dependent)
 
 
 def _independent(x: NDArray[np.float64]) -> bool:
-    """Whether all columns are told apart, quickly: well away from the least that `SAME` allows."""
+    """Whether all columns are independent by a wide margin; False if this quick test is unsure."""
     lengths = np.linalg.norm(x, axis=0)
     if x.shape[0] < x.shape[1] or not lengths.all():
         return False
     scaled = x / lengths
-    return bool(np.linalg.eigvalsh(scaled.T @ scaled)[0] > np.sqrt(SAME))
+    return bool(np.linalg.eigvalsh(scaled.T @ scaled)[0] > np.sqrt(RANK_TOLERANCE))
 
 
-def _residual(column: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64]:
-    for _ in range(2):  # the second pass takes off what rounding left
+def _orthogonal_part(
+    column: NDArray[np.float64], basis: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    for _ in range(2):  # the second pass removes what rounding left
         column = column - basis @ (basis.T @ column)
     return column
 
 
-def _aliases(matrix: pd.DataFrame, kept: list[str], lost: list[str]) -> list[Lost]:
-    if not lost:
+def _aliases(matrix: pd.DataFrame, kept: list[str], dependent: list[str]) -> list[AliasedTerm]:
+    if not dependent:
         return []
     shares, *_ = np.linalg.lstsq(
-        matrix[kept].to_numpy(dtype=float), matrix[lost].to_numpy(dtype=float), rcond=None
+        matrix[kept].to_numpy(dtype=float), matrix[dependent].to_numpy(dtype=float), rcond=None
     )
+    least = np.sqrt(RANK_TOLERANCE)
     return [
-        Lost(
-            term,
-            {n: float(s) for n, s in zip(kept, column, strict=True) if abs(s) > np.sqrt(SAME)},
+        AliasedTerm(
+            term, {n: float(s) for n, s in zip(kept, column, strict=True) if abs(s) > least}
         )
-        for term, column in zip(lost, shares.T, strict=True)
+        for term, column in zip(dependent, shares.T, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Scales of a response that is a share: accuracy near 1 does not vary as accuracy near 1/2 does."""
+"""Scales of a response that is a share: an accuracy near 1 varies less than one near 1/2."""
 
 from typing import Literal, get_args
 
@@ -11,22 +11,23 @@ Transform = Literal["raw", "logit", "log_error"]
 SCALES: tuple[Transform, ...] = get_args(Transform)
 
 
-def transformed(
+def transform_response(
     response: "pd.Series[float]", transform: Transform, *, images: int | None = None
 ) -> "pd.Series[float]":
-    """Return a response on the scale that is to be fitted; higher stays better.
+    """Return a response on the scale to be fitted; higher stays better.
 
     Parameters
     ----------
-    response : (N,) shares between 0 and 1; anything where `transform` is ``raw``.
-    transform : ``raw``; ``logit``: log(y / (1 - y)); ``log_error``: -log(1 - y), in which halving
-        the error is worth the same anywhere.
-    images : that the share was read on; with it a share of 0 or 1 is taken half a picture inside.
+    response : (N,) shares between 0 and 1; any numbers if `transform` is ``raw``.
+    transform : ``raw``; ``logit``: log(y / (1 - y)); ``log_error``: -log(1 - y), on which halving
+        the error is the same step everywhere.
+    images : number of images that the share was measured on; with it, a share of 0 or 1 is moved
+        inside by half an image.
 
     Raises
     ------
     DesignError
-        If a value is no share, or is 0 or 1 without `images`.
+        If a value is not a share, or is 0 or 1 and `images` is missing.
 
     References
     ----------
@@ -36,12 +37,12 @@ def transformed(
     if transform == "raw":
         return response
     if transform not in SCALES:
-        raise DesignError(f"scale {transform!r}: take raw, logit or log_error")
+        raise DesignError(f"scale {transform!r}: unknown; take raw, logit or log_error")
     outside = response[(response < 0) | (response > 1)]
     if len(outside):
         raise DesignError(
-            f"response {response.name}: {outside.iloc[0]:g} is no share between 0 and 1, as "
-            f"{transform} needs; analyse it raw"
+            f"response {response.name}: {outside.iloc[0]:g} is not a share between 0 and 1, as "
+            f"{transform} needs; analyze it raw"
         )
     if images:
         response = (response * images + 0.5) / (images + 1)
@@ -57,5 +58,5 @@ def _check_ends(response: "pd.Series[float]", transform: Transform) -> None:
     if len(at):
         raise DesignError(
             f"response {response.name}: {at.iloc[0]:g} has no {transform}; give the number of "
-            "images it was read on, or analyse it raw"
+            "images that it was measured on, or analyze it raw"
         )

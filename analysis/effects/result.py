@@ -5,26 +5,26 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.effects.lenth import Lenth
-from analysis.effects.model_matrix import Lost
+from analysis.effects.model_matrix import AliasedTerm
 from analysis.effects.response_scale import Transform
 from analysis.effects.verdict import Verdict
 from analysis.factors import Factor, Level
 
 
 @dataclass(frozen=True)
-class Half:
-    """The runs at the working level of a factor whose other level always collapses.
+class WorkingLevel:
+    """The runs at one level of a factor, of which the other level always collapses.
 
     Attributes
     ----------
-    factor : its name.
-    working, collapsed : its levels.
-    effects : of the other factors, at the working level.
-    p : of Fisher's exact test, two-sided, of the runs that collapsed at either level.
+    factor : name of the factor.
+    level, collapsed : the level at which networks learn, and the one at which every run collapsed.
+    effects : effects of the other factors, at the working level.
+    p : two-sided p-value of Fisher's exact test on the numbers of collapsed runs at both levels.
     """
 
     factor: str
-    working: Level
+    level: Level
     collapsed: Level
     effects: "Effects"
     p: float
@@ -36,18 +36,19 @@ class Effects:
 
     Attributes
     ----------
-    terms : a row a term, by name (``a:b`` an interaction): coefficient, effect (twice that),
-        std_error, t, p, ci_low, ci_high (of the coefficient), sum_of_squares. In units of the
-        response, on its `transform`.
-    anova : a row a source (blocks, terms, curvature, residual, lack of fit, pure error, total):
-        df, sum_of_squares, mean_square, f, p; curvature is tested on the residual.
+    terms : one row per term, by name (``a:b`` is an interaction): coefficient, effect (twice the
+        coefficient), std_error, t, p, ci_low, ci_high (of the coefficient), sum_of_squares. In
+        units of the response, on its `transform`.
+    anova : one row per source (blocks, terms, curvature, residual, lack of fit, pure error, total):
+        df, sum_of_squares, mean_square, f, p; curvature is tested against the residual.
     contrasts : every estimable effect, of any order, that Lenth's method judges.
-    press, r_squared_predicted : prediction sum of squares, and 1 - press / total; NaN where a run
-        is fitted exactly.
+    press, r_squared_predicted : prediction sum of squares, and 1 - press / total; NaN if a run is
+        fitted exactly.
     lenth : its margins; None with fewer than three effects.
-    runs : what was fitted, with responses, ``fitted``, ``residual`` and ``studentised``.
-    lost : terms that these runs cannot tell from others.
-    half : the same on the working half, where a factor's level always collapses.
+    runs : the fitted runs, with responses, ``fitted``, ``residual`` and ``studentised``.
+    aliased : terms that these runs cannot distinguish from others.
+    working_level : the effects at the working level of a factor whose other level always collapses;
+        None if there is no such factor.
     """
 
     factors: tuple[Factor, ...]
@@ -66,8 +67,8 @@ class Effects:
     verdict: Verdict
     runs: pd.DataFrame = field(repr=False)
     transform: Transform = "raw"
-    lost: tuple[Lost, ...] = ()
-    half: Half | None = None
+    aliased: tuple[AliasedTerm, ...] = ()
+    working_level: WorkingLevel | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -76,19 +77,20 @@ class Effects:
         return self.verdict.active
 
     @property
-    def shown(self) -> tuple[str, ...]:
-        """What was shown to matter.
+    def overall_active(self) -> tuple[str, ...]:
+        """The active terms; with a working level, the active terms there.
 
-        Where a factor's level always collapses: that factor, unless chance collapses as many (of
-        three runs in four, each level is one that always does), and the terms that are active at
-        its working level, where the decision judges the others too.
+        If a factor's level always collapses, the factor itself is listed first, unless as many
+        collapsed runs are likely by chance (if three runs of four collapse, each factor has a level
+        that always does). The terms that are active at its working level follow; the decision
+        judges the other factors there too.
         """
-        if self.half is None:
+        if self.working_level is None:
             return self.active
-        own = (self.half.factor,) if self.half.p < self.alpha else ()
-        return (*own, *self.half.effects.shown)
+        factor = (self.working_level.factor,) if self.working_level.p < self.alpha else ()
+        return (*factor, *self.working_level.effects.overall_active)
 
     @property
-    def response_words(self) -> str:
-        """The response with its scale, as an axis names it."""
+    def response_label(self) -> str:
+        """The response with its scale, as the label of an axis."""
         return self.response if self.transform == "raw" else f"{self.transform} {self.response}"

@@ -4,7 +4,7 @@ import textwrap
 
 import pandas as pd
 
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.factors import show
 
@@ -22,9 +22,9 @@ def effects_table(effects: Effects) -> str:
     words = [_fit_in_words(effects), *_verdict_in_words(effects)]
     words += [f"Note: {line}." for line in effects.warnings]
     parts = [_table(effects), "", *map(wrapped, words)]
-    if effects.half is not None:
-        half = effects.half
-        title = f"At {half.factor} = {show(half.working)} alone, where networks learn:"
+    if effects.working_level is not None:
+        half = effects.working_level
+        title = f"At {half.factor} = {show(half.level)} alone, where networks learn:"
         parts += ["", title, "", effects_table(half.effects)]
     return "\n".join(parts)
 
@@ -81,7 +81,7 @@ def _fit_in_words(effects: Effects) -> str:
 
 
 def _tested(effects: Effects, source: str) -> str:
-    f, p = (value(effects.anova, source, column) for column in ("f", "p"))
+    f, p = (table_value(effects.anova, source, column) for column in ("f", "p"))
     return f"{source}: F = {f:.2f}, p = {p:.3f}" if p >= 0 else ""
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.effects.least_squares import value
-from analysis.effects.model_matrix import CURVATURE, SPOILT, code_levels, model_matrix
+from analysis.effects.least_squares import table_value
+from analysis.effects.model_matrix import CURVATURE, REGULAR_TOLERANCE, code_levels, model_matrix
 from analysis.factors import cell_name, show
 
 if TYPE_CHECKING:
@@ -61,22 +61,22 @@ def _missing(effects: "Effects") -> list[str]:
 
 
 def _lost(effects: "Effects") -> list[str]:
-    if not effects.lost:
+    if not effects.aliased:
         return []
     words = (
-        f"these runs cannot tell apart: {_some([term.words for term in effects.lost])}; run the "
-        "missing cells, or a larger fraction, to separate them"
+        f"these runs cannot tell apart: {_some([term.relation for term in effects.aliased])}; run "
+        "the missing cells, or a larger fraction, to separate them"
     )
     return [words]
 
 
 def _shares(effects: "Effects") -> list[str]:
     """Warn of main effects that hold shares of interactions, as in a Plackett-Burman design."""
-    if effects.order > 1 or effects.lost or len(effects.factors) < 3:  # noqa: PLR2004 # nothing to hold
+    if effects.order > 1 or effects.aliased or len(effects.factors) < 3:  # noqa: PLR2004 # nothing to hold
         return []
     coded = code_levels(effects.runs, effects.factors)
     pairs = model_matrix(coded, 2).iloc[:, 1 + coded.shape[1] :]
-    if not (np.abs(coded.to_numpy().T @ pairs.to_numpy()) > SPOILT * len(coded)).any():
+    if not (np.abs(coded.to_numpy().T @ pairs.to_numpy()) > REGULAR_TOLERANCE * len(coded)).any():
         return []
     words = (
         "every main effect holds shares of the two-way interactions: what is active here may be an "
@@ -118,7 +118,7 @@ def _unbalanced(effects: "Effects") -> list[str]:
 
 def _misfit(effects: "Effects") -> list[str]:
     lines = []
-    lack, bend = (value(effects.anova, row, "p") for row in ("lack of fit", CURVATURE))
+    lack, bend = (table_value(effects.anova, row, "p") for row in ("lack of fit", CURVATURE))
     if lack < effects.alpha:
         lines.append(
             f"the model of order {effects.order} does not fit (lack of fit p = {lack:.2g}): fit a "
@@ -143,7 +143,9 @@ def _collapsed(effects: "Effects") -> list[str]:
         f"{len(fallen)} of {len(runs)} runs collapsed (learnt nothing): {_some(shown)}; they weigh "
         "on every effect"
     )
-    if effects.half is not None:
-        level = show(effects.half.working)
-        words += f", so the other factors are judged at {effects.half.factor}={level} alone"
+    if effects.working_level is not None:
+        level = show(effects.working_level.level)
+        words += (
+            f", so the other factors are judged at {effects.working_level.factor}={level} alone"
+        )
     return [words]

@@ -14,12 +14,12 @@ from analysis.plots.effects import COLOURS
 
 
 def delivered(summary: pd.DataFrame, best: float) -> Figure:
-    """Draw what each tuner delivers, a panel a budget: median, and a bar to the 10th percentile.
+    """Draw what each tuner delivers, one panel per budget: median and bar to the 10th percentile.
 
     Parameters
     ----------
     summary : columns ``tuner``, ``budget`` (runs), ``median``, ``tenth`` (10th percentile), ``n``.
-    best : the best cell's true mean.
+    best : the true mean of the best cell.
     """
     budgets = sorted(summary["budget"].unique())
     names = list(dict.fromkeys(summary["tuner"]))
@@ -28,10 +28,10 @@ def delivered(summary: pd.DataFrame, best: float) -> Figure:
     panels = figure.subplots(1, len(budgets), sharex=True, sharey=True, squeeze=False)
     places = range(len(names), 0, -1)
     for axes, budget in zip(panels[0], budgets, strict=True):
-        own = summary[summary["budget"] == budget].set_index("tuner").loc[names]
-        axes.hlines(places, own["tenth"], own["median"], color="0.6", linewidth=4)
-        axes.plot(own["median"], places, "o", color="black", markersize=5)
-        axes.axvline(own["median"].max(), color="black", linestyle=":", linewidth=1)
+        rows = summary[summary["budget"] == budget].set_index("tuner").loc[names]
+        axes.hlines(places, rows["tenth"], rows["median"], color="0.6", linewidth=4)
+        axes.plot(rows["median"], places, "o", color="black", markersize=5)
+        axes.axvline(rows["median"].max(), color="black", linestyle=":", linewidth=1)
         axes.axvline(best, color="#0072B2", linewidth=1)
         axes.set_title(f"{budget} runs", fontsize=10)
         axes.grid(axis="y", color="0.92")
@@ -48,28 +48,30 @@ def delivered(summary: pd.DataFrame, best: float) -> Figure:
 
 
 #: Panels side by side.
-COLUMNS = 3
+PANEL_COLUMNS = 3
 
 
 def best_so_far(
     curve: pd.DataFrame, response: str, names: Sequence[str], along: Literal["runs", "seconds"]
 ) -> Figure:
-    """Draw the best figure so far, a panel a tuner: the median of its searches, and their range.
+    """Draw the best response so far, one panel per tuner: median and range of its searches.
 
     The other tuners' medians are grey in each panel.
 
     Parameters
     ----------
     curve : as `analysis.comparison.summary.curves` returns it.
-    response : what the figure is of.
+    response : name of the response.
     names : the tuners, in the order of the panels.
-    along : what goes on meanwhile: runs, or seconds of training.
+    along : the horizontal axis: runs, or seconds of training.
     """
     column = {"runs": "order", "seconds": "seconds"}[along]
     lines = {name: _on_one_axis(curve[curve["tuner"] == name], column) for name in names}
-    rows = math.ceil(len(names) / COLUMNS)
+    rows = math.ceil(len(names) / PANEL_COLUMNS)
     figure = Figure(figsize=(9, 0.7 + 1.7 * rows), layout="constrained")
-    panels = list(figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flat)
+    panels = list(
+        figure.subplots(rows, PANEL_COLUMNS, sharex=True, sharey=True, squeeze=False).flat
+    )
     for axes, name in zip(panels, names, strict=False):
         for x, best in lines.values():
             axes.step(x, np.median(best, axis=0), where="post", color="0.8", linewidth=0.8)
@@ -89,9 +91,9 @@ def best_so_far(
 
 
 def _on_one_axis(own: pd.DataFrame, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return places on an axis, and each search's best figure there: a row a search."""
+    """Return positions on an axis, and the best response there: one row per search."""
     searches = [rows.sort_values("order") for _, rows in own.groupby("repetition")]
-    # Before its first run a search has nothing to show: the axis begins where all of them have.
+    # A search has no response before its first run: the axis begins where all searches have one.
     least = max(float(rows[column].iloc[0]) for rows in searches)
     places = np.unique([*own.loc[own[column] >= least, column], least])
     best = [

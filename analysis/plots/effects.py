@@ -1,6 +1,7 @@
-"""Figures of an experiment; returned, never saved. All of them can be read in grey.
+"""Figures of a two-level experiment; returned, never saved. All can be read in greyscale.
 
-A factor has the same colour in every figure; what tells lines apart is their style.
+A factor has the same colour in every figure; lines are distinguished by their style. A new figure
+is a function here and an entry in `effect_figures`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,19 +14,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.factors import Factor, show
 
-#: Okabe and Ito's palette, which the colour-blind tell apart, without its lightest.
+#: The palette of Okabe and Ito, for colour-blind readers, without its lightest colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8B6508", "#332288", "#000000")
 ACTIVE, QUIET = "black", "0.72"
-#: More than these are not legible: the largest are shown, and the figure says so.
+#: More would not be legible: the largest are shown, and the figure says so.
 BARS, NAMES, PANELS = 24, 12, 9
 
 
 def effect_figures(effects: Effects, prefix: str = "") -> dict[str, Figure]:
-    """Return every figure that this experiment bears, by name; the working half's as well."""
+    """Return every figure that suits this experiment, by name; those of the working level too."""
     found = {
         "pareto": pareto(effects),
         "half_normal": half_normal(effects),
@@ -36,8 +37,8 @@ def effect_figures(effects: Effects, prefix: str = "") -> dict[str, Figure]:
     if effects.residual_df > 1:
         found["residuals"] = residuals(effects)
     named = {prefix + name: figure for name, figure in found.items()}
-    if effects.half is not None:
-        named |= effect_figures(effects.half.effects, f"{prefix}working_half_")
+    if effects.working_level is not None:
+        named |= effect_figures(effects.working_level.effects, f"{prefix}working_half_")
     return named
 
 
@@ -48,7 +49,7 @@ def colour(effects: Effects, name: str) -> str:
 
 
 def _scores(effects: Effects) -> "pd.Series[float]":
-    """Return what is judged: the verdict's scores, else the effects."""
+    """Return the values that are judged: the scores of the verdict, else the effects."""
     scores = effects.verdict.scores
     return scores if len(scores) else effects.contrasts
 
@@ -70,13 +71,13 @@ def _size_of_effect(effects: Effects) -> str:
         scores, effects.contrasts.reindex(scores.index).fillna(scores)
     )
     scaled = ", over its relative standard error" if uneven else ""
-    return f"|effect| on {effects.response_words}, low to high{scaled}"
+    return f"|effect| on {effects.response_label}, low to high{scaled}"
 
 
 def pareto(effects: Effects) -> Figure:
-    """Draw the sizes of the effects, largest first, with the margins that call them active.
+    """Draw the sizes of the effects, largest first, with the margins beyond which they are active.
 
-    Lenth, R. V. (1989), Technometrics 31, 469-473, draws the same upright.
+    Lenth, R. V. (1989), Technometrics 31, 469-473, draws the same with vertical bars.
     """
     every = _scores(effects).abs().sort_values()
     values = every.tail(BARS)
@@ -98,7 +99,7 @@ def pareto(effects: Effects) -> Figure:
 
 
 def half_normal(effects: Effects) -> Figure:
-    """Draw the effects against half-normal quantiles; active ones have their names.
+    """Draw the effects against half-normal quantiles; active ones are labelled.
 
     Daniel, C. (1959), Technometrics 1, 311-341; quantiles at (i - 1/2) / m.
     """
@@ -128,14 +129,14 @@ def half_normal(effects: Effects) -> Figure:
 def _name_active(
     axes: Axes, values: "pd.Series[float]", quantiles: Any, active: Sequence[bool]
 ) -> None:
-    """Write the names of the largest active effects beside them, none over another."""
+    """Label the largest active effects; no label covers another."""
     gap, last = 0.052 * float(quantiles[-1]), np.inf
     right = float(values.iloc[-1])
     points = [p for p in zip(values.items(), quantiles, active, strict=True) if p[2]][::-1]
     for (name, size), quantile, _ in points[:NAMES]:
         last = min(float(quantile), last - gap)
         if quantile - last > 2 * gap:
-            break  # the rest would stand too far from its point; the Pareto has it
+            break  # the next label would be too far from its point; the Pareto chart has it
         left = size > 0.5 * right
         axes.annotate(
             str(name),
@@ -152,7 +153,7 @@ def _name_active(
 def main_effects(effects: Effects) -> Figure:
     """Draw the model's mean at each factor's levels, with intervals.
 
-    Each interval is half the margin up and down: where two do not overlap, the effect is beyond the
+    Each interval is half the margin up and down: if two do not overlap, the effect is beyond the
     margin.
     """
     count = len(effects.factors)
@@ -161,23 +162,23 @@ def main_effects(effects: Effects) -> Figure:
     figure = Figure(figsize=(2.2 * across + 0.8, 2.7 * down + 0.4), layout="constrained")
     panels = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes, factor in zip(panels.ravel(), effects.factors, strict=False):
-        _means(axes, effects, factor)
-    _hide(panels.ravel()[count:])
+        _draw_main_effect(axes, effects, factor)
+    _hide_panels(panels.ravel()[count:])
     for row in panels:
-        row[0].set_ylabel(f"mean {effects.response_words}")
+        row[0].set_ylabel(f"mean {effects.response_label}")
     if np.isfinite(effects.verdict.margin):
         figure.suptitle("intervals that do not overlap: active main effect", fontsize=9)
     return figure
 
 
-def _hide(panels: Iterable[Axes]) -> None:
+def _hide_panels(panels: Iterable[Axes]) -> None:
     for axes in panels:
         axes.set_visible(False)
 
 
-def _means(axes: Axes, effects: Effects, factor: Factor) -> None:
-    mean = value(effects.terms, "intercept", "coefficient")
-    half = value(effects.terms, factor.name, "coefficient")
+def _draw_main_effect(axes: Axes, effects: Effects, factor: Factor) -> None:
+    mean = table_value(effects.terms, "intercept", "coefficient")
+    half = table_value(effects.terms, factor.name, "coefficient")
     bar = effects.verdict.margin / 2
     axes.axhline(mean, color="0.75", linewidth=0.8)
     axes.errorbar(
@@ -195,34 +196,34 @@ def _means(axes: Axes, effects: Effects, factor: Factor) -> None:
 
 
 def interactions(effects: Effects) -> Figure:
-    """Draw the mean response at each pair of levels: lines that are not parallel interact.
+    """Draw the mean response at each pair of levels: an interaction is lines not in parallel.
 
-    With more than nine pairs, those of the largest interactions.
+    With more than nine pairs, the nine with the largest interactions.
     """
     every = list(combinations(effects.factors, 2))
-    every.sort(key=lambda pair: -abs(_interaction(effects, pair)))
+    every.sort(key=lambda pair: -abs(_interaction_effect(effects, pair)))
     pairs = every[:PANELS] if len(every) > PANELS else list(combinations(effects.factors, 2))
     across = min(3, len(pairs))
     down = -(-len(pairs) // across)
     figure = Figure(figsize=(2.9 * across + 0.6, 2.7 * down + 0.3), layout="constrained")
     panels = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes, pair in zip(panels.ravel(), pairs, strict=False):
-        _pair(axes, effects, *pair)
-    _hide(panels.ravel()[len(pairs) :])
+        _draw_interaction(axes, effects, *pair)
+    _hide_panels(panels.ravel()[len(pairs) :])
     for row in panels:
-        row[0].set_ylabel(f"mean {effects.response_words}")
+        row[0].set_ylabel(f"mean {effects.response_label}")
     if len(every) > PANELS:
         figure.suptitle(f"the {PANELS} largest of {len(every)} two-way interactions", fontsize=9)
     return figure
 
 
-def _interaction(effects: Effects, pair: tuple[Factor, Factor]) -> float:
-    size = value(effects.terms, f"{pair[0].name}:{pair[1].name}", "effect")
+def _interaction_effect(effects: Effects, pair: tuple[Factor, Factor]) -> float:
+    size = table_value(effects.terms, f"{pair[0].name}:{pair[1].name}", "effect")
     return size if np.isfinite(size) else 0.0
 
 
-def _pair(axes: Axes, effects: Effects, first: Factor, second: Factor) -> None:
-    runs, name = _on_scale(effects), f"{first.name}:{second.name}"
+def _draw_interaction(axes: Axes, effects: Effects, first: Factor, second: Factor) -> None:
+    runs, name = _runs_on_scale(effects), f"{first.name}:{second.name}"
     for level, style, marker in zip(second.levels, ("--", "-"), ("o", "s"), strict=True):
         at = runs[runs[second.name] == level]
         means = [at.loc[at[first.name] == x, "y"].mean() for x in first.levels]
@@ -235,24 +236,24 @@ def _pair(axes: Axes, effects: Effects, first: Factor, second: Factor) -> None:
     axes.set_xlabel(first.name)
     weight = "bold" if name in effects.active else "normal"
     mark = ", active" if name in effects.active else ""
-    effect = value(effects.terms, name, "effect")
+    effect = table_value(effects.terms, name, "effect")
     if np.isfinite(effect):
         axes.set_title(f"interaction {effect:+.3g}{mark}", fontsize=9, fontweight=weight)
     axes.legend(frameon=False, fontsize=8, handlelength=2.8)
 
 
-def _on_scale(effects: Effects) -> pd.DataFrame:
-    """Return the runs with the response as it was fitted, ``y``."""
+def _runs_on_scale(effects: Effects) -> pd.DataFrame:
+    """Return the runs with the response on the scale of the fit, as ``y``."""
     return effects.runs.assign(y=effects.runs["fitted"] + effects.runs["residual"])
 
 
 def cube(effects: Effects) -> Figure:
-    """Draw the mean response at the corners of a cube of the three largest factors.
+    """Draw the mean response at the corners of a cube: the three factors with the largest effects.
 
-    Montgomery (2013), figure 6.1; of two factors a square.
+    Montgomery (2013), figure 6.1; a square for two factors.
     """
-    factors = _largest(effects, 3)
-    means = _on_scale(effects).groupby([f.name for f in factors], observed=True)["y"].mean()
+    factors = _factors_with_largest_effects(effects, 3)
+    means = _runs_on_scale(effects).groupby([f.name for f in factors], observed=True)["y"].mean()
     corners = (
         np.array(np.meshgrid(*[[0, 1]] * len(factors), indexing="ij")).reshape(len(factors), -1).T
     )
@@ -265,19 +266,19 @@ def cube(effects: Effects) -> Figure:
     for corner in corners:
         levels = tuple(f.levels[i] for f, i in zip(factors, corner, strict=True))
         mean = float(means.get(levels if len(levels) > 1 else levels[0], np.nan))
-        _corner(axes, corner, "no run" if np.isnan(mean) else f"{mean:#.3g}")
+        _draw_corner(axes, corner, "no run" if np.isnan(mean) else f"{mean:#.3g}")
     _label_edges(axes, factors)
     rest = len(effects.factors) - len(factors)
     over = f" (over {rest} other factors)" if rest else ""
-    axes.set_title(f"mean {effects.response_words}{over}", fontsize=10)
+    axes.set_title(f"mean {effects.response_label}{over}", fontsize=10)
     axes.set_axis_off()
     axes.margins(0.14)
     return figure
 
 
-def _largest(effects: Effects, count: int) -> list[Factor]:
-    """Return the factors with the largest main effects, in their own order."""
-    sizes = {f.name: abs(value(effects.terms, f.name, "effect")) for f in effects.factors}
+def _factors_with_largest_effects(effects: Effects, count: int) -> list[Factor]:
+    """Return the factors with the largest main effects, in the order of the design."""
+    sizes = {f.name: abs(table_value(effects.terms, f.name, "effect")) for f in effects.factors}
     kept = sorted(sizes, key=lambda name: -np.nan_to_num(sizes[name]))[:count]
     return [f for f in effects.factors if f.name in kept]
 
@@ -287,7 +288,7 @@ def _project(corner: Any) -> tuple[float, float]:
     return x + 0.48 * z, y + 0.36 * z
 
 
-def _corner(axes: Axes, corner: Any, text: str) -> None:
+def _draw_corner(axes: Axes, corner: Any, text: str) -> None:
     box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "black"}
     axes.text(*_project(corner), text, ha="center", va="center", fontsize=11, bbox=box, zorder=3)
 
@@ -302,7 +303,7 @@ def _label_edges(axes: Axes, factors: Sequence[Factor]) -> None:
 def residuals(effects: Effects) -> Figure:
     """Draw the studentised residuals against fitted values, normal quantiles and run order.
 
-    A funnel says that another scale of the response fits better
+    A funnel shows that another scale of the response is more suitable
     (`analysis.effects.response_scale`); Montgomery (2013), section 3.4.
     """
     figure = Figure(figsize=(9.6, 3.2), layout="constrained")
@@ -324,7 +325,7 @@ def _dots(axes: Axes, x: Any, y: Any) -> None:
 def _against_fitted(axes: Axes, effects: Effects) -> None:
     _dots(axes, effects.runs["fitted"], effects.runs["studentised"])
     axes.axhline(0, color="0.6", linewidth=0.8)
-    axes.set_xlabel(f"fitted {effects.response_words}")
+    axes.set_xlabel(f"fitted {effects.response_label}")
     axes.set_ylabel("studentised residual")
 
 
@@ -337,9 +338,9 @@ def _against_normal(axes: Axes, effects: Effects) -> None:
 
 
 def scales(fits: Sequence[Effects]) -> Figure:
-    """Draw the same experiment's residuals on several scales of its response, a column each.
+    """Draw the residuals of one experiment on several scales of its response, one column each.
 
-    The scale that fits has no funnel above and a straight line below.
+    A suitable scale has no funnel above and a straight line below.
     """
     figure = Figure(figsize=(3.1 * len(fits), 5.4), layout="constrained")
     panels = figure.subplots(2, len(fits), squeeze=False)

@@ -1,4 +1,4 @@
-"""Figures of a response surface; returned, never saved."""
+"""The figure of a response surface; returned, never saved."""
 
 from itertools import combinations
 from typing import Any
@@ -15,10 +15,11 @@ PANELS = 9
 
 
 def contours(surface: Surface) -> Figure:
-    """Draw the surface's contours for each pair of factors, the others at the best point's level.
+    """Draw the contours of the surface for each pair of factors.
 
-    Runs are circles, the stationary point a cross where it lies in the picture; axes are coded
-    levels, with natural ones at -1, 0 and +1. Montgomery (2013), figure 11.11.
+    The other factors are at the levels of the stationary point, or in the middle if it is outside
+    the design. Runs are circles; the stationary point is a cross, if it is within the axes. Axes
+    are coded levels, with natural levels at -1, 0 and +1. Montgomery (2013), figure 11.11.
     """
     pairs = list(combinations(range(len(surface.factors)), 2))[:PANELS]
     across = min(3, len(pairs))
@@ -26,26 +27,26 @@ def contours(surface: Surface) -> Figure:
     figure = Figure(figsize=(3.4 * across + 0.4, 3.2 * down + 0.3), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes, (i, j) in zip(panels, pairs, strict=False):
-        _pair(axes, surface, i, j)
+        _draw_contours(axes, surface, i, j)
     for axes in panels[len(pairs) :]:
         axes.set_visible(False)
     figure.suptitle(f"{surface.response}: {surface.model} order", fontsize=10)
     return figure
 
 
-def _others(surface: Surface) -> Any:
-    """Return the coded point at which factors outside a picture are held."""
+def _held_levels(surface: Surface) -> Any:
+    """Return the coded levels at which the factors outside a panel are held."""
     point = surface.stationary
     if point is None or not point.inside:
         return np.zeros(len(surface.factors))
     return np.array(list(point.coded.values()))
 
 
-def _pair(axes: Axes, surface: Surface, i: int, j: int) -> None:
-    reach = max(1.0, surface.radius if len(surface.factors) == 2 else 1.0) * 1.08  # noqa: PLR2004 # nothing else is held
+def _draw_contours(axes: Axes, surface: Surface, i: int, j: int) -> None:
+    reach = max(1.0, surface.radius if len(surface.factors) == 2 else 1.0) * 1.08  # noqa: PLR2004 # no other factor is held
     line = np.linspace(-reach, reach, GRID)
     x, y = np.meshgrid(line, line)
-    points = np.tile(_others(surface), (x.size, 1))
+    points = np.tile(_held_levels(surface), (x.size, 1))
     points[:, i], points[:, j] = x.ravel(), y.ravel()
     drawn = axes.contour(
         x, y, surface.predict(points).reshape(x.shape), 8, colors="black", linewidths=0.8
@@ -62,13 +63,13 @@ def _pair(axes: Axes, surface: Surface, i: int, j: int) -> None:
         )
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-reach, reach)
-    axes.set_xticks([-1, 0, 1], _ticks(factors[i]))
-    axes.set_yticks([-1, 0, 1], _ticks(factors[j]))
+    axes.set_xticks([-1, 0, 1], _natural_tick_labels(factors[i]))
+    axes.set_yticks([-1, 0, 1], _natural_tick_labels(factors[j]))
     axes.set_xlabel(factors[i].name)
     axes.set_ylabel(factors[j].name)
 
 
-def _ticks(factor: Factor) -> list[str]:
+def _natural_tick_labels(factor: Factor) -> list[str]:
     scale = "linear" if factor.scale == "integer" else factor.scale
     free = Factor(factor.name, factor.low, factor.high, scale)
     return [show(free.decode(float(x))) for x in (-1, 0, 1)]

@@ -1,4 +1,4 @@
-"""A table of runs, checked before anything is fitted to it."""
+"""Checks of a table of runs and of a requested model, before it is fitted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.errors import DesignError
 from analysis.factors import Factor, show
 
-#: Coded levels closer than this are one.
-TOLERANCE = 1e-6
+#: Coded levels closer than this are equal.
+LEVEL_TOLERANCE = 1e-6
 
 
 def checked_runs(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -> pd.DataFrame:
@@ -19,7 +19,7 @@ def checked_runs(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -
     Raises
     ------
     DesignError
-        If a column is missing, the response is no number, or it never changes.
+        If a column is missing, the response is not a number, or it never changes.
     """
     if not factors:
         raise DesignError("no factors: name one or more")
@@ -43,50 +43,50 @@ def _reject_text(given: "pd.Series[Any]", numbers: "pd.Series[float]") -> None:
     text = given[numbers.isna() & given.notna() & given.astype(str).str.strip().ne("")]
     if len(text):
         raise DesignError(
-            f"response {given.name}, row {int(text.index[0]) + 1}: {text.iloc[0]!r} is no number; "
-            "correct it, or leave it empty where the run failed"
+            f"response {given.name}, row {int(text.index[0]) + 1}: {text.iloc[0]!r} is not a "
+            "number; correct it, or leave it empty where the run failed"
         )
 
 
 def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[bool]":
-    """Say which runs are centre points: between the levels, at one place.
+    """Return which runs are centre points: between the levels, all at the same levels.
 
     Parameters
     ----------
     coded : (N, k) coded levels.
-    factors : k factors; categorical ones have no middle, and are left out of account.
+    factors : k factors; categorical ones have no middle, and are ignored.
 
     Raises
     ------
     DesignError
-        If a factor has another level than its two and that one.
+        If a factor has another level besides its two and the one of the centre points.
     """
-    corner = (coded.abs() - 1).abs().lt(TOLERANCE)
-    between = coded.abs().lt(1 - TOLERANCE)
+    corner = (coded.abs() - 1).abs().lt(LEVEL_TOLERANCE)
+    between = coded.abs().lt(1 - LEVEL_TOLERANCE)
     inside = ~corner.all(axis=1)
-    places = coded[inside].round(6)
+    middles = coded[inside].round(6)
     for factor in factors:
         column = coded[factor.name]
         stray = ~corner[factor.name] & ~between[factor.name]
         if _has_middle(factor):
-            # In the middle of one factor, but not of another: a level too many.
+            # In the middle of one factor but not of another: not a centre point.
             others = [f.name for f in factors if _has_middle(f)]
             stray |= between[factor.name] & ~between[others].all(axis=1)
-            several = len(places[factor.name].unique()) > 1
+            several = len(middles[factor.name].unique()) > 1
             stray |= between[factor.name] & several
         if stray.any():
-            raise DesignError(_stray(factor, float(column[stray].iloc[0])))
+            raise DesignError(_unknown_level(factor, float(column[stray].iloc[0])))
     return inside
 
 
 def _has_middle(factor: Factor) -> bool:
-    """Whether a centre point lies between its levels: not of a category, nor of 1 and 2."""
+    """Whether there is a level between its two: not for categories, nor integers 1 and 2."""
     if factor.scale == "integer":
         return float(factor.high) - float(factor.low) > 1
     return factor.scale != "categorical"
 
 
-def _stray(factor: Factor, coded: float) -> str:
+def _unknown_level(factor: Factor, coded: float) -> str:
     try:
         level = show(factor.decode(coded))
     except OverflowError:
@@ -107,7 +107,7 @@ def checked_order(order: int) -> int:
         If it is below 1.
     """
     if order < 1:
-        raise DesignError(f"order {order}: the highest interaction has 1 factor or more; raise it")
+        raise DesignError(f"order {order}: the highest interaction has at least 1 factor; raise it")
     return order
 
 
@@ -117,7 +117,7 @@ def checked_terms(terms: Sequence[str], factors: Sequence[Factor]) -> list[str]:
     Raises
     ------
     DesignError
-        If a term names no factor, or one twice, or there are none.
+        If a term names an unknown factor or one factor twice, or there are no terms.
     """
     names = [f.name for f in factors]
     found = []

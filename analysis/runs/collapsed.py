@@ -1,4 +1,4 @@
-"""Collapsed runs: networks that learnt nothing and answer as a guesser would."""
+"""Collapsed runs: networks that learnt nothing and predict as well as guessing."""
 
 import math
 
@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import norm
 
 
-def collapsed(
+def find_collapsed(
     accuracy: "pd.Series[float]",
     loss: "pd.Series[float] | None",
     *,
@@ -16,30 +16,30 @@ def collapsed(
     images: int,
     alpha: float = 0.001,
 ) -> "pd.Series[bool]":
-    """Name the runs whose accuracy is chance's and whose loss is no better than guessing.
+    """Return which runs have an accuracy and a loss that are no better than guessing.
 
     Parameters
     ----------
-    accuracy : (N,) share of right answers; missing ones did not collapse, they failed.
-    loss : (N,) cross-entropy in nats, on the same images; without it, accuracy alone speaks.
-    chance : accuracy of the best constant answer: the share of the largest class.
-    classes : how many.
-    images : that the accuracy was read on.
-    alpha : of the binomial band; small, since a screen reads many runs.
+    accuracy : (N,) share of correct predictions; a run without one failed, it did not collapse.
+    loss : (N,) cross-entropy in nats, on the same images; without it, only the accuracy counts.
+    chance : accuracy of the best constant prediction: the share of the largest class.
+    classes : number of classes.
+    images : number of images that the accuracy was measured on.
+    alpha : significance level of the binomial band; small, because a screen has many runs.
 
     Returns
     -------
-    (N,) of booleans.
+    (N,) booleans.
 
     Notes
     -----
-    The band is the normal approximation of the binomial around `chance`. A network that only
-    began to learn has left it, or its loss has fallen by more than 2 % of that of guessing, which
-    is ln(classes).
+    The band is the normal approximation of the binomial around `chance`. A network that has begun
+    to learn is above it, or its loss is more than 2 % below that of guessing, which is
+    ln(classes).
     """
     band = float(norm.ppf(1 - alpha)) * math.sqrt(chance * (1 - chance) / max(images, 1))
     guessing = accuracy.le(chance + band)
     if loss is not None:
-        # A loss that is no number belongs to a run that blew up: it learnt nothing either.
+        # A loss that is not a number is that of a run that diverged: it learnt nothing either.
         guessing &= ~loss.lt(0.98 * math.log(classes))
     return guessing.astype(bool) & np.isfinite(accuracy.astype(float))

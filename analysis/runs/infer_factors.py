@@ -1,223 +1,148 @@
-"""Anyone's experiment: finding the factors, and their two levels, in a table of runs."""
+"""Inferring the factors of a two-level experiment, and their levels, from a table of runs."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from analysis.errors import DesignError, FactorError
+from analysis.errors import DesignError
 from analysis.factors import Factor, Level, Scale, show
-
-#: Columns that say something of a run but are not what was varied, though they have two values;
-#: compared in lower case. Named as a factor, each of them is one.
-NOT_FACTORS = frozenset(
-    {
-        *("run", "run_id", "run_name", "key", "reused_from", "stage", "status", "collapsed"),
-        *("replicate", "rep", "repeat", "block", "seed", "random_seed", "random_state"),
-        *("centre", "center", "start_time", "end_time", "train_seconds"),
-    }
+from analysis.runs.columns import (
+    NOT_FACTORS,
+    Experiment,
+    GivenLevels,
+    check_columns,
+    complete_runs,
+    infer_scale,
+    left_out_note,
+    matches_a_level,
+    typed_column,
 )
-#: High over low from which a linear factor may want a log scale.
-WIDE = 20
-#: Names that are varied by ratio, wherever they occur.
-BY_RATIO = frozenset({"learning_rate", "lr", "weight_decay"})
+
+#: From this ratio of high to low, a linear factor may belong on a log scale.
+WIDE_RATIO = 20
 
 
-@dataclass(frozen=True)
-class Experiment:
-    """A table of runs with its factors.
-
-    Attributes
-    ----------
-    runs : a row a run: factors in their own types, the response, and every other column.
-    factors : found or given.
-    notes : what was left out or taken for granted, a line each.
-    """
-
-    runs: pd.DataFrame
-    factors: tuple[Factor, ...]
-    notes: tuple[str, ...]
-
-
-def experiment(
+def infer_experiment(
     table: pd.DataFrame,
     response: str,
     *,
-    levels: Mapping[str, tuple[str, str] | None] | None = None,
+    levels: GivenLevels | None = None,
     log: Sequence[str] = (),
-    apart: Sequence[str] = (),
+    excluded: Sequence[str] = (),
 ) -> Experiment:
     """Find the factors of a table, and their levels.
 
     Parameters
     ----------
-    table : a row a run, a header; numbers or text.
-    response : its column, which is no factor.
-    levels : the factors, where they are given, with low and high or None for those of the data.
-        Runs at other levels are then left out. By default every column with two values is one, and
-        every number with a third value where all of them are in the middle.
-    log : factors on a log scale; learning rates and weight decays are, without being named.
-    apart : columns that are no factors, blocks say.
+    table : one row per run, with a header; numbers or text.
+    response : the column of the response, which is not a factor.
+    levels : the factors, if they are given, with low and high, or None for the levels in the
+        table. Runs at other levels are then left out. By default every column with two values is a
+        factor, and every column of numbers with one more value between them (centre points).
+    log : factors on a log scale; learning rates and weight decays are without being named.
+    excluded : columns that are not factors, for example blocks.
 
     Raises
     ------
     DesignError
-        If a column is missing, or has not two levels.
+        If a column is missing, or does not have two levels.
     """
     table = table.rename(columns=str)
-    _check_columns(table, [response, *(levels or {}), *log, *apart])
-    told = int(table[response].notna().sum())
-    if told < 2:  # noqa: PLR2004 # two runs make a difference
+    check_columns(table, [response, *(levels or {}), *log, *excluded])
+    finished = int(table[response].notna().sum())
+    if finished < 2:  # noqa: PLR2004 # two runs make a difference
         raise DesignError(
-            f"{told} of {len(table)} runs with a {response}: an experiment has two or more; add "
-            "runs, or name another response"
+            f"{finished} of {len(table)} runs have a value of {response}: an experiment needs two "
+            "or more; add runs, or name another response"
         )
     given = dict(levels or {})
-    names = list(given) or _candidates(table, response, apart)
-    typed = table.assign(**{name: _typed(table[name]) for name in names})
-    whole = _complete(typed, names, response)
-    factors = [_factor(whole, name, given.get(name), log) for name in names]
-    typed, notes = _at_levels(whole, given)
+    names = list(given) or _candidates(table, response, excluded)
+    typed = table.assign(**{name: typed_column(table[name]) for name in names})
+    complete = complete_runs(typed, names, response)
+    factors = [_two_level_factor(complete, name, given.get(name), log) for name in names]
+    runs, notes = _at_given_levels(complete, given)
     if not factors:
         raise DesignError(
             f"no factors: no column besides {response} has two levels; name them and their levels"
         )
-    wrong = [name for name in log if name not in names]
-    if wrong:
-        raise DesignError(f"log scale for {wrong[0]}: no factor; there are {', '.join(names)}")
+    unknown = [name for name in log if name not in names]
+    if unknown:
+        raise DesignError(
+            f"log scale for {unknown[0]}: not a factor; the factors are {', '.join(names)}"
+        )
     if not given:
-        notes += _left_out(table, response, names)
-    notes += [_wide(f) for f in factors if _spans(f)]
-    notes += [line for f in factors for line in _middle(typed[f.name], f)]
-    typed = typed.assign(**_collapsed(typed))
-    return Experiment(typed, tuple(factors), tuple(notes))
+        notes += left_out_note(table, response, names)
+    notes += [_wide_range_note(f) for f in factors if _has_wide_range(f)]
+    notes += [note for f in factors for note in _centre_point_note(runs[f.name], f)]
+    runs = runs.assign(**_collapsed_column(runs))
+    return Experiment(runs, tuple(factors), tuple(notes))
 
 
-def surface_experiment(
-    table: pd.DataFrame,
-    response: str,
-    *,
-    levels: Mapping[str, tuple[str, str] | None] | None = None,
-    log: Sequence[str] = (),
-    apart: Sequence[str] = (),
-) -> Experiment:
-    """Find the factors of a second-order design, and the levels coded -1 and +1.
+def infer_design_factors(
+    table: pd.DataFrame, *, levels: GivenLevels | None = None
+) -> tuple[pd.DataFrame, tuple[Factor, ...]]:
+    """Find the factors of a two-level design whose runs may not have been made yet.
 
     Parameters
     ----------
-    table, response, log, apart : as for `experiment`.
-    levels : the factors, where they are given, with the levels coded -1 and +1. By default every
-        column of numbers with three levels or five that come again is one: of three the outer ones,
-        of five those next to the axial ones.
+    table : one row per run, with a header.
+    levels : the factors, if they are given; as for `infer_experiment`.
+
+    Returns
+    -------
+    The table with the factors in their own types, and the factors.
 
     Raises
     ------
     DesignError
-        If there are no such columns, or one is missing.
+        If a column is missing, does not have two levels, or has an empty field.
     """
     table = table.rename(columns=str)
-    _check_columns(table, [response, *(levels or {}), *log, *apart])
     given = dict(levels or {})
-    others = [c for c in map(str, table) if c not in {response, *apart}]
-    free = [c for c in others if c.lower() not in NOT_FACTORS]
-    names = list(given) or [c for c in free if _is_curved(table[c])]
+    check_columns(table, list(given))
+    names = list(given) or _candidates(table, None, ())
     if not names:
-        raise DesignError(
-            "no factors: no column of numbers has three or five levels; name them and their levels"
-        )
-    typed = table.assign(**{name: _typed(table[name]) for name in names})
-    whole = _complete(typed, names, response)
-    factors = [_curved(whole, name, given.get(name), log) for name in names]
-    return Experiment(whole, tuple(factors), tuple(_left_out(table, response, names)))
+        raise DesignError("no factors: no column has two levels; name them and their levels")
+    typed = table.assign(**{name: typed_column(table[name]) for name in names})
+    for name in names:
+        empty = typed.index[typed[name].isna()]
+        if len(empty):
+            raise DesignError(f"row {empty[0] + 1}: no level of {name}; fill it in")
+    return typed, tuple(_two_level_factor(typed, name, given.get(name), ()) for name in names)
 
 
-def _is_curved(column: "pd.Series[Any]") -> bool:
-    numbers = pd.to_numeric(column, errors="coerce")
-    return not numbers.isna().any() and column.nunique() in {3, 5} and len(column) > 5  # noqa: PLR2004 # a design
-
-
-def _curved(
-    runs: pd.DataFrame, name: str, given: tuple[str, str] | None, log: Sequence[str]
-) -> Factor:
-    values = sorted(set(runs[name]))
-    low, high = values[len(values) // 4], values[-1 - len(values) // 4]
-    if given is not None:
-        low, high = (type(low)(_number(level)) for level in given)
-    scale = _scale(name, low, high, log)
-    # Axial levels between whole numbers were not rounded, so the factor is not one of them.
-    whole = all(isinstance(value, int) for value in values)
-    return Factor(name, low, high, "linear" if scale == "integer" and not whole else scale)
-
-
-def _check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise DesignError(f"column {twice[0]!r} occurs twice; rename one of them")
-    missing = [name for name in names if name not in table]
-    if missing:
-        raise DesignError(
-            f"no column {missing[0]!r}; the table has: {', '.join(table.columns) or 'none'}"
-        )
-
-
-def _complete(runs: pd.DataFrame, names: Sequence[str], response: str) -> pd.DataFrame:
-    """Return the runs; one with a response must have every level."""
-    without = runs[runs[list(names)].isna().any(axis=1)]
-    told = without[without[response].notna()]
-    if len(told):
-        gap = next(name for name in names if told[name].isna().any())
-        raise DesignError(
-            f"row {told[told[gap].isna()].index[0] + 1}: no level of {gap}; fill it in, or remove "
-            "the row"
-        )
-    complete: pd.DataFrame = runs.drop(index=without.index)
-    return complete
-
-
-def _typed(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Return a column as whole numbers, numbers, truth values or text, whichever it holds."""
-    if column.dtype == bool:
-        return column
-    numbers = pd.to_numeric(column, errors="coerce")
-    if numbers[column.notna()].isna().any():
-        return column.map(lambda x: x.strip() if isinstance(x, str) else x)
-    whole = (numbers.dropna() % 1 == 0).all()
-    return numbers.astype("Int64").astype(object) if whole else numbers
-
-
-def _candidates(table: pd.DataFrame, response: str, apart: Sequence[str]) -> list[str]:
-    """Return the columns that look like factors: two values, or a few that come again.
+def _candidates(table: pd.DataFrame, response: str | None, excluded: Sequence[str]) -> list[str]:
+    """Return the columns that look like factors: two values, or a few that repeat.
 
     Raises
     ------
     DesignError
-        If one has a few values that come again, but not two and a middle.
+        If a column has a few values that repeat, but not two and one in the middle.
     """
-    usable = table[table[response].notna()]
-    known = [c for c in table.columns if c.lower() in NOT_FACTORS]
-    names = [c for c in table.columns if c not in {response, *apart, *known}]
-    names = [c for c in names if _looks_varied(usable[c])]
+    runs = table if response is None else table[table[response].notna()]
+    names = [c for c in table.columns if c not in {response, *excluded}]
+    names = [c for c in names if c.lower() not in NOT_FACTORS and _looks_varied(runs[c])]
     for name in names:
-        _check_two_levels(usable[name])
+        _check_two_levels(runs[name])
     return names
 
 
 def _looks_varied(column: "pd.Series[Any]") -> bool:
     values, runs = column.nunique(), len(column)
     if values == 3:  # noqa: PLR2004 # two levels and a middle
-        return runs > 4  # noqa: PLR2004 # the least design that has one
+        return runs > 4  # noqa: PLR2004 # the smallest design that has one
     return values == 2 or 2 < values <= runs / 2  # noqa: PLR2004 # two levels
 
 
 def _check_two_levels(column: "pd.Series[Any]") -> None:
-    """Refuse a column with more levels than two and one in the middle, that of centre points."""
+    """Check that a column has two levels, or two and one between them (centre points)."""
     if column.nunique() == 2:  # noqa: PLR2004 # two levels
         return
     numbers = pd.to_numeric(column, errors="coerce")
-    inside = numbers[numbers.gt(numbers.min()) & numbers.lt(numbers.max())]
-    if not numbers.isna().any() and len(set(inside)) == 1:
+    between = numbers[numbers.gt(numbers.min()) & numbers.lt(numbers.max())]
+    if not numbers.isna().any() and len(set(between)) == 1:
         return
     levels = [show(x) for x in sorted(column.dropna().unique().tolist(), key=str)]
     raise DesignError(
@@ -227,74 +152,49 @@ def _check_two_levels(column: "pd.Series[Any]") -> None:
     )
 
 
-def _at_levels(
-    runs: pd.DataFrame, given: Mapping[str, tuple[str, str] | None]
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return the runs at the given levels or between them, and a note of those left out."""
+def _at_given_levels(runs: pd.DataFrame, given: GivenLevels) -> tuple[pd.DataFrame, list[str]]:
+    """Return the runs at the given levels, and a note of those that are left out."""
     keep = pd.Series(data=True, index=runs.index)
     for name, levels in given.items():
         if levels is not None:
-            keep &= runs[name].map(lambda x, both=levels: _within(x, both)).astype(bool)
+            keep &= runs[name].map(lambda x, both=levels: matches_a_level(x, both)).astype(bool)
     left = int((~keep).sum())
     note = f"{left} of {len(runs)} runs are at other levels than those given, and left out"
     return runs[keep], [note] if left else []
 
 
-def _within(level: Any, levels: tuple[str, str]) -> bool:
-    numbers = _number(level), *(_number(x) for x in levels)
-    if any(math.isnan(x) for x in numbers):
-        return str(level) in levels
-    return any(math.isclose(numbers[0], x, rel_tol=1e-9) for x in numbers[1:])
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
-def _factor(
+def _two_level_factor(
     runs: pd.DataFrame, name: str, given: tuple[str, str] | None, log: Sequence[str]
 ) -> Factor:
     column = runs[name].dropna()
     values = sorted(column.unique().tolist(), key=lambda x: (isinstance(x, str), x))
     if given is not None:
-        values = [next((v for v in values if _within(v, (x, x))), x) for x in given]
-        _check_there(name, values, column)
+        values = [next((v for v in values if matches_a_level(v, (x, x))), x) for x in given]
+        _check_levels_exist(name, values, column)
     if len(values) < 2:  # noqa: PLR2004 # two levels
         raise DesignError(
             f"column {name} has one level ({show(values[0]) if values else '-'}): it "
             "was not varied; leave it out"
         )
     low, high = values[0], values[-1]
-    scale = _scale(name, low, high, log)
-    return Factor(name, low, high, scale, _domain(scale, low, high))
+    scale = infer_scale(name, low, high, log)
+    return Factor(name, low, high, scale, _infer_domain(scale, low, high))
 
 
-def _check_there(name: str, values: Sequence[Any], column: "pd.Series[Any]") -> None:
-    for level in values:
+def _check_levels_exist(name: str, levels: Sequence[Any], column: "pd.Series[Any]") -> None:
+    for level in levels:
         if level not in set(column):
-            there = ", ".join(show(x) for x in sorted(column.unique(), key=str)[:6])
-            raise DesignError(f"factor {name}: no run at {level}; there are {there or 'none'}")
+            existing = ", ".join(show(x) for x in sorted(column.unique(), key=str)[:6])
+            raise DesignError(
+                f"factor {name}: no run at {level}; the levels are {existing or 'none'}"
+            )
 
 
-def _scale(name: str, low: Level, high: Level, log: Sequence[str]) -> Scale:
-    if isinstance(low, str | bool) or isinstance(high, str | bool):
-        if name in log:
-            raise FactorError(f"factor {name}: {low!r} is no number, so it has no log scale")
-        return "categorical"
-    if name in log or (name.lower() in BY_RATIO and low > 0):
-        return "log"
-    whole = isinstance(low, int) and isinstance(high, int)
-    return "integer" if whole and (low, high) != (-1, 1) else "linear"
+def _infer_domain(scale: Scale, low: Level, high: Level) -> tuple[float, float] | None:
+    """Return the domain of refined levels: above 0 or 1 if the levels are, shares at most 1.
 
-
-def _domain(scale: Scale, low: Level, high: Level) -> tuple[float, float] | None:
-    """Return what refined levels must keep to: above 0 or 1 where the levels are, shares below 1.
-
-    A table says nothing of what a factor can be; but a count that starts at 1 has no 0, and a share
-    no figure above 1.
+    A table does not say which values a factor can have; but a count that starts at 1 cannot be 0,
+    and a share cannot be above 1.
     """
     if scale == "categorical":
         return None
@@ -307,38 +207,34 @@ def _domain(scale: Scale, low: Level, high: Level) -> tuple[float, float] | None
     return (floor, 1.0 if most <= 1 and scale == "linear" else math.inf)
 
 
-def _left_out(table: pd.DataFrame, response: str, names: Sequence[str]) -> list[str]:
-    others = [c for c in table.columns if c != response and c not in names]
-    varied = [c for c in others if len(table[c].unique()) > 1]
-    return [f"no factors, so left out: {', '.join(varied)}"] if varied else []
-
-
-def _middle(column: "pd.Series[Any]", factor: Factor) -> list[str]:
-    """Say which level is taken for that of centre points."""
+def _centre_point_note(column: "pd.Series[Any]", factor: Factor) -> list[str]:
+    """Return a note of the level that is taken as that of centre points; none without any."""
     others = column[~column.isin(factor.levels)]
     if others.empty:
         return []
-    words = (
+    note = (
         f"{len(others)} runs at {factor.name} = {show(others.iloc[0])} are taken as centre points: "
         f"the effects are those of {show(factor.low)} and {show(factor.high)}"
     )
-    return [words]
+    return [note]
 
 
-def _spans(factor: Factor) -> bool:
-    return factor.scale == "linear" and float(factor.high) >= WIDE * abs(float(factor.low)) > 0
-
-
-def _wide(factor: Factor) -> str:
+def _has_wide_range(factor: Factor) -> bool:
     return (
-        f"{factor.name} spans {show(factor.low)} to {show(factor.high)}: if it works by ratio, "
-        f"analyse it with --log {factor.name}"
+        factor.scale == "linear" and float(factor.high) >= WIDE_RATIO * abs(float(factor.low)) > 0
     )
 
 
-def _collapsed(runs: pd.DataFrame) -> dict[str, "pd.Series[bool]"]:
-    """Return a column ``collapsed`` of a table as truth values."""
+def _wide_range_note(factor: Factor) -> str:
+    return (
+        f"{factor.name} ranges from {show(factor.low)} to {show(factor.high)}: if it acts by "
+        f"ratio, analyze it with --log {factor.name}"
+    )
+
+
+def _collapsed_column(runs: pd.DataFrame) -> dict[str, "pd.Series[bool]"]:
+    """Return the column ``collapsed`` of a table as truth values."""
     if "collapsed" not in runs:
         return {}
-    words = runs["collapsed"].astype(str).str.lower().str.strip()
-    return {"collapsed": words.isin(["true", "yes", "1", "1.0"])}
+    text = runs["collapsed"].astype(str).str.lower().str.strip()
+    return {"collapsed": text.isin(["true", "yes", "1", "1.0"])}

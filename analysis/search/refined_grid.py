@@ -8,7 +8,7 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.model_matrix import model_matrix
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
@@ -98,18 +98,18 @@ def _reasons(effects: Effects, sign: float) -> dict[str, Reason]:
     """Return the reasons by factor; where a level collapses, those of the other level's runs."""
     corner = _best_corner(effects, sign)
     reasons = {f.name: _reason(effects, f, corner[f.name]) for f in effects.factors}
-    if effects.half is None:
+    if effects.working_level is None:
         return reasons
-    half, at = effects.half, {effects.half.factor: effects.half.working}
+    half, at = effects.working_level, {effects.working_level.factor: effects.working_level.level}
     inner = _reasons(half.effects, sign)
     judged = {name: replace(r, at={**at, **r.at}) for name, r in inner.items()}
     own = next(f for f in effects.factors if f.name == half.factor)
     collapsed = Reason(
         own.name,
         "collapsed",
-        half.working,
-        value(effects.terms, own.name, "effect"),
-        refined_levels(own, half.working),
+        half.level,
+        table_value(effects.terms, own.name, "effect"),
+        refined_levels(own, half.level),
         test="none",
     )
     return {**reasons, **judged, own.name: collapsed}
@@ -119,7 +119,7 @@ def _reason(effects: Effects, factor: Factor, best: Level) -> Reason:
     terms = tuple(term for term in effects.active if factor.name in term.split(":"))
     known = factor.name in effects.terms.index
     code = ("active" if terms else "inactive") if known else "unknown"
-    effect = value(effects.terms, factor.name, "effect")
+    effect = table_value(effects.terms, factor.name, "effect")
     levels = refined_levels(factor, best) if known else factor.levels
     return Reason(factor.name, code, best, effect, levels, terms, effects.verdict.test)
 

@@ -68,10 +68,11 @@ def fit_surface(
         matrix = pd.concat([matrix, block_columns(usable[block], about="first")], axis=1)
         cells.append(usable[block])
     fit = fit_matrix(matrix, usable[response], cells)
-    if fit.lost:
+    if fit.aliased:
+        aliased = ", ".join(term.term for term in fit.aliased)
         raise NotEstimableError(
-            f"{len(usable)} runs cannot tell {', '.join(x.term for x in fit.lost)} from the other "
-            "terms; add axial points, or fit interactions alone"
+            f"{len(usable)} runs cannot tell {aliased} from the other terms; "
+            "add axial points, or fit interactions alone"
         )
     return _gathered(fit, usable, levels, factors, response, model, alpha)
 

@@ -35,6 +35,9 @@ from flows.commands.options import answer, as_json_option
 @click.option("--minimise", is_flag=True, help="A lower response is better.")
 @click.option("--budget", type=int, help="The most cells of the refined grid.")
 @click.option("--surface", is_flag=True, help="Fit a second-order surface: three levels or five.")
+@click.option(
+    "--dispersion", is_flag=True, help="Compare the residuals' spread at each factor's levels."
+)
 @click.option("--plots", type=Path, metavar="FOLDER", help="Write the figures there, as PNG.")
 @as_json_option
 def analyze(**given: Any) -> None:

@@ -26,7 +26,7 @@ import pandas as pd
 from analysis.effects.fit import fit_effects
 from analysis.effects.model_matrix import code_levels, model_matrix
 from analysis.factors import Factor
-from analysis.runs.collapsed import collapsed
+from analysis.runs.collapsed import find_collapsed
 from analysis.search.refined_grid import decide_grid, move_outward
 
 FACTORS = (
@@ -73,7 +73,7 @@ def screen(
     corners = list(product(*(f.levels for f in FACTORS)))
     cells = pd.DataFrame(corners * replicates, columns=NAMES)
     share = surface.measured(cells, noise, rng)
-    dead = collapsed(pd.Series(share), None, chance=0.5, classes=2, images=IMAGES)
+    dead = find_collapsed(pd.Series(share), None, chance=0.5, classes=2, images=IMAGES)
     return cells.assign(y=share, collapsed=dead)
 
 

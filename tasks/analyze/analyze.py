@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.effects.compare_scales import on_scales
+from analysis.effects.compare_scales import fit_on_scales
+from analysis.effects.dispersion import dispersion, dispersion_as_json, dispersion_as_text
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.effects.text import effects_table, wrapped
 from analysis.effects.verdict import ENOUGH_ERROR_DF
-from analysis.runs.infer_factors import Experiment, experiment, surface_experiment
+from analysis.runs.columns import Experiment
+from analysis.runs.infer_factors import infer_experiment
+from analysis.runs.infer_surface_factors import infer_surface_experiment
 from analysis.search.refined_grid import Decision, decide_grid, decision_as_text
 from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
@@ -39,24 +42,31 @@ class Analysis:
     ----------
     source : where the runs are from, for people.
     notes : what was taken for granted in reading them.
+    dispersion : the spread of the residuals at each factor's levels, if requested.
     """
 
     source: str
     effects: Effects
     decision: Decision
     notes: tuple[str, ...] = ()
+    dispersion: pd.DataFrame | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON types; figures that do not exist are null."""
-        return {"source": self.source, "notes": list(self.notes)} | effects_as_json(
-            self.effects, self.decision
-        )
+        content = {"source": self.source, "notes": list(self.notes)}
+        content |= effects_as_json(self.effects, self.decision)
+        if self.dispersion is None:
+            return content
+        return content | {"dispersion": dispersion_as_json(self.dispersion)}
 
     def in_words(self) -> str:
         """Return what a terminal prints."""
         lines = [f"{self.source}: {len(self.effects.runs)} runs", *map(wrapped, self.notes), ""]
         decision = [wrapped(f"- {line}") for line in decision_as_text(self.decision)]
-        return "\n".join([*lines, effects_table(self.effects), "", "Decision", *decision])
+        lines += [effects_table(self.effects), "", "Decision", *decision]
+        if self.dispersion is not None:
+            lines += ["", dispersion_as_text(self.dispersion)]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -99,12 +109,12 @@ def _table_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) ->
 
 def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) -> AnalysisAnswer:
     """Fit a response surface, and follow it uphill."""
-    found = surface_experiment(
+    found = infer_surface_experiment(
         table,
         request.response,
         levels=request.factors,
         log=request.log,
-        apart=[request.block] if request.block else [],
+        excluded=[request.block] if request.block else [],
     )
     surface = fit_surface(
         found.runs,
@@ -133,13 +143,13 @@ def _study_answer(tracker: "Tracker", name: str) -> AnalysisAnswer:
 
 
 def analyse_table(table: pd.DataFrame, request: AnalysisRequest, source: str) -> Analysis:
-    """Analyse a table of runs; see `analysis.runs.infer_factors.experiment`."""
-    found = experiment(
+    """Analyse a table of runs; see `analysis.runs.infer_factors.infer_experiment`."""
+    found = infer_experiment(
         table,
         request.response,
         levels=request.factors,
         log=request.log,
-        apart=[request.block] if request.block else [],
+        excluded=[request.block] if request.block else [],
     )
     return _analysed(found, request, source)
 
@@ -157,7 +167,8 @@ def _analysed(found: Experiment, request: AnalysisRequest, source: str) -> Analy
         images=request.images,
     )
     decision = decide_grid(effects, budget=request.budget, maximise=not request.minimise)
-    return Analysis(source, effects, decision, found.notes)
+    spread = dispersion(effects) if request.dispersion else None
+    return Analysis(source, effects, decision, found.notes, spread)
 
 
 def analyse_experiment(tracker: "Tracker", name: str, request: AnalysisRequest) -> Analysis:
@@ -220,7 +231,7 @@ def _figures(found: Effects | Surface) -> "dict[str, Figure]":
     if isinstance(found, Surface):
         return {"contours": contours(found)} if len(found.factors) > 1 else {}
     drawn = effects.effect_figures(found)
-    fits = on_scales(found) if found.residual_df >= ENOUGH_ERROR_DF else []
+    fits = fit_on_scales(found) if found.residual_df >= ENOUGH_ERROR_DF else []
     if len(fits) > 1:
         drawn["scales"] = effects.scales(fits)
     return drawn

@@ -26,6 +26,7 @@ class AnalysisRequest:
     minimise : whether a lower response is better.
     budget : the most cells of the refined grid.
     surface : whether to fit a second-order surface instead of effects.
+    dispersion : whether to compare the spread of the residuals at each factor's levels.
     """
 
     csv: Path | None = None
@@ -42,6 +43,7 @@ class AnalysisRequest:
     minimise: bool = False
     budget: int | None = None
     surface: bool = False
+    dispersion: bool = False
 
 
 def request_of(given: Mapping[str, Any]) -> AnalysisRequest:
@@ -61,7 +63,7 @@ def request_of(given: Mapping[str, Any]) -> AnalysisRequest:
         csv=given["csv"],
         experiment=given["experiment"],
         response=given["response"] or "",
-        factors=dict(_factor_option(text) for text in given["factors"]),
+        factors=dict(factor_option(text) for text in given["factors"]),
         log=given["log"],
         order=given["order"],
         terms=terms.split(",") if terms else None,
@@ -72,10 +74,18 @@ def request_of(given: Mapping[str, Any]) -> AnalysisRequest:
         minimise=given["minimise"],
         budget=given["budget"],
         surface=given["surface"],
+        dispersion=given["dispersion"],
     )
 
 
-def _factor_option(text: str) -> tuple[str, tuple[str, str] | None]:
+def factor_option(text: str) -> tuple[str, tuple[str, str] | None]:
+    """Return the name and the levels of ``NAME=LOW,HIGH``; None for the levels of ``NAME``.
+
+    Raises
+    ------
+    UserError
+        If there are not two levels.
+    """
     name, given, levels = text.partition("=")
     both = [level.strip() for level in levels.split(",")]
     if not given:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.mcnemar import Paired, mcnemar_test
+from analysis.mcnemar import McNemarResult, mcnemar_test
 from tasks.errors import UserError
 from tasks.languages import translator
 from tasks.registry.model_registry import (
@@ -172,13 +172,13 @@ def _verdict(
     if not datasets[0] or datasets[0] != datasets[1]:
         return PromotionVerdict("other_images", number, current, None, *datasets)
     comparison = _compare(tracker, challenger, champion, labels)
-    is_better = comparison.better(_alpha(tracker, challenger))
+    is_better = comparison.challenger_is_better(_alpha(tracker, challenger))
     return PromotionVerdict("better" if is_better else "not_better", number, current, comparison)
 
 
 def _compare(
     tracker: Tracker, challenger: Any, champion: Any, labels: NDArray[np.int64] | None
-) -> Paired:
+) -> McNemarResult:
     """Compare two versions on the challenger's test images."""
     # A dataset version has one test side in one order: these are the champion's labels, too.
     truth = _test_labels(tracker, challenger) if labels is None else labels

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.factors import cell_name
-from analysis.mcnemar import Paired, Proportion, accuracy
+from analysis.mcnemar import McNemarResult, Proportion, accuracy_with_interval
 from analysis.search.best_cell import Selection
 from tasks.registry.model_registry import (
     CHALLENGER,
@@ -51,7 +51,7 @@ class Registered:
     verdict: PromotionVerdict
 
     @property
-    def against(self) -> Paired | None:
+    def against(self) -> McNemarResult | None:
         """The comparison with the champion of that day; None if there was none."""
         return self.verdict.comparison
 
@@ -66,7 +66,7 @@ def register_winner(context: TrainingContext, selection: Selection) -> Registere
     execution, arrays = context.execution, context.arrays
     labels = arrays.labels[arrays.side("test")]
     right = right_answers(execution.tracker, run_id, labels)
-    test = accuracy(right, alpha=execution.study.alpha)
+    test = accuracy_with_interval(right, alpha=execution.study.alpha)
     registered = WinnerRegistration(context).register(run_id, selection, test, labels)
     execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED)
     return registered
@@ -84,7 +84,7 @@ def registered_of_json(record: Mapping[str, Any]) -> Registered:
         verdict = PromotionVerdict.of_json(record["verdict"])
     else:
         # Before version 0.2: the comparison and a sentence.
-        comparison = record["against"] and Paired(**record["against"])
+        comparison = record["against"] and McNemarResult(**record["against"])
         verdict = PromotionVerdict(
             "recorded", record["version"], comparison=comparison, reason=record["why"]
         )

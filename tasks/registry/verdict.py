@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis.mcnemar import Paired
+from analysis.mcnemar import McNemarResult
 
 PromotionKind = Literal[
     "first",  # the model has no champion
@@ -45,7 +45,7 @@ class PromotionVerdict:
     kind: PromotionKind
     challenger: str = ""
     champion: str = ""
-    comparison: Paired | None = None
+    comparison: McNemarResult | None = None
     challenger_dataset: str = ""
     champion_dataset: str = ""
     reason: str = ""
@@ -59,7 +59,7 @@ class PromotionVerdict:
     def of_json(cls, content: Mapping[str, Any]) -> "PromotionVerdict":
         """Read a verdict back from plain JSON types."""
         comparison = content["comparison"]
-        return cls(**{**content, "comparison": comparison and Paired(**comparison)})
+        return cls(**{**content, "comparison": comparison and McNemarResult(**comparison)})
 
 
 def promotion_as_text(verdict: PromotionVerdict, translate: Callable[..., str]) -> str:
@@ -83,7 +83,7 @@ def promotion_as_text(verdict: PromotionVerdict, translate: Callable[..., str]) 
     return text
 
 
-def _comparison_as_text(comparison: Paired | None, translate: Callable[..., str]) -> str:
+def _comparison_as_text(comparison: McNemarResult | None, translate: Callable[..., str]) -> str:
     if comparison is None:
         return ""
     return translate(
@@ -91,5 +91,5 @@ def _comparison_as_text(comparison: Paired | None, translate: Callable[..., str]
         n=f"{comparison.n:,}",
         challenger=f"{comparison.only_challenger:,}",
         champion=f"{comparison.only_champion:,}",
-        p=comparison.relation,
+        p=comparison.p_as_text,
     )

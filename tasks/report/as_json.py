@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.search.refined_grid import Decision, decision_as_text
 from analysis.surface.result import Surface
@@ -69,9 +69,9 @@ def effects_as_json(effects: Effects, decision: Decision) -> dict[str, Any]:
         "active": list(effects.active),
         "verdict": _verdict_as_json(effects),
         "anova": _table_as_json(effects.anova),
-        "aliases": {term.term: term.mixed_with for term in effects.lost},
+        "aliases": {term.term: term.aliased_with for term in effects.aliased},
         "warnings": list(effects.warnings),
-        "half": effects.half and _half_as_json(effects),
+        "half": effects.working_level and _half_as_json(effects),
         "decision": {
             "grid": {name: list(levels) for name, levels in decision.grid.items()},
             "corner": dict(decision.corner),
@@ -92,15 +92,15 @@ def _verdict_as_json(effects: Effects) -> dict[str, Any]:
 
 
 def _half_as_json(effects: Effects) -> dict[str, Any]:
-    half = effects.half
+    half = effects.working_level
     if half is None:
         return {}
     inner = half.effects
     return {
         "factor": half.factor,
-        "working": half.working,
+        "working": half.level,
         "effects": {
-            str(name): _number_or_none(value(inner.terms, str(name), "effect"))
+            str(name): _number_or_none(table_value(inner.terms, str(name), "effect"))
             for name in inner.terms.index.drop("intercept")
         },
         "active": list(inner.active),

@@ -18,7 +18,7 @@ import pandas as pd
 from filelock import FileLock
 
 from analysis.factors import show
-from analysis.runs.collapsed import collapsed
+from analysis.runs.collapsed import find_collapsed
 from tasks.errors import TrackingError
 from tasks.study.replicates import Stage
 from tasks.study.study_file import Study, parse_study
@@ -191,7 +191,7 @@ class Execution:
         """Return runs of replicates as a table, with ``collapsed``; see `runs_table`."""
         table = runs_table(children, self.study.factor_list, stage)
         return table.assign(
-            collapsed=collapsed(
+            collapsed=find_collapsed(
                 table["val_accuracy"],
                 table.get("val_loss"),
                 chance=self.facts.chance,

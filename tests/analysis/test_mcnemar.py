@@ -2,53 +2,53 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.mcnemar import accuracy, mcnemar_test
+from analysis.mcnemar import accuracy_with_interval, mcnemar_test
 
 
-def _answers(*counts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return answers: both right, the first alone, the second alone, neither."""
+def _correct(*counts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which predictions are correct: of both, only the first, only the second, neither."""
     pairs = [(True, True), (True, False), (False, True), (False, False)]
     rows = [pair for pair, count in zip(pairs, counts, strict=True) for _ in range(count)]
     first, second = np.array(rows).T
     return first, second
 
 
-def test_the_interval_is_wilsons() -> None:
+def test_the_interval_is_wilsons_score_interval() -> None:
     # Brown, Cai and DasGupta's form by hand: 81 of 263, 95 %: 0.2553 to 0.3662
     # (Newcombe 1998, Statistics in Medicine 17, 857-872, table I, method 3).
-    share = accuracy(np.arange(263) < 81)
+    share = accuracy_with_interval(np.arange(263) < 81)
     assert (round(share.low, 4), round(share.high, 4)) == (0.2553, 0.3662)
     assert share.n == 263
 
 
-def test_mcnemar_counts_only_the_pictures_on_which_the_two_differ() -> None:
-    paired = mcnemar_test(*_answers(100, 15, 5, 30))
+def test_only_images_on_which_one_network_is_correct_count() -> None:
+    paired = mcnemar_test(*_correct(100, 15, 5, 30))
     # Binomial(20, 1/2): P(X <= 5) = 21700 / 2^20, twice that.
     assert paired.p == pytest.approx(2 * 21700 / 2**20)
-    assert paired.better()
+    assert paired.challenger_is_better()
 
 
 @pytest.mark.parametrize(("only", "words"), [(6, "p = 0.0312)"), (50, "p < 0.0001)")])
-def test_a_p_value_that_four_digits_cannot_tell_is_not_called_nought(only: int, words: str) -> None:
+def test_a_p_value_below_four_digits_is_not_printed_as_zero(only: int, words: str) -> None:
     challenger = np.arange(200) < 100 + only
     assert str(mcnemar_test(challenger, np.arange(200) < 100)).endswith(words)
 
 
-def test_different_but_worse_is_not_better() -> None:
-    assert not mcnemar_test(*_answers(100, 5, 15, 30)).better()
+def test_a_significantly_worse_challenger_is_not_better() -> None:
+    assert not mcnemar_test(*_correct(100, 5, 15, 30)).challenger_is_better()
 
 
 def test_equal_networks_are_not_better() -> None:
-    paired = mcnemar_test(*_answers(10, 0, 0, 2))
+    paired = mcnemar_test(*_correct(10, 0, 0, 2))
     assert paired.p == 1
-    assert not paired.better()
+    assert not paired.challenger_is_better()
 
 
-def test_answers_on_other_pictures_are_refused() -> None:
+def test_predictions_on_different_images_are_an_error() -> None:
     with pytest.raises(AnalysisError, match="same test images"):
         mcnemar_test(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
 
 
-def test_no_pictures_have_no_accuracy() -> None:
-    with pytest.raises(AnalysisError, match="at least one picture"):
-        accuracy(np.zeros(0, dtype=bool))
+def test_no_images_are_an_error() -> None:
+    with pytest.raises(AnalysisError, match="at least one image"):
+        accuracy_with_interval(np.zeros(0, dtype=bool))

@@ -94,6 +94,7 @@ def test_an_experiment_that_is_not_there_names_those_that_are(done: Done) -> Non
         "search",
         "validate",
         "analyze",
+        "design",
         "report",
         "promote",
         "predict",

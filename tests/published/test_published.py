@@ -1,11 +1,10 @@
-"""All worked examples of `published/designed_experiments.json`, to their printed digits.
+"""All worked examples of `designed_experiments.json`, to their printed digits.
 
-The file is not part of the repository (it stands beside it); `test_effects.py` and
-`test_surface.py` hold the core numbers with their sources, so that these run anywhere.
+The file has the runs, the printed figures and the citation of each example, and nothing else of
+its source.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,24 +16,15 @@ from scipy.stats import t as student
 
 from analysis.effects.dispersion import dispersion
 from analysis.effects.fit import fit_effects
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.factors import Factor
 from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
 
-PATHS = (
-    Path(os.environ.get("FACTORGRID_PUBLISHED", "published/designed_experiments.json")),
-    Path(__file__).parents[3] / "shared/published/designed_experiments.json",
-)
-FOUND = next((path for path in PATHS if path.exists()), None)
-pytestmark = pytest.mark.skipif(
-    FOUND is None, reason="published/designed_experiments.json is absent"
-)
-EXAMPLES: dict[str, Any] = (
-    {e["id"]: e for e in json.loads(FOUND.read_text())["examples"]} if FOUND else {}
-)
+FILE = Path(__file__).with_name("designed_experiments.json")
+EXAMPLES: dict[str, Any] = {e["id"]: e for e in json.loads(FILE.read_text("utf-8"))["examples"]}
 
 
 def _table(name: str) -> pd.DataFrame:
@@ -57,7 +47,7 @@ def _fit(name: str, *, only: str = "", **options: Any) -> Effects:
 
 
 def _leaves(printed: Any, found: Any, path: str = "") -> Iterator[tuple[str, str, float]]:
-    """Yield path, printed string and found number for all that `found` has."""
+    """Yield path, printed string and computed number for every value in `found`."""
     if isinstance(printed, dict):
         for key, part in printed.items():
             if key in found:
@@ -73,7 +63,7 @@ def _half_a_unit(text: str) -> float:
 
 
 def _check(name: str, found: dict[str, Any], *, least: int) -> None:
-    """Compare with every printed value that is found, wrong prints with what the data give."""
+    """Compare computed values with the printed ones; misprints with what the data give."""
     example = EXAMPLES[name]
     compared = 0
     for path, text, number in _leaves(example["printed"], found):
@@ -117,7 +107,7 @@ def _pseudo(effects: Effects) -> tuple[dict[str, float], dict[str, float]]:
     return t, {name: float(2 * student.sf(abs(x), df)) for name, x in t.items()}
 
 
-def test_filtration_2_4() -> None:
+def test_the_filtration_rate_is_as_montgomery_prints_it() -> None:
     name = "filtration_2_4"
     whole = _fit(name, order=4)
     t, p = _pseudo(whole)
@@ -137,17 +127,17 @@ def test_filtration_2_4() -> None:
             "pseudo_p_t5df": p,
             "projected_ACD": {
                 "F": f,
-                "ms_resid": value(anova, "residual", "mean_square"),
-                "ss_resid": value(anova, "residual", "sum_of_squares"),
+                "ms_resid": table_value(anova, "residual", "mean_square"),
+                "ss_resid": table_value(anova, "residual", "sum_of_squares"),
                 "df_resid": projected.residual_df,
-                "ss_total": value(anova, "total", "sum_of_squares"),
+                "ss_total": table_value(anova, "total", "sum_of_squares"),
             },
         },
         least=90,
     )
 
 
-def test_filtration_center_points() -> None:
+def test_the_filtration_rate_with_centre_points_is_as_montgomery_prints_it() -> None:
     name = "filtration_center_points"
     whole = _fit(name, order=4)
     table = _table(name)
@@ -161,21 +151,21 @@ def test_filtration_center_points() -> None:
             "mean_factorial": means[False],
             "mean_center": means[True],
             "difference": means[False] - means[True],
-            "ss_pure_error": value(whole.anova, "pure error", "sum_of_squares"),
-            "df_pure_error": value(whole.anova, "pure error", "df"),
-            "ms_pure_error": value(whole.anova, "pure error", "mean_square"),
-            "ss_curvature": value(whole.anova, "curvature", "sum_of_squares"),
-            "F_curvature": value(whole.anova, "curvature", "f"),
-            "p_curvature": value(whole.anova, "curvature", "p"),
-            "ss_total": value(whole.anova, "total", "sum_of_squares"),
+            "ss_pure_error": table_value(whole.anova, "pure error", "sum_of_squares"),
+            "df_pure_error": table_value(whole.anova, "pure error", "df"),
+            "ms_pure_error": table_value(whole.anova, "pure error", "mean_square"),
+            "ss_curvature": table_value(whole.anova, "curvature", "sum_of_squares"),
+            "F_curvature": table_value(whole.anova, "curvature", "f"),
+            "p_curvature": table_value(whole.anova, "curvature", "p"),
+            "ss_total": table_value(whole.anova, "total", "sum_of_squares"),
             "F_vs_pure_error": _f(whole),
             "p_vs_pure_error": _column(whole, "p"),
             "reduced": {
-                "ss_resid": value(reduced.anova, "residual", "sum_of_squares"),
+                "ss_resid": table_value(reduced.anova, "residual", "sum_of_squares"),
                 "df_resid": reduced.residual_df,
-                "ms_resid": value(reduced.anova, "residual", "mean_square"),
-                "F": _f(reduced) | {"curvature": value(reduced.anova, "curvature", "f")},
-                "p_curvature": value(reduced.anova, "curvature", "p"),
+                "ms_resid": table_value(reduced.anova, "residual", "mean_square"),
+                "F": _f(reduced) | {"curvature": table_value(reduced.anova, "curvature", "f")},
+                "p_curvature": table_value(reduced.anova, "curvature", "p"),
                 "ss_lof": lack["sum_of_squares"],
                 "df_lof": lack["df"],
                 "ms_lof": lack["mean_square"],
@@ -191,19 +181,19 @@ def _replicated(name: str, **options: Any) -> dict[str, Any]:
     effects = _fit(name, **options)
     anova = effects.anova
     return {
-        "mean": value(effects.terms, "intercept", "coefficient"),
+        "mean": table_value(effects.terms, "intercept", "coefficient"),
         "effects": _column(effects, "effect"),
         "ss": _column(effects, "sum_of_squares")
-        | {"Blocks": value(anova, "blocks", "sum_of_squares")},
-        "ss_total": value(anova, "total", "sum_of_squares"),
-        "ss_resid": value(anova, "residual", "sum_of_squares"),
+        | {"Blocks": table_value(anova, "blocks", "sum_of_squares")},
+        "ss_total": table_value(anova, "total", "sum_of_squares"),
+        "ss_resid": table_value(anova, "residual", "sum_of_squares"),
         "df_resid": effects.residual_df,
-        "ms_resid": value(anova, "residual", "mean_square"),
+        "ms_resid": table_value(anova, "residual", "mean_square"),
         "F": _f(effects),
         "p": _column(effects, "p"),
-        "se_effect": 2 * value(effects.terms, "intercept", "std_error"),
-        "se_mean": value(effects.terms, "intercept", "std_error"),
-        "root_mse": value(anova, "residual", "mean_square") ** 0.5,
+        "se_effect": 2 * table_value(effects.terms, "intercept", "std_error"),
+        "se_mean": table_value(effects.terms, "intercept", "std_error"),
+        "root_mse": table_value(anova, "residual", "mean_square") ** 0.5,
     }
 
 
@@ -215,19 +205,19 @@ def _replicated(name: str, **options: Any) -> dict[str, Any]:
         ("pilot_plant_2_3_r2", None, 13),
     ],
 )
-def test_replicated_designs(name: str, block: str | None, least: int) -> None:
+def test_replicated_designs_are_as_printed(name: str, block: str | None, least: int) -> None:
     found = _replicated(name, block=block)
     # The wrong prints of p are those of a rounded F.
     _check(name, found, least=least)
 
 
-def test_lenth1989_tensile() -> None:
+def test_the_tensile_strength_is_as_lenth_prints_it() -> None:
     name = "lenth1989_II_tensile"
     base = _fit(name, only="TWCR", order=4)
     _check(
         name,
         {
-            "mean": value(base.terms, "intercept", "coefficient"),
+            "mean": table_value(base.terms, "intercept", "coefficient"),
             "contrasts": base.contrasts.to_dict(),
             "lenth": _lenth(base),
         },
@@ -240,7 +230,7 @@ def test_lenth1989_tensile() -> None:
     assert effects.lenth.pse == pytest.approx(0.225)
 
 
-def test_nist_eddy_current() -> None:
+def test_the_eddy_current_probe_is_as_nist_prints_it() -> None:
     name = "nist_eddy_current_2_3"
     saturated, effects = _fit(name, order=3), _fit(name, order=2)
     added = ["X1", "X2", "X2:X3", "X1:X3", "X3", "X1:X2:X3"]
@@ -254,8 +244,8 @@ def test_nist_eddy_current() -> None:
             "coef": _column(saturated, "coefficient"),
             "abc_as_error_1df": {
                 "t": _column(effects, "t"),
-                "std_error_coef": value(effects.terms, "X1", "std_error"),
-                "resid_sd": value(effects.anova, "residual", "mean_square") ** 0.5,
+                "std_error_coef": table_value(effects.terms, "X1", "std_error"),
+                "resid_sd": table_value(effects.anova, "residual", "mean_square") ** 0.5,
             },
             "cumulative_resid_sd": {"mean": float(_table(name)["y"].std()), **spreads},
         },
@@ -263,13 +253,13 @@ def test_nist_eddy_current() -> None:
     )
 
 
-def test_yield_first_order() -> None:
+def test_the_first_order_yield_is_as_montgomery_prints_it() -> None:
     name = "yield_first_order_2_2_c5"
     table, factors = _table(name), _factors(name)
     first = fit_surface(table, factors, "y", model="first")
     effects = fit_effects(table, factors, "y")
     anova = effects.anova
-    pure = value(anova, "pure error", "mean_square")
+    pure = table_value(anova, "pure error", "mean_square")
     natural = _factors(name, natural=True)
     levels = table.assign(x1=35 + 5 * table["x1"], x2=155 + 5 * table["x2"])
     path = steepest_ascent(fit_surface(levels, natural, "y", model="first"))
@@ -280,20 +270,20 @@ def test_yield_first_order() -> None:
             "mean_factorial": table["y"][:4].mean(),
             "mean_center": table["y"][4:].mean(),
             "difference": table["y"][:4].mean() - table["y"][4:].mean(),
-            "b12": value(effects.terms, "x1:x2", "coefficient"),
+            "b12": table_value(effects.terms, "x1:x2", "coefficient"),
             "ms_pure_error": pure,
-            "ss_interaction": value(effects.terms, "x1:x2", "sum_of_squares"),
-            "F_interaction": value(effects.terms, "x1:x2", "t") ** 2,
-            "p_interaction": value(effects.terms, "x1:x2", "p"),
-            "ss_curvature": value(anova, "curvature", "sum_of_squares"),
-            "F_curvature": value(anova, "curvature", "f"),
-            "p_curvature": value(anova, "curvature", "p"),
-            "ss_model": value(first.anova, "model", "sum_of_squares"),
-            "ss_resid": value(first.anova, "residual", "sum_of_squares"),
+            "ss_interaction": table_value(effects.terms, "x1:x2", "sum_of_squares"),
+            "F_interaction": table_value(effects.terms, "x1:x2", "t") ** 2,
+            "p_interaction": table_value(effects.terms, "x1:x2", "p"),
+            "ss_curvature": table_value(anova, "curvature", "sum_of_squares"),
+            "F_curvature": table_value(anova, "curvature", "f"),
+            "p_curvature": table_value(anova, "curvature", "p"),
+            "ss_model": table_value(first.anova, "model", "sum_of_squares"),
+            "ss_resid": table_value(first.anova, "residual", "sum_of_squares"),
             "df_resid": first.residual_df,
-            "F_model": value(first.anova, "model", "f"),
-            "p_model": value(first.anova, "model", "p"),
-            "ss_total": value(first.anova, "total", "sum_of_squares"),
+            "F_model": table_value(first.anova, "model", "f"),
+            "p_model": table_value(first.anova, "model", "p"),
+            "ss_total": table_value(first.anova, "total", "sum_of_squares"),
             "se_coef_pure_error": (pure / 4) ** 0.5,
             "steepest": {
                 "slope_x2_per_x1": path["coded x2"][1] / path["coded x1"][1],
@@ -328,18 +318,18 @@ def _second_order(surface: Surface) -> dict[str, Any]:
         "t": {k: float(v) for k, v in surface.terms["t"].items()},
         "F": {k: float(v) ** 2 for k, v in surface.terms["t"].items()},
         "p": {k: float(v) for k, v in surface.terms["p"].items()},
-        "ss_model": value(anova, "model", "sum_of_squares"),
-        "F_model": value(anova, "model", "f"),
-        "ss_resid": value(anova, "residual", "sum_of_squares"),
-        "ms_resid": value(anova, "residual", "mean_square"),
+        "ss_model": table_value(anova, "model", "sum_of_squares"),
+        "F_model": table_value(anova, "model", "f"),
+        "ss_resid": table_value(anova, "residual", "sum_of_squares"),
+        "ms_resid": table_value(anova, "residual", "mean_square"),
         "df_resid": surface.residual_df,
-        "ss_lof": value(anova, "lack of fit", "sum_of_squares"),
-        "df_lof": value(anova, "lack of fit", "df"),
-        "F_lof": value(anova, "lack of fit", "f"),
-        "p_lof": value(anova, "lack of fit", "p"),
-        "ss_pe": value(anova, "pure error", "sum_of_squares"),
-        "df_pe": value(anova, "pure error", "df"),
-        "ss_total": value(anova, "total", "sum_of_squares"),
+        "ss_lof": table_value(anova, "lack of fit", "sum_of_squares"),
+        "df_lof": table_value(anova, "lack of fit", "df"),
+        "F_lof": table_value(anova, "lack of fit", "f"),
+        "p_lof": table_value(anova, "lack of fit", "p"),
+        "ss_pe": table_value(anova, "pure error", "sum_of_squares"),
+        "df_pe": table_value(anova, "pure error", "df"),
+        "ss_total": table_value(anova, "total", "sum_of_squares"),
         "press": surface.press,
         "r2": surface.r_squared,
         "r2_adj": surface.r_squared_adjusted,
@@ -355,7 +345,7 @@ def _renamed(found: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def test_yield_ccd_canonical() -> None:
+def test_the_second_order_yield_is_as_montgomery_prints_it() -> None:
     name = "yield_ccd_canonical"
     natural = _factors(name, natural=True)
     table = _table(name).assign(x1=lambda t: 85 + 5 * t["x1"], x2=lambda t: 175 + 5 * t["x2"])
@@ -369,7 +359,7 @@ def test_yield_ccd_canonical() -> None:
     assert point.inside
 
 
-def test_rsm_chemreact_blocks() -> None:
+def test_the_surface_in_two_blocks_is_as_r_prints_it() -> None:
     name = "rsm_ChemReact_blocks"
     natural = _factors(name, natural=True)
     table = _table(name).assign(x1=lambda t: 85 + 5 * t["x1"], x2=lambda t: 175 + 5 * t["x2"])
@@ -381,7 +371,7 @@ def test_rsm_chemreact_blocks() -> None:
     _check(name, found, least=40)
 
 
-def test_credit_card_rate() -> None:
+def test_the_credit_card_offers_are_as_montgomery_prints_them() -> None:
     name = "credit_card_2_4_rate"
     effects = _fit(name, order=4)
     # JMP codes the first level +1: the sign of a term of odd order turns.
@@ -390,7 +380,7 @@ def test_credit_card_rate() -> None:
     _check(
         name,
         {
-            "mean": value(effects.terms, "intercept", "coefficient"),
+            "mean": table_value(effects.terms, "intercept", "coefficient"),
             "lenth_coef_scale": _halved(_lenth(effects)),
             "jmp_estimate": (effects.contrasts / 2 * sign).to_dict(),
             "pseudo_t": (pd.Series(t) * sign).to_dict(),
@@ -400,14 +390,14 @@ def test_credit_card_rate() -> None:
     )
 
 
-def test_injection_molding() -> None:
+def test_the_injection_moulding_is_as_montgomery_prints_it() -> None:
     name = "injection_molding_2_6_2"
     effects = _fit(name)
     spread = dispersion(_fit(name, terms=["A", "B", "A:B"]))
     _check(
         name,
         {
-            "mean": value(effects.terms, "intercept", "coefficient"),
+            "mean": table_value(effects.terms, "intercept", "coefficient"),
             "effects": _column(effects, "effect"),
             "ss": _column(effects, "sum_of_squares"),
             "dispersion": {
@@ -419,9 +409,9 @@ def test_injection_molding() -> None:
         least=34,
     )
     chains: dict[str, set[str]] = {}
-    for lost in effects.lost:
-        (kept,) = lost.mixed_with
-        chains.setdefault(kept, set()).add(lost.term.replace(":", ""))
+    for aliased in effects.aliased:
+        (kept,) = aliased.aliased_with
+        chains.setdefault(kept, set()).add(aliased.term.replace(":", ""))
     for term, chain in EXAMPLES[name]["alias"].items():
         two_way = {x for x in chains[term] if len(x) == 2}
         assert two_way == set(chain.split("+")) - {term.replace(":", "")}

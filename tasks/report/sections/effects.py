@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.factors import show
 from analysis.plots import effects as effect_plots
@@ -21,13 +21,13 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     effects, say = source.outcome.effects, source.say
     text = say(
         "effects_text",
-        response=effects.response_words,
-        mean=number(value(effects.terms, "intercept", "coefficient")),
+        response=effects.response_label,
+        mean=number(table_value(effects.terms, "intercept", "coefficient")),
         r2=number(effects.r_squared),
         df=effects.residual_df,
         runs=len(effects.runs),
     )
-    half = effects.half
+    half = effects.working_level
     return {
         "text": text,
         **_judged(effects, say),
@@ -35,7 +35,7 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
         "cautions": [line for line in effects.warnings if " collapsed (" not in line],
         "half": half
         and {
-            "title": say("half", factor=half.factor, level=show(half.working)),
+            "title": say("half", factor=half.factor, level=show(half.level)),
             **_judged(half.effects, say),
         },
         "figures": _effect_figures(effects, say),

@@ -40,7 +40,7 @@ def _test_chance(source: ReportSource) -> float:
 
 
 def _short_active(source: ReportSource) -> str:
-    names = source.outcome.effects.shown
+    names = source.outcome.effects.overall_active
     return source.say("short_active", names=", ".join(names)) if names else source.say("short_none")
 
 

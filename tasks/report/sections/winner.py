@@ -50,7 +50,7 @@ def _paired(against: Any) -> dict[str, str]:
         "n": f"{against.n:,}",
         "ours": f"{against.only_challenger:,}",
         "theirs": f"{against.only_champion:,}",
-        "p": against.relation,
+        "p": against.p_as_text,
     }
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from analysis.designs.factorial import plackett_burman
 from analysis.effects.fit import fit_effects
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects
 from analysis.effects.text import effects_table
 from analysis.errors import DesignError, FactorError, NotEstimableError
@@ -36,7 +36,7 @@ def whole(k: int, replicates: int = 1) -> tuple[pd.DataFrame, list[Factor]]:
     return pd.DataFrame(rows, columns=list(names)), [Factor(name, -1, 1) for name in names]
 
 
-def test_the_papers_table_2() -> None:
+def test_the_fit_is_that_of_the_papers_table_2() -> None:
     effects = fit_effects(paper(), PAPER_FACTORS, "accuracy")
     printed = {  # coefficient, t, p; standard error 0.014 throughout
         "intercept": (0.7063, 52.122, 0.012),
@@ -59,7 +59,7 @@ def test_the_papers_table_2() -> None:
     assert effects.r_squared == pytest.approx(0.9924, abs=5e-5)
 
 
-def test_the_paper_is_judged_by_lenth_and_told_what_one_degree_of_freedom_cannot_say() -> None:
+def test_one_error_degree_of_freedom_is_judged_by_lenths_method_and_the_reason_is_given() -> None:
     effects = fit_effects(paper(), PAPER_FACTORS, "accuracy")
     assert effects.verdict.test == "lenth"
     assert effects.active == ("lr",)
@@ -77,13 +77,13 @@ def test_the_paper_is_judged_by_lenth_and_told_what_one_degree_of_freedom_cannot
 FILTRATION = [45, 71, 48, 65, 68, 60, 80, 65, 43, 100, 45, 104, 75, 86, 70, 96]
 
 
-def test_montgomerys_filtration_rate() -> None:
+def test_the_effects_of_the_filtration_rate_are_those_that_montgomery_prints() -> None:
     runs, factors = whole(4)
     effects = fit_effects(runs.assign(y=FILTRATION), factors, "y", order=4)
     printed = {"A": 21.625, "C": 9.875, "D": 14.625, "A:C": -18.125, "A:D": 16.625}
     for term, effect in printed.items():
-        assert value(effects.terms, term, "effect") == pytest.approx(effect)
-    assert value(effects.terms, "A", "sum_of_squares") == pytest.approx(1870.56, abs=0.005)
+        assert table_value(effects.terms, term, "effect") == pytest.approx(effect)
+    assert table_value(effects.terms, "A", "sum_of_squares") == pytest.approx(1870.56, abs=0.005)
     assert effects.lenth is not None
     assert (effects.lenth.pse, round(effects.lenth.me_t, 2), round(effects.lenth.sme_t, 1)) == (
         pytest.approx(2.625),
@@ -91,10 +91,10 @@ def test_montgomerys_filtration_rate() -> None:
         13.7,
     )
     assert set(effects.active) == set(printed)
-    assert np.isnan(value(effects.terms, "A", "std_error"))
+    assert np.isnan(table_value(effects.terms, "A", "std_error"))
 
 
-def test_montgomerys_centre_points_tell_curvature_and_pure_error() -> None:
+def test_centre_points_estimate_curvature_and_pure_error() -> None:
     # Example 6.7, table 6.24: the same with four centre runs.
     runs, factors = whole(4)
     centre = pd.DataFrame([[0] * 4] * 4, columns=runs.columns)
@@ -104,37 +104,41 @@ def test_montgomerys_centre_points_tell_curvature_and_pure_error() -> None:
         {"sum_of_squares": 48.75, "df": 3, "mean_square": 16.25, "f": np.nan, "p": np.nan},
         nan_ok=True,
     )
-    assert value(effects.anova, "curvature", "sum_of_squares") == pytest.approx(1.51, abs=0.005)
-    assert value(effects.anova, "curvature", "p") == pytest.approx(0.7802, abs=5e-5)
-    assert value(effects.terms, "A", "p") == pytest.approx(0.0017, abs=5e-5)
+    assert table_value(effects.anova, "curvature", "sum_of_squares") == pytest.approx(
+        1.51, abs=0.005
+    )
+    assert table_value(effects.anova, "curvature", "p") == pytest.approx(0.7802, abs=5e-5)
+    assert table_value(effects.terms, "A", "p") == pytest.approx(0.0017, abs=5e-5)
     assert effects.verdict.test == "pooled"
 
 
-def test_bhh_pilot_plant_standard_error_from_replicates() -> None:
+def test_replicates_give_the_standard_error_of_an_effect() -> None:
     # Box, Hunter and Hunter (1978), section 10.6: runs twice over, standard error of an effect 1.4.
     y = [59, 74, 50, 69, 50, 81, 46, 79, 61, 70, 58, 67, 54, 85, 44, 81]
     runs, factors = whole(3, replicates=2)
     effects = fit_effects(runs.assign(y=y), factors, "y")
     assert effects.residual_df == 8
-    assert 2 * value(effects.terms, "A", "std_error") == pytest.approx(1.4, abs=0.05)
-    assert value(effects.terms, "A:C", "effect") == pytest.approx(10.0)
+    assert 2 * table_value(effects.terms, "A", "std_error") == pytest.approx(1.4, abs=0.05)
+    assert table_value(effects.terms, "A:C", "effect") == pytest.approx(10.0)
     assert set(effects.active) == {"A", "B", "A:C"}
 
 
-def test_seeds_as_blocks_take_their_degrees_of_freedom_from_the_error() -> None:
+def test_blocks_take_their_degrees_of_freedom_from_the_error() -> None:
     # Montgomery (2013), example 7.1, table 7.2.
     runs, factors = whole(2, replicates=3)
     table = runs.assign(
         seed=np.repeat([1, 2, 3], 4), y=[28, 36, 18, 31, 25, 32, 19, 30, 27, 32, 23, 29]
     )
     effects = fit_effects(table, factors, "y", block="seed")
-    assert value(effects.anova, "blocks", "sum_of_squares") == pytest.approx(6.5)
+    assert table_value(effects.anova, "blocks", "sum_of_squares") == pytest.approx(6.5)
     assert effects.residual_df == 6
-    assert value(effects.terms, "A", "p") == pytest.approx(0.0004, abs=5e-5)
-    assert value(effects.terms, "intercept", "coefficient") == pytest.approx(table["y"].mean())
+    assert table_value(effects.terms, "A", "p") == pytest.approx(0.0004, abs=5e-5)
+    assert table_value(effects.terms, "intercept", "coefficient") == pytest.approx(
+        table["y"].mean()
+    )
 
 
-def test_a_second_opinion_on_a_fraction_that_lost_a_run() -> None:
+def test_another_package_finds_the_same_coefficients_in_an_irregular_fraction() -> None:
     from process_improve.experiments.models import lm
     from process_improve.experiments.structures import Column, Expt
 
@@ -143,7 +147,7 @@ def test_a_second_opinion_on_a_fraction_that_lost_a_run() -> None:
     ours = fit_effects(table, factors, "y", terms=["A", "B", "C", "D"])
     theirs = lm("y ~ A + B + C + D", Expt({name: Column(table[name]) for name in [*"ABCD", "y"]}))
     for name in "ABCD":
-        assert value(ours.terms, name, "coefficient") == pytest.approx(
+        assert table_value(ours.terms, name, "coefficient") == pytest.approx(
             float(theirs.get_parameters()[name])
         )
 
@@ -169,7 +173,7 @@ def test_effects_scale_with_the_response_and_ignore_its_origin_and_the_order_of_
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=10, deadline=None)
-def test_swapping_a_factors_levels_turns_the_sign_of_its_terms_alone(seed: int) -> None:
+def test_swapping_the_levels_of_a_factor_changes_only_the_signs_of_its_terms(seed: int) -> None:
     rng = np.random.default_rng(seed)
     runs, factors = whole(3)
     table = runs.assign(y=rng.normal(size=8))
@@ -179,77 +183,77 @@ def test_swapping_a_factors_levels_turns_the_sign_of_its_terms_alone(seed: int) 
     np.testing.assert_allclose(turned, base * sign, atol=1e-12)
 
 
-def test_a_missing_cell_is_named_and_the_rest_is_estimated() -> None:
+def test_a_missing_cell_is_named_and_the_other_terms_are_estimated() -> None:
     table = paper()
     table.loc[7, "accuracy"] = np.nan
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
     assert "conv:lr" in effects.terms.index
-    assert [lost.term for lost in effects.lost] == ["conv:fc:lr"]
+    assert [lost.term for lost in effects.aliased] == ["conv:fc:lr"]
     words = " ".join(effects.warnings)
     assert "conv=6 fc=3 lr=0.1" in words
     assert "conv:fc:lr" in words
     assert effects.verdict.test == "lenth"
 
 
-def test_a_missing_cell_leaves_what_the_model_holds_unbiased() -> None:
+def test_a_missing_cell_does_not_bias_the_terms_of_the_model() -> None:
     runs, factors = whole(3)
     table = runs.assign(y=5 + 2 * runs["A"] - runs["B"] * runs["C"]).drop(index=2)
     effects = fit_effects(table, factors, "y", order=2)
-    assert value(effects.terms, "A", "coefficient") == pytest.approx(2)
-    assert value(effects.terms, "B:C", "coefficient") == pytest.approx(-1)
-    assert value(effects.terms, "C", "coefficient") == pytest.approx(0, abs=1e-12)
+    assert table_value(effects.terms, "A", "coefficient") == pytest.approx(2)
+    assert table_value(effects.terms, "B:C", "coefficient") == pytest.approx(-1)
+    assert table_value(effects.terms, "C", "coefficient") == pytest.approx(0, abs=1e-12)
 
 
-def test_an_integer_factors_centre_point_is_taken_where_it_was_run() -> None:
+def test_a_centre_point_of_an_integer_factor_counts_at_its_rounded_level() -> None:
     # conv 3 to 6: the middle is run at 4, coded -1/3. A straight line has no curvature there.
     rows = [(3, 0.0), (6, 0.0), (3, 1.0), (6, 1.0), (4, 0.5), (4, 0.5)]
     table = pd.DataFrame(rows, columns=["conv", "x"])
     table["y"] = 2 * table["conv"] + table["x"] + [0, 0, 0, 0, 0.1, -0.1]
     factors = [Factor("conv", 3, 6, "integer"), Factor("x", 0.0, 1.0)]
     effects = fit_effects(table, factors, "y")
-    assert value(effects.anova, "curvature", "sum_of_squares") == pytest.approx(0, abs=1e-9)
-    assert value(effects.terms, "conv", "effect") == pytest.approx(6)
+    assert table_value(effects.anova, "curvature", "sum_of_squares") == pytest.approx(0, abs=1e-9)
+    assert table_value(effects.terms, "conv", "effect") == pytest.approx(6)
 
 
-def test_collapsed_runs_are_named_and_the_other_half_is_judged_as_well() -> None:
+def test_collapsed_runs_are_named_and_the_working_level_is_analyzed_too() -> None:
     table = paper()
     table["collapsed"] = table["lr"] == 0.1
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.half is not None
-    assert (effects.half.factor, effects.half.working) == ("lr", 0.001)
-    inner = effects.half.effects
-    assert value(inner.terms, "conv", "effect") == pytest.approx(0.0938, abs=5e-5)
-    assert effects.shown == ("lr", *inner.active)
+    assert effects.working_level is not None
+    assert (effects.working_level.factor, effects.working_level.level) == ("lr", 0.001)
+    inner = effects.working_level.effects
+    assert table_value(inner.terms, "conv", "effect") == pytest.approx(0.0938, abs=5e-5)
+    assert effects.overall_active == ("lr", *inner.active)
     text = effects_table(effects)
     assert "4 of 8 runs collapsed" in text
     assert "At lr = 0.001 alone" in text
 
 
-def test_a_level_that_always_collapses_by_chance_is_not_shown_to_matter() -> None:
+def test_a_level_that_may_collapse_by_chance_does_not_make_its_factor_active() -> None:
     # Three runs of four collapse: both factors have a level that always does.
     table = pd.DataFrame({"a": [1, 2, 1, 2], "b": [0.0, 0.0, 1.0, 1.0], "y": [0.9, 0.5, 0.5, 0.5]})
     table["collapsed"] = [False, True, True, True]
     effects = fit_effects(table, [Factor("a", 1, 2, "integer"), Factor("b", 0.0, 1.0)], "y")
-    assert effects.shown == ()
+    assert effects.overall_active == ()
 
 
-def test_the_factor_that_tells_best_which_runs_collapse_makes_the_half() -> None:
+def test_the_working_level_is_that_of_the_factor_that_explains_the_collapses_best() -> None:
     table = paper()
     dead = table["lr"] == 0.1
     table["collapsed"] = dead | ((table["conv"] == 6) & (table["fc"] == 3))
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.half is not None
-    assert effects.half.factor == "lr"
+    assert effects.working_level is not None
+    assert effects.working_level.factor == "lr"
     # 4 of 4 against 1 of 4: C(4,4) C(4,1) / C(8,5) = 1/14, and as much in the other tail.
-    assert effects.half.p == pytest.approx(1 / 7)
-    assert "lr" not in effects.shown
+    assert effects.working_level.p == pytest.approx(1 / 7)
+    assert "lr" not in effects.overall_active
 
 
-def test_a_half_with_nothing_in_it_leaves_the_whole_alone() -> None:
+def test_too_few_runs_at_the_working_level_do_not_stop_the_analysis() -> None:
     table = paper().iloc[:3]
     table["collapsed"] = [False, True, False]
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.half is None or len(effects.half.effects.runs) == 2
+    assert effects.working_level is None or len(effects.working_level.effects.runs) == 2
 
 
 def _with(**changes: Any) -> pd.DataFrame:
@@ -265,15 +269,15 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, Any], type[Exception], str]] = {
         NotEstimableError,
         "run the other cells",
     ),
-    "text for a number": (
+    "text instead of a number": (
         _with(accuracy=["0.5", "much", *["0.6"] * 6]),
         {},
         DesignError,
-        "row 2: 'much' is no number",
+        "row 2: 'much' is not a number",
     ),
-    "a level too many": (_with(lr=[0.001, 0.1, 0.01, 0.1] * 2), {}, DesignError, "lr: level 0.01"),
-    "a level that is none": (_with(lr=-1.0), {}, FactorError, "lr"),
-    "a column that is not there": (paper().drop(columns="fc"), {}, DesignError, "no column 'fc'"),
+    "a third level": (_with(lr=[0.001, 0.1, 0.01, 0.1] * 2), {}, DesignError, "lr: level 0.01"),
+    "a level off the scale": (_with(lr=-1.0), {}, FactorError, "lr"),
+    "a missing column": (paper().drop(columns="fc"), {}, DesignError, "no column 'fc'"),
     "an unknown factor in a term": (paper(), {"terms": ["conv:depth"]}, DesignError, "'depth'"),
     "a factor twice in a term": (paper(), {"terms": ["conv:conv"]}, DesignError, "twice"),
     "order 0": (paper(), {"order": 0}, DesignError, "order 0"),
@@ -288,7 +292,7 @@ BAD: dict[str, tuple[pd.DataFrame, dict[str, Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_a_bad_table_is_one_line_that_says_what_to_do(fault: str) -> None:
+def test_a_bad_table_is_an_error_of_one_line_that_names_the_remedy(fault: str) -> None:
     table, options, error, words = BAD[fault]
     with pytest.raises(error, match=words) as caught:
         fit_effects(table, PAPER_FACTORS, "accuracy", **options)
@@ -296,14 +300,14 @@ def test_a_bad_table_is_one_line_that_says_what_to_do(fault: str) -> None:
     assert ";" in str(caught.value) or ":" in str(caught.value)
 
 
-def test_an_aliased_term_that_was_asked_for_is_refused_with_its_alias() -> None:
+def test_a_requested_term_that_is_aliased_is_an_error_that_names_its_alias() -> None:
     runs, factors = whole(3)
     half = runs[runs.prod(axis=1) == 1].assign(y=[1.0, 2.0, 4.0, 8.0])
     with pytest.raises(NotEstimableError, match="B:C = A"):
         fit_effects(half, factors, "y", terms=["A", "B:C"])
 
 
-def test_an_aliased_term_within_an_order_is_a_warning() -> None:
+def test_an_aliased_term_within_the_order_is_a_warning() -> None:
     runs, factors = whole(3)
     half = runs[runs.prod(axis=1) == 1].assign(y=[1.0, 2.0, 4.0, 8.0])
     effects = fit_effects(half, factors, "y", order=2)
@@ -325,7 +329,7 @@ def test_a_copied_run_is_a_warning() -> None:
     assert effects.verdict.test == "lenth"
 
 
-def test_pooled_error_says_where_its_degrees_of_freedom_come_from() -> None:
+def test_the_verdict_says_where_the_degrees_of_freedom_of_the_error_come_from() -> None:
     rng = np.random.default_rng(3)
     runs, factors = whole(3, replicates=2)
     effects = fit_effects(runs.assign(y=rng.normal(size=16)), factors, "y", order=1)
@@ -333,7 +337,7 @@ def test_pooled_error_says_where_its_degrees_of_freedom_come_from() -> None:
     assert "8 from runs of the same cell, 4 from terms left out" in effects.verdict.words
 
 
-def test_factors_may_bear_names_that_a_formula_could_not_parse() -> None:
+def test_factors_can_have_names_that_no_formula_could_parse() -> None:
     table = paper().rename(columns={"conv": "C", "fc": "a b", "lr": "I(1)"})
     factors = [
         Factor(name, f.low, f.high, f.scale)
@@ -342,18 +346,18 @@ def test_factors_may_bear_names_that_a_formula_could_not_parse() -> None:
     assert "C:a b" in fit_effects(table, factors, "accuracy").terms.index
 
 
-def test_the_scale_of_a_share_changes_what_is_fitted() -> None:
+def test_a_transform_changes_the_response_that_is_fitted() -> None:
     raw: Effects = fit_effects(paper(), PAPER_FACTORS, "accuracy")
     logit = fit_effects(paper(), PAPER_FACTORS, "accuracy", transform="logit")
-    first = value(logit.terms, "intercept", "coefficient")
+    first = table_value(logit.terms, "intercept", "coefficient")
     mean = np.mean(np.log(paper()["accuracy"] / (1 - paper()["accuracy"])))
     assert first == pytest.approx(mean)
-    assert raw.response_words == "accuracy"
-    assert logit.response_words == "logit accuracy"
+    assert raw.response_label == "accuracy"
+    assert logit.response_label == "logit accuracy"
 
 
 @pytest.mark.parametrize(("k", "test"), [(5, "pooled"), (9, "lenth"), (11, "lenth")])
-def test_a_plackett_burman_design_is_judged_by_its_main_effects_alone(k: int, test: str) -> None:
+def test_in_a_plackett_burman_design_only_main_effects_are_judged(k: int, test: str) -> None:
     factors = [Factor(f"x{i}", -1, 1) for i in range(k)]
     runs = plackett_burman(factors, runs=12, seed=1).cells
     rng = np.random.default_rng(k)
@@ -369,14 +373,12 @@ def test_a_plackett_burman_design_is_judged_by_its_main_effects_alone(k: int, te
 def test_two_runs_of_one_factor_have_an_effect_and_no_verdict() -> None:
     runs, factors = whole(1)
     effects = fit_effects(runs.assign(y=[1.0, 3.0]), factors, "y")
-    assert value(effects.terms, "A", "effect") == pytest.approx(2)
+    assert table_value(effects.terms, "A", "effect") == pytest.approx(2)
     assert effects.verdict.test == "none"
     assert "another seed" in effects.verdict.words
 
 
-def test_what_a_t_test_calls_active_on_two_degrees_of_freedom_is_told_beside_lenths_verdict() -> (
-    None
-):
+def test_active_terms_of_a_t_test_on_two_degrees_of_freedom_are_named_too() -> None:
     factors = [Factor("a", 0, 1), Factor("b", 0, 1)]
     cells = [(0, 0), (1, 0), (0, 1), (1, 1), (0, 0), (1, 1)]
     runs = pd.DataFrame(cells, columns=["a", "b"]).assign(y=[3.2, 4.1, 5.0, 7.7, 3.0, 7.9])

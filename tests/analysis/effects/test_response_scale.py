@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.effects.compare_scales import compare_scales, fit_on_scales
 from analysis.effects.fit import fit_effects
-from analysis.effects.response_scale import compare_scales, on_scales, transformed
+from analysis.effects.response_scale import transform_response
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
 from analysis.factors import Factor
@@ -20,28 +21,28 @@ def _logistic(noise: float = 0.3) -> Effects:
     return fit_effects(runs.assign(y=1 / (1 + np.exp(-log_odds))), FACTORS, "y")
 
 
-def test_a_share_that_is_straight_in_its_log_odds_has_a_funnel_on_its_own_scale_alone() -> None:
-    table = compare_scales(on_scales(_logistic()))
+def test_a_share_that_is_linear_in_its_log_odds_has_a_funnel_only_on_the_raw_scale() -> None:
+    table = compare_scales(fit_on_scales(_logistic()))
     assert list(table.index) == ["raw", "logit", "log_error"]
     assert table["funnel_p"]["raw"] < 0.01
     assert table["funnel_p"]["logit"] > 0.05
     assert table["active"]["raw"] > table["active"]["logit"] == 2
 
 
-def test_what_is_no_share_has_one_scale() -> None:
+def test_a_response_that_is_not_a_share_has_only_the_raw_scale() -> None:
     runs = pd.DataFrame(list(product((-1, 1), repeat=2)) * 2, columns=["A", "B"])
     effects = fit_effects(runs.assign(y=range(8)), FACTORS, "y")
-    assert [fit.transform for fit in on_scales(effects)] == ["raw"]
+    assert [fit.transform for fit in fit_on_scales(effects)] == ["raw"]
 
 
-def test_a_share_of_one_is_taken_half_a_picture_inside() -> None:
+def test_a_share_of_one_is_moved_inside_by_half_an_image() -> None:
     share = pd.Series([0.0, 0.5, 1.0], name="y")
-    logit = transformed(share, "logit", images=100)
+    logit = transform_response(share, "logit", images=100)
     assert logit.tolist() == pytest.approx([-np.log(201), 0, np.log(201)])
     with pytest.raises(DesignError, match="number of images"):
-        transformed(share, "log_error")
+        transform_response(share, "log_error")
 
 
-def test_halving_the_error_is_worth_the_same_anywhere() -> None:
-    gains = transformed(pd.Series([0.8, 0.9, 0.95]), "log_error").diff().dropna()
+def test_on_the_log_error_scale_halving_the_error_is_the_same_step_everywhere() -> None:
+    gains = transform_response(pd.Series([0.8, 0.9, 0.95]), "log_error").diff().dropna()
     assert gains.tolist() == pytest.approx([np.log(2)] * 2)

@@ -35,7 +35,7 @@ def _texts(figure: Figure) -> list[str]:
 
 
 @pytest.mark.parametrize(("k", "replicates"), [(1, 1), (2, 1), (3, 1), (3, 2), (7, 1)])
-def test_every_figure_can_be_drawn_and_none_is_saved(k: int, replicates: int) -> None:
+def test_every_figure_can_be_drawn(k: int, replicates: int) -> None:
     found = effect_plots.effect_figures(_effects(k, replicates))
     assert {"pareto", "half_normal", "main_effects"} <= set(found)
     assert ("interactions" in found) == (k > 1)
@@ -43,7 +43,7 @@ def test_every_figure_can_be_drawn_and_none_is_saved(k: int, replicates: int) ->
         figure.draw_without_rendering()
 
 
-def test_the_pareto_shows_the_margins_of_the_test_that_spoke() -> None:
+def test_the_pareto_shows_the_margins_of_the_verdict() -> None:
     for effects, label in ((_effects(3), "margin of error"), (_effects(3, 2), "margin (t-test)")):
         axes = effect_plots.pareto(effects).axes[0]
         lines = {str(line.get_label()): line.get_xdata()[0] for line in axes.lines}  # type: ignore[index]
@@ -52,12 +52,12 @@ def test_the_pareto_shows_the_margins_of_the_test_that_spoke() -> None:
         )
 
 
-def test_the_half_normal_plot_names_the_active_effects_alone() -> None:
+def test_the_half_normal_plot_names_only_the_active_effects() -> None:
     effects = _effects(3)
     assert _texts(effect_plots.half_normal(effects)) == list(effects.active) == ["learning_rate"]
 
 
-def test_with_seven_factors_the_largest_are_shown_and_the_figure_says_of_how_many() -> None:
+def test_with_seven_factors_the_largest_effects_are_shown_with_their_number() -> None:
     effects = _effects(7)
     pareto = effect_plots.pareto(effects).axes[0]
     assert len(pareto.patches) == effect_plots.BARS
@@ -67,7 +67,7 @@ def test_with_seven_factors_the_largest_are_shown_and_the_figure_says_of_how_man
     assert "of 21" in panels.get_suptitle()
 
 
-def test_names_never_overlap_in_a_figure_of_a_hundred_and_twenty_seven_effects() -> None:
+def test_names_do_not_overlap_in_a_figure_of_127_effects() -> None:
     figure = effect_plots.half_normal(_effects(7))
     figure.draw_without_rendering()
     # An annotation's own extent has its line in it.
@@ -92,12 +92,12 @@ def test_the_cube_has_the_mean_of_each_corner() -> None:
         assert f"{mean:#.3g}" in texts
 
 
-def test_a_factor_has_the_same_colour_in_the_working_half() -> None:
+def test_every_factor_has_a_colour() -> None:
     effects = _effects(3)
     assert len({effect_plots.colour(effects, f.name) for f in effects.factors}) == 3
 
 
-def test_the_grid_frames_its_best_cell_and_leaves_holes_as_they_are() -> None:
+def test_a_cell_of_the_grid_without_a_run_has_a_dash() -> None:
     factors = [Factor("a", 1, 2, "integer"), Factor("b", 1, 3, "integer")]
     runs = pd.DataFrame({"a": [1, 1, 2], "b": [1, 2, 1], "y": [0.5, 0.6, 0.7]})
     texts = _texts(grid_heatmap(runs, factors, "y"))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.designs.response_surface import box_behnken, central_composite
-from analysis.effects.least_squares import value
+from analysis.effects.least_squares import table_value
 from analysis.errors import AnalysisError, DesignError, NotEstimableError
 from analysis.factors import Factor
 from analysis.plots.response_surface import contours
@@ -30,10 +30,12 @@ def test_montgomerys_second_order_fit_and_canonical_analysis() -> None:
     surface = fit_surface(_yield(), [TIME, HEAT], "y")
     printed = {"time": 0.99, "temp": 0.52, "time^2": -1.38, "temp^2": -1.0, "time:temp": 0.25}
     for term, coefficient in printed.items():
-        assert value(surface.terms, term, "coefficient") == pytest.approx(coefficient, abs=0.005)
+        assert table_value(surface.terms, term, "coefficient") == pytest.approx(
+            coefficient, abs=0.005
+        )
     assert surface.press == pytest.approx(2.35, abs=0.005)
     assert surface.r_squared_predicted == pytest.approx(0.9184, abs=5e-5)
-    assert value(surface.anova, "lack of fit", "p") == pytest.approx(0.2897, abs=5e-5)
+    assert table_value(surface.anova, "lack of fit", "p") == pytest.approx(0.2897, abs=5e-5)
     point = surface.stationary
     assert point is not None
     assert point.natural == pytest.approx({"time": 86.95, "temp": 176.53}, abs=0.005)

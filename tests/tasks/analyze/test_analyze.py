@@ -84,6 +84,29 @@ def test_in_words_it_says_which_test_spoke(tmp_path: Path) -> None:
     assert "lr: active" in text
 
 
+def test_dispersion_compares_the_spread_of_residuals_at_each_factors_levels(tmp_path: Path) -> None:
+    # Montgomery (2013), example 8.4 (2^(6-2), E = ABC, F = BCD): C has a dispersion effect.
+    example = Path(__file__).parents[2] / "published/designed_experiments.json"
+    examples = {e["id"]: e for e in json.loads(example.read_text("utf-8"))["examples"]}
+    chosen = examples["injection_molding_2_6_2"]
+    table = pd.DataFrame(chosen["runs"], columns=chosen["columns"])
+    table.to_csv(tmp_path / "moulding.csv", index=False)
+    options = ("--terms", "A,B,A:B", "--dispersion")
+    content = json.loads(_run(tmp_path, "moulding", *options, "--json").stdout)
+    assert content["dispersion"]["C"] == pytest.approx(
+        {"sd_low": 1.63, "sd_high": 5.70, "log_ratio": 2.50}, abs=0.005
+    )
+    text = _run(tmp_path, "moulding", *options).stdout
+    assert "standard deviation of the residuals at each factor's levels" in text
+    assert "dispersion" not in json.loads(_run(tmp_path, "moulding", "--json").stdout)
+
+
+def test_dispersion_without_a_residual_is_one_line(tmp_path: Path) -> None:
+    result = _run(tmp_path, "paper", "--order", "3", "--dispersion", response="accuracy")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "leaves no residual; fit fewer terms" in result.stderr
+
+
 def test_a_saturated_model_has_no_errors_of_its_own(tmp_path: Path) -> None:
     result = _run(tmp_path, "paper", "--order", "3", "--json", response="accuracy")
     content = json.loads(result.stdout)
@@ -95,7 +118,7 @@ def test_a_saturated_model_has_no_errors_of_its_own(tmp_path: Path) -> None:
 FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "a constant response": ("constant", (), ("never changes", "choose another response")),
     "one run": ("one", (), ("1 of 1 runs", "add runs")),
-    "text for a number": ("text", (), ("row 2", "'much'", "no number")),
+    "text for a number": ("text", (), ("row 2", "'much'", "not a number")),
     "four levels": ("three", (), ("a has 4 levels (1, 2, 5, 7)", "--factor a=1,7")),
     "a level that is missing": ("gap", (), ("row 2", "no level of a")),
     "no file": ("nowhere", (), ("nowhere.csv", "no such file")),
@@ -105,12 +128,12 @@ FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "a level that is not there": ("uneven", ("--factor", "a=1,7"), ("no run at 7", "1, 2")),
     "one level": ("uneven", ("--factor", "a=1"), ("NAME=LOW,HIGH",)),
     "an unknown factor on a log scale": ("uneven", ("--log", "q"), ("'q'",)),
-    "text on a log scale": ("uneven", ("--log", "b"), ("'x' is no number",)),
-    "an aliased term": ("half", ("--terms", "a,b:c"), ("b:c = a", "ask for one")),
+    "text on a log scale": ("uneven", ("--log", "b"), ("'x' is not a number",)),
+    "an aliased term": ("half", ("--terms", "a,b:c"), ("b:c = a", "request only one")),
     "an unknown term": ("half", ("--terms", "a,q"), ("'q'", "a, b, c")),
     "alpha above 1": ("uneven", ("--alpha", "2"), ("alpha 2", "between 0 and 1")),
     "order 0": ("uneven", ("--order", "0"), ("order 0", "raise it")),
-    "a share above 1": ("uneven", ("--scale", "logit"), ("no share", "raw")),
+    "a share above 1": ("uneven", ("--scale", "logit"), ("not a share", "raw")),
     "no room": ("uneven", ("--budget", "0"), ("budget 0", "raise it")),
 }
 

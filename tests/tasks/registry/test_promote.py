@@ -11,7 +11,7 @@ import pytest
 from support.fake_registry import FakeRegistry
 from support.small_study import Done, factorgrid, open_tracker
 
-from analysis.mcnemar import Paired, accuracy
+from analysis.mcnemar import McNemarResult, accuracy_with_interval
 from models.images.arrays import open_arrays
 from tasks.errors import UserError
 from tasks.languages import LANGUAGES, translator
@@ -214,7 +214,7 @@ def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
     worst, best = np.argsort([own.mean() for own in right])[[0, -1]]
 
     def register(place: int) -> Registered:
-        test = accuracy(right[place])
+        test = accuracy_with_interval(right[place])
         return WinnerRegistration(context).register(runs[place], selection, test, labels)
 
     assert register(best).alias == CHAMPION
@@ -244,14 +244,14 @@ def test_an_old_record_has_a_sentence_which_is_shown_as_it_is() -> None:
     against = {"only_challenger": 1, "only_champion": 2, "n": 9, "p": 1.0}
     record |= {"against": against, "why": "Version {1} stays champion: of 9 test images ..."}
     registered = registered_of_json(record)
-    assert registered.against == Paired(**against)
+    assert registered.against == McNemarResult(**against)
     for language in LANGUAGES:
         assert promotion_as_text(registered.verdict, translator(language)) == record["why"]
 
 
 @pytest.mark.parametrize("kind", get_args(PromotionKind))
 def test_every_verdict_has_a_text_and_survives_json(kind: PromotionKind) -> None:
-    verdict = PromotionVerdict(kind, "2", "1", Paired(1, 2, 9, 1.0), "b", "a", "because")
+    verdict = PromotionVerdict(kind, "2", "1", McNemarResult(1, 2, 9, 1.0), "b", "a", "because")
     texts = {promotion_as_text(verdict, translator(language)) for language in LANGUAGES}
     assert all(texts)
     assert len(texts) == (1 if kind == "recorded" else len(LANGUAGES))

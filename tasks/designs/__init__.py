@@ -1,0 +1,1 @@
+"""Making a design of experiments, for anyone's runs."""
