@@ -242,7 +242,7 @@ def _judge(
     if fit.df >= ENOUGH_ERROR_DF and not fit.exact:
         return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure[1], alpha, judged)
     if judged is None:
-        return verdicts.none(fit.df)
+        return verdicts.none(fit.df, alpha)
     return verdicts.by_lenth(scores, judged, fit.df, alpha, terms.drop(INTERCEPT))
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from analysis.effects.caution import Caution
 from analysis.effects.lenth import Lenth
 from analysis.effects.model_matrix import Lost
 from analysis.effects.response_scale import Transform
@@ -48,6 +49,7 @@ class Effects:
     runs : what was fitted, with responses, ``fitted``, ``residual`` and ``studentised``.
     lost : terms that these runs cannot tell from others.
     half : the same on the working half, where a factor's level always collapses.
+    warnings : reasons to trust the effects less, see `analysis.effects.warnings`.
     """
 
     factors: tuple[Factor, ...]
@@ -68,7 +70,7 @@ class Effects:
     transform: Transform = "raw"
     lost: tuple[Lost, ...] = ()
     half: Half | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def active(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from analysis.errors import DesignError, NotEstimableError
 from analysis.factors import Factor, Level
 from analysis.runs.checks import checked_runs
 from analysis.surface.result import Model, Stationary, Surface, Vector
-from analysis.surface.text import surface_warnings
+from analysis.surface.warnings import surface_warnings
 
 #: Curvature less than this share of the strongest is that of a ridge.
 RIDGE = 0.1
@@ -101,7 +101,7 @@ def _gathered(
         runs=fit.with_residuals(usable),
     )
     point = stationary_point(plain) if model == "second" else None
-    return replace(plain, stationary=point, warnings=tuple(surface_warnings(plain, point, alpha)))
+    return replace(plain, stationary=point, warnings=surface_warnings(plain, point, alpha))
 
 
 def surface_matrix(coded: pd.DataFrame, model: Model = "second") -> pd.DataFrame:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.effects.caution import Caution
 from analysis.effects.model_matrix import INTERCEPT
 from analysis.factors import Factor
 
@@ -52,7 +53,7 @@ class Surface:
         mean_square, f, p.
     stationary : None for a model without quadratic terms.
     radius : coded distance of the farthest run from the centre.
-    warnings : what bears on the use of it.
+    warnings : reasons to trust the surface less, see `analysis.surface.warnings`.
     """
 
     factors: tuple[Factor, ...]
@@ -68,7 +69,7 @@ class Surface:
     stationary: Stationary | None
     radius: float
     runs: pd.DataFrame = field(repr=False)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def gradient(self) -> Vector:

@@ -235,7 +235,7 @@ def test_lenth1989_tensile() -> None:
     )
     # All nine factors: the same fifteen contrasts, the two active ones under their own names.
     effects = _fit(name)
-    assert {"P", "M"} == set(effects.verdict.surely)
+    assert {"P", "M"} == set(effects.verdict.active_jointly)
     assert effects.lenth is not None
     assert effects.lenth.pse == pytest.approx(0.225)
 

@@ -11,7 +11,6 @@ from analysis.designs.factorial import plackett_burman
 from analysis.effects.fit import fit_effects
 from analysis.effects.least_squares import value
 from analysis.effects.result import Effects
-from analysis.effects.text import effects_table
 from analysis.errors import DesignError, FactorError, NotEstimableError
 from analysis.factors import Factor
 
@@ -34,6 +33,11 @@ def whole(k: int, replicates: int = 1) -> tuple[pd.DataFrame, list[Factor]]:
     names = "ABCDEFG"[:k]
     rows = [corner[::-1] for corner in product((-1, 1), repeat=k)] * replicates
     return pd.DataFrame(rows, columns=list(names)), [Factor(name, -1, 1) for name in names]
+
+
+def cautions(effects: Effects) -> dict[str, Any]:
+    """Return the details of each caution by its kind."""
+    return {caution.kind: dict(caution.details) for caution in effects.warnings}
 
 
 def test_the_papers_table_2() -> None:
@@ -67,10 +71,9 @@ def test_the_paper_is_judged_by_lenth_and_told_what_one_degree_of_freedom_cannot
     # By hand: the median of the six sizes left after trimming is 0.0423, times 1.5.
     assert effects.lenth.pse == pytest.approx(0.06345, abs=1e-5)
     assert effects.lenth.me == pytest.approx(2.2968 * 0.06345, rel=0.005)
-    words = effects.verdict.words
-    assert "1 error degree of freedom" in words
-    assert "12.7" in words
-    assert "Lenth" in words
+    assert effects.verdict.error_df == 1
+    assert effects.verdict.t_limit == pytest.approx(12.7, abs=0.01)
+    assert effects.verdict.lenth == effects.lenth
 
 
 #: Montgomery (2013), example 6.2, table 6.10: filtration rate, standard order.
@@ -185,9 +188,9 @@ def test_a_missing_cell_is_named_and_the_rest_is_estimated() -> None:
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
     assert "conv:lr" in effects.terms.index
     assert [lost.term for lost in effects.lost] == ["conv:fc:lr"]
-    words = " ".join(effects.warnings)
-    assert "conv=6 fc=3 lr=0.1" in words
-    assert "conv:fc:lr" in words
+    warned = cautions(effects)
+    assert warned["missing_cells"]["cells"] == ({"conv": 6, "fc": 3, "lr": 0.1},)
+    assert [lost.term for lost in warned["aliased_terms"]["terms"]] == ["conv:fc:lr"]
     assert effects.verdict.test == "lenth"
 
 
@@ -220,9 +223,9 @@ def test_collapsed_runs_are_named_and_the_other_half_is_judged_as_well() -> None
     inner = effects.half.effects
     assert value(inner.terms, "conv", "effect") == pytest.approx(0.0938, abs=5e-5)
     assert effects.shown == ("lr", *inner.active)
-    text = effects_table(effects)
-    assert "4 of 8 runs collapsed" in text
-    assert "At lr = 0.001 alone" in text
+    warned = cautions(effects)["collapsed_runs"]
+    assert (warned["collapsed"], warned["runs"]) == (4, 8)
+    assert warned["at"] == {"lr": 0.001}
 
 
 def test_a_level_that_always_collapses_by_chance_is_not_shown_to_matter() -> None:
@@ -307,21 +310,21 @@ def test_an_aliased_term_within_an_order_is_a_warning() -> None:
     runs, factors = whole(3)
     half = runs[runs.prod(axis=1) == 1].assign(y=[1.0, 2.0, 4.0, 8.0])
     effects = fit_effects(half, factors, "y", order=2)
-    assert "B:C = A" in " ".join(effects.warnings)
+    (lost,) = (x for x in cautions(effects)["aliased_terms"]["terms"] if x.term == "B:C")
+    assert lost.mixed_with == pytest.approx({"A": 1})
 
 
 def test_an_unbalanced_table_is_fitted_with_a_warning() -> None:
     table = pd.concat([paper(), paper().iloc[:3].assign(accuracy=[0.81, 0.59, 0.8])])
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert "unbalanced: 1 to 2 runs a cell" in " ".join(effects.warnings)
+    assert cautions(effects)["unbalanced"] == {"fewest": 1, "most": 2}
     assert effects.residual_df == 3
 
 
 def test_a_copied_run_is_a_warning() -> None:
     effects = fit_effects(pd.concat([paper(), paper()]), PAPER_FACTORS, "accuracy")
-    words = " ".join(effects.warnings)
-    assert "8 runs are equal to another" in words
-    assert "fits to the last digit" in words
+    assert cautions(effects)["repeated_rows"] == {"repeated": 8}
+    assert "exact_fit" in cautions(effects)
     assert effects.verdict.test == "lenth"
 
 
@@ -330,7 +333,7 @@ def test_pooled_error_says_where_its_degrees_of_freedom_come_from() -> None:
     runs, factors = whole(3, replicates=2)
     effects = fit_effects(runs.assign(y=rng.normal(size=16)), factors, "y", order=1)
     assert effects.verdict.test == "pooled"
-    assert "8 from runs of the same cell, 4 from terms left out" in effects.verdict.words
+    assert (effects.verdict.error_df, effects.verdict.pure_df) == (12, 8)
 
 
 def test_factors_may_bear_names_that_a_formula_could_not_parse() -> None:
@@ -363,7 +366,7 @@ def test_a_plackett_burman_design_is_judged_by_its_main_effects_alone(k: int, te
     assert effects.verdict.test == test
     assert list(effects.verdict.scores.index) == [f.name for f in factors]
     assert "x0" in effects.active
-    assert "shares of the two-way interactions" in " ".join(effects.warnings)
+    assert "shares_of_interactions" in cautions(effects)
 
 
 def test_two_runs_of_one_factor_have_an_effect_and_no_verdict() -> None:
@@ -371,7 +374,7 @@ def test_two_runs_of_one_factor_have_an_effect_and_no_verdict() -> None:
     effects = fit_effects(runs.assign(y=[1.0, 3.0]), factors, "y")
     assert value(effects.terms, "A", "effect") == pytest.approx(2)
     assert effects.verdict.test == "none"
-    assert "another seed" in effects.verdict.words
+    assert (effects.verdict.error_df, effects.verdict.active) == (0, ())
 
 
 def test_what_a_t_test_calls_active_on_two_degrees_of_freedom_is_told_beside_lenths_verdict() -> (
@@ -383,4 +386,4 @@ def test_what_a_t_test_calls_active_on_two_degrees_of_freedom_is_told_beside_len
     effects = fit_effects(runs, factors, "y")
     assert effects.verdict.test == "lenth"
     assert effects.active == ()
-    assert "It does so call: a, b, a:b." in effects.verdict.words
+    assert effects.verdict.active_by_t == ("a", "b", "a:b")
