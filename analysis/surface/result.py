@@ -18,16 +18,16 @@ Vector = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Stationary:
-    """Where a second-order surface is level, and what lies around it.
+    """The stationary point of a second-order surface, with its canonical analysis.
 
     Attributes
     ----------
     coded, natural : the point; natural levels are not rounded.
     predicted : response there.
     eigenvalues : (k,) of the quadratic part, largest first: curvature along each axis.
-    eigenvectors : (k, k), a column an eigenvalue.
+    eigenvectors : (k, k), one column per eigenvalue.
     kind : ``maximum``, ``minimum`` or ``saddle``.
-    ridge : axes along which the response hardly changes, numbered from 0.
+    ridge : axes along which the response changes very little, numbered from 0.
     inside : whether it lies no farther from the centre than the farthest run.
     """
 
@@ -47,8 +47,8 @@ class Surface:
 
     Attributes
     ----------
-    terms : a row a term (``x``, ``x^2``, ``x:y``): coefficient, std_error, t, p, ci_low, ci_high,
-        sum_of_squares.
+    terms : one row per term (``x``, ``x^2``, ``x:y``): coefficient, std_error, t, p, ci_low,
+        ci_high, sum_of_squares.
     anova : model, blocks, residual, lack of fit, pure error, total: df, sum_of_squares,
         mean_square, f, p.
     stationary : None for a model without quadratic terms.

@@ -20,5 +20,5 @@ def bullets(lines: Sequence[str]) -> list[str]:
 
 
 def underlined(title: str) -> str:
-    """Return a title on a line of its own, underlined, after an empty line."""
+    """Return a title, underlined, after an empty line."""
     return f"\n{title}\n{'-' * len(title)}"

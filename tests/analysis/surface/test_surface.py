@@ -90,7 +90,7 @@ def _quadratic(function: str) -> pd.DataFrame:
     return cells.assign(y=cells.eval(function))
 
 
-def test_a_ridge_is_called_one() -> None:
+def test_a_ridge_is_a_caution() -> None:
     table = _quadratic("5 - (a + b) ** 2 - 0.01 * (a - b) ** 2")
     factors = [Factor("a", -1.0, 1.0), Factor("b", -1.0, 1.0)]
     surface = fit_surface(table, factors, "y")
@@ -121,7 +121,7 @@ def test_steepest_ascent_of_a_plane_keeps_the_coefficients_proportions() -> None
     assert path["predicted"].is_monotonic_increasing
     down = steepest_ascent(surface, steps=1, base="h", maximise=False)
     assert down["coded h"][1] == -1
-    with pytest.raises(AnalysisError, match="no factor"):
+    with pytest.raises(AnalysisError, match="not a factor"):
         steepest_ascent(surface, base="q")
 
 
@@ -145,7 +145,7 @@ def test_lack_of_fit_is_a_warning() -> None:
     assert caution.details["p"] < 0.05
 
 
-def test_what_has_no_surface_says_what_to_do() -> None:
+def test_a_table_without_a_surface_is_refused_with_advice() -> None:
     table = _yield()
     with pytest.raises(DesignError, match="categorical"):
         fit_surface(table, [Factor("time", "a", "b", "categorical")], "y")

@@ -138,7 +138,7 @@ def test_the_korean_page_has_no_english_sentence(done: Done) -> None:
 @pytest.mark.parametrize("name", built_in_studies())
 def test_a_study_as_toml_is_the_same_study(name: str) -> None:
     study = load_study(name, source='odd "path"/pictures.zip')
-    assert parse_study(tomllib.loads(study_toml(study)), "told") == study
+    assert parse_study(tomllib.loads(study_toml(study)), "test") == study
 
 
 def test_a_report_that_cannot_be_written_is_one_line_and_exit_status_2(
