@@ -250,7 +250,7 @@ def _verdict(
     if fit.df >= ENOUGH_ERROR_DF and not fit.exact:
         return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure_error[1], alpha, margins)
     if margins is None:
-        return verdicts.none(fit.df)
+        return verdicts.none(fit.df, alpha)
     return verdicts.by_lenth(scores, margins, fit.df, alpha, terms.drop(INTERCEPT))
 
 

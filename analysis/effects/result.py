@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from analysis.effects.caution import Caution
 from analysis.effects.lenth import Lenth
 from analysis.effects.model_matrix import AliasedTerm
 from analysis.effects.response_scale import Transform
@@ -49,6 +50,7 @@ class Effects:
     aliased : terms that these runs cannot distinguish from others.
     working_level : the effects at the working level of a factor whose other level always collapses;
         None if there is no such factor.
+    warnings : reasons to trust the effects less, see `analysis.effects.warnings`.
     """
 
     factors: tuple[Factor, ...]
@@ -69,7 +71,7 @@ class Effects:
     transform: Transform = "raw"
     aliased: tuple[AliasedTerm, ...] = ()
     working_level: WorkingLevel | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def active(self) -> tuple[str, ...]:

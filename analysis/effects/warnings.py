@@ -1,151 +1,143 @@
-"""What a reader of the effects must be told: missing, aliased, unbalanced, collapsed, bent."""
+"""The cautions of an effects model: missing, aliased, repeated, unbalanced and collapsed runs."""
 
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from analysis.effects.caution import Caution
 from analysis.effects.least_squares import table_value
 from analysis.effects.model_matrix import CURVATURE, REGULAR_TOLERANCE, code_levels, model_matrix
-from analysis.factors import cell_name, show
+from analysis.effects.result import Effects
 
-if TYPE_CHECKING:
-    from analysis.effects.result import Effects
-
-#: So many cells or terms are named; the rest is counted.
-SHOWN = 8
-#: Of so many factors every cell can be looked for.
-NAMEABLE = 7
+#: With at most this many factors, all cells are listed to find the missing ones.
+MOST_FACTORS_LISTED = 7
+#: Columns of `Effects.runs` that the fit added.
+FITTED_COLUMNS = ["fitted", "residual", "studentised"]
 
 
-def effect_warnings(effects: "Effects", runs: pd.DataFrame) -> tuple[str, ...]:
-    """Return one line for each thing that bears on how far the effects can be trusted.
+def effect_warnings(effects: Effects, runs: pd.DataFrame) -> tuple[Caution, ...]:
+    """Return one caution for each reason to trust the effects less.
 
     Parameters
     ----------
-    effects : fitted.
-    runs : the table as given, failed runs among them.
+    effects : the fitted model.
+    runs : the table as it was given, with the failed runs.
+
+    Returns
+    -------
+    Cautions of these kinds, with their details:
+
+    - ``failed_runs``: ``failed`` of ``runs`` runs have no ``response``.
+    - ``missing_cells``: ``missing`` of ``total`` cells have no finished run: ``cells``, a tuple of
+      levels by factor.
+    - ``aliased_terms``: ``terms``, a tuple of `AliasedTerm`.
+    - ``shares_of_interactions``: main effects are mixed with parts of two-way interactions.
+    - ``repeated_rows``: ``repeated`` rows are equal to another in every column.
+    - ``exact_fit``: there is no residual, although it has degrees of freedom.
+    - ``unbalanced``: cells have ``fewest`` to ``most`` runs.
+    - ``lack_of_fit``: of the model of this ``order``, with its ``p``.
+    - ``curvature``: with its ``p``.
+    - ``collapsed_runs``: ``collapsed`` of ``runs`` runs, in ``cells``; ``at`` is the level by
+      factor at which the other factors are judged, empty where they are judged on all runs.
     """
+    found = [
+        _failed_runs(effects, runs),
+        _missing_cells(effects),
+        _aliased_terms(effects),
+        _shares_of_interactions(effects),
+        _repeated_rows(effects),
+        _exact_fit(effects),
+        _unbalanced(effects),
+        _lack_of_fit(effects),
+        _curvature(effects),
+        _collapsed_runs(effects),
+    ]
+    return tuple(caution for caution in found if caution is not None)
+
+
+def _failed_runs(effects: Effects, runs: pd.DataFrame) -> Caution | None:
     failed = len(runs) - len(effects.runs)
-    has = "has" if failed == 1 else "have"
-    lines = [f"{failed} of {len(runs)} runs {has} no {effects.response}"] if failed else []
-    lines += _missing(effects)
-    lines += _lost(effects)
-    lines += _shares(effects)
-    lines += _copies(effects)
-    lines += _exact(effects)
-    lines += _unbalanced(effects)
-    lines += _misfit(effects)
-    lines += _collapsed(effects)
-    return tuple(lines)
+    if not failed:
+        return None
+    details = {"failed": failed, "runs": len(runs), "response": effects.response}
+    return Caution("failed_runs", details)
 
 
-def _some(words: list[str]) -> str:
-    more = f"; and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
-    return "; ".join(words[:SHOWN]) + more
-
-
-def _missing(effects: "Effects") -> list[str]:
-    """Name the cells without a run, where most have one: a smaller design is a fraction."""
+def _missing_cells(effects: Effects) -> Caution | None:
+    """Name the cells without a run, if most cells have one: a smaller design is a fraction."""
     factors = effects.factors
+    if len(factors) > MOST_FACTORS_LISTED:
+        return None
     names = [f.name for f in factors]
     have = set(effects.runs[names].itertuples(index=False, name=None))
-    cells = list(product(*(f.levels for f in factors))) if len(factors) <= NAMEABLE else []
-    missing = [cell for cell in cells if cell not in have]
+    cells = list(product(*(f.levels for f in factors)))
+    missing = [dict(zip(names, cell, strict=True)) for cell in cells if cell not in have]
     if not missing or 2 * len(missing) >= len(cells):
-        return []
-    shown = _some([cell_name(dict(zip(names, cell, strict=True))) for cell in missing])
-    has = "has" if len(missing) == 1 else "have"
-    return [f"{len(missing)} of {len(cells)} cells {has} no finished run: {shown}"]
+        return None
+    details = {"missing": len(missing), "total": len(cells), "cells": tuple(missing)}
+    return Caution("missing_cells", details)
 
 
-def _lost(effects: "Effects") -> list[str]:
-    if not effects.aliased:
-        return []
-    words = (
-        f"these runs cannot tell apart: {_some([term.relation for term in effects.aliased])}; run "
-        "the missing cells, or a larger fraction, to separate them"
-    )
-    return [words]
+def _aliased_terms(effects: Effects) -> Caution | None:
+    return Caution("aliased_terms", {"terms": effects.aliased}) if effects.aliased else None
 
 
-def _shares(effects: "Effects") -> list[str]:
-    """Warn of main effects that hold shares of interactions, as in a Plackett-Burman design."""
+def _shares_of_interactions(effects: Effects) -> Caution | None:
+    """Find main effects that hold shares of interactions, as in a Plackett-Burman design."""
     if effects.order > 1 or effects.aliased or len(effects.factors) < 3:  # noqa: PLR2004 # nothing to hold
-        return []
+        return None
     coded = code_levels(effects.runs, effects.factors)
     pairs = model_matrix(coded, 2).iloc[:, 1 + coded.shape[1] :]
     if not (np.abs(coded.to_numpy().T @ pairs.to_numpy()) > REGULAR_TOLERANCE * len(coded)).any():
-        return []
-    words = (
-        "every main effect holds shares of the two-way interactions: what is active here may be an "
-        "interaction of others; run the active factors again in a full design"
-    )
-    return [words]
+        return None
+    return Caution("shares_of_interactions")
 
 
-def _copies(effects: "Effects") -> list[str]:
-    """Warn of runs that are equal to the last digit in every column: copies, perhaps."""
-    columns = effects.runs.columns.difference(["fitted", "residual", "studentised"])
-    same = int(effects.runs[list(columns)].duplicated().sum())
-    if not same:
-        return []
-    words = (
-        f"{same} run{'s are' if same > 1 else ' is'} equal to another in every column: if copied, "
-        "or one network read twice, remove them, since they pass for replicates"
-    )
-    return [words]
+def _repeated_rows(effects: Effects) -> Caution | None:
+    """Find runs that are equal to the last digit in every column: possibly copies."""
+    columns = effects.runs.columns.difference(FITTED_COLUMNS)
+    repeated = int(effects.runs[list(columns)].duplicated().sum())
+    return Caution("repeated_rows", {"repeated": repeated}) if repeated else None
 
 
-def _exact(effects: "Effects") -> list[str]:
+def _exact_fit(effects: Effects) -> Caution | None:
     if not effects.residual_df or effects.terms["std_error"].notna().any():
-        return []
-    return ["the model fits to the last digit: copied, rounded or made-up figures; no t-test"]
+        return None
+    return Caution("exact_fit")
 
 
-def _unbalanced(effects: "Effects") -> list[str]:
+def _unbalanced(effects: Effects) -> Caution | None:
     counts = effects.runs.groupby([f.name for f in effects.factors], observed=True).size()
-    few, many = int(counts.min()), int(counts.max())
-    if CURVATURE in effects.anova.index or few == many:
-        return []
-    words = (
-        f"unbalanced: {few} to {many} runs a cell; the effects are estimated side by side, and "
-        "their sums of squares do not add up"
-    )
-    return [words]
+    fewest, most = int(counts.min()), int(counts.max())
+    if CURVATURE in effects.anova.index or fewest == most:
+        return None
+    return Caution("unbalanced", {"fewest": fewest, "most": most})
 
 
-def _misfit(effects: "Effects") -> list[str]:
-    lines = []
-    lack, bend = (table_value(effects.anova, row, "p") for row in ("lack of fit", CURVATURE))
-    if lack < effects.alpha:
-        lines.append(
-            f"the model of order {effects.order} does not fit (lack of fit p = {lack:.2g}): fit a "
-            "higher order"
-        )
-    if bend < effects.alpha:
-        lines.append(
-            f"curvature (p = {bend:.2g}): the response bends between the levels, so the best may "
-            "lie between them; a response surface would tell"
-        )
-    return lines
+def _lack_of_fit(effects: Effects) -> Caution | None:
+    p = table_value(effects.anova, "lack of fit", "p")
+    if not p < effects.alpha:
+        return None
+    return Caution("lack_of_fit", {"order": effects.order, "p": p})
 
 
-def _collapsed(effects: "Effects") -> list[str]:
+def _curvature(effects: Effects) -> Caution | None:
+    p = table_value(effects.anova, CURVATURE, "p")
+    return Caution("curvature", {"p": p}) if p < effects.alpha else None
+
+
+def _collapsed_runs(effects: Effects) -> Caution | None:
     runs = effects.runs
-    fallen = runs[runs["collapsed"].astype(bool)] if "collapsed" in runs else runs[:0]
-    if fallen.empty:
-        return []
-    names = [f.name for f in effects.factors]
-    shown = [cell_name(cell) for cell in fallen[names].drop_duplicates().to_dict("records")]
-    words = (
-        f"{len(fallen)} of {len(runs)} runs collapsed (learnt nothing): {_some(shown)}; they weigh "
-        "on every effect"
-    )
-    if effects.working_level is not None:
-        level = show(effects.working_level.level)
-        words += (
-            f", so the other factors are judged at {effects.working_level.factor}={level} alone"
-        )
-    return [words]
+    collapsed = runs[runs["collapsed"].astype(bool)] if "collapsed" in runs else runs[:0]
+    if collapsed.empty:
+        return None
+    cells = collapsed[[f.name for f in effects.factors]].drop_duplicates().to_dict("records")
+    half = effects.working_level
+    details = {
+        "collapsed": len(collapsed),
+        "runs": len(runs),
+        "cells": tuple(cells),
+        "at": {half.factor: half.level} if half is not None else {},
+    }
+    return Caution("collapsed_runs", details)

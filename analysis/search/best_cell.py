@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level, cell_name, show
+from analysis.factors import Factor, Level
 
 #: Simulated sets for a critical value.
 SETS = 200_000
@@ -230,68 +230,3 @@ def _expected_maximum(n: int) -> float:
     """Return the expected maximum of n standard normals: 1.42 of 8, 2.00 of 27, 2.34 of 64."""
     x = np.linspace(-9, 9, 20_001)
     return float(np.trapezoid(x * n * norm.pdf(x) * norm.cdf(x) ** (n - 1), x))
-
-
-def selection_as_text(selection: Selection) -> list[str]:
-    """Return the choice in words."""
-    top = _row_of(selection.cells, selection.best)
-    lines = [f"best mean: {cell_name(selection.best)}, {top['mean']:.4f} over n = {top['n']:.0f}"]
-    lines += _unsteady(selection) + _on_edge(selection)
-    if not selection.error_df:
-        return [*lines, "no cell was run twice: how much of this is luck is not known"]
-    lines.append(
-        f"standard error of that mean {selection.standard_error:.4f} "
-        f"({selection.error_df} degrees of freedom); {_told_apart(len(selection.tied))}"
-    )
-    lines += _how_far(selection)
-    if selection.chosen != selection.best:
-        name = cell_name(selection.chosen)
-        lines.append(f"among the cheapest within one standard error, so chosen: {name}")
-    return lines
-
-
-def _how_far(selection: Selection) -> list[str]:
-    lines = []
-    if len(selection.tied) > 1:
-        lines.append(
-            f"being the best of {len(selection.tied)}, that mean is likely "
-            f"{selection.optimism:.4f} too high"
-        )
-    if selection.least_lead:
-        lines.append(
-            f"leads below {selection.least_lead:.4f} count for nothing: so few pictures could not "
-            "show a difference"
-        )
-    return lines
-
-
-def _told_apart(tied: int) -> str:
-    if tied == 1:
-        return "every other cell is worse than that spread explains"
-    return f"{tied} cells, this one among them, cannot be told apart"
-
-
-def _unsteady(selection: Selection) -> list[str]:
-    """Name the cells in which some runs collapsed and others did not: they cannot be relied on."""
-    cells = selection.cells
-    some = cells[(cells["collapsed"] > 0) & (cells["collapsed"] < cells["n"])]
-    names = list(selection.best)
-    return [
-        f"not to be relied on: {cell_name(dict(zip(names, row[names], strict=True)))}, "
-        f"{row['collapsed']:.0f} of its {row['n']:.0f} runs collapsed"
-        for _, row in some.iterrows()
-    ]
-
-
-def _on_edge(selection: Selection) -> list[str]:
-    ends = [
-        f"{name}={show(selection.chosen[name])} is the "
-        f"{'least' if selection.chosen[name] == selection.cells[name].min() else 'most'} tried"
-        for name in selection.edges
-    ]
-    return [f"an optimum inside was not shown: {', '.join(ends)}"] if ends else []
-
-
-def _row_of(cells: pd.DataFrame, levels: dict[str, Level]) -> Any:
-    same = np.logical_and.reduce([cells[name] == level for name, level in levels.items()])
-    return cells[same].iloc[0]

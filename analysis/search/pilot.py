@@ -33,17 +33,6 @@ class ScreenRange:
     high: float
     figures: tuple[float, ...] = ()
 
-    @property
-    def words(self) -> str:
-        """The range and its reason, for people."""
-        if not self.figures:
-            return f"{self.factor}: not looked at; levels at {self.low:+g} and {self.high:+g}"
-        low, middle, high = (f"{figure:.4g}" for figure in self.figures)
-        return (
-            f"{self.factor}: {low} at its low end, {middle} in the middle, {high} at its high end "
-            f"(one run each); levels drawn in to {self.low:+g} and {self.high:+g}"
-        )
-
 
 def swept_factors(factors: Sequence[Factor]) -> list[Factor]:
     """Return the factors that can keep a network from learning: learning rates, by name."""

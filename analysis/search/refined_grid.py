@@ -12,7 +12,7 @@ from analysis.effects.least_squares import table_value
 from analysis.effects.model_matrix import model_matrix
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level, show
+from analysis.factors import Factor, Level
 
 Grid = dict[str, tuple[Level, ...]]
 
@@ -127,7 +127,7 @@ def _reason(effects: Effects, factor: Factor, best: Level) -> Reason:
 def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
     """Return the best corner by the active terms and their parents, ties by the main effects."""
     names = [f.name for f in effects.factors]
-    told = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.surely]  # noqa: PLR2004 # three factors
+    told = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.active_jointly]  # noqa: PLR2004 # three factors
     kept = {part for term in told for part in _parents(term)} | set(names)
     columns = [str(term) for term in effects.terms.index if term in kept]
     order = max((term.count(":") + 1 for term in columns), default=1)
@@ -182,31 +182,6 @@ def _within(budget: int | None, reasons: list[Reason]) -> list[Reason]:
         if len(reason.levels) > 1:
             kept[reason.factor] = replace(reason, code="budget", levels=(reason.level,))
     return [kept[r.factor] for r in reasons]
-
-
-def decision_as_text(decision: Decision) -> list[str]:
-    """Return the decision in words, a line a factor."""
-    cells = f"that makes a grid of {decision.n_cells} cells"
-    return [*(_explained(reason) for reason in decision.reasons), cells]
-
-
-def _explained(reason: Reason) -> str:
-    with_others = [term for term in reason.terms if ":" in term]
-    how = {
-        "active": f"active ({', '.join(reason.terms)})" if with_others else "active",
-        "inactive": "not shown to be active",
-        "collapsed": "every run at its other level collapsed",
-        "unknown": "its effect cannot be told from another's",
-        "budget": "kept at one level for the budget",
-    }[reason.code]
-    at = "".join(f" at {name}={show(level)}" for name, level in reason.at.items())
-    tried = ", ".join(map(show, reason.levels))
-    if reason.code == "unknown":
-        return f"{reason.factor}: {how}, so try {tried}"
-    return (
-        f"{reason.factor}: {how}, effect {reason.effect:+.4f}{at} from low to high; better at "
-        f"{show(reason.level)}, so try {tried}"
-    )
 
 
 def move_outward(

@@ -1,7 +1,7 @@
-"""Response surfaces for the last mile: second-order designs, fits, and where they lead.
+"""Fitting a response surface, and its stationary point.
 
-The two-step way, a factorial screen and then a response surface, is that of Lujan-Moreno et al.
-(2018), Expert Systems with Applications 109, 195-205, for random forests.
+A factorial screen followed by a response surface is the procedure of Lujan-Moreno et al. (2018),
+Expert Systems with Applications 109, 195-205, for random forests.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from analysis.errors import DesignError, NotEstimableError
 from analysis.factors import Factor, Level
 from analysis.runs.checks import checked_runs
 from analysis.surface.result import Model, Stationary, Surface, Vector
-from analysis.surface.text import surface_warnings
+from analysis.surface.warnings import surface_warnings
 
 #: Curvature less than this share of the strongest is that of a ridge.
 RIDGE = 0.1
@@ -37,20 +37,20 @@ def fit_surface(
 
     Parameters
     ----------
-    runs : a row a run: factors in natural units, and the response (NaN where the run failed).
+    runs : one row per run: factors in natural units, and the response (NaN if the run failed).
     factors : k numeric factors.
     response : the column.
     model : ``first`` order, with ``interactions``, or ``second`` order.
     alpha : of the intervals and warnings.
     block : a column whose values are blocks; the intercept is that of the first.
-    coded : coded levels, where they are known better than natural ones tell.
+    coded : (N, k) coded levels; by default those of the natural levels.
 
     Raises
     ------
     DesignError
-        If a factor is categorical, or the table is none.
+        If a factor is categorical, or the table has no usable runs.
     NotEstimableError
-        If the runs cannot tell the terms apart; they are named.
+        If the runs cannot distinguish the terms; the terms are named.
 
     References
     ----------
@@ -59,7 +59,9 @@ def fit_surface(
     """
     for factor in factors:
         if factor.scale == "categorical":
-            raise DesignError(f"factor {factor.name}: categorical, so it has no surface; fix it")
+            raise DesignError(
+                f"factor {factor.name}: categorical, so it has no surface; leave it out"
+            )
     usable = checked_runs(runs, factors, response)
     levels = code_levels(usable, factors) if coded is None else coded.loc[usable.index]
     matrix = surface_matrix(levels, model)
@@ -71,8 +73,8 @@ def fit_surface(
     if fit.aliased:
         aliased = ", ".join(term.term for term in fit.aliased)
         raise NotEstimableError(
-            f"{len(usable)} runs cannot tell {aliased} from the other terms; "
-            "add axial points, or fit interactions alone"
+            f"{len(usable)} runs cannot distinguish {aliased} from the "
+            "other terms; add axial points, or fit the interactions only"
         )
     return _gathered(fit, usable, levels, factors, response, model, alpha)
 
@@ -102,7 +104,7 @@ def _gathered(
         runs=fit.with_residuals(usable),
     )
     point = stationary_point(plain) if model == "second" else None
-    return replace(plain, stationary=point, warnings=tuple(surface_warnings(plain, point, alpha)))
+    return replace(plain, stationary=point, warnings=surface_warnings(plain, point, alpha))
 
 
 def surface_matrix(coded: pd.DataFrame, model: Model = "second") -> pd.DataFrame:
@@ -117,9 +119,9 @@ def surface_matrix(coded: pd.DataFrame, model: Model = "second") -> pd.DataFrame
 
 
 def stationary_point(surface: Surface) -> Stationary | None:
-    """Return the stationary point with its canonical analysis; None where there is none.
+    """Return the stationary point with its canonical analysis; None if there is none.
 
-    x = -B^-1 b / 2, the eigenvalues of B say what it is: Montgomery (2013), section 11.3.
+    x = -B^-1 b / 2; the eigenvalues of B give its kind: Montgomery (2013), section 11.3.
     """
     values, vectors = np.linalg.eigh(surface.quadratic)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -142,7 +144,7 @@ def stationary_point(surface: Surface) -> Stationary | None:
 
 
 def natural_levels(factors: Sequence[Factor], coded: Vector) -> dict[str, float]:
-    """Return natural levels, between whole numbers too."""
+    """Return natural levels; those of an integer factor are not rounded."""
     free = [
         Factor(f.name, f.low, f.high, "linear" if f.scale == "integer" else f.scale)
         for f in factors

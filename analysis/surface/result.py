@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.effects.caution import Caution
 from analysis.effects.model_matrix import INTERCEPT
 from analysis.factors import Factor
 
@@ -17,16 +18,16 @@ Vector = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Stationary:
-    """Where a second-order surface is level, and what lies around it.
+    """The stationary point of a second-order surface, with its canonical analysis.
 
     Attributes
     ----------
     coded, natural : the point; natural levels are not rounded.
     predicted : response there.
     eigenvalues : (k,) of the quadratic part, largest first: curvature along each axis.
-    eigenvectors : (k, k), a column an eigenvalue.
+    eigenvectors : (k, k), one column per eigenvalue.
     kind : ``maximum``, ``minimum`` or ``saddle``.
-    ridge : axes along which the response hardly changes, numbered from 0.
+    ridge : axes along which the response changes very little, numbered from 0.
     inside : whether it lies no farther from the centre than the farthest run.
     """
 
@@ -46,13 +47,13 @@ class Surface:
 
     Attributes
     ----------
-    terms : a row a term (``x``, ``x^2``, ``x:y``): coefficient, std_error, t, p, ci_low, ci_high,
-        sum_of_squares.
+    terms : one row per term (``x``, ``x^2``, ``x:y``): coefficient, std_error, t, p, ci_low,
+        ci_high, sum_of_squares.
     anova : model, blocks, residual, lack of fit, pure error, total: df, sum_of_squares,
         mean_square, f, p.
     stationary : None for a model without quadratic terms.
     radius : coded distance of the farthest run from the centre.
-    warnings : what bears on the use of it.
+    warnings : reasons to trust the surface less, see `analysis.surface.warnings`.
     """
 
     factors: tuple[Factor, ...]
@@ -68,7 +69,7 @@ class Surface:
     stationary: Stationary | None
     radius: float
     runs: pd.DataFrame = field(repr=False)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
     @property
     def gradient(self) -> Vector:

@@ -17,17 +17,17 @@ def steepest_ascent(
     step: float = 1.0,
     maximise: bool = True,
 ) -> pd.DataFrame:
-    """Return the path of steepest ascent from the centre, a row a step.
+    """Return the path of steepest ascent from the centre, one row per step.
 
     Parameters
     ----------
-    surface : the fit. Of a second-order one the path is that of ridge analysis: the best point at
-        each distance.
-    steps : how many, after the centre.
-    base : the factor whose coded step is `step`; by default that of the largest coefficient. For a
-        second-order surface `step` is the distance itself.
+    surface : the fit. For a second-order surface the path is that of ridge analysis: the best point
+        at each distance.
+    steps : how many points after the centre.
+    base : the factor whose coded step is `step`; by default the one with the largest coefficient.
+        For a second-order surface `step` is the distance between points.
     step : in coded units.
-    maximise : whether to go up.
+    maximise : whether to go to higher responses.
 
     Returns
     -------
@@ -46,7 +46,9 @@ def steepest_ascent(
     """
     sign = 1.0 if maximise else -1.0
     if not np.any(surface.gradient):
-        raise AnalysisError("a flat surface: no direction of ascent; run a wider range of levels")
+        raise AnalysisError(
+            "the surface is flat: it has no direction of ascent; run a wider range of levels"
+        )
     if surface.model == "second":
         points = [_ridge(surface, step * i, sign) for i in range(steps + 1)]
     else:
@@ -58,11 +60,15 @@ def _delta(surface: Surface, base: str | None) -> Vector:
     """Return the coded step of each factor for one unit of the base factor."""
     names = [f.name for f in surface.factors]
     if base is not None and base not in names:
-        raise AnalysisError(f"steepest ascent on {base}: no factor; there are {', '.join(names)}")
+        raise AnalysisError(
+            f"steepest ascent on {base}: not a factor; there are {', '.join(names)}"
+        )
     b = surface.gradient
     at = int(np.argmax(np.abs(b))) if base is None else names.index(base)
     if not b[at]:
-        raise AnalysisError(f"steepest ascent on {base}: its coefficient is nil; name another")
+        raise AnalysisError(
+            f"steepest ascent on {base}: its coefficient is zero; name another factor"
+        )
     return np.asarray(b / abs(b[at]))
 
 

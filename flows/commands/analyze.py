@@ -52,9 +52,9 @@ def analyze(**given: Any) -> None:
 
     settings = prepare_environment()
     from tasks.analyze.analyze import analyze_request, save_figures
-    from tasks.analyze.request import request_of
+    from tasks.analyze.request import request_from_options
 
-    answered = analyze_request(request_of(given), settings)
+    answered = analyze_request(request_from_options(given), settings)
     if given["plots"]:
         save_figures(answered.found, given["plots"])
     answer(answered.content, answered.text, as_json=given["as_json"])

@@ -16,10 +16,11 @@ import numpy as np
 from analysis.designs.factorial import full_factorial
 from analysis.effects.fit import fit_effects
 from analysis.effects.model_matrix import code_levels
-from analysis.effects.text import effects_table
 from analysis.factors import Factor
 from analysis.search.refined_grid import decide_grid
 from tasks.analyze.analyze import save_figures
+from tasks.languages import translator
+from tasks.wording.effects import effects_as_text
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
         start, used = time.perf_counter(), time.process_time()
         effects = fit_effects(runs, factors, "y")
         decide_grid(effects)
-        effects_table(effects)
+        effects_as_text(effects, translator("en"))
         analysed = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             files = save_figures(effects, Path(folder))

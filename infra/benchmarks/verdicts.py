@@ -137,7 +137,10 @@ def check(design: str, y: np.ndarray, judged: Judged) -> None:
     factors = [Factor(str(name), -1, 1) for name in runs.columns]
     for number in range(min(CHECKED, len(y))):
         verdict = fit_effects(runs.assign(y=y[number]), factors, "y", order=order).verdict
-        for names, called in ((verdict.active, judged.active), (verdict.surely, judged.surely)):
+        for names, called in (
+            (verdict.active, judged.active),
+            (verdict.active_jointly, judged.surely),
+        ):
             ours = {judged.names[i] for i in np.flatnonzero(called[number])}
             if verdict.test != judged.test or set(names) != ours:
                 raise SystemExit(f"{design}, experiment {number}: {verdict} but {ours} here")

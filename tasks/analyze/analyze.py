@@ -1,4 +1,4 @@
-"""Anyone's experiment: a table of runs, or an MLflow experiment, in; effects and decision out."""
+"""Analysing an experiment: a CSV file or an MLflow experiment in, effects and decision out."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,39 +10,46 @@ from analysis.effects.compare_scales import fit_on_scales
 from analysis.effects.dispersion import dispersion, dispersion_as_json, dispersion_as_text
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
-from analysis.effects.text import effects_table, wrapped
 from analysis.effects.verdict import ENOUGH_ERROR_DF
 from analysis.runs.columns import Experiment
 from analysis.runs.infer_factors import infer_experiment
 from analysis.runs.infer_surface_factors import infer_surface_experiment
-from analysis.search.refined_grid import Decision, decide_grid, decision_as_text
+from analysis.search.refined_grid import Decision, decide_grid
 from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
-from analysis.surface.text import surface_as_text as explain_surface
-from analysis.surface.text import surface_table
-from tasks.analyze.read_runs import experiment_table, is_study, read_runs
-from tasks.analyze.request import AnalysisRequest, alpha_of
+from tasks.analyze.read_runs import is_study, runs_of_csv, runs_of_experiment
+from tasks.analyze.request import AnalysisRequest
 from tasks.errors import UserError
-from tasks.report.as_json import effects_as_json, surface_as_json
-from tasks.tracking.execution import last_execution, past_execution
+from tasks.languages import translator
+from tasks.report.as_json import effects_as_json, outcome_as_json, surface_as_json
+from tasks.report.outcome import outcome_of
+from tasks.report.text import outcome_as_text
+from tasks.settings import Settings
+from tasks.tracking.execution import last_execution
+from tasks.tracking.tracker import Tracker
+from tasks.wording.decision import decision_as_text
+from tasks.wording.effects import effects_as_text
+from tasks.wording.surface import surface_as_text, surface_table
+from tasks.wording.terminal import bullets, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tasks.settings import Settings
-    from tasks.tracking.tracker import Tracker
+#: The path of steepest ascent of a surface: coded distance of a step, and how many steps.
+ASCENT_STEP, ASCENT_STEPS = 0.5, 4
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What an experiment says.
+    """The analysis of one table of runs.
 
     Attributes
     ----------
-    source : where the runs are from, for people.
-    notes : what was taken for granted in reading them.
-    dispersion : the spread of the residuals at each factor's levels, if requested.
+    source : where the runs are from, as text.
+    effects : of the factors.
+    decision : where to search next.
+    notes : assumptions made when the factors were inferred.
     """
 
     source: str
@@ -51,117 +58,179 @@ class Analysis:
     notes: tuple[str, ...] = ()
     dispersion: pd.DataFrame | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON types; figures that do not exist are null."""
-        content = {"source": self.source, "notes": list(self.notes)}
-        content |= effects_as_json(self.effects, self.decision)
-        if self.dispersion is None:
-            return content
-        return content | {"dispersion": dispersion_as_json(self.dispersion)}
-
-    def in_words(self) -> str:
-        """Return what a terminal prints."""
-        lines = [f"{self.source}: {len(self.effects.runs)} runs", *map(wrapped, self.notes), ""]
-        decision = [wrapped(f"- {line}") for line in decision_as_text(self.decision)]
-        lines += [effects_table(self.effects), "", "Decision", *decision]
-        if self.dispersion is not None:
-            lines += ["", dispersion_as_text(self.dispersion)]
-        return "\n".join(lines)
-
 
 @dataclass(frozen=True)
 class AnalysisAnswer:
-    """What the command prints, as JSON and in words, and what figures show of it."""
+    """The answer to a request.
+
+    Attributes
+    ----------
+    found : the fitted model, of which figures can be drawn.
+    content : the answer as plain JSON types.
+    text : the answer as a terminal prints it.
+    """
 
     found: Effects | Surface
     content: dict[str, Any]
     text: str
 
 
-def analyze_request(request: AnalysisRequest, settings: "Settings") -> AnalysisAnswer:
-    """Analyse what the request names: a CSV file, a study, or anyone's MLflow experiment.
+def analyze_request(request: AnalysisRequest, settings: Settings) -> AnalysisAnswer:
+    """Analyse what a request names: a CSV file, a study, or any MLflow experiment.
 
     Raises
     ------
     UserError, AnalysisError
-        If it is not there, or no experiment that can be analysed.
+        If it does not exist, or cannot be analysed.
     """
     if request.csv is not None:
-        return _table_answer(read_runs(request.csv), request, str(request.csv))
-    from tasks.tracking.tracker import Tracker
-
+        return _answer_for_table(runs_of_csv(request.csv), request, str(request.csv))
     tracker, name = Tracker.open(settings, create=False), str(request.experiment)
-    if is_study(tracker, name) and request == AnalysisRequest(experiment=name):
-        return _study_answer(tracker, name)
+    if not is_study(tracker, name):
+        return _answer_for_experiment(tracker, name, request)
+    if request == AnalysisRequest(experiment=name):
+        return _answer_for_study(tracker, name)
     if request.surface:
-        table = experiment_table(tracker, name, request.response)
-        return _surface_answer(table, request, f"MLflow experiment {name}")
-    analysis = analyse_experiment(tracker, name, request)
-    return AnalysisAnswer(analysis.effects, analysis.to_json(), analysis.in_words())
+        return _answer_for_experiment(tracker, name, request)
+    return _answer(_analyse_screen(tracker, name, request))
 
 
-def _table_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) -> AnalysisAnswer:
+def _answer_for_table(table: pd.DataFrame, request: AnalysisRequest, source: str) -> AnalysisAnswer:
     if request.surface:
         return _surface_answer(table, request, source)
-    analysis = analyse_table(table, request, source)
-    return AnalysisAnswer(analysis.effects, analysis.to_json(), analysis.in_words())
+    return _answer(analyse_table(table, request, source))
+
+
+def _answer_for_experiment(tracker: Tracker, name: str, request: AnalysisRequest) -> AnalysisAnswer:
+    if not request.response:
+        raise UserError(f"experiment {name}: not a study of FactorGrid; name --response METRIC")
+    table = runs_of_experiment(tracker, name, request.response)
+    return _answer_for_table(table, request, f"MLflow experiment {name}")
+
+
+def _answer_for_study(tracker: Tracker, name: str) -> AnalysisAnswer:
+    """Return all findings of a study's last execution."""
+    outcome = outcome_of(last_execution(tracker, name))
+    return AnalysisAnswer(outcome.effects, outcome_as_json(outcome), outcome_as_text(outcome))
+
+
+def _answer(analysis: Analysis) -> AnalysisAnswer:
+    return AnalysisAnswer(analysis.effects, analysis_as_json(analysis), analysis_as_text(analysis))
+
+
+def analysis_as_json(analysis: Analysis) -> dict[str, Any]:
+    """Return an analysis as plain JSON types; numbers that do not exist are null."""
+    content = {"source": analysis.source, "notes": list(analysis.notes)}
+    content |= effects_as_json(analysis.effects, analysis.decision)
+    if analysis.dispersion is not None:
+        content["dispersion"] = dispersion_as_json(analysis.dispersion)
+    return content
+
+
+def analysis_as_text(analysis: Analysis, language: str = "en") -> str:
+    """Return what a terminal prints.
+
+    Parameters
+    ----------
+    analysis : of one table of runs.
+    language : one of `tasks.languages.LANGUAGES`.
+    """
+    translate = translator(language)
+    runs = len(analysis.effects.runs)
+    lines = [
+        translate("table_title", source=analysis.source, runs=runs),
+        *map(wrapped, analysis.notes),
+        "",
+        effects_as_text(analysis.effects, translate),
+        "",
+        translate("decision"),
+        *bullets(decision_as_text(analysis.decision, translate)),
+    ]
+    if analysis.dispersion is not None:
+        lines += ["", dispersion_as_text(analysis.dispersion)]
+    return "\n".join(lines)
 
 
 def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) -> AnalysisAnswer:
-    """Fit a response surface, and follow it uphill."""
+    """Fit a response surface, and follow its steepest ascent."""
     found = infer_surface_experiment(
         table,
         request.response,
         levels=request.factors,
         log=request.log,
-        excluded=[request.block] if request.block else [],
+        excluded=request.not_factors,
     )
     surface = fit_surface(
         found.runs,
         found.factors,
         request.response,
-        alpha=alpha_of(request),
+        alpha=request.significance,
         block=request.block,
     )
-    path = steepest_ascent(surface, step=0.5, steps=4, maximise=not request.minimise)
-    text = [f"{source}: {len(surface.runs)} runs", *found.notes, "", surface_table(surface), ""]
-    text += [wrapped(line) for line in explain_surface(surface)]
-    text += ["", "The best points at growing distance from the centre", path.to_string(index=False)]
-    return AnalysisAnswer(surface, surface_as_json(surface, path, source), "\n".join(text))
-
-
-def _study_answer(tracker: "Tracker", name: str) -> AnalysisAnswer:
-    """Rebuild all findings of a study's last execution."""
-    tracker.settings.create()  # Prefect, which the report's tasks import, wants its folder
-    from tasks.report.as_json import outcome_as_json
-    from tasks.report.outcome import outcome_of
-    from tasks.report.text import outcome_as_text
-
-    run = tracker.last_execution(tracker.existing_experiment(name))
-    outcome = outcome_of(past_execution(tracker, run))
-    return AnalysisAnswer(outcome.effects, outcome_as_json(outcome), outcome_as_text(outcome))
+    path = steepest_ascent(
+        surface, step=ASCENT_STEP, steps=ASCENT_STEPS, maximise=not request.minimise
+    )
+    translate = translator("en")
+    lines = [
+        translate("table_title", source=source, runs=len(surface.runs)),
+        *found.notes,
+        "",
+        surface_table(surface),
+        "",
+        *map(wrapped, surface_as_text(surface, translate)),
+        "",
+        translate("path_title"),
+        path.to_string(index=False),
+    ]
+    return AnalysisAnswer(surface, surface_as_json(surface, path, source), "\n".join(lines))
 
 
 def analyse_table(table: pd.DataFrame, request: AnalysisRequest, source: str) -> Analysis:
-    """Analyse a table of runs; see `analysis.runs.infer_factors.infer_experiment`."""
+    """Analyse a table of runs; see `analysis.runs.infer_factors.infer_experiment`.
+
+    Raises
+    ------
+    UserError, AnalysisError
+        If the table cannot be analysed as requested.
+    """
     found = infer_experiment(
         table,
         request.response,
         levels=request.factors,
         log=request.log,
-        excluded=[request.block] if request.block else [],
+        excluded=request.not_factors,
     )
-    return _analysed(found, request, source)
+    return _analyse(found, request, source)
 
 
-def _analysed(found: Experiment, request: AnalysisRequest, source: str) -> Analysis:
+def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> Analysis:
+    """Analyse the screen of a study's last execution.
+
+    The study's factors are used, and its response, alpha and budget if the request has none.
+    """
+    execution = last_execution(tracker, name)
+    study, runs = execution.study, execution.runs("screen")
+    completed = replace(
+        request,
+        response=request.response or study.response,
+        alpha=study.alpha if request.alpha is None else request.alpha,
+        budget=request.budget or study.rules.grid_budget,
+    )
+    response = completed.response
+    if response not in runs or not runs[response].notna().any():
+        raise UserError(f"study {name}: no run of its screen has {response}; run it again")
+    found = Experiment(runs, study.factor_list, ())
+    return _analyse(found, completed, f"study {name}, screen of MLflow run {execution.run_id}")
+
+
+def _analyse(found: Experiment, request: AnalysisRequest, source: str) -> Analysis:
     effects = fit_effects(
         found.runs,
         found.factors,
         request.response,
         order=request.order,
         terms=request.terms,
-        alpha=alpha_of(request),
+        alpha=request.significance,
         block=request.block,
         transform=request.transform,
         images=request.images,
@@ -169,40 +238,6 @@ def _analysed(found: Experiment, request: AnalysisRequest, source: str) -> Analy
     decision = decide_grid(effects, budget=request.budget, maximise=not request.minimise)
     spread = dispersion(effects) if request.dispersion else None
     return Analysis(source, effects, decision, found.notes, spread)
-
-
-def analyse_experiment(tracker: "Tracker", name: str, request: AnalysisRequest) -> Analysis:
-    """Analyse an MLflow experiment whose runs have the factors as params, whoever logged them.
-
-    Of a study of FactorGrid's, the screen of its last execution is analysed, with the study's own
-    factors, alpha and budget where the request has none.
-
-    Raises
-    ------
-    UserError, AnalysisError
-        If there is no such experiment, or it is none that can be analysed.
-    """
-    if is_study(tracker, name):
-        return _analyse_study(tracker, name, request)
-    if not request.response:
-        raise UserError(f"experiment {name}: no study of FactorGrid's; name --response METRIC")
-    table = experiment_table(tracker, name, request.response)
-    return analyse_table(table, request, f"MLflow experiment {name}")
-
-
-def _analyse_study(tracker: "Tracker", name: str, request: AnalysisRequest) -> Analysis:
-    execution = last_execution(tracker, name)
-    study, runs = execution.study, execution.runs("screen")
-    asked = replace(
-        request,
-        response=request.response or study.response,
-        alpha=study.alpha if request.alpha is None else request.alpha,
-        budget=request.budget or study.rules.grid_budget,
-    )
-    if asked.response not in runs or not runs[asked.response].notna().any():
-        raise UserError(f"study {name}: no run of its screen has {asked.response}; run it again")
-    found = Experiment(runs, study.factor_list, ())
-    return _analysed(found, asked, f"study {name}, screen of MLflow run {execution.run_id}")
 
 
 def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
@@ -230,8 +265,8 @@ def _figures(found: Effects | Surface) -> "dict[str, Figure]":
 
     if isinstance(found, Surface):
         return {"contours": contours(found)} if len(found.factors) > 1 else {}
-    drawn = effects.effect_figures(found)
+    figures = effects.effect_figures(found)
     fits = fit_on_scales(found) if found.residual_df >= ENOUGH_ERROR_DF else []
     if len(fits) > 1:
-        drawn["scales"] = effects.scales(fits)
-    return drawn
+        figures["scales"] = effects.scales(fits)
+    return figures

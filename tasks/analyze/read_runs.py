@@ -2,39 +2,36 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from tasks.errors import UserError
+from tasks.tracking.tracker import Tracker
 
-if TYPE_CHECKING:
-    from tasks.tracking.tracker import Tracker
-
-
-#: Marks the parent runs of FactorGrid's own studies.
-STUDIES = "tags.`factorgrid.kind` = 'study'"
+#: The condition that a run is the parent run of one of FactorGrid's studies.
+IS_STUDY = "tags.`factorgrid.kind` = 'study'"
 
 
-def is_study(tracker: "Tracker", name: str) -> bool:
-    """Whether an experiment was written by FactorGrid."""
-    return bool(tracker.search([tracker.existing_experiment(name)], STUDIES, limit=1))
+def is_study(tracker: Tracker, experiment: str) -> bool:
+    """Whether an MLflow experiment is a study of FactorGrid."""
+    return bool(tracker.search([tracker.existing_experiment(experiment)], IS_STUDY, limit=1))
 
 
-def read_runs(path: Path) -> pd.DataFrame:
-    """Read a CSV file; semicolons and tabs separate as well as commas.
+def runs_of_csv(path: Path) -> pd.DataFrame:
+    """Read a CSV file; the separator may be a comma, a semicolon or a tab.
 
     Raises
     ------
     UserError
-        If it is not there, is no text, or has no rows.
+        If the file does not exist, is not text, or has no rows.
     """
     try:
         table = pd.read_csv(path, skipinitialspace=True)
-        head = str(table.columns[0]) if table.shape[1] == 1 else ""
-        if ";" in head:
+        header = str(table.columns[0]) if table.shape[1] == 1 else ""
+        if ";" in header:
             table = pd.read_csv(path, sep=";", decimal=",", skipinitialspace=True)
-        elif "\t" in head:
+        elif "\t" in header:
             table = pd.read_csv(path, sep="\t", skipinitialspace=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; correct the path") from None
@@ -44,40 +41,45 @@ def read_runs(path: Path) -> pd.DataFrame:
             f"{path}: cannot be read as CSV: {first}; save it as CSV in UTF-8"
         ) from None
     if table.empty:
-        raise UserError(f"{path}: no rows; a header and a row a run are needed")
+        raise UserError(f"{path}: no rows; write a header, and one row per run")
     return table
 
 
-def experiment_table(tracker: "Tracker", name: str, response: str) -> pd.DataFrame:
-    """Return the runs of an MLflow experiment that have params: these, and the response.
+def runs_of_experiment(tracker: Tracker, experiment: str, response: str) -> pd.DataFrame:
+    """Return the runs of an MLflow experiment: their params, and the response.
+
+    Runs without params, and runs that have not ended, are left out.
 
     Parameters
     ----------
-    tracker : the server.
-    name : of the experiment.
-    response : the metric, its last value. A run that failed has none (NaN); one that goes on is
-        left out.
+    tracker : the connection to MLflow.
+    experiment : its name.
+    response : the metric, of which the last value is taken; NaN for a run that failed.
+
+    Returns
+    -------
+    One row per run, in the order in which they were started.
 
     Raises
     ------
     TrackingError
-        If there is no such experiment; the names that exist are given.
+        If there is no such experiment; the existing names are given.
     UserError
-        If no finished run has the metric; those that exist are given.
+        If no finished run has the metric; the existing metrics are given.
     """
-    runs = tracker.search([tracker.existing_experiment(name)], "")
-    done = [run for run in runs if run.info.status in {"FINISHED", "FAILED"} and run.data.params]
-    rows = [{**run.data.params, response: _metric(run, response)} for run in reversed(done)]
+    runs = tracker.search([tracker.existing_experiment(experiment)], "")
+    ended = [run for run in runs if run.info.status in {"FINISHED", "FAILED"} and run.data.params]
+    rows = [{**run.data.params, response: _metric(run, response)} for run in reversed(ended)]
     if not any(math.isfinite(row[response]) for row in rows):
         metrics = sorted({metric for run in runs for metric in run.data.metrics})
         raise UserError(
-            f"experiment {name}: no finished run has a metric {response!r}; there are: "
+            f"experiment {experiment}: no finished run has a metric {response!r}; there are: "
             f"{', '.join(metrics) or 'none'}"
         )
     return pd.DataFrame(rows)
 
 
 def _metric(run: Any, name: str) -> float:
-    return (
-        float(run.data.metrics.get(name, math.nan)) if run.info.status == "FINISHED" else math.nan
-    )
+    if run.info.status != "FINISHED":
+        return math.nan
+    return float(run.data.metrics.get(name, math.nan))

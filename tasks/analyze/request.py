@@ -1,4 +1,4 @@
-"""What `factorgrid analyze` is asked for."""
+"""The request of `factorgrid analyze`: its options, checked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,9 @@ from typing import Any
 from analysis.effects.response_scale import Transform
 from tasks.errors import UserError
 
+#: Significance level if neither the request nor a study gives one.
+DEFAULT_ALPHA = 0.05
+
 
 @dataclass(frozen=True)
 class AnalysisRequest:
@@ -15,14 +18,15 @@ class AnalysisRequest:
 
     Attributes
     ----------
-    csv, experiment : where the runs are: one of the two.
-    response : the column or metric; a study has its own.
-    factors : names, with low and high or None for those found; none: all that have two levels.
+    csv, experiment : where the runs are; exactly one of the two is given.
+    response : the column or metric to explain; may be empty for a study, which has its own.
+    factors : names, each with its low and high level, or None to use the levels of the data;
+        empty: every column with two levels.
     log : factors on a log scale.
-    order, terms : what to fit, see `analysis.effects.fit.fit_effects`.
-    alpha : of the verdict; None: 0.05, or a study's own.
+    order, terms : the model to fit, see `analysis.effects.fit.fit_effects`.
+    alpha : significance level of the verdict; None: `DEFAULT_ALPHA`, or the study's.
     block : the column whose values are blocks.
-    transform, images : the response's scale.
+    transform, images : the scale of the response, see `analysis.effects.response_scale`.
     minimise : whether a lower response is better.
     budget : the most cells of the refined grid.
     surface : whether to fit a second-order surface instead of effects.
@@ -45,36 +49,55 @@ class AnalysisRequest:
     surface: bool = False
     dispersion: bool = False
 
+    @property
+    def significance(self) -> float:
+        """The significance level.
 
-def request_of(given: Mapping[str, Any]) -> AnalysisRequest:
+        Raises
+        ------
+        UserError
+            If it is not between 0 and 1.
+        """
+        alpha = DEFAULT_ALPHA if self.alpha is None else self.alpha
+        if not 0 < alpha < 1:
+            raise UserError(f"--alpha {alpha:g}: must be between 0 and 1; {DEFAULT_ALPHA} is usual")
+        return alpha
+
+    @property
+    def not_factors(self) -> list[str]:
+        """Columns that are not factors although they vary."""
+        return [self.block] if self.block else []
+
+
+def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
     """Return the request that the options of the command line make.
 
     Raises
     ------
     UserError
-        If a factor's levels are not two, or options that belong together are not given so.
+        If a factor does not have two levels, or an option that another one needs is missing.
     """
-    if bool(given["csv"]) == bool(given["experiment"]):
+    if bool(options["csv"]) == bool(options["experiment"]):
         raise UserError("analyze: give either --csv FILE or --experiment NAME")
-    if given["csv"] and not given["response"]:
+    if options["csv"] and not options["response"]:
         raise UserError("analyze: --csv needs --response COLUMN too")
-    terms = given["terms"]
+    terms = options["terms"]
     return AnalysisRequest(
-        csv=given["csv"],
-        experiment=given["experiment"],
-        response=given["response"] or "",
-        factors=dict(factor_option(text) for text in given["factors"]),
-        log=given["log"],
-        order=given["order"],
+        csv=options["csv"],
+        experiment=options["experiment"],
+        response=options["response"] or "",
+        factors=dict(factor_option(text) for text in options["factors"]),
+        log=options["log"],
+        order=options["order"],
         terms=terms.split(",") if terms else None,
-        alpha=given["alpha"],
-        block=given["block"],
-        transform=given["scale"],
-        images=given["images"],
-        minimise=given["minimise"],
-        budget=given["budget"],
-        surface=given["surface"],
-        dispersion=given["dispersion"],
+        alpha=options["alpha"],
+        block=options["block"],
+        transform=options["scale"],
+        images=options["images"],
+        minimise=options["minimise"],
+        budget=options["budget"],
+        surface=options["surface"],
+        dispersion=options["dispersion"],
     )
 
 
@@ -93,11 +116,3 @@ def factor_option(text: str) -> tuple[str, tuple[str, str] | None]:
     if len(both) != 2 or not all(both):  # noqa: PLR2004 # low and high
         raise UserError(f"--factor {text}: not two levels; write NAME=LOW,HIGH")
     return name, (both[0], both[1])
-
-
-def alpha_of(request: AnalysisRequest) -> float:
-    """Return the significance level that was asked for, 0.05 by default."""
-    alpha = 0.05 if request.alpha is None else request.alpha
-    if not 0 < alpha < 1:
-        raise UserError(f"alpha {alpha:g}: a share between 0 and 1; 0.05 is usual")
-    return alpha

@@ -15,7 +15,7 @@ from analysis.designs.response_surface import box_behnken, central_composite
 from analysis.designs.summary import design_as_text
 from analysis.runs.columns import LOG_SCALE_NAMES, NOT_FACTORS
 from analysis.runs.infer_factors import infer_design_factors
-from tasks.analyze.read_runs import read_runs
+from tasks.analyze.read_runs import runs_of_csv
 from tasks.analyze.request import factor_option
 from tasks.designs.request import DesignRequest, factor_of
 from tasks.errors import UserError
@@ -67,7 +67,7 @@ def _axial_distance(text: str) -> str | float:
 
 def _fold_over_of_file(path: Path, request: DesignRequest) -> Design:
     """Return a design of a CSV file with its fold-over; other columns stay beside their runs."""
-    table = read_runs(path)
+    table = runs_of_csv(path)
     levels = dict(factor_option(text) for text in request.factors)
     typed, factors = infer_design_factors(table, levels=levels)
     design = design_of_runs(typed, factors)

@@ -1,4 +1,4 @@
-"""Findings as plain JSON types."""
+"""Findings as plain JSON types: numbers that are not finite become null, sentences are English."""
 
 import math
 from typing import Any
@@ -6,136 +6,32 @@ from typing import Any
 import pandas as pd
 
 from analysis.effects.least_squares import table_value
-from analysis.effects.result import Effects
-from analysis.search.refined_grid import Decision, decision_as_text
+from analysis.effects.result import Effects, WorkingLevel
+from analysis.effects.verdict import Verdict
+from analysis.search.refined_grid import Decision
 from analysis.surface.result import Surface
 from tasks.languages import translator
 from tasks.registry.verdict import promotion_as_text
 from tasks.report.outcome import Outcome
-from tasks.search.refine import decision_with_method_as_text
+from tasks.study.study_file import RefinePart
+from tasks.wording.cautions import caution_as_text
+from tasks.wording.decision import decision_as_text
+from tasks.wording.effects import verdict_as_text
 
-TERM_FIELDS = ("coefficient", "effect", "std_error", "t", "p", "sum_of_squares")
-MARGINS = ("pse", "me", "sme", "me_t", "sme_t")
-
-
-def surface_as_json(surface: Surface, path: pd.DataFrame, source: str) -> dict[str, Any]:
-    """Return a surface as plain JSON types."""
-    point = surface.stationary
-    return {
-        "source": source,
-        "terms": _table_as_json(surface.terms),
-        "residual_df": surface.residual_df,
-        "r_squared": _number_or_none(surface.r_squared),
-        "r_squared_predicted": _number_or_none(surface.r_squared_predicted),
-        "anova": _table_as_json(surface.anova),
-        "stationary": point
-        and {
-            "kind": point.kind,
-            "coded": point.coded,
-            "natural": point.natural,
-            "predicted": point.predicted,
-            "eigenvalues": point.eigenvalues.tolist(),
-            "inside": point.inside,
-            "ridge": bool(point.ridge),
-        },
-        "path": [
-            {str(k): _number_or_none(x) for k, x in row.items()} for row in path.to_dict("records")
-        ],
-        "warnings": list(surface.warnings),
-    }
-
-
-def _table_as_json(table: pd.DataFrame) -> dict[str, Any]:
-    rows = table.to_dict("index")
-    return {
-        str(row): {str(k): _number_or_none(x) for k, x in found.items()}
-        for row, found in rows.items()
-    }
-
-
-def effects_as_json(effects: Effects, decision: Decision) -> dict[str, Any]:
-    """Return the analysis as plain JSON types; what does not exist is null."""
-    return {
-        "terms": {
-            str(name): {field: _number_or_none(row[field]) for field in TERM_FIELDS}
-            for name, row in effects.terms.iterrows()
-        },
-        "residual_df": effects.residual_df,
-        "r_squared": _number_or_none(effects.r_squared),
-        "r_squared_adjusted": _number_or_none(effects.r_squared_adjusted),
-        "r_squared_predicted": _number_or_none(effects.r_squared_predicted),
-        "press": _number_or_none(effects.press),
-        "lenth": effects.lenth and {name: getattr(effects.lenth, name) for name in MARGINS},
-        "active": list(effects.active),
-        "verdict": _verdict_as_json(effects),
-        "anova": _table_as_json(effects.anova),
-        "aliases": {term.term: term.aliased_with for term in effects.aliased},
-        "warnings": list(effects.warnings),
-        "half": effects.working_level and _half_as_json(effects),
-        "decision": {
-            "grid": {name: list(levels) for name, levels in decision.grid.items()},
-            "corner": dict(decision.corner),
-            "reasons": decision_as_text(decision),
-        },
-    }
-
-
-def _verdict_as_json(effects: Effects) -> dict[str, Any]:
-    verdict = effects.verdict
-    return {
-        "test": verdict.test,
-        "surely": list(verdict.surely),
-        "margin": _number_or_none(verdict.margin),
-        "simultaneous_margin": _number_or_none(verdict.simultaneous),
-        "words": verdict.words,
-    }
-
-
-def _half_as_json(effects: Effects) -> dict[str, Any]:
-    half = effects.working_level
-    if half is None:
-        return {}
-    inner = half.effects
-    return {
-        "factor": half.factor,
-        "working": half.level,
-        "effects": {
-            str(name): _number_or_none(table_value(inner.terms, str(name), "effect"))
-            for name in inner.terms.index.drop("intercept")
-        },
-        "active": list(inner.active),
-        "verdict": _verdict_as_json(inner),
-    }
-
-
-def _number_or_none(number: Any) -> float | None:
-    return float(number) if math.isfinite(number) else None
-
-
-def finite(value: Any) -> Any:
-    """Return plain JSON types, with null for numbers that are not finite."""
-    match value:
-        case dict():
-            return {key: finite(item) for key, item in value.items()}
-        case list() | tuple():
-            return [finite(item) for item in value]
-        case float():
-            return value if math.isfinite(value) else None
-        case _ if hasattr(value, "item"):
-            return finite(value.item())
-        case _:
-            return value
+TERM_COLUMNS = ("coefficient", "effect", "std_error", "t", "p", "sum_of_squares")
+LENTH_MARGINS = ("pse", "me", "sme", "me_t", "sme_t")
 
 
 def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return a study's findings as plain JSON types; figures that do not exist are null."""
+    """Return a study's findings as plain JSON types."""
     registered = outcome.registered
-    content: dict[str, Any] = finite(
+    screen = effects_as_json(outcome.effects, outcome.decision, outcome.study.refine)
+    content: dict[str, Any] = as_plain_types(
         {
             "study": outcome.study.name,
             "data": outcome.data,
-            "screen": effects_as_json(outcome.effects, outcome.decision),
-            "reasons": decision_with_method_as_text(outcome.study, outcome.decision),
+            "screen": screen,
+            "reasons": screen["decision"]["reasons"],
             "grid": outcome.grid.to_dict("records"),
             "best": dict(outcome.selection.best),
             "chosen": dict(outcome.selection.chosen),
@@ -156,3 +52,126 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         }
     )
     return content
+
+
+def effects_as_json(
+    effects: Effects, decision: Decision, refine: RefinePart | None = None
+) -> dict[str, Any]:
+    """Return effects, verdict and decision as plain JSON types.
+
+    Parameters
+    ----------
+    effects, decision : of a screen.
+    refine : how the study searches the decided levels; by default as a grid.
+    """
+    english = translator("en")
+    return {
+        "terms": {
+            str(name): {column: _number_or_none(row[column]) for column in TERM_COLUMNS}
+            for name, row in effects.terms.iterrows()
+        },
+        "residual_df": effects.residual_df,
+        "r_squared": _number_or_none(effects.r_squared),
+        "r_squared_adjusted": _number_or_none(effects.r_squared_adjusted),
+        "r_squared_predicted": _number_or_none(effects.r_squared_predicted),
+        "press": _number_or_none(effects.press),
+        "lenth": effects.lenth and {name: getattr(effects.lenth, name) for name in LENTH_MARGINS},
+        "active": list(effects.active),
+        "verdict": _verdict_as_json(effects.verdict),
+        "anova": _table_as_json(effects.anova),
+        "aliases": {term.term: term.aliased_with for term in effects.aliased},
+        "warnings": [caution_as_text(caution, english) for caution in effects.warnings],
+        "warning_kinds": [caution.kind for caution in effects.warnings],
+        "half": effects.working_level and _half_as_json(effects.working_level),
+        "decision": {
+            "grid": {name: list(levels) for name, levels in decision.grid.items()},
+            "corner": dict(decision.corner),
+            "reasons": decision_as_text(decision, english, refine),
+        },
+    }
+
+
+def surface_as_json(surface: Surface, path: pd.DataFrame, source: str) -> dict[str, Any]:
+    """Return a response surface as plain JSON types.
+
+    Parameters
+    ----------
+    surface : the fit.
+    path : of steepest ascent, see `analysis.surface.steepest_ascent`.
+    source : where the runs are from.
+    """
+    point, english = surface.stationary, translator("en")
+    return {
+        "source": source,
+        "terms": _table_as_json(surface.terms),
+        "residual_df": surface.residual_df,
+        "r_squared": _number_or_none(surface.r_squared),
+        "r_squared_predicted": _number_or_none(surface.r_squared_predicted),
+        "anova": _table_as_json(surface.anova),
+        "stationary": point
+        and {
+            "kind": point.kind,
+            "coded": point.coded,
+            "natural": point.natural,
+            "predicted": point.predicted,
+            "eigenvalues": point.eigenvalues.tolist(),
+            "inside": point.inside,
+            "ridge": bool(point.ridge),
+        },
+        "path": [
+            {str(k): _number_or_none(x) for k, x in row.items()} for row in path.to_dict("records")
+        ],
+        "warnings": [caution_as_text(caution, english) for caution in surface.warnings],
+        "warning_kinds": [caution.kind for caution in surface.warnings],
+    }
+
+
+def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "test": verdict.test,
+        "active_jointly": list(verdict.active_jointly),
+        "margin": _number_or_none(verdict.margin),
+        "simultaneous_margin": _number_or_none(verdict.simultaneous),
+        "text": " ".join(verdict_as_text(verdict, translator("en"))),
+    }
+
+
+def _half_as_json(half: WorkingLevel) -> dict[str, Any]:
+    terms = half.effects.terms
+    return {
+        "factor": half.factor,
+        "working": half.level,
+        "effects": {
+            str(name): _number_or_none(table_value(terms, str(name), "effect"))
+            for name in terms.index.drop("intercept")
+        },
+        "active": list(half.effects.active),
+        "verdict": _verdict_as_json(half.effects.verdict),
+    }
+
+
+def _table_as_json(table: pd.DataFrame) -> dict[str, Any]:
+    rows = table.to_dict("index")
+    return {
+        str(name): {str(k): _number_or_none(x) for k, x in row.items()}
+        for name, row in rows.items()
+    }
+
+
+def _number_or_none(number: Any) -> float | None:
+    return float(number) if math.isfinite(number) else None
+
+
+def as_plain_types(value: Any) -> Any:
+    """Return NumPy's numbers as Python's, tuples as lists, and numbers not finite as None."""
+    match value:
+        case dict():
+            return {key: as_plain_types(item) for key, item in value.items()}
+        case list() | tuple():
+            return [as_plain_types(item) for item in value]
+        case float():
+            return value if math.isfinite(value) else None
+        case _ if hasattr(value, "item"):
+            return as_plain_types(value.item())
+        case _:
+            return value

@@ -1,11 +1,14 @@
-"""The report of a study: one HTML page that needs nothing from elsewhere, from MLflow alone.
+"""The report of a study: one HTML page without links or scripts, built from MLflow only.
 
-Everything is worded here from data, with `words.toml`, so that each language says the same.
+To add a section, write a module in `tasks.report.sections`, name its function in `SECTIONS`, and
+place it in `templates/report.html`. All text comes from `tasks/words.toml`.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 from tasks.languages import translator
+from tasks.report.outcome import Outcome
 from tasks.report.render import render_template
 from tasks.report.sections.cost import cost_section
 from tasks.report.sections.data import data_section
@@ -13,43 +16,45 @@ from tasks.report.sections.decision import decision_section
 from tasks.report.sections.design import design_section
 from tasks.report.sections.effects import effects_section
 from tasks.report.sections.grid import grid_section
+from tasks.report.sections.head import head_section
 from tasks.report.sections.question import question_section
 from tasks.report.sections.repeat import repeat_section
-from tasks.report.sections.summary import head_section
 from tasks.report.sections.suspects import suspects_section
 from tasks.report.sections.winner import winner_section
 from tasks.report.source import ReportSource
 from tasks.tracking.execution import Execution
 
-if TYPE_CHECKING:
-    from tasks.report.outcome import Outcome
+#: The name of each section in the template, and the function that returns its values: a dict, or
+#: None to leave the section out.
+SECTIONS: dict[str, Callable[[ReportSource], dict[str, Any] | None]] = {
+    "head": head_section,
+    "question": question_section,
+    "data": data_section,
+    "design": design_section,
+    "effects": effects_section,
+    "decision": decision_section,
+    "grid": grid_section,
+    "winner": winner_section,
+    "suspects": suspects_section,
+    "cost": cost_section,
+    "repeat": repeat_section,
+}
 
 
-def report_page(outcome: "Outcome", execution: Execution, language: str = "en") -> str:
+def report_page(outcome: Outcome, execution: Execution, language: str = "en") -> str:
     """Return the report of an execution as HTML.
 
     Parameters
     ----------
     outcome : its findings.
-    execution : whose runs and artifacts show them.
+    execution : whose runs and artifacts are shown.
     language : one of `tasks.languages.LANGUAGES`.
 
     Raises
     ------
     UserError
-        If the language is not spoken.
+        If the language is not supported.
     """
     source = ReportSource(outcome, execution, translator(language))
-    parts = (
-        *(head_section, question_section, data_section, design_section, effects_section),
-        *(
-            decision_section,
-            grid_section,
-            winner_section,
-            suspects_section,
-            cost_section,
-            repeat_section,
-        ),
-    )
-    content = {part.__name__.removesuffix("_section"): part(source) for part in parts}
-    return render_template("report.html", **content, say=source.say, lang=language)
+    content = {name: section(source) for name, section in SECTIONS.items()}
+    return render_template("report.html", **content, say=source.translate, lang=language)

@@ -1,4 +1,4 @@
-"""What a study found, as data and in words; the same from a fresh run and from MLflow alone."""
+"""The findings of a study, read from MLflow: the same in a running study and years later."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,18 +18,19 @@ from tasks.tracking.execution import Execution
 
 @dataclass(frozen=True)
 class Outcome:
-    """The whole of a study's findings.
+    """All findings of a study, as data.
 
     Attributes
     ----------
-    study : what was asked.
-    data : what the pictures were, in words.
-    effects : the screen's effects model.
+    study : the study that was carried out.
+    data : its images, as text.
+    effects : the effects model of the screen.
     decision : the refined grid and its reasons.
-    grid : a row a cell of the refined grid: its levels, n, mean, sd of the response.
-    selection : the chosen cell, and those it cannot be told apart from.
-    registered : what became of the winner; None where the study was not run to its end.
-    tracking : MLflow's address, and the parent run.
+    grid : one row per cell of the refined grid: its levels, ``n``, ``mean`` and ``sd`` of the
+        response.
+    selection : the chosen cell, and the cells that cannot be distinguished from the best.
+    registered : the registered winner; None if the study is not finished.
+    tracking : ``tracking_uri``, MLflow's address, and ``run_id``, the parent run.
     """
 
     study: Study
@@ -43,12 +44,12 @@ class Outcome:
 
 
 def outcome_of(execution: Execution) -> Outcome:
-    """Rebuild a study's findings from its runs in MLflow alone, by the rules of today's code.
+    """Return a study's findings, computed from its runs in MLflow by the rules of the current code.
 
     Raises
     ------
     UserError
-        If no cell of the screen finished.
+        If the screen has no finished run.
     """
     study, children = execution.study, execution.children()
     effects = analyse_runs(study, execution.table(children, "screen"))
@@ -65,7 +66,7 @@ def outcome_of(execution: Execution) -> Outcome:
 
 
 def grid_table(runs: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Return a row a cell: its levels, ``n``, ``mean`` and ``sd`` of the response, best first."""
+    """Return one row per cell: its levels, ``n``, ``mean``, ``sd`` of the response; best first."""
     names = [factor.name for factor in study.factor_list]
     grouped = runs.groupby(names, observed=True)[study.response]
     table = grouped.agg(n="count", mean="mean", sd="std").reset_index()

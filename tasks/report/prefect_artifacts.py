@@ -1,4 +1,4 @@
-"""What Prefect's pages tell of a study: artifacts of a run, and words for one that failed."""
+"""A study in Prefect's pages: artifacts of a flow run, and advice for one that failed."""
 
 import os
 import re
@@ -13,21 +13,20 @@ from prefect.artifacts import (
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
-from analysis.factors import cell_name
-from analysis.search.best_cell import selection_as_text as explain_selection
-from analysis.search.refined_grid import decision_as_text
 from tasks.errors import USER_ERRORS
 from tasks.languages import translator
-from tasks.registry.verdict import promotion_as_text
 from tasks.report.outcome import Outcome
+from tasks.report.registered import registered_as_text, verdict_as_text
 from tasks.tracking.execution import Execution
+from tasks.wording.decision import decision_as_text
+from tasks.wording.selection import selection_as_text
 
-#: Digits of a figure in a table.
+#: Significant digits of a number in a table.
 DIGITS = 4
 
 
 def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
-    """Leave effects, decision and winner as artifacts, and the way to the report."""
+    """Create the artifacts of a study: effects, decision and winner, and a link to its report."""
     key = artifact_key(outcome.study.name)
     create_table_artifact(
         effects_rows(outcome), key=f"{key}-effects", description="Effects of the screen."
@@ -35,7 +34,7 @@ def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
     create_markdown_artifact(
         decision_as_markdown(outcome),
         key=f"{key}-decision",
-        description="Why this grid, this winner.",
+        description="The decision after the screen, and the winner.",
     )
     link = report_link(execution)
     if link:
@@ -43,46 +42,47 @@ def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
 
 
 def publish_table(study: str, name: str, rows: list[dict[str, Any]], description: str) -> None:
-    """Leave a table of a study in Prefect's pages."""
+    """Create a table of a study as an artifact."""
     create_table_artifact(rows, key=f"{artifact_key(study)}-{name}", description=description)
 
 
 def artifact_key(name: str) -> str:
-    """Return a study's name as an artifact's key: lower case, digits and dashes."""
+    """Return a study's name as the key of an artifact: lower case, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "study"
 
 
 def effects_rows(outcome: Outcome) -> list[dict[str, Any]]:
-    """Return a row a term: effect, standard error, p, whether it is active."""
+    """Return one row per term: effect, standard error, t, p, and whether it is active."""
     rows = []
     for name, row in outcome.effects.terms.iterrows():
-        figures = {k: _figure(row[k]) for k in ("effect", "std_error", "t", "p")}
+        figures = {k: _rounded(row[k]) for k in ("effect", "std_error", "t", "p")}
         rows.append({"term": name, **figures, "active": name in outcome.effects.active})
     return rows
 
 
-def _figure(value: float) -> float | None:
+def _rounded(value: float) -> float | None:
     return None if value != value else float(f"{value:.{DIGITS}g}")  # noqa: PLR0124 # NaN
 
 
 def decision_as_markdown(outcome: Outcome) -> str:
     """Return the decision's reasons and the winner as Markdown."""
-    lines = [f"# Study {outcome.study.name}", "", outcome.data, "", "## Decision", ""]
-    lines += [f"- {reason}" for reason in decision_as_text(outcome.decision)]
-    lines += ["", "## Winner", ""]
-    lines += [f"- {reason}" for reason in explain_selection(outcome.selection)]
-    registered = outcome.registered
-    if registered is not None:
-        cell, test = cell_name(outcome.selection.chosen), registered.test
-        lines += [f"- {cell}: accuracy on the test images {test}."]
-        name = f"models:/{registered.name}@{registered.alias}"
-        why = promotion_as_text(registered.verdict, translator("en"))
-        lines += [f"- Registered as `{name}` (version {registered.version}). {why}"]
+    translate, study = translator("en"), outcome.study
+    decision = decision_as_text(outcome.decision, translate, study.refine)
+    winner = [
+        *selection_as_text(outcome.selection, translate),
+        *registered_as_text(outcome, translate),
+        *([verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
+    ]
+    title = f"# {translate('title', name=study.name)}"
+    lines = [title, "", outcome.data, "", f"## {translate('decision')}", ""]
+    lines += [f"- {line}" for line in decision]
+    lines += ["", f"## {translate('winner')}", ""]
+    lines += [f"- {line}" for line in winner]
     return "\n".join(lines)
 
 
 def report_link(execution: Execution) -> str | None:
-    """Return where MLflow's pages show the report; None where no server does."""
+    """Return where MLflow's pages show the report; None if MLflow is not behind a server."""
     uri = execution.tracker.settings.tracking_uri
     if not uri.startswith("http"):
         return None
@@ -91,26 +91,24 @@ def report_link(execution: Execution) -> str | None:
 
 
 def on_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Say in the run's log what to do about it."""
+    """Log what to do about a flow run that failed."""
     flow_run_logger(flow_run, flow).error(advice(state))
 
 
 def advice(state: State[Any]) -> str:
     """Return what to do about a run that failed, crashed or was cancelled."""
     if state.is_cancelled() or state.is_cancelling():
-        return (
-            "Cancelled: its runs in MLflow are marked KILLED. Run it again: it goes on from here."
-        )
+        return "Cancelled: its runs in MLflow are marked KILLED. To resume from here, run it again."
     error = state.result(raise_on_failure=False)
     if isinstance(error, USER_ERRORS):
-        return f"Yours to mend: {' '.join(str(error).split())}"
+        return f"An input must be corrected: {' '.join(str(error).split())}"
     if state.is_crashed():
         return (
-            "Its process ended before the study did. Nothing that was trained is lost: it goes on "
-            "where it stopped when it runs again (Retry, or the next schedule)."
+            "Its process ended before the study did. Nothing that was trained is lost: the next "
+            "run (Retry, or the next schedule) resumes where this one stopped."
         )
     return (
         f"Failed: {type(error).__name__}. What was trained is in MLflow, with the tracebacks of "
-        "cells that failed; mend the cause and press Retry: it goes on where it stopped. "
-        f"`factorgrid doctor` on {os.uname().nodename} looks for what is wrong with the set-up."
+        "cells that failed. Fix the cause and press Retry: the run resumes where it stopped. "
+        f"`factorgrid doctor` on {os.uname().nodename} checks the set-up."
     )

@@ -1,4 +1,4 @@
-"""Writing a study's report: to the parent run, and to a file."""
+"""Writing a study's report: to its parent run, and to a file."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tasks.tracking.tracker import Tracker
 
 
 def write_report(settings: Settings, experiment: str, out: Path | None, language: str) -> Path:
-    """Rebuild the page of an experiment's last study from MLflow alone; return its file.
+    """Rebuild the page of an experiment's last study from MLflow; return its file.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ def write_report(settings: Settings, experiment: str, out: Path | None, language
     Raises
     ------
     UserError
-        If there is no such study, no cell of it finished, or the file cannot be written.
+        If there is no such study, its screen has no finished run, or the file cannot be written.
     """
     file = out or Path(f"{experiment}.html")
     if not file.absolute().parent.is_dir():
-        raise UserError(f"--out {file}: its folder is not there; create it, or name another")
+        raise UserError(f"--out {file}: its folder does not exist; create it, or name another file")
     tracker = Tracker.open(settings, create=False)
     execution = last_execution(tracker, experiment)
     page = report_page(outcome_of(execution), execution, language)
@@ -43,7 +43,7 @@ def write_report(settings: Settings, experiment: str, out: Path | None, language
 
 
 def log_outcome(execution: Execution) -> Outcome:
-    """Gather a study's findings from MLflow; log them to the parent run, as text and as a page."""
+    """Read a study's findings from MLflow; log them to its parent run, as text and as a page."""
     outcome = outcome_of(execution)
     study, runs = execution.study, execution.runs("refine")
     figure = grid_heatmap(runs, study.factor_list, study.response)

@@ -1,4 +1,4 @@
-"""Filling in the HTML templates of the reports."""
+"""Filling in HTML templates, and embedding figures in them."""
 
 import base64
 import io
@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 
 
 def render_template(name: str, **content: Any) -> str:
-    """Return a template filled in; what it asks for and is not given is an error."""
+    """Return a template of `tasks/report/templates`, filled in.
+
+    Raises
+    ------
+    jinja2.UndefinedError
+        If the template uses a value that is not given.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -24,7 +30,7 @@ def render_template(name: str, **content: Any) -> str:
 
 
 def figure_as_data_url(figure: "Figure") -> str:
-    """Return a figure as a data: address of SVG, the same bytes for the same figure."""
+    """Return a figure as a data: URL of SVG; the same figure gives the same bytes."""
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.hashsalt": "factorgrid"}), io.BytesIO() as file:
@@ -33,5 +39,5 @@ def figure_as_data_url(figure: "Figure") -> str:
 
 
 def data_url(content: bytes, kind: str) -> str:
-    """Return bytes as a data: URL."""
+    """Return bytes of a MIME type as a data: URL."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,75 +1,69 @@
 """A study's findings as text for the terminal."""
 
-from typing import Any
-
-from analysis.effects.text import effects_table, wrapped
-from analysis.factors import cell_name, show
-from analysis.search.best_cell import selection_as_text as explain_selection
-from models.spec import Scalar
-from tasks.languages import translator
-from tasks.registry.verdict import promotion_as_text
+from tasks.languages import Translate, translator
 from tasks.report.outcome import Outcome
-from tasks.search.refine import decision_with_method_as_text
-from tasks.study.study_file import Study
+from tasks.report.registered import registered_as_text, verdict_as_text
+from tasks.wording.decision import decision_as_text
+from tasks.wording.effects import effects_as_text
+from tasks.wording.pilot import pilot_finding_as_text
+from tasks.wording.selection import selection_as_text
+from tasks.wording.terminal import bullets, underlined, wrapped
+from tasks.wording.values import level_as_text
 
 
-def outcome_as_text(outcome: Outcome) -> str:
-    """Return what a terminal prints: effects, decision, grid, winner, where to look."""
+def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
+    """Return what a terminal prints: effects, decision, grid, winner, and where the runs are.
+
+    Parameters
+    ----------
+    outcome : the findings.
+    language : one of `tasks.languages.LANGUAGES`.
+    """
+    translate, study = translator(language), outcome.study
+    title = translate("study_title", name=study.name, data=outcome.data)
+    winner = [
+        *selection_as_text(outcome.selection, translate),
+        *registered_as_text(outcome, translate),
+        *([verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
+    ]
     parts = [
-        _title(f"Study {outcome.study.name}: {outcome.data}"),
-        *_piloted(outcome.study),
-        _title("Effects (screen)"),
-        effects_table(outcome.effects),
-        _title("Decision"),
-        *(
-            wrapped(f"- {line}")
-            for line in decision_with_method_as_text(outcome.study, outcome.decision)
-        ),
-        _title("Refined grid, best first"),
-        _grid_in_words(outcome),
-        _title("Winner"),
-        *(wrapped(f"- {line}") for line in explain_selection(outcome.selection)),
-        *_registered_in_words(outcome),
+        underlined(title),
+        *_pilot(outcome, translate),
+        underlined(translate("effects_title")),
+        effects_as_text(outcome.effects, translate),
+        underlined(translate("decision")),
+        *bullets(decision_as_text(outcome.decision, translate, study.refine)),
+        underlined(translate("grid_title")),
+        _grid_table(outcome),
+        underlined(translate("winner")),
+        *bullets(winner),
+        *_where_to_look(outcome, translate),
     ]
     return "\n".join(parts)
 
 
-def _piloted(study: Study) -> list[str]:
-    if not study.pilot.found:
+def _pilot(outcome: Outcome, translate: Translate) -> list[str]:
+    found = outcome.study.pilot.found
+    if not found:
         return []
-    return [_title("Pilot"), *(wrapped(f"- {line}") for line in study.pilot.found)]
+    title = underlined(translate("pilot_title"))
+    return [title, *bullets([pilot_finding_as_text(line, translate) for line in found])]
 
 
-def _title(text: str) -> str:
-    return f"\n{text}\n{'-' * len(text)}"
-
-
-def _grid_in_words(outcome: Outcome) -> str:
+def _grid_table(outcome: Outcome) -> str:
     table = outcome.grid.copy()
     for factor in outcome.study.factor_list:
-        table[factor.name] = [show(plain_level(level)) for level in table[factor.name]]
+        table[factor.name] = [level_as_text(level) for level in table[factor.name]]
     return str(table.to_string(index=False, float_format=lambda x: f"{x:.4f}", na_rep="-"))
 
 
-def plain_level(level: Any) -> Scalar:
-    """Return a level as a plain Python value."""
-    plain: Scalar = level.item() if hasattr(level, "item") else level
-    return plain
-
-
-def _registered_in_words(outcome: Outcome) -> list[str]:
-    registered = outcome.registered
-    if registered is None:
+def _where_to_look(outcome: Outcome, translate: Translate) -> list[str]:
+    if outcome.registered is None:
         return []
-    uri, name, version = outcome.tracking["tracking_uri"], registered.name, registered.version
-    look = "`factorgrid ui`, then http://127.0.0.1:5000" if not uri.startswith("http") else uri
+    uri = outcome.tracking["tracking_uri"]
+    where = uri if uri.startswith("http") else translate("where_ui")
     return [
-        f"- {cell_name(outcome.selection.chosen)}: accuracy on the test images {registered.test}.",
-        wrapped(
-            f"- Registered as models:/{name}@{registered.alias} (version {version}). "
-            f"{promotion_as_text(registered.verdict, translator('en'))}"
-        ),
-        _title("Where to look"),
-        f"Every run, plot and model is in MLflow: {look}",
-        f"The study's run: {outcome.tracking['run_id']}",
+        underlined(translate("where_to_look")),
+        wrapped(translate("where_mlflow", where=where)),
+        translate("where_run", run=outcome.tracking["run_id"]),
     ]

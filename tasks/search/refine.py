@@ -6,11 +6,13 @@ from analysis.effects.result import Effects
 from analysis.factors import Level, cell_name
 from analysis.search import procedure
 from analysis.search.procedure import NextCells
-from analysis.search.refined_grid import Decision, decision_as_text
+from analysis.search.refined_grid import Decision
+from tasks.languages import translator
 from tasks.study.replicates import Planned, plan
 from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution
 from tasks.tracking.run_writer import as_json_text
+from tasks.wording.decision import decision_as_text
 
 Cells = Sequence[Mapping[str, Level]]
 
@@ -21,29 +23,12 @@ def plan_cells(study: Study, version: str, cells: Cells) -> list[Planned]:
 
 
 def log_decision(execution: Execution, effects: Effects) -> Decision:
-    """Decide the refined grid; log it with its reasons, as data and in words."""
+    """Decide the refined grid; log it with its reasons, as data and as text."""
     decision = procedure.decide(execution.study.rules, effects)
     execution.log_text(execution.run_id, as_json_text(decision), "decision.json")
-    words = "\n".join(decision_with_method_as_text(execution.study, decision))
-    execution.log_text(execution.run_id, words, "decision.txt")
+    lines = decision_as_text(decision, translator("en"), execution.study.refine)
+    execution.log_text(execution.run_id, "\n".join(lines), "decision.txt")
     return decision
-
-
-def decision_with_method_as_text(study: Study, decision: Decision) -> list[str]:
-    """Return a decision in words, with how its neighbourhood is searched."""
-    n = study.refine.budget
-    where = "from the screen's levels and what lies around the better ones"
-    match study.refine.method:
-        case "gp":
-            how = f"a Gaussian process on the runs so far chooses {n} cells, one at a time, {where}"
-        case "surface":
-            how = (
-                f"{n} cells {where}: the centre and the axial points of that region, then one at a "
-                "time where a second-order model of the runs so far is highest"
-            )
-        case _:
-            return decision_as_text(decision)
-    return [*decision_as_text(decision)[:-1], how]
 
 
 def next_refined_cells(execution: Execution, decision: Decision, last: Cells = ()) -> Cells:

@@ -6,14 +6,15 @@ import pandas as pd
 
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
-from analysis.effects.text import effects_table
 from analysis.errors import AnalysisError
 from analysis.plots.effects import effect_figures
 from analysis.search import procedure
 from tasks.errors import UserError
+from tasks.languages import translator
 from tasks.study.replicates import Planned, plan
 from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution
+from tasks.wording.effects import effects_as_text
 
 COST = "train_seconds"
 
@@ -35,7 +36,8 @@ def analyse_screen(execution: Execution) -> Effects:
     runs = execution.runs("screen")
     effects = analyse_runs(study, runs)
     execution.log_text(execution.run_id, runs.to_csv(index=False), "screen/runs.csv")
-    execution.log_text(execution.run_id, effects_table(effects), "screen/effects.txt")
+    text = effects_as_text(effects, translator("en"))
+    execution.log_text(execution.run_id, text, "screen/effects.txt")
     execution.log_text(execution.run_id, effects.terms.to_csv(), "screen/effects.csv")
     execution.log_figures(execution.run_id, screen_figures(effects))
     execution.log_text(execution.run_id, cost_as_text(study, runs), "screen/cost.txt")
@@ -48,7 +50,7 @@ def cost_as_text(study: Study, runs: pd.DataFrame) -> str:
         effects = fit_effects(runs, study.factor_list, COST, alpha=study.alpha)
     except AnalysisError as error:
         return f"no effects on {COST}: {error}"
-    return effects_table(effects)
+    return effects_as_text(effects, translator("en"))
 
 
 def analyse_runs(study: Study, runs: pd.DataFrame) -> Effects:

@@ -225,7 +225,7 @@ def test_the_tensile_strength_is_as_lenth_prints_it() -> None:
     )
     # All nine factors: the same fifteen contrasts, the two active ones under their own names.
     effects = _fit(name)
-    assert {"P", "M"} == set(effects.verdict.surely)
+    assert {"P", "M"} == set(effects.verdict.active_jointly)
     assert effects.lenth is not None
     assert effects.lenth.pse == pytest.approx(0.225)
 

@@ -1,30 +1,37 @@
-"""Report section: what the study took."""
+"""Report section: the runs and the time that the study took."""
 
 import datetime as dt
 from typing import Any
 
 import pandas as pd
 
-from tasks.report.numbers import MISSING
 from tasks.report.source import ReportSource
 from tasks.tracking.execution import Execution
 from tasks.tracking.tags import PREFIX
+from tasks.wording.values import MISSING
 
 STAGES = ("pilot", "screen", "refine", "confirm")
 
 
 def cost_section(source: ReportSource) -> dict[str, Any]:
-    """Return the values of the template's `cost` section."""
-    execution = source.execution
+    """Return the cost of the study.
+
+    Returns
+    -------
+    ``text``; ``rows``: one row per stage and one of totals, see `_stage`.
+    """
+    execution, translate = source.execution, source.translate
     runs = execution.runs()
     stages = [stage for stage in STAGES if stage != "pilot" or source.study.pilot.found]
-    rows = [_stage(source.say(stage), runs[runs["stage"] == stage]) for stage in stages]
+    rows = [_stage(translate(stage), runs[runs["stage"] == stage]) for stage in stages]
     rows = [row for row in rows if row["runs"]]
-    rows.append(_stage(source.say("total"), runs))
-    return {"text": source.say("cost_text", wall=_wall(execution), **_device(source)), "rows": rows}
+    rows.append(_stage(translate("total"), runs))
+    text = translate("cost_text", wall=_wall_minutes(execution), **_device(source))
+    return {"text": text, "rows": rows}
 
 
 def _stage(name: str, runs: pd.DataFrame) -> dict[str, Any]:
+    """Return ``name``, ``runs``, and as text: ``trained``, ``reused``, ``failed``, ``minutes``."""
     reused = runs["reused_from"].fillna("").astype(str).ne("")
     failed = runs["val_accuracy"].isna()
     trained = runs[~reused & ~failed]
@@ -39,14 +46,14 @@ def _stage(name: str, runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _wall(execution: Execution) -> str:
+def _wall_minutes(execution: Execution) -> str:
     info = execution.tracker.client.get_run(execution.run_id).info
     now = dt.datetime.now(tz=dt.UTC).timestamp() * 1000
     return f"{((info.end_time or now) - info.start_time) / 60_000:,.1f}"
 
 
 def _device(source: ReportSource) -> dict[str, str]:
-    """Return where the registered run was trained; of an unfinished study, the first run."""
+    """Return device, precision and backend of the registered run, or else of the first run."""
     registered, execution = source.outcome.registered, source.execution
     run_id = registered.run_id if registered else str(execution.runs()["run_id"].iloc[0])
     tags = execution.tracker.client.get_run(run_id).data.tags

@@ -1,4 +1,4 @@
-"""Report section: the pictures, and those in quarantine."""
+"""Report section: the images, and the files that were left out."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,58 +9,76 @@ import numpy as np
 from tasks.data.reason import Reason, kind_as_text
 from tasks.languages import Translate
 from tasks.report.source import ReportSource
-from tasks.tracking.artifact_paths import PICTURES, SAMPLES
+from tasks.tracking.artifact_paths import SAMPLES
 from tasks.tracking.execution import Execution
 from tasks.tracking.tags import KIND, PREFIX
+from tasks.wording.pictures import pictures_as_text
 
-#: Reasons of a quarantine that are listed.
+SIDES = ("training", "validation", "test")
+#: Reasons that are listed, the most frequent ones.
 MOST_REASONS = 8
 #: Files that are named for each reason.
 EXAMPLES = 2
 
 
 def data_section(source: ReportSource) -> dict[str, Any]:
-    """Return the values of the template's `data` section."""
-    execution, say = source.execution, source.say
-    pictures = source.json(PICTURES)
+    """Return what the images were.
+
+    Returns
+    -------
+    ``text``; ``sides``: one row per class and one of totals, each the name (empty for the totals)
+    and the images in training, validation, test and together; empty if not logged; ``samples``: a
+    picture of some images as a data: URL, may be empty; ``found``: how many files were accepted,
+    may be empty; ``reasons``: see `_by_kind`.
+    """
+    execution, translate = source.execution, source.translate
     return {
-        "text": say(
+        "text": translate(
             "data_text",
-            words=execution.facts.pictures,
+            words=_pictures(source),
             version=execution.version,
             size=source.study.data.image_size,
         ),
-        "sides": _sides(pictures),
-        "samples": source.picture(execution.run_id, SAMPLES),
-        **_quarantine(source),
+        "sides": _sides(source),
+        "samples": source.image(execution.run_id, SAMPLES),
+        **_left_out(source),
     }
 
 
-def _sides(pictures: Mapping[str, Any] | None) -> list[list[str]]:
-    """Return a row a class, and one of sums: its name, and how many pictures a side."""
-    if pictures is None:
+def _pictures(source: ReportSource) -> str:
+    """Return the number and source of the images; in old executions only as a logged text."""
+    if source.pictures is None:
+        return source.execution.facts.pictures
+    total = sum(sum(source.pictures["counts"][side]) for side in SIDES)
+    return pictures_as_text(source.study.data, total, source.translate)
+
+
+def _sides(source: ReportSource) -> list[list[str]]:
+    if source.pictures is None:
         return []
-    counts = np.array([pictures["counts"][side] for side in ("training", "validation", "test")]).T
-    rows = [*zip(pictures["classes"], counts, strict=True), ("", counts.sum(axis=0))]
+    counts = np.array([source.pictures["counts"][side] for side in SIDES]).T
+    classes = source.pictures["classes"]
+    rows = [*zip(classes, counts, strict=True), ("", counts.sum(axis=0))]
     return [[name, *(f"{n:,}" for n in row), f"{row.sum():,}"] for name, row in rows]
 
 
-def _quarantine(source: ReportSource) -> dict[str, Any]:
-    """Return what the validation of this dataset version left out, by kind of reason."""
-    checked = _validation(source.execution)
-    if checked is None:
+def _left_out(source: ReportSource) -> dict[str, Any]:
+    """Return how many files the validation of this dataset version accepted, and why not more."""
+    validation = _last_validation(source.execution)
+    if validation is None:
         return {"found": "", "reasons": []}
-    counts = {k: checked[k] for k in ("found", "accepted", "quarantined", "passed_over")}
-    words = [source.say("found", **{k: f"{n:,}" for k, n in counts.items()})]
+    counts = {k: validation[k] for k in ("found", "accepted", "quarantined", "passed_over")}
+    sentences = [source.translate("found", **{k: f"{n:,}" for k, n in counts.items()})]
     per_class = source.study.data.per_class
-    words += [source.say("sampled", per_class=f"{per_class:,}")] if per_class else []
-    left_out = {path: reasons[0] for path, reasons in checked["reasons"].items()}
-    left_out |= checked["passed_over_reasons"]
-    return {"found": " ".join(words), "reasons": _by_kind(left_out, source.say)}
+    if per_class:
+        sentences.append(source.translate("sampled", per_class=f"{per_class:,}"))
+    left_out = {path: reasons[0] for path, reasons in validation["reasons"].items()}
+    left_out |= validation["passed_over_reasons"]
+    return {"found": " ".join(sentences), "reasons": _by_kind(left_out, source.translate)}
 
 
-def _validation(execution: Execution) -> Any:
-    """Read the last validation of the execution's dataset version; None where there is none."""
+def _last_validation(execution: Execution) -> Any:
+    """Return the last validation of the execution's dataset version; None if there is none."""
     condition = f"tags.`{KIND}` = 'validation' and tags.`{PREFIX}dataset_version` = "
     tracker = execution.tracker
     runs = tracker.search([execution.experiment], f"{condition}'{execution.version}'", limit=1)
@@ -68,9 +86,9 @@ def _validation(execution: Execution) -> Any:
 
 
 def _by_kind(
-    reasons: Mapping[str, str | Mapping[str, Any]], say: Translate
+    reasons: Mapping[str, str | Mapping[str, Any]], translate: Translate
 ) -> list[dict[str, Any]]:
-    """Return one row per kind of reason, most frequent first, each with a few files.
+    """Return the kinds of reason, most frequent first: ``kind``, ``n`` files and ``examples``.
 
     Parameters
     ----------
@@ -79,7 +97,7 @@ def _by_kind(
     kinds = {
         path: _kind_of_old_sentence(reason)
         if isinstance(reason, str)
-        else kind_as_text(Reason.from_json(reason), say)
+        else kind_as_text(Reason.from_json(reason), translate)
         for path, reason in reasons.items()
     }
     return [

@@ -1,35 +1,38 @@
-"""Report section: the decided grid and its reasons."""
+"""Report section: the levels that the refinement tries, and why."""
 
 from typing import Any
 
 from analysis.factors import show
-from analysis.search.refined_grid import Decision
-from tasks.report.numbers import cell_words, signed
+from analysis.search.refined_grid import Reason
+from tasks.languages import Translate
 from tasks.report.source import ReportSource
+from tasks.wording.decision import method_as_text, why_as_text
+from tasks.wording.values import cell_as_text, signed
 
 
 def decision_section(source: ReportSource) -> dict[str, Any]:
-    """Return the values of the template's `decision` section."""
-    decision: Decision = source.outcome.decision
+    """Return the decision.
+
+    Returns
+    -------
+    ``text``; ``reasons``: one row per factor, with ``factor``, ``why``, ``at`` (the level of
+    another factor at which it was judged, may be empty), ``effect``, ``better`` and ``tried``;
+    ``cells``: which cells are searched.
+    """
+    decision, translate = source.outcome.decision, source.translate
     return {
-        "text": source.say("decision_text"),
-        "reasons": [
-            {
-                "factor": reason.factor,
-                "why": source.say(f"why_{reason.code}"),
-                "at": cell_words(reason.at),
-                "effect": signed(reason.effect),
-                "better": show(reason.level),
-                "tried": ", ".join(map(show, reason.levels)),
-            }
-            for reason in decision.reasons
-        ],
-        "cells": _searched(source, decision),
+        "text": translate("decision_text"),
+        "reasons": [_reason(reason, translate) for reason in decision.reasons],
+        "cells": method_as_text(decision, translate, source.study.refine),
     }
 
 
-def _searched(source: ReportSource, decision: Decision) -> str:
-    refine = source.study.refine
-    if refine.method != "grid":
-        return source.say(f"{refine.method}_cells", n=refine.budget)
-    return source.say("grid_cells", n=decision.n_cells)
+def _reason(reason: Reason, translate: Translate) -> dict[str, str]:
+    return {
+        "factor": reason.factor,
+        "why": why_as_text(reason, translate),
+        "at": cell_as_text(reason.at),
+        "effect": signed(reason.effect),
+        "better": show(reason.level),
+        "tried": ", ".join(map(show, reason.levels)),
+    }

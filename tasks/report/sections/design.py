@@ -1,37 +1,50 @@
-"""Report section: the design of the screen."""
+"""Report section: the design of the screen, and how the study refines and confirms."""
 
 from typing import Any
 
 from analysis.factors import show
 from tasks.report.source import ReportSource
 from tasks.study.study_file import Study
+from tasks.wording.pilot import pilot_finding_as_text
 
 
 def design_section(source: ReportSource) -> dict[str, Any]:
-    """Return the values of the template's `design` section."""
-    study, say = source.study, source.say
+    """Return the design.
+
+    Returns
+    -------
+    ``text``: a list of paragraphs; ``fixed``: the settings that were not varied.
+    """
+    pilot = [pilot_finding_as_text(found, source.translate) for found in source.study.pilot.found]
+    return {"text": [*pilot, _screen(source), _refine(source)], "fixed": _fixed(source.study)}
+
+
+def _screen(source: ReportSource) -> str:
+    study, translate = source.study, source.translate
     design = study.design
     cells = design.n_runs
-    runs = cells * study.replicates + study.centre_points
-    screen = say(
+    return translate(
         "fraction_text" if design.p else "design_text",
         relation=design.relation,
         cells=cells,
         replicates=study.replicates,
-        centre=say("centre", n=study.centre_points) if study.centre_points else "",
-        runs=runs,
+        centre=translate("centre", n=study.centre_points) if study.centre_points else "",
+        runs=cells * study.replicates + study.centre_points,
     )
-    refine = say(
-        {"grid": "refine_text"}.get(study.refine.method, f"refine_text_{study.refine.method}"),
+
+
+def _refine(source: ReportSource) -> str:
+    study = source.study
+    return source.translate(
+        f"refine_text_{study.refine.method}",
         budget=study.refine.budget,
         rounds=study.refine.rounds,
         confirm=study.confirm.replicates,
         most=study.confirm.cells,
     )
-    return {"text": [*study.pilot.found, screen, refine], "fixed": _fixed(study)}
 
 
 def _fixed(study: Study) -> str:
     settings = {**study.model.settings, **study.training.model_dump()}
-    kept = {name: show(level) for name, level in settings.items() if name not in study.factors}
-    return ", ".join(f"{name} = {level}" for name, level in kept.items())
+    fixed = {name: show(level) for name, level in settings.items() if name not in study.factors}
+    return ", ".join(f"{name} = {level}" for name, level in fixed.items())

@@ -1,25 +1,30 @@
-"""Report section: what was asked."""
+"""Report section: the factors, and the response that they are judged by."""
 
 from typing import Any
 
 from analysis.factors import show
-from tasks.report.numbers import share
 from tasks.report.source import ReportSource
+from tasks.wording.values import percent_fixed
 
 
 def question_section(source: ReportSource) -> dict[str, Any]:
-    """Return the values of the template's `question` section."""
-    study, facts, say = source.study, source.execution.facts, source.say
+    """Return the question of the study.
+
+    Returns
+    -------
+    ``text``; ``factors``: one row per factor, with ``name``, ``low``, ``high`` and ``scale``.
+    """
+    study, facts, translate = source.study, source.execution.facts, source.translate
     return {
-        "text": say(
+        "text": translate(
             "question_text",
             k=len(study.factors),
             response=study.response,
             images=f"{facts.validation_images:,}",
-            chance=share(facts.chance),
+            chance=percent_fixed(facts.chance),
         ),
         "factors": [
-            {"name": f.name, "low": show(f.low), "high": show(f.high), "scale": say(f.scale)}
+            {"name": f.name, "low": show(f.low), "high": show(f.high), "scale": translate(f.scale)}
             for f in study.factor_list
         ],
     }

@@ -1,4 +1,4 @@
-"""Report section: how to repeat the study."""
+"""Report section: the study's file, and the commands that repeat it."""
 
 import json
 from typing import Any
@@ -9,16 +9,27 @@ from tasks.tracking.artifact_paths import VERSIONS
 
 
 def repeat_section(source: ReportSource) -> dict[str, Any]:
-    """Return the values of the template's `repeat` section."""
-    study, say = source.study, source.say
+    """Return how to repeat the study.
+
+    Returns
+    -------
+    ``text``; ``study``: the tables of the study's TOML file; ``commands``: of a shell;
+    ``versions``: of the packages, may be empty.
+    """
+    study, translate = source.study, source.translate
     file = f"{study.name}.toml"
-    quoted = json.dumps(study.name) if " " in study.name else study.name
-    path = json.dumps(file) if " " in file else file
-    commands = [f"factorgrid search {path}", f"factorgrid report --experiment {quoted}"]
+    commands = [
+        f"factorgrid search {_quoted(file)}",
+        f"factorgrid report --experiment {_quoted(study.name)}",
+    ]
     versions = source.json(VERSIONS) or {}
     return {
-        "text": f"{say('repeat_text', file=file)} {say('rebuild')}",
+        "text": f"{translate('repeat_text', file=file)} {translate('rebuild')}",
         "study": study_toml(study).strip().split("\n\n"),
         "commands": commands,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
+
+
+def _quoted(word: str) -> str:
+    return json.dumps(word) if " " in word else word

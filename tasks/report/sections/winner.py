@@ -1,72 +1,64 @@
-"""Report section: the chosen network and its test."""
+"""Report section: the registered network and its accuracy on the test images."""
 
 import io
 from typing import Any
 
 import numpy as np
 
-from analysis.factors import cell_name
-from tasks.report.numbers import percent, share
+from tasks.report.registered import registered_as_text, verdict_as_text
 from tasks.report.source import ReportSource
-from tasks.tracking.artifact_paths import PICTURES
+from tasks.wording.values import percent_fixed
 
 
 def winner_section(source: ReportSource) -> dict[str, Any] | None:
-    """Return the values of the template's `winner` section."""
-    registered, say = source.outcome.registered, source.say
+    """Return the winner; None if the study is not finished.
+
+    Returns
+    -------
+    ``text``: a list of paragraphs; ``curve`` and ``worst``: its learning curve and its most
+    confident mistakes as data: URLs, may be empty; ``confusion``: see `_confusion`.
+    """
+    registered = source.outcome.registered
     if registered is None:
         return None
-    name, version, alias = registered.name, registered.version, registered.alias
-    text = [
-        say("winner_text", cell=cell_name(source.outcome.selection.chosen), **test_words(source)),
-        say("registered", name=name, version=version, alias=alias),
-    ]
-    if registered.against is not None:
-        text.append(say("against", **_paired(registered.against)))
     return {
-        "text": text,
-        "curve": source.picture(registered.run_id, "plots/learning_curve.png"),
-        "worst": source.picture(registered.run_id, "plots/worst.png"),
+        "text": [*registered_as_text(source.outcome, source.translate), *_verdict(source)],
+        "curve": source.image(registered.run_id, "plots/learning_curve.png"),
+        "worst": source.image(registered.run_id, "plots/worst.png"),
         "confusion": _confusion(source, registered.run_id),
     }
 
 
-def test_words(source: ReportSource) -> dict[str, str]:
-    """Return accuracy on the test images, with its interval, as text."""
-    test = source.outcome.registered.test  # type: ignore[union-attr] # asked only where there is one
-    low, high = share(test.low), share(test.high)
-    confidence = percent(1 - test.alpha)
-    return {
-        "value": share(test.value),
-        "low": low,
-        "high": high,
-        "n": f"{test.n:,}",
-        "confidence": confidence,
-    }
-
-
-def _paired(against: Any) -> dict[str, str]:
-    return {
-        "n": f"{against.n:,}",
-        "ours": f"{against.only_challenger:,}",
-        "theirs": f"{against.only_champion:,}",
-        "p": against.p_as_text,
-    }
+def _verdict(source: ReportSource) -> list[str]:
+    registered = source.outcome.registered
+    # An old record without a comparison has nothing but an English sentence.
+    if registered is None or (registered.verdict.kind == "recorded" and not registered.against):
+        return []
+    return [verdict_as_text(registered, source.translate)]
 
 
 def _confusion(source: ReportSource, run_id: str) -> dict[str, Any] | None:
-    """Count the test images by truth and answer; None where the truth was not logged."""
-    pictures = source.json(PICTURES)
+    """Count the test images by true and predicted class; None if these were not logged.
+
+    Returns
+    -------
+    ``classes``: the names of the columns; ``rows``: one per class, with ``name``, ``counts`` and
+    ``right``, the share of right answers.
+    """
     saved = source.execution.tracker.read(run_id, "model/predictions.npz")
-    if pictures is None or saved is None:
+    if source.pictures is None or saved is None:
         return None
     with np.load(io.BytesIO(saved)) as arrays:
         answers = arrays["test_probability"].argmax(axis=1)
-    classes = pictures["classes"]
+    classes = source.pictures["classes"]
     counts = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(counts, (pictures["test_labels"], answers), 1)
+    np.add.at(counts, (source.pictures["test_labels"], answers), 1)
     rows = [
-        {"name": name, "counts": [f"{n:,}" for n in row], "right": share(row[i] / row.sum())}
+        {
+            "name": name,
+            "counts": [f"{n:,}" for n in row],
+            "right": percent_fixed(row[i] / row.sum()),
+        }
         for i, (name, row) in enumerate(zip(classes, counts, strict=True))
     ]
     return {"classes": classes, "rows": rows}

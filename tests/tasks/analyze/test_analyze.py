@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from support.small_study import Done, factorgrid
 
 from flows.cli import main
-from tasks.analyze.read_runs import experiment_table
+from tasks.analyze.read_runs import runs_of_experiment
 from tasks.errors import UserError
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
@@ -77,37 +77,14 @@ def test_the_papers_table_in_json(tmp_path: Path) -> None:
     }
 
 
-def test_in_words_it_says_which_test_spoke(tmp_path: Path) -> None:
+def test_the_text_names_the_test_that_judged(tmp_path: Path) -> None:
     text = _run(tmp_path, "paper", response="accuracy").stdout
     assert "Lenth's method" in text
     assert "12.7" in text
     assert "lr: active" in text
 
 
-def test_dispersion_compares_the_spread_of_residuals_at_each_factors_levels(tmp_path: Path) -> None:
-    # Montgomery (2013), example 8.4 (2^(6-2), E = ABC, F = BCD): C has a dispersion effect.
-    example = Path(__file__).parents[2] / "published/designed_experiments.json"
-    examples = {e["id"]: e for e in json.loads(example.read_text("utf-8"))["examples"]}
-    chosen = examples["injection_molding_2_6_2"]
-    table = pd.DataFrame(chosen["runs"], columns=chosen["columns"])
-    table.to_csv(tmp_path / "moulding.csv", index=False)
-    options = ("--terms", "A,B,A:B", "--dispersion")
-    content = json.loads(_run(tmp_path, "moulding", *options, "--json").stdout)
-    assert content["dispersion"]["C"] == pytest.approx(
-        {"sd_low": 1.63, "sd_high": 5.70, "log_ratio": 2.50}, abs=0.005
-    )
-    text = _run(tmp_path, "moulding", *options).stdout
-    assert "standard deviation of the residuals at each factor's levels" in text
-    assert "dispersion" not in json.loads(_run(tmp_path, "moulding", "--json").stdout)
-
-
-def test_dispersion_without_a_residual_is_one_line(tmp_path: Path) -> None:
-    result = _run(tmp_path, "paper", "--order", "3", "--dispersion", response="accuracy")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "leaves no residual; fit fewer terms" in result.stderr
-
-
-def test_a_saturated_model_has_no_errors_of_its_own(tmp_path: Path) -> None:
+def test_a_saturated_model_has_no_standard_errors(tmp_path: Path) -> None:
     result = _run(tmp_path, "paper", "--order", "3", "--json", response="accuracy")
     content = json.loads(result.stdout)
     assert content["residual_df"] == 0
@@ -131,7 +108,7 @@ FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "text on a log scale": ("uneven", ("--log", "b"), ("'x' is not a number",)),
     "an aliased term": ("half", ("--terms", "a,b:c"), ("b:c = a", "request only one")),
     "an unknown term": ("half", ("--terms", "a,q"), ("'q'", "a, b, c")),
-    "alpha above 1": ("uneven", ("--alpha", "2"), ("alpha 2", "between 0 and 1")),
+    "alpha above 1": ("uneven", ("--alpha", "2"), ("--alpha 2", "between 0 and 1")),
     "order 0": ("uneven", ("--order", "0"), ("order 0", "raise it")),
     "a share above 1": ("uneven", ("--scale", "logit"), ("not a share", "raw")),
     "no room": ("uneven", ("--budget", "0"), ("budget 0", "raise it")),
@@ -156,14 +133,14 @@ def test_neither_or_both_sources_is_one_line(tmp_path: Path) -> None:
 
 
 WARNED = {
-    "an unbalanced table": ("uneven", "unbalanced: 1 to 3 runs a cell"),
-    "a copied run": ("twice", "1 run is equal to another in every column"),
+    "an unbalanced table": ("uneven", "Unbalanced: 1 to 3 runs per cell"),
+    "a copied run": ("twice", "equal to another run in every column: 1."),
     "an aliased term": ("half", "b:c = a"),
 }
 
 
 @pytest.mark.parametrize("case", WARNED)
-def test_what_can_be_analysed_is_with_a_warning(case: str, tmp_path: Path) -> None:
+def test_a_table_with_a_flaw_is_analysed_with_a_warning(case: str, tmp_path: Path) -> None:
     table, words = WARNED[case]
     result = _run(tmp_path, table)
     assert result.exit_code == 0
@@ -175,18 +152,18 @@ def test_semicolons_and_decimal_commas_are_read(tmp_path: Path) -> None:
     assert content["terms"]["intercept"]["coefficient"] == pytest.approx(3.375)
 
 
-def test_given_levels_leave_the_other_runs_out_and_say_so(tmp_path: Path) -> None:
+def test_runs_at_other_levels_are_left_out_with_a_note(tmp_path: Path) -> None:
     result = _run(tmp_path, "three", "--factor", "a=1,7", "--factor", "b")
     assert result.exit_code == 0
     assert "4 of 8 runs are at other levels" in result.stdout
 
 
-def test_a_lower_response_can_be_asked_for(tmp_path: Path) -> None:
+def test_minimise_prefers_a_lower_response(tmp_path: Path) -> None:
     result = _run(tmp_path, "paper", "--minimise", "--json", response="accuracy")
     assert json.loads(result.stdout)["decision"]["corner"]["lr"] == 0.1
 
 
-def test_the_figures_are_written_where_asked(tmp_path: Path) -> None:
+def test_the_figures_are_written_to_the_named_folder(tmp_path: Path) -> None:
     result = _run(tmp_path, "paper", "--plots", str(tmp_path / "figures"), response="accuracy")
     assert result.exit_code == 0
     names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
@@ -201,7 +178,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 
 @pytest.fixture(scope="module")
 def foreign(tracker: Tracker) -> str:
-    """Log the paper's eight runs as anyone would, one failed and one without params among them."""
+    """Log the paper's eight runs as another program would; one more failed, one has no params."""
     experiment = tracker.experiment("theirs")
     client = tracker.client
     rows = [line.split(",") for line in PAPER.splitlines()]
@@ -220,7 +197,7 @@ def foreign(tracker: Tracker) -> str:
     return "theirs"
 
 
-def test_an_mlflow_experiment_is_analysed_whoever_logged_it(
+def test_an_experiment_that_another_program_logged_is_analysed(
     tracker: Tracker, foreign: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACTORGRID_HOME", str(tracker.settings.home))
@@ -231,21 +208,21 @@ def test_an_mlflow_experiment_is_analysed_whoever_logged_it(
     content = json.loads(result.stdout)
     assert content["decision"]["grid"]["lr"] == [0.0001, 0.001, 0.01]
     assert content["decision"]["grid"]["conv"] == [6, 7]
-    assert "1 of 9 runs has no accuracy" in " ".join(content["warnings"])
+    assert "1 of 9 runs without accuracy." in " ".join(content["warnings"])
 
 
-def test_an_unknown_metric_names_those_there_are(tracker: Tracker, foreign: str) -> None:
+def test_an_unknown_metric_names_the_existing_ones(tracker: Tracker, foreign: str) -> None:
     with pytest.raises(UserError, match="'loss'; there are: accuracy"):
-        experiment_table(tracker, foreign, "loss")
+        runs_of_experiment(tracker, foreign, "loss")
 
 
 def test_runs_come_back_in_the_order_they_were_made(tracker: Tracker, foreign: str) -> None:
-    table: pd.DataFrame = experiment_table(tracker, foreign, "accuracy")
+    table: pd.DataFrame = runs_of_experiment(tracker, foreign, "accuracy")
     assert table["accuracy"].iloc[0] == pytest.approx(0.80875)
     assert table["accuracy"].isna().sum() == 1
 
 
-def test_a_study_is_rebuilt_whole_and_its_cost_is_a_response_too(done: Done) -> None:
+def test_a_study_is_analysed_as_a_whole_and_its_cost_is_a_response_too(done: Done) -> None:
     whole = factorgrid("analyze", "--experiment", "tiny", "--json", home=done.home)
     assert whole.returncode == 0, whole.stderr
     assert "registered" in json.loads(whole.stdout)
@@ -288,7 +265,7 @@ def test_a_second_order_design_has_a_surface(tmp_path: Path) -> None:
     assert "--surface" in _run(tmp_path, "composite").stderr
 
 
-def test_a_factor_named_like_a_note_is_one_where_it_is_named(tmp_path: Path) -> None:
+def test_a_column_with_a_reserved_name_is_a_factor_if_it_is_named(tmp_path: Path) -> None:
     text = PAPER.replace("conv", "block")
     (tmp_path / "named.csv").write_text(text)
     names = ("--factor", "block", "--factor", "fc", "--factor", "lr")
@@ -298,7 +275,7 @@ def test_a_factor_named_like_a_note_is_one_where_it_is_named(tmp_path: Path) -> 
     assert "left out: block" in " ".join(left["notes"])
 
 
-def test_collapsed_runs_of_a_table_are_judged_apart(tmp_path: Path) -> None:
+def test_at_a_level_that_always_collapses_the_other_factors_are_not_judged(tmp_path: Path) -> None:
     lines = PAPER.splitlines()
     marked = [
         f"{lines[0]},collapsed",

@@ -75,7 +75,7 @@ def test_a_pilot_draws_the_levels_in_where_the_ends_learn_nothing() -> None:
     assert points == [[0, -1, -1], [0, 0, -1], [0, 1, -1]]
     found = {r.factor: r for r in pilot.screen_ranges(FACTORS, [0.65, 0.74, 0.5])}
     assert (found["learning_rate"].low, found["learning_rate"].high) == (-0.5, 0.5)
-    assert "0.5 at its high end" in found["learning_rate"].words
+    assert found["learning_rate"].figures == (0.65, 0.74, 0.5)
     low = {r.factor: r for r in pilot.screen_ranges(FACTORS, [0.75, 0.5, 0.5])}["learning_rate"]
     assert (low.low, low.high) == (-1, -0.5)
     assert (found["depth"].low, found["optimizer"].high) == (-0.5, 1)

@@ -1,4 +1,4 @@
-"""What is told of a study in Prefect's pages and in our log."""
+"""A study in Prefect's pages, and lines of the log."""
 
 import json
 import logging
@@ -44,9 +44,12 @@ def test_a_name_becomes_a_key_of_prefects() -> None:
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (Failed(data=DataError("--data x: no such file; name one")), "Yours to mend: --data x"),
+        (
+            Failed(data=DataError("--data x: no such file; name one")),
+            "An input must be corrected: --data x",
+        ),
         (Failed(data=ZeroDivisionError()), "ZeroDivisionError"),
-        (Cancelling(), "goes on from here"),
+        (Cancelling(), "To resume from here, run it again"),
         (Crashed(), "Nothing that was trained is lost"),
     ],
 )

@@ -78,7 +78,7 @@ def test_a_study_with_a_pilot_and_a_gaussian_process(tmp_path: Path) -> None:
     ended = factorgrid("search", write_study(tmp_path, text), home=home, timeout=500)
     assert ended.returncode == 0, ended.stderr
     assert "Pilot\n-----\n" in ended.stdout
-    assert "a Gaussian process on the runs so far chooses 2 cells" in ended.stdout
+    assert "A Gaussian process on the runs so far chooses 2 cells" in ended.stdout
     execution = last_execution(home, "tiny")
     asked = {stage: len(execution.runs(stage)) for stage in ("pilot", "screen", "refine")}
     assert asked == {"pilot": 3, "screen": 4, "refine": 2}

@@ -1,0 +1,63 @@
+"""The cautions of a response surface: lack of fit, a ridge, an optimum outside the region."""
+
+from analysis.effects.caution import Caution
+from analysis.effects.least_squares import table_value
+from analysis.surface.result import Stationary, Surface
+
+#: A smaller component of a direction is not named.
+SMALLEST_COMPONENT = 0.1
+
+
+def surface_warnings(
+    surface: Surface, point: Stationary | None, alpha: float
+) -> tuple[Caution, ...]:
+    """Return one caution for each reason to trust a surface less.
+
+    Parameters
+    ----------
+    surface : the fitted surface.
+    point : its stationary point, or None.
+    alpha : a lack of fit below this p-value is a caution.
+
+    Returns
+    -------
+    Cautions of these kinds, with their details:
+
+    - ``surface_lack_of_fit``: of the ``model``, with its ``p``.
+    - ``rising_ridge``: a second-order surface without a stationary point.
+    - ``optimum_outside``: the stationary point of this ``kind`` is farther from the centre than
+      the farthest run, whose coded distance is ``radius``.
+    - ``ridge``: ``directions`` in which the response changes very little, each a dict from factor
+      to coded component.
+    """
+    found = [_lack_of_fit(surface, alpha)]
+    if surface.model == "second" and point is None:
+        found.append(Caution("rising_ridge"))
+    if point is not None:
+        found += [_optimum_outside(point, surface), _ridge(point, surface)]
+    return tuple(caution for caution in found if caution is not None)
+
+
+def _lack_of_fit(surface: Surface, alpha: float) -> Caution | None:
+    p = table_value(surface.anova, "lack of fit", "p")
+    if not p < alpha:
+        return None
+    return Caution("surface_lack_of_fit", {"model": surface.model, "p": p})
+
+
+def _optimum_outside(point: Stationary, surface: Surface) -> Caution | None:
+    if point.inside:
+        return None
+    return Caution("optimum_outside", {"kind": point.kind, "radius": surface.radius})
+
+
+def _ridge(point: Stationary, surface: Surface) -> Caution | None:
+    if not point.ridge:
+        return None
+    directions = tuple(_direction(point, axis, surface) for axis in point.ridge)
+    return Caution("ridge", {"directions": directions})
+
+
+def _direction(point: Stationary, axis: int, surface: Surface) -> dict[str, float]:
+    components = zip(surface.factors, point.eigenvectors[:, axis], strict=True)
+    return {f.name: float(x) for f, x in components if abs(x) > SMALLEST_COMPONENT}

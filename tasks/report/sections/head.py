@@ -1,0 +1,58 @@
+"""The head of the report: its title, and the answer in a few sentences."""
+
+import datetime as dt
+from typing import Any
+
+from analysis.factors import cell_name
+from tasks.report.registered import test_accuracy
+from tasks.report.source import ReportSource
+from tasks.wording.values import percent_fixed
+
+
+def head_section(source: ReportSource) -> dict[str, Any]:
+    """Return the head.
+
+    Returns
+    -------
+    ``title``; ``description``: as in the study, may be empty; ``byline``: date and run;
+    ``short``: the answer, a list of sentences.
+    """
+    execution, translate = source.execution, source.translate
+    run = execution.tracker.client.get_run(execution.run_id)
+    started = dt.datetime.fromtimestamp(run.info.start_time / 1000, tz=dt.UTC)
+    return {
+        "title": translate("title", name=source.study.name),
+        "description": source.study.description,
+        "byline": translate("byline", date=f"{started:%Y-%m-%d}", run=execution.run_id),
+        "short": [*_winner(source), _active(source), *_tied(source)],
+    }
+
+
+def _winner(source: ReportSource) -> list[str]:
+    translate, outcome = source.translate, source.outcome
+    cell = cell_name(outcome.selection.chosen)
+    if outcome.registered is None:
+        return [translate("short_unfinished", cell=cell)]
+    test, chance = outcome.registered.test, _chance_on_test(source)
+    sentences = [translate("short_winner", cell=cell, **test_accuracy(test))]
+    if test.low <= chance:
+        sentences.append(translate("short_chance", chance=percent_fixed(chance)))
+    return sentences
+
+
+def _chance_on_test(source: ReportSource) -> float:
+    """Return the accuracy of the best constant answer on the test images; 0 if not known."""
+    counts = source.pictures["counts"]["test"] if source.pictures else [0]
+    return float(max(counts) / max(sum(counts), 1))
+
+
+def _active(source: ReportSource) -> str:
+    names = ", ".join(source.outcome.effects.overall_active)
+    return (
+        source.translate("short_active", names=names) if names else source.translate("short_none")
+    )
+
+
+def _tied(source: ReportSource) -> list[str]:
+    tied = len(source.outcome.selection.tied)
+    return [source.translate("short_tied", n=tied)] if tied > 1 else []

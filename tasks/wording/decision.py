@@ -1,0 +1,52 @@
+"""The decision after the screen as text."""
+
+from analysis.factors import show
+from analysis.search.refined_grid import Decision, Reason
+from tasks.languages import Translate
+from tasks.study.study_file import RefinePart
+from tasks.wording.values import cell_as_text
+
+
+def decision_as_text(
+    decision: Decision, translate: Translate, refine: RefinePart | None = None
+) -> list[str]:
+    """Return a decision with its reasons: one line per factor, and which cells are searched.
+
+    Parameters
+    ----------
+    decision : the refined levels of each factor.
+    translate : see `tasks.languages.translator`.
+    refine : how the study searches these levels; by default as a grid.
+    """
+    reasons = [reason_as_text(reason, translate) for reason in decision.reasons]
+    return [*reasons, method_as_text(decision, translate, refine)]
+
+
+def reason_as_text(reason: Reason, translate: Translate) -> str:
+    """Return why a factor has its refined levels."""
+    values = {
+        "factor": reason.factor,
+        "why": why_as_text(reason, translate),
+        "levels": ", ".join(map(show, reason.levels)),
+    }
+    if reason.code == "unknown":
+        return translate("decision_unknown", **values)
+    at = translate("decision_at", cell=cell_as_text(reason.at)) if reason.at else ""
+    effect = f"{reason.effect:+.4f}"
+    return translate("decision_factor", **values, effect=effect, at=at, level=show(reason.level))
+
+
+def why_as_text(reason: Reason, translate: Translate) -> str:
+    """Return the code of a reason as text, with the active interactions of the factor."""
+    why = translate(f"why_{reason.code}")
+    interacts = reason.code == "active" and any(":" in term for term in reason.terms)
+    return f"{why} ({', '.join(reason.terms)})" if interacts else why
+
+
+def method_as_text(
+    decision: Decision, translate: Translate, refine: RefinePart | None = None
+) -> str:
+    """Return which cells are searched, and how: a grid, a Gaussian process or a surface."""
+    if refine is None or refine.method == "grid":
+        return translate("grid_cells", n=decision.n_cells)
+    return translate(f"{refine.method}_cells", n=refine.budget)

@@ -1,0 +1,189 @@
+"""The effects of a screen, and the verdict on them, as text."""
+
+import pandas as pd
+
+from analysis.effects.least_squares import table_value
+from analysis.effects.model_matrix import INTERCEPT
+from analysis.effects.result import Effects, WorkingLevel
+from analysis.effects.verdict import Verdict
+from analysis.factors import show
+from tasks.languages import Translate
+from tasks.wording.cautions import caution_as_text
+from tasks.wording.terminal import wrapped
+from tasks.wording.values import percent, table_number
+
+#: A longer table shows main effects, two-way interactions and active terms only.
+MOST_TERMS = 31
+#: Columns of `Effects.terms` that a terminal shows.
+COLUMNS = ["coefficient", "effect", "std_error", "t", "p"]
+#: Sources of the analysis of variance that are tested.
+TESTED = ("curvature", "lack of fit", "blocks")
+
+
+def effects_as_text(effects: Effects, translate: Translate) -> str:
+    """Return what a terminal prints: the table of terms, the verdict and the cautions.
+
+    If a level of a factor always collapses, the effects at its other level follow.
+    """
+    notes = [translate("note", text=caution_as_text(c, translate)) for c in effects.warnings]
+    sentences = [
+        fit_as_text(effects, translate),
+        active_as_text(effects, translate),
+        " ".join(verdict_as_text(effects.verdict, translate)),
+        *notes,
+    ]
+    parts = [_table(effects, translate), "", *map(wrapped, sentences)]
+    if effects.working_level is not None:
+        title = f"{half_title(effects.working_level, translate)}:"
+        parts += ["", title, "", effects_as_text(effects.working_level.effects, translate)]
+    return "\n".join(parts)
+
+
+def half_title(half: WorkingLevel, translate: Translate) -> str:
+    """Return the title of the effects at the level at which networks learn."""
+    return translate("half", factor=half.factor, level=show(half.level))
+
+
+def fit_as_text(effects: Effects, translate: Translate) -> str:
+    """Return how well the model fits: R², degrees of freedom, and the tests of the whole model."""
+    df = effects.residual_df
+    parts = [translate("fit", r2=f"{effects.r_squared:.4f}", df=df, runs=len(effects.runs))]
+    if df:
+        parts.append(translate("fit_adjusted", r2=f"{effects.r_squared_adjusted:.4f}"))
+    if pd.notna(effects.r_squared_predicted):
+        predicted, press = f"{effects.r_squared_predicted:.4f}", f"{effects.press:.4g}"
+        parts.append(translate("fit_predicted", r2=predicted, press=press))
+    for source in TESTED:
+        f, p = (table_value(effects.anova, source, column) for column in ("f", "p"))
+        if p >= 0:
+            name = translate(f"source_{source.replace(' ', '_')}")
+            parts.append(translate("fit_test", source=name, f=f"{f:.2f}", p=f"{p:.3f}"))
+    return f"{'; '.join(parts)}."
+
+
+def active_as_text(effects: Effects, translate: Translate) -> str:
+    """Return which effects the verdict calls active."""
+    alpha, names = percent(effects.alpha), ", ".join(effects.active)
+    return (
+        translate("active_some", alpha=alpha, names=names)
+        if names
+        else (translate("active_none", alpha=alpha))
+    )
+
+
+def verdict_as_text(verdict: Verdict, translate: Translate) -> list[str]:
+    """Return by which test the effects were judged, and what it cannot show, as sentences."""
+    match verdict.test:
+        case "pooled":
+            return _pooled(verdict, translate)
+        case "lenth":
+            return _lenth(verdict, translate)
+        case "none":
+            return [translate("verdict_none", df=verdict.error_df)]
+
+
+def _pooled(verdict: Verdict, translate: Translate) -> list[str]:
+    sentences = [
+        translate(
+            "verdict_pooled",
+            df=verdict.error_df,
+            origin=_origin_of_error(verdict, translate),
+            margin=f"{verdict.margin:.4g}",
+        ),
+        translate(
+            "verdict_false_alarms", m=len(verdict.scores), rate=percent(verdict.false_alarm_rate)
+        ),
+        _jointly(verdict, translate),
+    ]
+    if not verdict.pure_df and verdict.lenth is not None:
+        margin = f"{verdict.lenth.me:.4g}"
+        sentences.append(translate("verdict_without_replicates", margin=margin))
+    return sentences
+
+
+def _origin_of_error(verdict: Verdict, translate: Translate) -> str:
+    model_df = verdict.error_df - verdict.pure_df
+    if not model_df:
+        return translate("error_from_replicates")
+    if not verdict.pure_df:
+        return translate("error_from_model")
+    return translate("error_from_both", pure=verdict.pure_df, model=model_df)
+
+
+def _lenth(verdict: Verdict, translate: Translate) -> list[str]:
+    margins = verdict.lenth
+    sentences = _t_tests(verdict, translate)
+    if margins is not None:
+        sentences.append(
+            translate(
+                "verdict_lenth",
+                m=margins.m,
+                margin=f"{margins.me:.4g}",
+                margin_t=f"{margins.me_t:.4g}",
+                jointly_t=f"{margins.sme_t:.4g}",
+            )
+        )
+    sentences.append(_jointly(verdict, translate))
+    sentences.append(translate("verdict_lenth_limits"))
+    if verdict.mostly_zero:
+        sentences.append(translate("verdict_mostly_zero"))
+    return sentences
+
+
+def _t_tests(verdict: Verdict, translate: Translate) -> list[str]:
+    """Return what t-tests show on few error degrees of freedom."""
+    if not verdict.error_df:
+        return [translate("verdict_no_t_test")]
+    limit = f"{verdict.t_limit:.1f}"
+    sentences = [translate("verdict_t_limit", df=verdict.error_df, limit=limit)]
+    if verdict.active_by_t:
+        sentences.append(translate("verdict_t_active", names=", ".join(verdict.active_by_t)))
+    return sentences
+
+
+def _jointly(verdict: Verdict, translate: Translate) -> str:
+    margin, names = f"{verdict.simultaneous:.4g}", ", ".join(verdict.active_jointly)
+    if not names:
+        return translate("verdict_jointly_none", margin=margin)
+    return translate("verdict_jointly", margin=margin, names=names)
+
+
+def shown_terms(effects: Effects) -> list[str]:
+    """Return the terms that a table shows, without the intercept.
+
+    All of them; in a large model the main effects, two-way interactions and active terms.
+    """
+    names = [str(name) for name in effects.terms.index if name != INTERCEPT]
+    if len(names) <= MOST_TERMS:
+        return names
+    return [name for name in names if name.count(":") <= 1 or name in effects.active]
+
+
+def unfitted_active_terms(effects: Effects) -> list[str]:
+    """Return active terms that Lenth's method judged and the model leaves to the residual."""
+    return [name for name in effects.active if name not in effects.terms.index]
+
+
+def term_verdict(effects: Effects, name: str, translate: Translate) -> str:
+    """Return the verdict on one term."""
+    if name in effects.verdict.active_jointly:
+        return translate("active_jointly")
+    return translate("active" if name in effects.active else "not_shown")
+
+
+def _table(effects: Effects, translate: Translate) -> str:
+    names = [INTERCEPT, *shown_terms(effects)]
+    table = effects.terms.loc[names, COLUMNS].copy()
+    table[""] = [
+        term_verdict(effects, name, translate) if name in effects.active else "" for name in names
+    ]
+    table.index.name = None
+    lines = [str(table.to_string(float_format=table_number, na_rep="-"))]
+    hidden = len(effects.terms) - len(names)
+    if hidden:
+        lines.append(f"({translate('hidden_terms', n=hidden)})")
+    lines += [
+        translate("unfitted_term", term=name, effect=f"{effects.contrasts[name]:.4f}")
+        for name in unfitted_active_terms(effects)
+    ]
+    return "\n".join(lines)
