@@ -1,25 +1,21 @@
-"""What this room raises; `tasks.errors` says for each who acts on it."""
+"""The errors that `models` raises; `tasks.errors` says for each one who acts on it."""
 
 
 class ModelsError(Exception):
-    """Anything that goes wrong with images or networks."""
+    """Any error with images or networks."""
 
 
 class SpecError(ModelsError, ValueError):
-    """A setting of the model or of training that does not exist or cannot be: the user's to fix."""
+    """A model or training setting is unknown or has an invalid value: the user corrects it."""
 
 
 class BuilderError(ModelsError):
-    """The network of one cell could not be built: it fails that cell alone."""
-
-
-class DivergedError(ModelsError):
-    """The loss became NaN or infinite: training again with this seed would do the same."""
+    """The network of one cell cannot be built: only this cell fails."""
 
 
 class ArraysError(ModelsError):
-    """A cached array that is damaged or incomplete: it must be written again."""
+    """A cached array is damaged or incomplete: it must be written again."""
 
 
 class DecodeError(ModelsError, ValueError):
-    """Bytes that are no picture, or a damaged one: that picture goes to quarantine."""
+    """The bytes are not an image, or the image is damaged: it goes to quarantine."""

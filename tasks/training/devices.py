@@ -1,4 +1,7 @@
-"""What can train here: the GPUs, or else the CPU."""
+"""The devices that this process can train on: the GPUs, or else the CPU.
+
+That no two processes train on one device at the same time is in `tasks.training.device_locks`.
+"""
 
 import os
 import shutil
@@ -8,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Device:
-    """A place to train.
+    """A device that trains one replicate at a time.
 
     Attributes
     ----------
-    gpu : as ``CUDA_VISIBLE_DEVICES`` names it; empty for the CPU.
-    threads : of the CPU's arithmetic.
+    gpu : the GPU, as ``CUDA_VISIBLE_DEVICES`` names it; empty for the CPU.
+    threads : how many CPU threads the arithmetic uses.
     """
 
     gpu: str
@@ -21,33 +24,36 @@ class Device:
 
 
 def available_devices() -> tuple[Device, ...]:
-    """Return every GPU that this process may use, or the CPU with all cores it may use."""
+    """Return every GPU that this process may use, or the CPU with all the cores it may use."""
     cores = len(os.sched_getaffinity(0))
-    gpus = _gpus()
+    gpus = _available_gpus()
     if not gpus:
         return (Device("", cores),)
     return tuple(Device(gpu, max(1, cores // len(gpus))) for gpu in gpus)
 
 
-def _gpus() -> tuple[str, ...]:
-    """Ask the driver's own tool: a backend that looked would hold a context in this process."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return tuple(name.strip() for name in named.split(",") if name.strip() not in {"", "-1"})
+def _available_gpus() -> tuple[str, ...]:
+    """Return the names of the GPUs, as the environment or the driver's tool lists them.
+
+    The backend is not used to list them: it would open a CUDA context in this process.
+    """
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if listed is not None:
+        return tuple(name.strip() for name in listed.split(",") if name.strip() not in {"", "-1"})
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ()
-    words = [tool, "--query-gpu=uuid", "--format=csv,noheader"]
+    command = [tool, "--query-gpu=uuid", "--format=csv,noheader"]
     try:
-        asked = subprocess.run(words, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 # a fixed command
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)  # noqa: S603 # a fixed command
     except (OSError, subprocess.SubprocessError):
         return ()
-    return tuple(line.strip() for line in asked.stdout.splitlines() if line.strip())
+    return tuple(line.strip() for line in ended.stdout.splitlines() if line.strip())
 
 
-def take(device: Device) -> None:
-    """Bind this process to a device, before Keras's backend looks for any."""
+def bind_to_device(device: Device) -> None:
+    """Restrict this process to one device; call it before Keras's backend looks for devices."""
     os.environ["CUDA_VISIBLE_DEVICES"] = device.gpu
-    from models.training.backend import use
+    from models.training.backend import configure_backend
 
-    use(threads=device.threads)
+    configure_backend(threads=device.threads)
