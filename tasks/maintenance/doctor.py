@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from tasks.processes.supervised import is_free
 from tasks.redaction import without_password
 from tasks.service.programs import MLFLOW_PORT, PREFECT_PORT
-from tasks.service.running import running_service
+from tasks.service.running_service import running_service
 from tasks.settings import Settings
 from tasks.tracking.database_schema import is_to_come, schema_of
 
@@ -187,9 +187,9 @@ def _prefect(_: Settings) -> Iterator[Finding]:
 
 
 def _workers(url: str) -> Finding:
-    from tasks.service.work_pool import POOL, online
+    from tasks.service.work_pool import POOL, online_workers
 
-    names = online(url)
+    names = online_workers(url)
     if names:
         return Finding("worker", "ok", f"{', '.join(names)} in the work pool {POOL}")
     remedy = f"factorgrid up, or: prefect worker start --pool {POOL} --type process"
