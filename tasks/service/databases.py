@@ -6,7 +6,7 @@ from tasks.errors import OrchestratorError
 from tasks.redaction import without_password
 from tasks.settings import Settings
 
-NAMES = ("factorgrid_mlflow", "factorgrid_prefect")
+DATABASE_NAMES = ("factorgrid_mlflow", "factorgrid_prefect")
 
 
 def open_databases(settings: Settings, url: str | None) -> tuple[str, str]:
@@ -35,15 +35,17 @@ def open_databases(settings: Settings, url: str | None) -> tuple[str, str]:
     if parts.path.strip("/"):
         raise OrchestratorError(
             f"--database {without_password(url)}: names the database {parts.path}; omit "
-            f"it: two databases are created on that server, {' and '.join(NAMES)}"
+            f"it: two databases are created on that server, {' and '.join(DATABASE_NAMES)}"
         )
-    for name in NAMES:
-        _create(url, name)
-    mlflow, prefect = (urlunsplit(parts._replace(scheme="postgresql", path=f"/{n}")) for n in NAMES)
+    for name in DATABASE_NAMES:
+        _create_if_missing(url, name)
+    mlflow, prefect = (
+        urlunsplit(parts._replace(scheme="postgresql", path=f"/{n}")) for n in DATABASE_NAMES
+    )
     return mlflow, prefect.replace("postgresql://", "postgresql+asyncpg://", 1)
 
 
-def _create(url: str, name: str) -> None:
+def _create_if_missing(url: str, name: str) -> None:
     try:
         import psycopg2
         from psycopg2 import sql

@@ -2,23 +2,23 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from tasks.study.replicates import Stage
 from tasks.tracking.execution import Execution
 from tasks.tracking.tags import PARENT, REUSED_FROM, stage_tag
 
 
-@dataclass(frozen=True)
 class MetricHistories:
-    """Reads metric histories from MLflow; any thread may call it.
+    """Reads the histories of a metric from MLflow; any thread may call it.
 
-    The history of a run is read once and then cached, because a finished run never changes.
+    The history of a run is read once and then cached, because a finished run never changes. This is
+    not a dataclass: Prefect may copy the dataclasses among a task's arguments, and the cache.
     """
 
-    metric: str = "val_accuracy"
-    _by_run: dict[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    def __init__(self, metric: str = "val_accuracy") -> None:
+        self.metric = metric
+        self._by_run: dict[str, tuple[float, ...]] = {}
+        self._lock = threading.Lock()
 
     def finished_replicates(
         self, execution: Execution, stage: Stage

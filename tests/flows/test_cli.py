@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -37,7 +39,7 @@ def _empty(folder: Path) -> list[str | Path]:
 
 
 #: Per mistake, the command line, and the text that the error must contain: field, value, remedy.
-MISTAKES = {
+MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], tuple[str, ...]]] = {
     "a missing path": (
         lambda f: ["search", "quick", "--data", f / "nowhere.zip"],
         ("--data", "nowhere.zip", "no such file", "name a folder or zip"),
@@ -71,8 +73,10 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_wrong_input_is_a_one_line_error_with_exit_status_2(mistake: str, tmp_path: Path) -> None:
     arguments, parts = MISTAKES[mistake]
-    more = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"} if "server" in mistake else {}
-    ended = factorgrid(*arguments(tmp_path), home=tmp_path / "home", **more)
+    run = factorgrid
+    if "server" in mistake:
+        run = partial(factorgrid, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    ended = run(*arguments(tmp_path), home=tmp_path / "home")
     assert ended.returncode == 2
     assert ended.stdout == ""
     (line,) = ended.stderr.strip().splitlines()

@@ -162,7 +162,7 @@ def test_a_study_is_trained_on_another_machine_and_logged_here(tmp_path: Path) -
     """The handover folder is trained with only `models/`, and its results are logged here."""
     (tmp_path / "tiny.toml").write_text(small_study.STUDY, encoding="utf-8")
     home, trip = tmp_path / "home", tmp_path / "trip"
-    arguments = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
+    arguments: list[str | Path] = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
     written = small_study.factorgrid(*arguments, home=home)
     assert written.returncode == 3, written.stderr
     assert "4 replicates of the screen are in" in written.stderr.splitlines()[-1]

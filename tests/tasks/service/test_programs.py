@@ -153,6 +153,9 @@ def test_only_a_run_of_this_machine_whose_process_is_gone_is_lost() -> None:
         here = {**ours, "infrastructure_pid": str(own.pid)}
         try:
             # The command line of a new process can be read only after a moment.
-            assert any(_is_alive(here) or time.sleep(0.1) for _ in range(50))
+            deadline = time.monotonic() + 5
+            while not _is_alive(here):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
         finally:
             own.kill()

@@ -168,10 +168,10 @@ def test_a_loss_that_is_not_finite_ends_the_replicate_and_says_where(
 
 
 def test_a_spare_child_that_was_killed_is_replaced(arrays: Path, tmp_path: Path) -> None:
-    with SlotPool() as pool, pool.slot() as slot:
-        assert pool._spare is not None
-        pool._spare.process.kill()
-        pool._spare.process.join()
+    with SlotPool() as new_pool, new_pool.slot() as slot:
+        assert new_pool._spare is not None
+        new_pool._spare.process.kill()
+        new_pool._spare.process.join()
         assert slot.run(SPEC, arrays, tmp_path / "out").status == "finished"
 
 
@@ -179,15 +179,15 @@ def test_of_the_waiting_threads_the_most_expensive_is_served_first() -> None:
     served: list[float] = []
 
     def wait(cost: float) -> None:
-        with pool.slot(cost):
+        with new_pool.slot(cost):
             served.append(cost)
 
-    with SlotPool() as pool:
+    with SlotPool() as new_pool:
         threads = [threading.Thread(target=wait, args=(cost,)) for cost in (2.0, 9.0, 5.0)]
-        with pool.slot(), pool._turn:
+        with new_pool.slot(), new_pool._turn:
             for thread in threads:
                 thread.start()
-            pool._turn.wait_for(lambda: len(pool._waiting) == 3, timeout=10)
+            new_pool._turn.wait_for(lambda: len(new_pool._waiting) == 3, timeout=10)
         for thread in threads:
             thread.join()
     assert served == [9.0, 5.0, 2.0]
@@ -198,13 +198,13 @@ def test_a_closed_pool_ends_its_children_and_starts_no_other(arrays: Path, tmp_p
 
     def close() -> None:
         trains.wait(60)
-        pool.close()
+        new_pool.close()
 
-    with SlotPool() as pool:
+    with SlotPool() as new_pool:
         closer = threading.Thread(target=close)
         closer.start()
-        with pool.slot() as slot, pytest.raises(SlotsClosedError, match="interrupted"):
+        with new_pool.slot() as slot, pytest.raises(SlotsClosedError, match="interrupted"):
             slot.run(LONG, arrays, tmp_path / "out", on_epoch=lambda _: trains.set())
         closer.join()
-        with pytest.raises(SlotsClosedError), pool.slot():
+        with pytest.raises(SlotsClosedError), new_pool.slot():
             pass
