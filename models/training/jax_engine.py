@@ -51,15 +51,17 @@ class JaxEngine:
         """Return the network's logits."""
         network = self._job.network
         weights = [v.value for v in network.trainable_variables]
-        fixed = [v.value for v in network.non_trainable_variables]
-        logits = self._program.logits(weights, fixed, self._images, evaluation_batches(rows))
+        non_trainable = [v.value for v in network.non_trainable_variables]
+        logits = self._program.logits(
+            weights, non_trainable, self._images, evaluation_batches(rows)
+        )
         return logits.reshape(-1, logits.shape[-1])[: len(rows)]
 
     def _variables(self) -> tuple[Any, Any, Any]:
         """Return the state of the training: weights, other variables, the optimizer's."""
         trained = self._job.trained
-        fixed, optimizer = trained.non_trainable_variables, self._job.optimizer.variables
-        return trained.trainable_variables, fixed, optimizer
+        non_trainable, optimizer = trained.non_trainable_variables, self._job.optimizer.variables
+        return trained.trainable_variables, non_trainable, optimizer
 
 
 class _Program:
@@ -83,10 +85,12 @@ class _Program:
         else:
             self.epoch = jax.jit(self._compiled_loop, donate_argnums=0, compiler_options=options)
 
-    def logits(self, weights: Any, fixed: Any, images: Any, batches: Any) -> NDArray[np.float32]:
+    def logits(
+        self, weights: Any, non_trainable: Any, images: Any, batches: Any
+    ) -> NDArray[np.float32]:
         """Return the network's logits, (steps, images, classes)."""
         # All batches are started before the first result is waited for.
-        started = [self._one_batch(weights, fixed, images, rows) for rows in batches]
+        started = [self._one_batch(weights, non_trainable, images, rows) for rows in batches]
         return np.stack([np.asarray(logits) for logits in started])
 
     def _python_loop(self, state: Any, images: Any, labels: Any, batches: Any) -> Any:
@@ -115,41 +119,45 @@ class _Program:
         return lax.while_loop(continues, train_step, (state, figures))
 
     def _step(self, state: Any, images: Any, labels: Any, rows: Any) -> tuple[Any, Any, Any]:
-        weights, fixed, optimizer_state = state
+        weights, non_trainable, optimizer_state = state
         gradients_of = jax.value_and_grad(self._loss, has_aux=True)
         parts = rows.reshape(-1, self._job.micro_batch)
 
         def add(carried: Any, part: Any) -> tuple[Any, None]:
-            fixed, summed, loss, hits = carried
+            non_trainable, summed, loss, hits = carried
             batch = images[part], labels[part]
-            (part_loss, (fixed, part_hits)), gradients = gradients_of(weights, fixed, *batch)
+            (part_loss, (non_trainable, part_hits)), gradients = gradients_of(
+                weights, non_trainable, *batch
+            )
             summed = jax.tree.map(jnp.add, summed, gradients)
-            return (fixed, summed, loss + part_loss, hits + part_hits), None
+            return (non_trainable, summed, loss + part_loss, hits + part_hits), None
 
         if len(parts) == 1:
             batch = images[rows], labels[rows]
-            (loss, (fixed, hits)), gradients = gradients_of(weights, fixed, *batch)
+            (loss, (non_trainable, hits)), gradients = gradients_of(weights, non_trainable, *batch)
         else:
             zeros = jax.tree.map(jnp.zeros_like, weights)
-            start = (fixed, zeros, jnp.float32(0), jnp.int32(0))
-            (fixed, summed, loss, hits), _ = lax.scan(add, start, parts)
+            start = (non_trainable, zeros, jnp.float32(0), jnp.int32(0))
+            (non_trainable, summed, loss, hits), _ = lax.scan(add, start, parts)
             gradients = jax.tree.map(lambda gradient: gradient / len(parts), summed)
         weights, optimizer_state = self._job.optimizer.stateless_apply(
             optimizer_state, gradients, weights
         )
-        return [weights, fixed, optimizer_state], loss / len(parts), hits
+        return [weights, non_trainable, optimizer_state], loss / len(parts), hits
 
-    def _loss(self, weights: Any, fixed: Any, images: Any, labels: Any) -> Any:
-        logits, fixed, losses = self._job.trained.stateless_call(
-            weights, fixed, images, training=True, return_losses=True
+    def _loss(self, weights: Any, non_trainable: Any, images: Any, labels: Any) -> Any:
+        logits, non_trainable, losses = self._job.trained.stateless_call(
+            weights, non_trainable, images, training=True, return_losses=True
         )
         logits = logits.astype(jnp.float32)
         log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)
         hits = jnp.sum(logits.argmax(axis=1) == labels, dtype=jnp.int32)
-        return sum(losses, start=-log_probability.mean()), (fixed, hits)
+        return sum(losses, start=-log_probability.mean()), (non_trainable, hits)
 
-    def _batch_logits(self, weights: Any, fixed: Any, images: Any, rows: Any) -> Any:
-        logits, _ = self._job.network.stateless_call(weights, fixed, images[rows], training=False)
+    def _batch_logits(self, weights: Any, non_trainable: Any, images: Any, rows: Any) -> Any:
+        logits, _ = self._job.network.stateless_call(
+            weights, non_trainable, images[rows], training=False
+        )
         return logits.astype(jnp.float32)
 
 
