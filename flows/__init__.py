@@ -1,1 +1,1 @@
-"""Prefect flows and the command line: the procedure of a study, as prose."""
+"""The Prefect flows, one per file, and the command line."""

@@ -1,7 +1,8 @@
-"""The command `factorgrid`: every command that reports takes ``--json``.
+"""The command line `factorgrid`.
 
-With it exactly one JSON object goes to standard output, and everything else to standard error.
-Nothing heavy is imported before a command needs it: ``--help`` answers at once.
+A command with the option ``--json`` prints exactly one JSON object to standard output; everything
+else goes to standard error. No heavy library is imported before a command needs it, so that
+``--help`` answers at once.
 """
 
 import atexit
@@ -13,31 +14,31 @@ from typing import Any
 
 import click
 
-from flows.commands.options import EXIT_ELSEWHERE, EXIT_INTERRUPTED, EXIT_USER
+from flows.commands.options import EXIT_HANDED_OVER, EXIT_INTERRUPTED, EXIT_USER_ERROR
 
 
 class Commands(click.Group):
-    """Turns the user's errors into one line and exit status 2; bugs keep their traceback."""
+    """Prints errors that the user can correct as one line; other errors keep their traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
+        """Run a command, and end the process with its exit status if it fails."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
-            click.echo("factorgrid: interrupted; the same command goes on from here", err=True)
+            click.echo("factorgrid: interrupted; run the same command again to continue", err=True)
             sys.exit(EXIT_INTERRUPTED)
         except Exception as error:
             from tasks.errors import USER_ERRORS, HandedOverError
 
             if isinstance(error, HandedOverError):
                 click.echo(f"factorgrid: {error}", err=True)
-                sys.exit(EXIT_ELSEWHERE)
+                sys.exit(EXIT_HANDED_OVER)
             if not isinstance(error, USER_ERRORS):
                 raise
             click.echo(f"factorgrid: {' '.join(str(error).split())}", err=True)
-            sys.exit(EXIT_USER)
+            sys.exit(EXIT_USER_ERROR)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,16 +46,17 @@ class Commands(click.Group):
 def main() -> None:
     """Tune convolutional networks by Design of Experiments.
 
-    State lives in ./.factorgrid, or where FACTORGRID_HOME says; MLFLOW_TRACKING_URI and
-    PREFECT_API_URL are honoured.
+    All state is in ./.factorgrid, or in the folder that FACTORGRID_HOME names. The servers that
+    MLFLOW_TRACKING_URI and PREFECT_API_URL name are used.
     """
-    # A scheduler's or a system's stop ends a study as Ctrl-C does: MLflow is told.
+    # SIGTERM, by which a scheduler or the system stops a process, ends a study as Ctrl-C does: its
+    # runs in MLflow are marked as KILLED.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # An interactive command says its errors itself, in one line; Prefect would print tracebacks.
+    # The command prints an error as one line; Prefect would print its traceback too.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 
-#: The module of each command; nothing heavy is imported there before the command runs.
+#: The module of each command. These modules must not import anything heavy at the top.
 COMMANDS = {
     "search": "flows.commands.search",
     "validate": "flows.commands.validate",
@@ -78,8 +80,8 @@ for name, module in COMMANDS.items():
 def command() -> None:
     """Run the command and end the process at once, with its exit status.
 
-    What Python does last, freeing all that was imported, takes 2 to 3 s of the processor after a
-    study. Threads and exit handlers have ended by then: this one, registered first, is called last.
+    After a study Python takes 2 to 3 s to free all that was imported, which this avoids. Threads
+    and other exit handlers have ended by then: this handler is registered first, so called last.
     """
     status = 1
 

@@ -1,4 +1,4 @@
-"""Comparing tuners on a study's own cells, really trained, as one Prefect flow."""
+"""Comparing tuners on the cells of a study, which are trained, as one Prefect flow."""
 
 from typing import Any, cast
 
@@ -31,20 +31,20 @@ def compare(
     tuners: tuple[str, ...] = (),
     target: float | None = None,
 ) -> Comparison:
-    """Let this procedure and its alternatives search a study's cells with the same budget.
+    """Let this procedure and other tuners search the cells of a study with the same budget.
 
     Parameters
     ----------
-    study : its factors' levels, trainer and pictures.
-    budget : runs of each search.
-    repetitions : searches of each tuner, with seeds of their own.
-    fresh : trainings of each delivered cell, with seeds that no search saw.
-    tuners : by name; all that are at hand where none is named.
-    target : a response that is to be reached; by default one that half of the searches reach.
+    study : the factors with their levels, the training settings and the pictures.
+    budget : runs per search.
+    repetitions : searches per tuner, with different seeds.
+    fresh : trainings of each cell that is found, with seeds that no search has used.
+    tuners : names of tuners; by default all that are installed.
+    target : the response that a search is to reach; by default one that half of the searches reach.
     """
     options = ComparisonOptions(budget, repetitions, fresh, tuple(tuners))
     check_options(options)
-    # What is wrong is said before anything is trained.
+    # Checked first, so that errors are reported before anything is trained.
     entrants(study, space_of(study), options.names)
     with open_session(study) as session:
         images = steps.prepare(session)

@@ -1,4 +1,4 @@
-"""Judging a registered model's challenger, as a Prefect flow: for a schedule."""
+"""Comparing a model's challenger with its champion, as one Prefect flow that can be scheduled."""
 
 from typing import Any
 
@@ -19,24 +19,24 @@ from tasks.tracking.tracker import Tracker
 def promote(
     model: str, version: str | None = None, *, dry_run: bool = False, approval: bool = False
 ) -> dict[str, Any]:
-    """Make a model's challenger its champion, if it beats today's on the same test images.
+    """Make a model's challenger its champion, if it is better on the same test images.
 
     Parameters
     ----------
-    model : the registered model.
-    version : the version to judge; by default that of the alias ``challenger``.
+    model : the name of the registered model.
+    version : the version to compare; by default that of the alias ``challenger``.
     dry_run : change nothing.
-    approval : ask a person before the alias moves; the run is suspended until then. It needs a
-        deployment.
+    approval : ask a person before the alias is moved. The flow run is suspended until the answer,
+        which is possible only for a deployment.
 
     Returns
     -------
-    What was found and done, as ``factorgrid promote --json`` prints it.
+    The comparison and what was done, as ``factorgrid promote --json`` prints them.
     """
     tracker = Tracker.open(prepare_environment().create(), create=False)
     if approval and not dry_run:
-        found = promote_if_approved(tracker, model, version)
+        promotion = promote_if_approved(tracker, model, version)
     else:
-        found = promote_model(tracker, model, number=version, dry_run=dry_run)
-    get_run_logger().info(promotion_result_as_text(found))
-    return promotion_result_as_json(found)
+        promotion = promote_model(tracker, model, number=version, dry_run=dry_run)
+    get_run_logger().info(promotion_result_as_text(promotion))
+    return promotion_result_as_json(promotion)

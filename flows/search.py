@@ -23,7 +23,7 @@ from tasks.tracking.execution import finished_execution
 from tasks.training.context import TrainingContext
 
 
-# At most 8 threads: MLflow's database takes 12 parallel writers well, and 16 badly.
+# At most 8 threads: MLflow's database works well with 12 parallel writers, and badly with 16.
 @flow(
     name="search",
     task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)),
@@ -36,8 +36,8 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
 
     Parameters
     ----------
-    study : what to vary, how to train, on which pictures.
-    elsewhere : a folder that takes the training to another machine; see `tasks.training.handover`.
+    study : what to vary, how to train, and on which pictures.
+    elsewhere : a folder by which another machine trains; see `tasks.training.handover`.
     """
     with open_session(study) as session:
         images = steps.prepare(session)
@@ -56,7 +56,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
 
 
 def procedure(context: TrainingContext) -> Outcome:
-    """Carry out the stages of a study, each judged by what MLflow has of the one before."""
+    """Carry out the stages of a study; each one reads the results of the ones before in MLflow."""
     steps.train_stage(context, plan_pilot(context.study, context.version))
     context = steps.narrow(context)
 

@@ -1,4 +1,4 @@
-"""Validating pictures on their own, as one Prefect flow: it can be scheduled without a study."""
+"""Validating pictures without a study, as one Prefect flow that can be scheduled."""
 
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ def validate_images(
 ) -> dict[str, Any]:
     """Validate the pictures of a folder or zip; log results and Data Docs to MLflow.
 
-    The flow run fails where a rule for the whole set is broken, so that a schedule shows it.
+    The flow run fails if a rule for the whole set is broken, so that Prefect's pages show it.
 
     Parameters
     ----------
     source : a folder or zip of pictures.
-    rules : a file of rules instead of FactorGrid's own.
-    experiment : MLflow's, by name.
+    rules : a file of rules, instead of FactorGrid's rules.
+    experiment : the name of the MLflow experiment.
 
     Returns
     -------

@@ -1,12 +1,12 @@
-"""What this room raises; `tasks.errors` says for each who acts on it."""
+"""The errors that `models` raises; `tasks.errors` says for each one who acts on it."""
 
 
 class ModelsError(Exception):
-    """Anything that goes wrong with images or networks."""
+    """Any error with images or networks."""
 
 
 class SpecError(ModelsError, ValueError):
-    """A setting of the model or of training that does not exist or cannot be: the user's to fix."""
+    """A model or training setting is unknown or has an invalid value: the user corrects it."""
 
 
 class BuilderError(ModelsError):
@@ -14,7 +14,7 @@ class BuilderError(ModelsError):
 
 
 class ArraysError(ModelsError):
-    """A cached array that is damaged or incomplete: it must be written again."""
+    """A cached array is damaged or incomplete: it must be written again."""
 
 
 class DecodeError(ModelsError, ValueError):

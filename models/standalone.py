@@ -1,11 +1,12 @@
-"""Training with nothing but this package: on an accelerator's machine without MLflow or Prefect.
+"""Training with only this package: on a machine with an accelerator but without MLflow or Prefect.
 
     python -m models.standalone jobs.json --arrays FOLDER --out FOLDER
 
-``jobs.json`` has a list of replicates, `models.spec.ReplicateSpec.to_dict` each; the arrays are a
-cache that `models.images.arrays` wrote. Each replicate gets a folder named by its key, with
-``model.keras``, ``predictions.npz``, ``result.json`` and ``spec.json``, all or none; those that are
-there are not trained again. ``factorgrid search --results FOLDER`` logs them instead of training.
+``jobs.json`` has a list of replicates, each as `models.spec.ReplicateSpec.to_dict` writes it. The
+arrays are a cache that `models.images.arrays` wrote. Each replicate gets one folder, named by its
+key, with ``model.keras``, ``predictions.npz``, ``result.json`` and ``spec.json``: all of them or
+none. A replicate that has its folder already is not trained again. `factorgrid search --elsewhere
+FOLDER` writes the jobs and the arrays, and logs the results instead of training.
 """
 
 import argparse
@@ -21,36 +22,37 @@ from models.errors import ModelsError
 from models.images.arrays import ImageArrays, open_arrays
 from models.spec import ReplicateSpec
 from models.training.backend import load_keras
-from models.training.train import ReplicateResult, fit_replicate, save_result
+from models.training.result import ReplicateResult, save_result
+from models.training.train import fit_replicate
 
 
 def train_all(
     specs: Iterable[ReplicateSpec], arrays: ImageArrays, out: Path
 ) -> Iterator[tuple[ReplicateSpec, ReplicateResult | None, str]]:
-    """Train replicates one after the other, and yield each as it ends.
+    """Train replicates one after the other, and yield each one when it ends.
 
     Parameters
     ----------
-    specs : what to train; those whose folder is there already are passed over.
+    specs : what to train; a replicate whose folder exists already is skipped.
     arrays : the images.
-    out : gets a folder a replicate, named by its key.
+    out : gets one folder per replicate, named by its key.
 
     Yields
     ------
-    The spec, what came out, and in words how it went; a network that cannot be built or trained
-    has no result and ends nobody else's training.
+    The spec, its result, and a summary as text. The result is None if the replicate was skipped,
+    or if its network could not be built or trained; the other replicates are still trained.
     """
     for spec in specs:
         folder = out / spec.key(arrays.version)
         if (folder / "result.json").exists():
-            yield spec, None, "there already"
+            yield spec, None, "trained already"
             continue
         partial = out / f".partial-{folder.name}-{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
             result = fit_replicate(spec, arrays, weights_to=partial / "model.keras")
-        except Exception as error:  # noqa: BLE001 # the network is the user's: anything may happen
+        except Exception as error:  # noqa: BLE001 # the network may be the user's own: any error is possible
             shutil.rmtree(partial)
             yield spec, None, f"failed: {type(error).__name__}: {error}".splitlines()[0]
             continue
@@ -58,10 +60,10 @@ def train_all(
         (partial / "spec.json").write_text(json.dumps(spec.to_dict()), encoding="utf-8")
         partial.rename(folder)
         load_keras().backend.clear_session()
-        yield spec, result, _words(result)
+        yield spec, result, _result_as_text(result)
 
 
-def _words(result: ReplicateResult) -> str:
+def _result_as_text(result: ReplicateResult) -> str:
     if result.status != "finished":
         return f"{result.status}: {result.reason}"
     accuracy = result.history[-1]["val_accuracy"]
@@ -77,31 +79,37 @@ def read_specs(file: Path) -> list[ReplicateSpec]:
     Raises
     ------
     SpecError
-        If one is none.
+        If an entry is not the spec of a replicate.
     OSError, ValueError
-        If the file cannot be read, or is no JSON.
+        If the file cannot be read, or is not JSON.
     """
     return [ReplicateSpec.from_dict(content) for content in json.loads(file.read_bytes())]
 
 
-def main(words: list[str] | None = None) -> int:
-    """Train what the command line says; 0 where all came out, 1 where some failed, 2 on misuse."""
+def main(arguments: list[str] | None = None) -> int:
+    """Train the jobs that the command line names.
+
+    Returns
+    -------
+    The exit status: 0 if no replicate failed, 1 if some failed, 2 if the jobs or the arrays cannot
+    be read.
+    """
     parser = argparse.ArgumentParser(prog="python -m models.standalone", description=__doc__)
     parser.add_argument("jobs", type=Path)
     parser.add_argument("--arrays", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     try:
-        specs, arrays = read_specs(asked.jobs), open_arrays(asked.arrays)
+        specs, arrays = read_specs(options.jobs), open_arrays(options.arrays)
     except (OSError, ValueError, ModelsError) as error:
-        sys.stderr.write(f"{asked.jobs}: {error}\n")
+        sys.stderr.write(f"{options.jobs}: {error}\n")
         return 2
     failed = False
-    for number, (spec, _, how) in enumerate(train_all(specs, arrays, asked.out), start=1):
-        failed |= how.startswith("failed")
+    for number, (spec, _, summary) in enumerate(train_all(specs, arrays, options.out), start=1):
+        failed |= summary.startswith("failed")
         settings: dict[str, Any] = {**spec.model.settings, "lr": spec.training.learning_rate}
         name = " ".join(f"{key}={value}" for key, value in settings.items())
-        sys.stdout.write(f"{number}/{len(specs)} {name} seed={spec.seed}: {how}\n")
+        sys.stdout.write(f"{number}/{len(specs)} {name} seed={spec.seed}: {summary}\n")
         sys.stdout.flush()
     return int(failed)
 

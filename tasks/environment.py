@@ -37,7 +37,7 @@ def prepare_environment() -> Settings:
     If `factorgrid up` runs on this home, its servers are used. A password in MLflow's address is
     moved to the variable that MLflow reads, so that no address that is shown or logged has it.
     """
-    from tasks.service.running import running_service
+    from tasks.service.running_service import running_service
 
     for name, value in running_service(read_settings().home).items():
         os.environ.setdefault(name, value)

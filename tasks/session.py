@@ -1,4 +1,4 @@
-"""What a flow opens: first the session of a study, then the context in which it trains."""
+"""What a flow opens: first a session for a study, then the context in which it trains."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,16 +24,19 @@ from tasks.training.cluster import Cluster
 from tasks.training.context import RemoteTrainer, TrainingContext
 from tasks.training.handover import Handover
 from tasks.training.provenance import log_provenance
-from tasks.training.slots import SlotPool, start_fork_server
+from tasks.training.slot_child import start_fork_server
+from tasks.training.slots import SlotPool
 
 
 @dataclass(frozen=True)
 class Session:
-    """A study with MLflow open, before its pictures are prepared.
+    """A study with its connection to MLflow, before its images are prepared.
 
     Attributes
     ----------
-    study : with the digest of its network's code, where it has one of its own.
+    study : if it has its own network, with the digest of that network's code.
+    tracker : the connection to MLflow.
+    progress : the display in the terminal.
     """
 
     study: Study
@@ -42,13 +45,13 @@ class Session:
 
     @property
     def settings(self) -> Settings:
-        """Where things are kept."""
+        """The folders and addresses of this home."""
         return self.tracker.settings
 
 
 @contextmanager
 def open_session(study: Study) -> Iterator[Session]:
-    """Open the log, the progress display and MLflow for a study; close them in turn.
+    """Open the log, the progress display and MLflow for a study; close them at the end.
 
     Raises
     ------
@@ -72,14 +75,15 @@ def open_training(
     elsewhere: Path | None = None,
     remote_task: Task[Any, Any] | None = None,
 ) -> Iterator[TrainingContext]:
-    """Open the execution and the slots of a session; close them in turn, whatever happens.
+    """Open the execution and the slots of a session; close them at the end, whatever happens.
 
     Parameters
     ----------
-    images : the prepared pictures.
-    kind : what the parent run is of.
-    elsewhere : a folder that takes the training to another machine; see `Handover`.
-    remote_task : the Prefect task that trains a replicate on a cluster, where one is configured.
+    session : the study and MLflow.
+    images : the prepared dataset.
+    kind : the kind of the parent run.
+    elsewhere : a folder by which another machine trains; see `Handover`.
+    remote_task : the Prefect task that trains a replicate on a cluster, if one is configured.
     """
     arrays, settings = open_arrays(images.arrays_folder), session.settings
     facts = DatasetFacts.of(arrays, images.description)
@@ -88,12 +92,12 @@ def open_training(
         SlotPool(locks=settings.locks, compiled=settings.compiled) as pool,
         _open_cluster(settings, remote_task) as remote,
     ):
-        # Once, before the stages: parallel first writers of a new dataset would collide.
+        # Logged before the stages: MLflow fails if several threads log a new dataset at once.
         execution.log_dataset(execution.run_id, str(images.source), {"accepted": images.accepted})
         log_provenance(execution, arrays)
         _log_builder(execution)
         if execution.resumed:
-            session.progress.print_line(f"going on with run {execution.run_id}, which was cut off")
+            session.progress.print_line(f"resuming run {execution.run_id}, which was cut off")
         yield TrainingContext(
             settings,
             session.progress,
@@ -110,7 +114,7 @@ def open_training(
 def _open_cluster(
     settings: Settings, task: Task[Any, Any] | None
 ) -> Iterator[RemoteTrainer | None]:
-    """Connect to the cluster that the settings name; None where this machine trains."""
+    """Connect to the cluster that the settings name; None if this machine trains."""
     if task is None or settings.runner == "threads":
         yield None
         return
@@ -119,7 +123,8 @@ def _open_cluster(
 
 
 def _log_builder(execution: Execution) -> None:
-    found = source_of(execution.study)
-    if found is not None:
-        name, text = found
+    """Log the source of the study's own network, if it has one."""
+    source = source_of(execution.study)
+    if source is not None:
+        name, text = source
         execution.log_text(execution.run_id, text, f"builder/{name}")

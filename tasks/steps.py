@@ -35,7 +35,7 @@ from tasks.search.suspects import Suspects, find_suspects
 from tasks.session import Session
 from tasks.study.replicates import Planned
 from tasks.tracking.execution import Execution
-from tasks.training.cluster import Site, train_at_site
+from tasks.training.cluster import ExecutionDescription, train_for_execution
 from tasks.training.context import TrainingContext
 from tasks.training.train_replicate import train_replicate, training_cost
 
@@ -72,9 +72,9 @@ def train(planned: Planned, context: TrainingContext) -> str | None:
     retries=2,
     retry_condition_fn=worth_a_retry,
 )
-def train_there(planned: Planned, site: Site) -> str | None:
+def train_there(planned: Planned, description: ExecutionDescription) -> str | None:
     """Train one replicate on a machine of the cluster, and return its run's id."""
-    return train_at_site(planned, site)
+    return train_for_execution(planned, description)
 
 
 def train_stage(context: TrainingContext, planned: Iterable[Planned]) -> list[str]:
@@ -91,7 +91,7 @@ def train_stage(context: TrainingContext, planned: Iterable[Planned]) -> list[st
     futures = train.map(todo, unmapped(context))
     trained = [run_id for future in futures if (run_id := future.result()) is not None]
     if context.handover is not None:
-        context.handover.hand_over(context.images.arrays_folder)
+        context.handover.write_jobs(context.images.arrays_folder)
     return trained
 
 

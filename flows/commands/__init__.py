@@ -1,1 +1,5 @@
-"""The commands of `factorgrid`, a module a topic; nothing heavy is imported before one runs."""
+"""The commands of `factorgrid`, one module per topic.
+
+A module imports nothing heavy before its command runs, so that ``--help`` answers at once. To add a
+command, write its module here and add one line to `COMMANDS` in `flows.cli`.
+"""

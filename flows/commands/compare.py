@@ -1,89 +1,115 @@
 """`factorgrid compare`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.commands.options import answer, as_json_option
+from flows.commands.options import as_json_option, print_result, study_data_options
 from flows.commands.prefect_server import prefect_server
+
+if TYPE_CHECKING:
+    from tasks.comparison.request import ComparisonRequest
+    from tasks.settings import Settings
 
 
 @click.command()
 @click.argument("study", required=False)
-@click.option("--table", type=Path, help="Trained cells instead: a CSV row a training.")
-@click.option("--response", help="The table's column to tune for; higher is better.")
+@click.option("--table", type=Path, help="A CSV file of trained cells, one row per training.")
+@click.option("--response", help="The column of the table to tune for; higher is better.")
 @click.option(
     "--budget",
     "budgets",
     type=int,
     multiple=True,
-    help="Runs of a search. A table: 8, 12, 20, 40; repeat it.",
+    help="Runs per search. With --table it may be repeated; by default 8, 12, 20 and 40.",
 )
-@click.option("--repetitions", type=int, help="Searches of each tuner; 3, of a table 200.")
-@click.option("--fresh", type=int, help="Trainings of each delivered cell with new seeds; 2.")
-@click.option("--tuner", "tuners", multiple=True, help="Only this one, by name. Repeat it.")
-@click.option("--target", type=float, help="A response to be reached.")
-@click.option("--data", type=Path, help="A folder or zip of pictures, for STUDY.")
-@click.option("--per-class", type=int, help="Take so many pictures of each class.")
-@click.option("--image-size", type=int, help="Pixels a side, instead of the study's.")
-@click.option("--manual", type=Path, help="A CSV of cells, in the order a person would try them.")
-@click.option("--plots", type=Path, metavar="FOLDER", help="Write figure and page there.")
+@click.option("--repetitions", type=int, help="Searches per tuner; by default 3, with --table 200.")
 @click.option(
-    "--export", type=Path, metavar="FILE", help="Only write STUDY's trainings as a table."
+    "--fresh", type=int, help="Trainings with new seeds of each cell that is found; by default 2."
+)
+@click.option("--tuner", "tuners", multiple=True, help="Only this tuner. May be repeated.")
+@click.option("--target", type=float, help="The response that a search is to reach.")
+@study_data_options
+@click.option(
+    "--manual", type=Path, help="A CSV file of cells, in the order in which a person tries them."
+)
+@click.option("--plots", type=Path, metavar="FOLDER", help="Write the figure and the page there.")
+@click.option(
+    "--export",
+    type=Path,
+    metavar="FILE",
+    help="Only write the trainings of STUDY to this file, as a table for --table.",
 )
 @as_json_option
-def compare(as_json: bool, **given: Any) -> None:  # noqa: FBT001 # a flag of the command line
-    """Race this procedure against its alternatives, with the same budget.
+def compare(*, as_json: bool, **options: Any) -> None:
+    """Compare this procedure with other tuners that get the same budget.
 
-    With STUDY every tuner searches the study's cells, between the levels of its factors, and each
-    run is trained, or reused where MLflow has it. What each delivers is judged by fresh seeds.
+    With STUDY every tuner searches the cells of the study, between the levels of its factors. Each
+    run is trained, or reused if MLflow has it. The cell that a tuner finds is judged by trainings
+    with new seeds.
 
-    With --table nothing is trained: searches are replayed on a table that has a row a training, a
-    column a factor, the response, and whatever else; every combination of the levels must be there.
-    A delivered cell is worth the mean of all its trainings.
+    With --table nothing is trained: the searches are replayed on a table with one row per training,
+    one column per factor, and the response. It must contain every combination of the levels. The
+    cell that a tuner finds is judged by the mean of all its trainings.
     """
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
+    from tasks.comparison.request import check_request
+
+    request = check_request(options)
+    if request.table is not None:
+        _replay_on_table(request, as_json=as_json)
+    elif request.export is not None:
+        _export_trainings(settings, request, request.export, as_json=as_json)
+    else:
+        _train_and_compare(settings, request, as_json=as_json)
+
+
+def _replay_on_table(request: "ComparisonRequest", *, as_json: bool) -> None:
     from tasks.comparison.replay import (
         compare_on_table,
         replay_as_json,
         replay_as_text,
         save_replay_figure,
     )
-    from tasks.comparison.request import check_request
 
-    request = check_request(given)
-    if request.table is not None:
-        found = compare_on_table(request)
-        if request.plots:
-            save_replay_figure(found, request.plots)
-        answer(replay_as_json(found), replay_as_text(found), as_json=as_json)
-        return
+    replayed = compare_on_table(request)
+    if request.plots:
+        save_replay_figure(replayed, request.plots)
+    print_result(replay_as_json(replayed), replay_as_text(replayed), as_json=as_json)
+
+
+def _export_trainings(
+    settings: "Settings", request: "ComparisonRequest", file: Path, *, as_json: bool
+) -> None:
     from tasks.comparison.request import study_of
+    from tasks.comparison.result import export_cells
+    from tasks.study.custom_network import with_builder
+    from tasks.tracking.tracker import Tracker
+
+    study = with_builder(study_of(request))
+    rows = export_cells(Tracker.open(settings, create=False), study, file)
+    print_result({"rows": rows}, f"{file}: {rows} trainings", as_json=as_json)
+
+
+def _train_and_compare(
+    settings: "Settings", request: "ComparisonRequest", *, as_json: bool
+) -> None:
+    from tasks.comparison.entrants import entrants, space_of
+    from tasks.comparison.request import check_options, study_of
     from tasks.study.custom_network import with_builder
 
     study = with_builder(study_of(request))
-    if request.export:
-        from tasks.tracking.tracker import Tracker
-
-        tracker = Tracker.open(settings, create=False)
-        from tasks.comparison.result import export_cells
-
-        rows = export_cells(tracker, study, request.export)
-        answer({"rows": rows}, f"{request.export}: {rows} trainings", as_json=as_json)
-        return
-    from tasks.comparison.entrants import entrants, space_of
-    from tasks.comparison.request import check_options
-
+    # Checked first, so that errors are reported before a server is started.
     check_options(request.asked)
     entrants(study, space_of(study), request.tuners)
     with prefect_server(study, settings):
-        from flows.compare import compare as flow
+        from flows.compare import compare as compare_flow
         from tasks.comparison import result
 
-        raced = flow(study, *request.asked, target=request.target)
+        comparison = compare_flow(study, *request.asked, target=request.target)
     if request.plots:
-        result.save_comparison(raced, request.plots)
-    answer(raced.to_json(), result.comparison_as_text(raced), as_json=as_json)
+        result.save_comparison(comparison, request.plots)
+    print_result(comparison.to_json(), result.comparison_as_text(comparison), as_json=as_json)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from flows.commands.options import answer, as_json_option
+from flows.commands.options import as_json_option, print_result
 
 
 @click.command()
@@ -59,4 +59,4 @@ def design(**given: Any) -> None:
     if out:
         write_runs(made, out)
     content = design_as_json(made) | {"file": out and str(out)}
-    answer(content, design_report(made, out), as_json=given["as_json"])
+    print_result(content, design_report(made, out), as_json=given["as_json"])

@@ -1,20 +1,42 @@
-"""What several commands share: their options, and how they answer."""
+"""What several commands share: options, exit statuses, and how a result is printed."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-#: Exit statuses besides 0.
-EXIT_USER = 2
-EXIT_ELSEWHERE = 3
+#: Exit statuses besides 0. Click itself uses 2 for wrong options.
+EXIT_USER_ERROR = 2
+EXIT_HANDED_OVER = 3
 EXIT_INTERRUPTED = 130
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 as_json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print exactly one JSON object on standard output."
+    "--json", "as_json", is_flag=True, help="Print exactly one JSON object to standard output."
+)
+host_option = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to bind to."
 )
 
 
-def answer(content: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print what a command found, as text or as one JSON object."""
+def study_data_options(command: Command) -> Command:
+    """Add the options that select the pictures of a study."""
+    options = (
+        click.option(
+            "--data", type=Path, help="A folder or zip of pictures, instead of the study's."
+        ),
+        click.option("--per-class", type=int, help="How many pictures of each class to use."),
+        click.option("--image-size", type=int, help="Width and height in pixels."),
+    )
+    # The last one that is applied is shown first.
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def print_result(content: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print the result of a command: the content as one JSON object, or the text."""
     click.echo(json.dumps(content, ensure_ascii=False, allow_nan=False) if as_json else text)

@@ -11,11 +11,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def prefect_server(study: "Study", settings: "Settings") -> Iterator[None]:
-    """Have a Prefect server that answers, once the study's pictures are known to be there."""
+    """Use a Prefect server while the block runs; start a local one if none is configured.
+
+    Raises
+    ------
+    UserError
+        If the pictures of the study cannot be found, or the server does not start.
+    """
     if study.data.source is not None:
         from tasks.data.find_images import check_source
 
-        # A wrong path is an error at once, before servers start.
+        # Checked first, so that a wrong path is reported before a server is started.
         check_source(study.data.source)
     settings.create()
     from tasks.progress import status_line
@@ -24,7 +30,7 @@ def prefect_server(study: "Study", settings: "Settings") -> Iterator[None]:
     with local_prefect(settings) as server:
         with status_line("starting Prefect"):
             # Needed later: loaded, and the database created, while the server starts.
-            import flows.search  # noqa: F401
+            import flows.search  # noqa: F401 # loaded here, used by the command
             from tasks.data.rules import load_great_expectations
             from tasks.tracking.tracker import connect_to_mlflow
 

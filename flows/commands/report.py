@@ -4,21 +4,32 @@ from pathlib import Path
 
 import click
 
-from flows.commands.options import answer, as_json_option
+from flows.commands.options import as_json_option, print_result
 from tasks.languages import LANGUAGES
 
 
 @click.command()
-@click.option("--experiment", required=True, help="A study's MLflow experiment: its name.")
-@click.option("--out", type=Path, metavar="FILE", help="Where to; by default NAME.html here.")
-@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True)
+@click.option("--experiment", required=True, help="The MLflow experiment of a study: its name.")
+@click.option(
+    "--out",
+    type=Path,
+    metavar="FILE",
+    help="The file to write; by default NAME.html in this folder.",
+)
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    default="en",
+    show_default=True,
+    help="The language of the report.",
+)
 @as_json_option
-def report(experiment: str, out: Path | None, lang: str, as_json: bool) -> None:  # noqa: FBT001 # a flag of the command line
-    """Write a study's report: one HTML page, rebuilt from MLflow alone."""
+def report(experiment: str, out: Path | None, lang: str, *, as_json: bool) -> None:
+    """Write the report of a study as one HTML page; it needs only MLflow."""
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
     from tasks.report.publish import write_report
 
     file = write_report(settings, experiment, out, lang)
-    answer({"report": str(file.absolute())}, str(file), as_json=as_json)
+    print_result({"report": str(file.absolute())}, str(file), as_json=as_json)

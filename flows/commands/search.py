@@ -4,30 +4,33 @@ from pathlib import Path
 
 import click
 
-from flows.commands.options import answer, as_json_option
+from flows.commands.options import as_json_option, print_result, study_data_options
 from flows.commands.prefect_server import prefect_server
 
 
 @click.command()
 @click.argument("study", default="quick")
-@click.option("--data", type=Path, help="A folder or zip of pictures; drawn ones without it.")
-@click.option("--per-class", type=int, help="Take so many pictures of each class.")
-@click.option("--image-size", type=int, help="Pixels a side, instead of the study's.")
+@study_data_options
 @click.option(
-    "--elsewhere", type=Path, metavar="FOLDER", help="Train on another machine, by this folder."
+    "--elsewhere",
+    type=Path,
+    metavar="FOLDER",
+    help="Train on another machine: write the jobs to this folder, and read the results from it.",
 )
 @as_json_option
 def search(
     study: str,
+    *,
     data: Path | None,
     per_class: int | None,
     image_size: int | None,
     elsewhere: Path | None,
-    as_json: bool,  # noqa: FBT001 # a flag of the command line
+    as_json: bool,
 ) -> None:
-    """Screen, decide, refine, confirm and register.
+    """Search for the best cell of a study, confirm it, and register its network.
 
-    STUDY is a built-in study (quick, dogs-vs-cats, paper) or a TOML file.
+    STUDY is a built-in study (quick, dogs-vs-cats, paper) or a TOML file. If neither the study nor
+    --data names pictures, they are drawn. A study that was interrupted continues where it stopped.
     """
     from tasks.environment import prepare_environment
 
@@ -44,9 +47,9 @@ def search(
         )
     )
     with prefect_server(checked, settings):
-        from flows.search import search as flow
+        from flows.search import search as search_flow
         from tasks.report.as_json import outcome_as_json
         from tasks.report.text import outcome_as_text
 
-        outcome = flow(checked, elsewhere)
-    answer(outcome_as_json(outcome), outcome_as_text(outcome), as_json=as_json)
+        outcome = search_flow(checked, elsewhere)
+    print_result(outcome_as_json(outcome), outcome_as_text(outcome), as_json=as_json)

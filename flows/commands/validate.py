@@ -5,21 +5,23 @@ from pathlib import Path
 
 import click
 
-from flows.commands.options import EXIT_USER, answer, as_json_option
+from flows.commands.options import EXIT_USER_ERROR, as_json_option, print_result
 
 
 @click.command()
 @click.option("--data", type=Path, required=True, help="A folder or zip of pictures.")
-@click.option("--rules", type=Path, help="A file of rules, instead of FactorGrid's own.")
-@click.option("--accept", is_flag=True, help="Measure drift from this version from now on.")
+@click.option("--rules", type=Path, help="A file of rules, instead of FactorGrid's rules.")
+@click.option(
+    "--accept",
+    is_flag=True,
+    help="Use this dataset version as the reference for drift from now on.",
+)
 @as_json_option
-def validate(
-    data: Path,
-    rules: Path | None,
-    accept: bool,  # noqa: FBT001 # a flag of the command line
-    as_json: bool,  # noqa: FBT001 # likewise
-) -> None:
-    """Validate pictures: what would be accepted, quarantined and passed over, and why."""
+def validate(data: Path, rules: Path | None, *, accept: bool, as_json: bool) -> None:
+    """Validate pictures: report which are accepted, quarantined or skipped, and why.
+
+    The exit status is 2 if a rule for the whole set is broken.
+    """
     from tasks.environment import prepare_environment
 
     settings = prepare_environment().create()
@@ -30,5 +32,5 @@ def validate(
     with Progress().display() as progress:
         checked, page = validate_pictures(data, settings, progress, rules=rules, accept=accept)
     content = {**validation_as_json(checked), "page": str(page)}
-    answer(content, validation_as_text(checked, page), as_json=as_json)
-    sys.exit(0 if content["success"] else EXIT_USER)
+    print_result(content, validation_as_text(checked, page), as_json=as_json)
+    sys.exit(0 if content["success"] else EXIT_USER_ERROR)

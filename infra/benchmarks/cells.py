@@ -35,7 +35,7 @@ from typing import Any
 
 from models.images.arrays import open_arrays
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
-from models.training.train import ReplicateResult
+from models.training.result import ReplicateResult
 from tasks.data.dataset import DatasetRequest, SplitShares, prepare_dataset
 from tasks.data.find_images import find_images
 from tasks.data.metadata_store import MetadataStore

@@ -55,7 +55,7 @@ class TrivialSlot:
 
     def finish(self, out: Path, **_: Any) -> Any:
         """Give them out as those of this training."""
-        from tasks.training.slots import load_result
+        from models.training.result import load_result
 
         shutil.copytree(self.left, out)
         return load_result(out)
@@ -92,10 +92,10 @@ def measure(cells: int, runner: str) -> float:
     from tasks.study.replicates import plan
     from tasks.study.study_file import parse_study
     from tasks.tracking.tracker import Tracker
-    from tasks.training.cluster import Cluster, Site
+    from tasks.training.cluster import Cluster, ExecutionDescription
 
     @dataclass(frozen=True)
-    class TrivialSite(Site):
+    class TrivialDescription(ExecutionDescription):
         left: Path = Path()
 
         def open(self) -> Any:
@@ -107,13 +107,17 @@ def measure(cells: int, runner: str) -> float:
     left = settings.home / "left"
 
     def away(context: Any, planned: list[Any], cluster: Cluster) -> float:
-        site = TrivialSite(**vars(Site.of(context)), left=left)
+        description = TrivialDescription(**vars(ExecutionDescription.of(context)), left=left)
         submit = cluster.runner.submit
         # The first two bring the processes up: their imports are no cell's.
-        first = [submit(train_there, {"planned": p, "site": site}) for p in planned[:2]]
+        first = [
+            submit(train_there, {"planned": p, "description": description}) for p in planned[:2]
+        ]
         [future.result() for future in first]
         started = time.perf_counter()
-        futures = [submit(train_there, {"planned": p, "site": site}) for p in planned[2:]]
+        futures = [
+            submit(train_there, {"planned": p, "description": description}) for p in planned[2:]
+        ]
         [future.result() for future in futures]
         return time.perf_counter() - started
 

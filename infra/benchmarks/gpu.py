@@ -52,7 +52,7 @@ from models.networks import plain_cnn
 from models.networks.build_network import build_from
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from models.standalone import train_all
-from models.training.backend import load_keras, precision_of
+from models.training.backend import load_keras, resolve_precision
 from models.training.engine import EngineJob
 from models.training.engine_choice import cheapest_network, engine_of
 
@@ -211,7 +211,7 @@ def main() -> None:
     except ArraysError as error:
         parser.error(str(error))
     if asked.out is None:
-        precision = precision_of("auto")
+        precision = resolve_precision("auto")
         keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
         compare(arrays, asked.filters, asked.steps, asked.rounds)
         return

@@ -119,7 +119,7 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
     settings = prepare_environment().create()
     study = load(folder, epochs)
     from tasks.service.local_prefect import local_prefect
-    from tasks.training.slots import start_fork_server
+    from tasks.training.slot_child import start_fork_server
 
     start_fork_server()
     with local_prefect(settings) as server:

@@ -142,22 +142,28 @@ def _track(settings: Any, folder: Path, network: Path | None, rounds: int) -> Cl
         for number in range(rounds + 1):
             levels = {"conv_layers": 1, "fc_layers": 1, "learning_rate": 0.001}
             one = planned(opened.study, f"v1 {network}", "screen", levels, number + 1)
-            out = folder / f"out-{number}-{network is None}"
-            slot: Any = SimpleNamespace(run=_training(result, out, network))
+            training: Any = SimpleNamespace(finish=_finish(result, network))
             with clock.turn(), opened.replicates.claim(one):
                 run_id: Any = opened.replicates.begin(one)
                 # The task without Prefect.
-                fit = partial(train_replicate._fit, one, context, slot)  # noqa: SLF001 # likewise
-                train_replicate._tracked(one, context, run_id, fit)  # noqa: SLF001 # likewise
+                train = partial(
+                    train_replicate._train_in_slot,  # noqa: SLF001 # likewise
+                    one,
+                    context,
+                    training,
+                    free_slot=lambda: None,
+                    end_child=lambda: None,
+                )
+                train_replicate._train_and_track(one, context, run_id, train)  # noqa: SLF001 # likewise
     # The first turn loads libraries.
     return Clock(clock.wall[1:], clock.processor[1:])
 
 
-def _training(result: Any, out: Path, network: Path | None) -> Any:
-    """Return what stands for the slot: its epochs come at once, its files are linked."""
-    from models.training.train import save_result
+def _finish(result: Any, network: Path | None) -> Any:
+    """Return a replacement of `Training.finish`: its epochs come at once, its files are linked."""
+    from models.training.result import save_result
 
-    def run(*_: object, on_epoch: Any, **__: object) -> Any:
+    def finish(out: Path, *, on_epoch: Any, **_: object) -> Any:
         out.mkdir()
         save_result(result, out)
         if network is not None:
@@ -166,7 +172,7 @@ def _training(result: Any, out: Path, network: Path | None) -> Any:
             on_epoch(report)
         return result
 
-    return run
+    return finish
 
 
 def _arrays() -> Any:
@@ -185,7 +191,7 @@ def _arrays() -> Any:
 def _result() -> Any:
     import numpy as np
 
-    from models.training.train import ReplicateResult
+    from models.training.result import ReplicateResult
 
     history = [
         {

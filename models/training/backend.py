@@ -1,4 +1,4 @@
-"""Loading Keras and its backend without their banners."""
+"""Loading Keras and its backend without their banners, and setting up the backend."""
 
 import os
 import sys
@@ -10,17 +10,17 @@ from typing import Any
 
 #: The first compute capability whose matrix units multiply bfloat16.
 BFLOAT16_CAPABILITY = (8, 0)
-#: Bytes of compiled programs that are kept; those that were used least lately go first.
-COMPILED = 2**30
+#: Size of JAX's cache of compiled programs, bytes; the least recently used ones are deleted first.
+COMPILATION_CACHE_BYTES = 2**30
 
 
 def load_keras() -> Any:
     """Import Keras with its backend, and return it.
 
-    TensorFlow's native parts write banners straight to file descriptor 2, before any log level is
-    read; they are held back, and let out only where the import fails.
+    TensorFlow's native libraries write banners directly to file descriptor 2, before any log level
+    is read. That output is captured, and written only if the import fails.
     """
-    with _held_back(2):
+    with _captured(2):
         import keras
     return keras
 
@@ -28,8 +28,8 @@ def load_keras() -> Any:
 def make_deterministic() -> None:
     """Make equal seeds give bit-equal weights in this process, for as long as it lives.
 
-    TensorFlow may otherwise add in any order; JAX on a CPU never does, and on a GPU is told so by
-    its engine, where it compiles.
+    Without it TensorFlow may add numbers in any order. JAX does not on a CPU; on a GPU its engine
+    sets a compiler option (`models.training.jax_engine`).
     """
     if load_keras().backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -37,11 +37,12 @@ def make_deterministic() -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def use(threads: int) -> None:
-    """Set how many threads of the CPU the backend's arithmetic may take, before its first step.
+def configure_backend(threads: int) -> None:
+    """Set the number of CPU threads of the backend's arithmetic; call it before the first step.
 
-    By default TensorFlow takes all cores of the machine, even where this process may use fewer. On
-    a GPU it takes memory as it needs it, not all at once. JAX takes the cores that the process may.
+    By default TensorFlow uses all cores of the machine, even if this process is restricted to fewer
+    cores. On a GPU it is set to allocate memory when it needs it, not all at once. JAX uses the
+    cores that this process is restricted to, and needs no setting.
     """
     if load_keras().backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -51,29 +52,33 @@ def use(threads: int) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003 # TensorFlow's own signature
 
 
-def keep_compiled(folder: Path) -> None:
-    """Keep what JAX compiles in a folder, a gigabyte at most, for the processes to come.
+def enable_compilation_cache(folder: Path) -> None:
+    """Cache what JAX compiles in a folder of at most 1 GiB, for later processes.
 
-    A replicate that trains in a process of its own would else compile, on a GPU for as long as it
-    trains. What ``JAX_COMPILATION_CACHE_DIR`` names is left as it is.
+    Without it each replicate, which trains in its own process, would compile again; on a GPU that
+    takes as long as the training. If ``JAX_COMPILATION_CACHE_DIR`` is set, that folder is used.
     """
     if load_keras().backend.backend() == "jax":
         import jax
 
         if not jax.config.jax_compilation_cache_dir:
             jax.config.update("jax_compilation_cache_dir", str(folder))
-            jax.config.update("jax_compilation_cache_max_size", COMPILED)
+            jax.config.update("jax_compilation_cache_max_size", COMPILATION_CACHE_BYTES)
 
 
-def precision_of(asked: str) -> str:
-    """Return the precision that is trained in: ``bfloat16`` or ``float32``.
+def resolve_precision(setting: str) -> str:
+    """Return the precision to train in, ``bfloat16`` or ``float32``.
 
-    ``auto`` is bfloat16 where the hardware multiplies it: GPUs of compute capability 8.0 (Ampere)
-    and later, and on TensorFlow CPUs with AVX512-BF16 or AMX (measured: 2.1 to 2.4 times as fast as
-    float32; on JAX, which has no such kernels for CPUs, 0.7 times).
+    ``auto`` means bfloat16 if the hardware multiplies it: GPUs of compute capability 8.0 (Ampere)
+    and later, and with TensorFlow also CPUs with AVX512-BF16 or AMX (measured: 2.1 to 2.4 times as
+    fast as float32; with JAX, which has no such kernels for CPUs, 0.7 times).
+
+    Parameters
+    ----------
+    setting : ``auto``, ``bfloat16`` or ``float32``.
     """
-    if asked != "auto":
-        return asked
+    if setting != "auto":
+        return setting
     capability = _gpu_capability()
     if capability is not None:
         return "bfloat16" if capability >= BFLOAT16_CAPABILITY else "float32"
@@ -82,7 +87,7 @@ def precision_of(asked: str) -> str:
 
 
 def device_name() -> str:
-    """Return what trains: ``cpu``, or the name of the GPU."""
+    """Return the device that trains: ``cpu``, or the name of the GPU."""
     match load_keras().backend.backend():
         case "jax":
             import jax
@@ -96,7 +101,7 @@ def device_name() -> str:
 
 
 def _gpu_capability() -> tuple[int, ...] | None:
-    """Return the GPU's compute capability, None without a GPU."""
+    """Return the compute capability of the GPU; None if there is no GPU."""
     match load_keras().backend.backend():
         case "jax":
             import jax
@@ -127,17 +132,18 @@ def _cpu_has_bfloat16() -> bool:
 
 
 @contextmanager
-def _held_back(descriptor: int) -> Iterator[None]:
+def _captured(descriptor: int) -> Iterator[None]:
+    """Capture what is written to a file descriptor; write it if the block raises an exception."""
     sys.stderr.flush()
-    kept = os.dup(descriptor)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), descriptor)
+    original = os.dup(descriptor)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), descriptor)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
+            captured.seek(0)
+            os.write(original, captured.read())
             raise
         finally:
-            os.dup2(kept, descriptor)
-            os.close(kept)
+            os.dup2(original, descriptor)
+            os.close(original)

@@ -1,8 +1,10 @@
-"""Engines: one epoch as one compiled call, with the images where the arithmetic is.
+"""The interface of an engine, which trains one epoch as one compiled call on the device.
 
-Keras's own `fit` goes back to Python at every step and copies each batch there. An engine maps the
-images once, and loops over the steps inside the compiled function; each backend has its own, since
-each compiles loops in its own way. What is measured of it: ``infra/benchmarks/training.py``.
+Keras's own `fit` returns to Python at every step and copies each batch to the device. An engine
+puts the images on the device once, and loops over the steps inside the compiled function. Each
+backend compiles loops in its own way, so that there are two engines,
+`models.training.tensorflow_engine` and `models.training.jax_engine`;
+`models.training.engine_choice` selects one. ``infra/benchmarks/training.py`` measures them.
 """
 
 from dataclasses import dataclass
@@ -11,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-#: Images in a step of an evaluation, which needs no gradients.
-EVALUATED_AT_ONCE = 256
+#: Images per step of an evaluation, which needs no gradients.
+EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -21,15 +23,16 @@ class EngineJob:
 
     Attributes
     ----------
-    network : answers logits (B, classes).
-    trained : sees what is trained on: the network itself, or one that changes pictures before it.
-    optimizer : Keras's.
+    network : the network to evaluate; it returns logits (B, classes).
+    trained : the network to train: the same one, or one that augments the images and passes them
+        on to it.
+    optimizer : a Keras optimizer.
     images : uint8 (N, H, W, 3).
     labels : int64 (N,).
-    micro_batch : images whose gradients are in memory at once; it divides the batch, whose
-        gradients are the mean of its parts'.
-    kind : of equal kinds, networks and training are the same but for weights, seed and learning
-        rate, so that a process may compile once for all; empty: of no other's.
+    micro_batch : the number of images whose gradients are in memory at once. It divides the batch;
+        the gradients of the batch are the mean of those of its parts.
+    compilation_key : jobs with equal keys differ only in weights, seed and learning rate, so that a
+        process compiles once for all of them. Empty: nothing is shared with other jobs.
     deterministic : whether equal seeds give bit-equal weights.
     """
 
@@ -39,18 +42,19 @@ class EngineJob:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     micro_batch: int
-    kind: str = ""
+    compilation_key: str = ""
     deterministic: bool = False
 
 
 @dataclass(frozen=True)
 class EpochFigures:
-    """What an epoch of training gave.
+    """The figures of one epoch of training.
 
     Attributes
     ----------
-    loss, accuracy : means over its images, as they were trained on.
-    bad_step : the first step, from 0, whose loss was no number; the epoch ended there. -1: none.
+    loss, accuracy : means over the images of the epoch, during training.
+    bad_step : the first step, counted from 0, whose loss was NaN or infinite; the epoch ended
+        there. -1 if there was none.
     """
 
     loss: float
@@ -59,28 +63,29 @@ class EpochFigures:
 
 
 class Engine(Protocol):
-    """Trains a job's network, and reads its answers."""
+    """Trains and evaluates the network of a job."""
 
-    def train(self, order: NDArray[np.int32]) -> EpochFigures:
-        """Take a step for each row of `order`, (steps, batch) rows of the images."""
+    def train(self, batches: NDArray[np.int32]) -> EpochFigures:
+        """Train one step per row of `batches`, (steps, batch): indices of images."""
         ...
 
     def logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the network's answers to these rows of the images, (n, classes)."""
+        """Return the network's logits (n, classes) for n images, given by their indices."""
         ...
 
 
-def in_steps(rows: NDArray[np.intp]) -> NDArray[np.int32]:
-    """Return rows in equal steps of an evaluation, filled up with the first row.
+def evaluation_batches(rows: NDArray[np.intp]) -> NDArray[np.int32]:
+    """Return indices of images in batches of equal size, (steps, batch).
 
-    Equal shapes are compiled once; who reads the answers leaves those beyond ``len(rows)`` away.
+    Equal shapes are compiled once. The last batch is filled up with the first image; the caller
+    drops the logits after the first ``len(rows)`` ones.
     """
-    step = min(EVALUATED_AT_ONCE, len(rows))
-    missing = -len(rows) % step
+    size = min(EVALUATION_BATCH, len(rows))
+    missing = -len(rows) % size
     filled = np.concatenate([rows, np.repeat(rows[:1], missing)])
-    return filled.reshape(-1, step).astype(np.int32)
+    return filled.reshape(-1, size).astype(np.int32)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an accelerator had no room for a step, in the words of either backend."""
+    """Whether an accelerator did not have enough memory for a step; knows both backends' errors."""
     return "RESOURCE_EXHAUSTED" in str(error) or type(error).__name__ == "ResourceExhaustedError"

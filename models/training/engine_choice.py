@@ -1,4 +1,4 @@
-"""Choosing the engine of the Keras backend that is loaded."""
+"""Choosing the engine for the Keras backend that is loaded."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from models.training.engine import Engine, EngineJob
 
 
 def engine_of(job: EngineJob) -> Engine:
-    """Return the engine of the Keras backend that is loaded.
+    """Return an engine for the Keras backend that is loaded.
 
     Raises
     ------
@@ -31,12 +31,12 @@ def engine_of(job: EngineJob) -> Engine:
 
 
 def cheapest_network(network: Any) -> Any:
-    """Return a network that shares the weights and answers the same, and costs less to train.
+    """Return a network with the same weights and answers that costs less to train.
 
-    The network itself, where the backend trains it well as it is.
+    With TensorFlow this is the network itself.
     """
     if load_keras().backend.backend() != "jax":
         return network
-    from models.training.jax_pooling import with_cheap_pooling as cheaper_on_jax
+    from models.training.jax_pooling import with_cheap_pooling
 
-    return cheaper_on_jax(network)
+    return with_cheap_pooling(network)

@@ -1,6 +1,6 @@
-"""The engine on JAX: an epoch is one jitted loop over state that never leaves the device.
+"""The engine for JAX: one jitted loop per epoch over state that never leaves the device.
 
-On a CPU it is a jitted step at a time, see `_Program`.
+On a CPU each step is one jitted call; see `_Program`.
 """
 
 from dataclasses import dataclass, field
@@ -13,164 +13,180 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from models.training.engine import EngineJob, EpochFigures, in_steps
+from models.training.engine import EngineJob, EpochFigures, evaluation_batches
 
-#: Programs that are kept for later jobs of the same kind in this process.
-PROGRAMS = 8
+#: How many compiled programs a process keeps for later jobs with the same compilation key.
+CACHED_PROGRAMS = 8
 
 
 class JaxEngine:
     """See `models.training.engine.Engine`.
 
-    The learning rate is a variable of the optimiser, and so an argument of the compiled function:
-    cells that differ in it alone share one compilation, in one process the function itself, in
-    several JAX's cache on disk, where there is one (`models.training.backend.keep_compiled`).
+    The learning rate is a variable of the optimizer, and thus an argument of the compiled function:
+    cells that differ only in the learning rate share one compilation. Inside one process they share
+    the function itself; several processes share JAX's cache on disk, if it is enabled
+    (`models.training.backend.enable_compilation_cache`).
     """
 
     def __init__(self, job: EngineJob) -> None:
         self._job = job
         job.optimizer.build(job.trained.trainable_variables)
-        self._images = _resident(job.images)
+        self._images = _images_on_device(job.images)
         self._labels = jnp.asarray(job.labels, dtype=jnp.int32)
-        self._program = _kept(_Kind(job.kind, job)) if job.kind else _Program(job)
+        key = job.compilation_key
+        self._program = _cached_program(_ProgramKey(key, job)) if key else _Program(job)
 
-    def train(self, order: NDArray[np.int32]) -> EpochFigures:
-        """Take a step for each row of `order`."""
-        state = [[variable.value for variable in group] for group in self._groups()]
+    def train(self, batches: NDArray[np.int32]) -> EpochFigures:
+        """Train one step per row of `batches`."""
+        state = [[variable.value for variable in group] for group in self._variables()]
         epoch = self._program.epoch
-        state, (step, loss, hits, good) = epoch(state, self._images, self._labels, order)
-        for group, values in zip(self._groups(), state, strict=True):
+        state, (step, loss, hits, finite) = epoch(state, self._images, self._labels, batches)
+        for group, values in zip(self._variables(), state, strict=True):
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
-        bad = -1 if bool(good) else int(step) - 1
-        return EpochFigures(float(loss) / len(order), float(hits) / order.size, bad)
+        bad_step = -1 if bool(finite) else int(step) - 1
+        return EpochFigures(float(loss) / len(batches), float(hits) / batches.size, bad_step)
 
     def logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the network's answers."""
+        """Return the network's logits."""
         network = self._job.network
         weights = [v.value for v in network.trainable_variables]
-        rest = [v.value for v in network.non_trainable_variables]
-        answers = self._program.answers(weights, rest, self._images, in_steps(rows))
-        return answers.reshape(-1, answers.shape[-1])[: len(rows)]
+        non_trainable = [v.value for v in network.non_trainable_variables]
+        logits = self._program.logits(
+            weights, non_trainable, self._images, evaluation_batches(rows)
+        )
+        return logits.reshape(-1, logits.shape[-1])[: len(rows)]
 
-    def _groups(self) -> tuple[Any, Any, Any]:
+    def _variables(self) -> tuple[Any, Any, Any]:
+        """Return the state of the training: weights, other variables, the optimizer's."""
         trained = self._job.trained
-        rest, optimizer = trained.non_trainable_variables, self._job.optimizer.variables
-        return trained.trainable_variables, rest, optimizer
+        non_trainable, optimizer = trained.non_trainable_variables, self._job.optimizer.variables
+        return trained.trainable_variables, non_trainable, optimizer
 
 
 class _Program:
-    """What is compiled: functions of the weights, of whichever job of the kind they are."""
+    """The compiled functions; the weights are arguments, so that several jobs can share them."""
 
     def __init__(self, job: EngineJob) -> None:
         self._job = job
         options: dict[str, Any] | None = None
         if jax.default_backend() == "gpu":
-            # Algorithms are timed, but their answers are not compared, which took minutes (measured
-            # at 256 pixels: 150 s until the first epoch ended, and 9 s without).
+            # Level 2 times the algorithms but does not compare their results, which took minutes
+            # (measured at 256 pixels: the first epoch ended after 150 s, at level 2 after 9 s).
             options = {"xla_gpu_autotune_level": 2}
             if job.deterministic:
                 options["xla_gpu_deterministic_ops"] = True
-        self._one_answer = jax.jit(self._answer, compiler_options=options)
+        self._one_batch = jax.jit(self._batch_logits, compiler_options=options)
         if jax.default_backend() == "cpu":
-            # XLA computes a convolution inside a loop by one thread, and slowly (measured: 20
-            # images a second where single steps take 440), so that Python loops here.
+            # XLA computes a convolution inside a loop slowly, with one thread (measured: 20 images
+            # per second, and 440 with single steps), so that the loop is in Python here.
             self._one_step = jax.jit(self._step, donate_argnums=0)
-            self.epoch = self._step_by_step
+            self.epoch = self._python_loop
         else:
-            self.epoch = jax.jit(self._steps, donate_argnums=0, compiler_options=options)
+            self.epoch = jax.jit(self._compiled_loop, donate_argnums=0, compiler_options=options)
 
-    def answers(self, weights: Any, rest: Any, images: Any, order: Any) -> NDArray[np.float32]:
-        """Return the network's answers, (steps, images, classes)."""
-        begun = [self._one_answer(weights, rest, images, rows) for rows in order]
-        return np.stack([np.asarray(answer) for answer in begun])
+    def logits(
+        self, weights: Any, non_trainable: Any, images: Any, batches: Any
+    ) -> NDArray[np.float32]:
+        """Return the network's logits, (steps, images, classes)."""
+        # All batches are started before the first result is waited for.
+        started = [self._one_batch(weights, non_trainable, images, rows) for rows in batches]
+        return np.stack([np.asarray(logits) for logits in started])
 
-    def _step_by_step(self, state: Any, images: Any, labels: Any, order: Any) -> Any:
+    def _python_loop(self, state: Any, images: Any, labels: Any, batches: Any) -> Any:
         figures: tuple[Any, ...] = (0, 0.0, 0, True)
-        for rows in order:
+        for rows in batches:
             step, total, hits, _ = figures
-            state, loss, right = self._one_step(state, images, labels, rows)
-            figures = step + 1, total + loss, hits + right, bool(jnp.isfinite(loss))
+            state, loss, step_hits = self._one_step(state, images, labels, rows)
+            figures = step + 1, total + loss, hits + step_hits, bool(jnp.isfinite(loss))
             if not figures[-1]:
                 break
         return state, figures
 
-    def _steps(self, state: Any, images: Any, labels: Any, order: Any) -> Any:
-        """Be traced: steps until the last one, or until a loss is no number."""
+    def _compiled_loop(self, state: Any, images: Any, labels: Any, batches: Any) -> Any:
+        """Train all steps, or until the loss is NaN or infinite; this function is traced."""
 
-        def goes_on(carried: Any) -> Any:
-            _, (step, _, _, good) = carried
-            return (step < order.shape[0]) & good
+        def continues(carried: Any) -> Any:
+            _, (step, _, _, finite) = carried
+            return (step < batches.shape[0]) & finite
 
-        def take(carried: Any) -> Any:
+        def train_step(carried: Any) -> Any:
             state, (step, total, hits, _) = carried
-            rows = order[step]
-            state, loss, right = self._step(state, images, labels, rows)
-            return state, (step + 1, total + loss, hits + right, jnp.isfinite(loss))
+            state, loss, step_hits = self._step(state, images, labels, batches[step])
+            return state, (step + 1, total + loss, hits + step_hits, jnp.isfinite(loss))
 
         figures = (jnp.int32(0), jnp.float32(0), jnp.int32(0), jnp.bool_(1))
-        return lax.while_loop(goes_on, take, (state, figures))
+        return lax.while_loop(continues, train_step, (state, figures))
 
     def _step(self, state: Any, images: Any, labels: Any, rows: Any) -> tuple[Any, Any, Any]:
-        weights, rest, slots = state
+        weights, non_trainable, optimizer_state = state
         gradients_of = jax.value_and_grad(self._loss, has_aux=True)
         parts = rows.reshape(-1, self._job.micro_batch)
 
         def add(carried: Any, part: Any) -> tuple[Any, None]:
-            rest, summed, loss, hits = carried
+            non_trainable, summed, loss, hits = carried
             batch = images[part], labels[part]
-            (more, (rest, right)), gradients = gradients_of(weights, rest, *batch)
-            return (rest, jax.tree.map(jnp.add, summed, gradients), loss + more, hits + right), None
+            (part_loss, (non_trainable, part_hits)), gradients = gradients_of(
+                weights, non_trainable, *batch
+            )
+            summed = jax.tree.map(jnp.add, summed, gradients)
+            return (non_trainable, summed, loss + part_loss, hits + part_hits), None
 
         if len(parts) == 1:
             batch = images[rows], labels[rows]
-            (loss, (rest, hits)), gradients = gradients_of(weights, rest, *batch)
+            (loss, (non_trainable, hits)), gradients = gradients_of(weights, non_trainable, *batch)
         else:
-            nothing = jax.tree.map(jnp.zeros_like, weights)
-            begin = (rest, nothing, jnp.float32(0), jnp.int32(0))
-            (rest, summed, loss, hits), _ = lax.scan(add, begin, parts)
+            zeros = jax.tree.map(jnp.zeros_like, weights)
+            start = (non_trainable, zeros, jnp.float32(0), jnp.int32(0))
+            (non_trainable, summed, loss, hits), _ = lax.scan(add, start, parts)
             gradients = jax.tree.map(lambda gradient: gradient / len(parts), summed)
-        weights, slots = self._job.optimizer.stateless_apply(slots, gradients, weights)
-        return [weights, rest, slots], loss / len(parts), hits
+        weights, optimizer_state = self._job.optimizer.stateless_apply(
+            optimizer_state, gradients, weights
+        )
+        return [weights, non_trainable, optimizer_state], loss / len(parts), hits
 
-    def _loss(self, weights: Any, rest: Any, images: Any, labels: Any) -> Any:
-        logits, rest, losses = self._job.trained.stateless_call(
-            weights, rest, images, training=True, return_losses=True
+    def _loss(self, weights: Any, non_trainable: Any, images: Any, labels: Any) -> Any:
+        logits, non_trainable, losses = self._job.trained.stateless_call(
+            weights, non_trainable, images, training=True, return_losses=True
         )
         logits = logits.astype(jnp.float32)
-        likely = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)
+        log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)
         hits = jnp.sum(logits.argmax(axis=1) == labels, dtype=jnp.int32)
-        return sum(losses, start=-likely.mean()), (rest, hits)
+        return sum(losses, start=-log_probability.mean()), (non_trainable, hits)
 
-    def _answer(self, weights: Any, rest: Any, images: Any, rows: Any) -> Any:
-        logits, _ = self._job.network.stateless_call(weights, rest, images[rows], training=False)
+    def _batch_logits(self, weights: Any, non_trainable: Any, images: Any, rows: Any) -> Any:
+        logits, _ = self._job.network.stateless_call(
+            weights, non_trainable, images[rows], training=False
+        )
         return logits.astype(jnp.float32)
 
 
 @dataclass(frozen=True)
-class _Kind:
-    name: str
+class _ProgramKey:
+    """A job that is compared only by its compilation key."""
+
+    compilation_key: str
     job: EngineJob = field(compare=False)
 
 
-@lru_cache(maxsize=PROGRAMS)
-def _kept(kind: _Kind) -> _Program:
-    return _Program(kind.job)
+@lru_cache(maxsize=CACHED_PROGRAMS)
+def _cached_program(key: _ProgramKey) -> _Program:
+    return _Program(key.job)
 
 
-class _Resident:
-    """The images that are on the device, so that a process copies them there once."""
+class _DeviceImages:
+    """The images that are on the device, so that a process copies them there only once."""
 
     def __init__(self) -> None:
         self.images: NDArray[np.uint8] | None = None
         self.array: Any = None
 
 
-_RESIDENT = _Resident()
+_DEVICE_IMAGES = _DeviceImages()
 
 
-def _resident(images: NDArray[np.uint8]) -> Any:
-    if _RESIDENT.images is not images:
-        _RESIDENT.array = None  # first, or both would be in memory
-        _RESIDENT.array, _RESIDENT.images = jnp.asarray(images), images
-    return _RESIDENT.array
+def _images_on_device(images: NDArray[np.uint8]) -> Any:
+    if _DEVICE_IMAGES.images is not images:
+        _DEVICE_IMAGES.array = None  # freed first, or both arrays would be in memory
+        _DEVICE_IMAGES.array, _DEVICE_IMAGES.images = jnp.asarray(images), images
+    return _DEVICE_IMAGES.array

@@ -1,10 +1,10 @@
-"""Max-pooling on JAX that costs a GPU less, and networks that train with it.
+"""Cheaper max-pooling for JAX on a GPU, and networks that use it for training.
 
-XLA's own gradient of a maximum over windows writes five arrays of the size of the largest map, four
-of them 32 bits wide, and adds into it by atomic operations: at 256 pixels a side it takes more than
-half of a step (``infra/benchmarks/gpu.py`` has the figures). Windows of 2 x 2 that do not overlap
-need none of that: the forward pass notes in a byte which pixel was the largest, and the backward
-pass puts the gradient there.
+XLA's gradient of a maximum over windows writes five arrays of the size of the largest map, four of
+them 32 bits wide, and adds into it by atomic operations: with images of 256 x 256 pixels it takes
+more than half of a step (``infra/benchmarks/gpu.py`` has the figures). For windows of 2 x 2 that do
+not overlap this is not necessary: the forward pass stores in one byte which pixel was the largest,
+and the backward pass puts the gradient there.
 """
 
 from functools import partial
@@ -16,22 +16,24 @@ import keras
 import numpy as np
 from jax import lax
 
-#: Channels to which thin ones are filled up: matrix units read 16 at once.
+#: Inputs with fewer channels are padded to this number: matrix units read 16 at once.
 CHANNELS = 16
-#: What `max_pool_relu` notes where ReLU answered 0, so that no pixel has a gradient.
+#: The pixel number that `max_pool_relu` stores if ReLU returned 0, so that no pixel has a gradient.
 NO_PIXEL = 4
 
+#: ``pixels`` is the usual layout (B, 2H, 2W, C); ``blocks`` is (B, H, W, 4C), with the four pixels
+#: of each 2 x 2 window next to each other.
 Layout = Literal["pixels", "blocks"]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_pool(x: Any, layout: Layout) -> Any:
-    """Return the largest of each 2 x 2 window; of equal ones the first has the gradient.
+    """Return the maximum of each 2 x 2 window; of equal pixels the first one gets the gradient.
 
     Parameters
     ----------
-    x : (B, 2H, 2W, C); with the pixels of each window side by side (B, H, W, 4C).
-    layout : which of the two.
+    x : (B, 2H, 2W, C) or (B, H, W, 4C), see `Layout`.
+    layout : the layout of `x`.
 
     Returns
     -------
@@ -43,13 +45,13 @@ def max_pool(x: Any, layout: Layout) -> Any:
 def _pool_forward(x: Any, layout: Layout) -> tuple[Any, Any]:
     pixels = _pixels(x, layout)
     largest = _largest(pixels)
-    # Held together: XLA would else look for the first again in the backward pass, from all of x.
-    held: tuple[Any, Any] = lax.optimization_barrier((largest, _first(pixels, largest)))
-    return held
+    # Without the barrier XLA would compute the pixel number again in the backward pass, from x.
+    kept: tuple[Any, Any] = lax.optimization_barrier((largest, _first_largest(pixels, largest)))
+    return kept
 
 
 def _pool_backward(layout: Layout, first: Any, gradient: Any) -> tuple[Any]:
-    return (_placed(first, gradient, layout),)
+    return (_gradient_at(first, gradient, layout),)
 
 
 max_pool.defvjp(_pool_forward, _pool_backward)
@@ -57,14 +59,18 @@ max_pool.defvjp(_pool_forward, _pool_backward)
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def max_pool_relu(x: Any, bias: Any, layout: Layout) -> Any:
-    """Return ``max_pool(relu(x + bias))``, with bias and ReLU on the small map.
+    """Return ``max_pool(relu(x + bias))``; bias and ReLU are applied after the pooling.
 
-    Rounded addition and ReLU never change an order, so that the answers are the same to the bit.
+    Rounded addition and ReLU are monotonic, so that the results are the same to the bit.
 
     Parameters
     ----------
-    x, layout : as `max_pool` has them.
+    x, layout : see `max_pool`.
     bias : (C,).
+
+    Returns
+    -------
+    (B, H, W, C)
     """
     return jnp.maximum(_largest(_pixels(x, layout)) + bias, 0)
 
@@ -73,35 +79,35 @@ def _relu_forward(x: Any, bias: Any, layout: Layout) -> tuple[Any, Any]:
     pixels = _pixels(x, layout)
     largest = _largest(pixels)
     sums = largest + bias
-    first = jnp.where(sums > 0, _first(pixels, largest), jnp.uint8(NO_PIXEL))
-    held: tuple[Any, Any] = lax.optimization_barrier((jnp.maximum(sums, 0), first))
-    return held
+    first = jnp.where(sums > 0, _first_largest(pixels, largest), jnp.uint8(NO_PIXEL))
+    kept: tuple[Any, Any] = lax.optimization_barrier((jnp.maximum(sums, 0), first))
+    return kept
 
 
 def _relu_backward(layout: Layout, first: Any, gradient: Any) -> tuple[Any, Any]:
-    alive = jnp.where(first < NO_PIXEL, gradient, jnp.zeros_like(gradient))
-    to_bias = alive.sum(axis=(0, 1, 2), dtype=jnp.float32).astype(gradient.dtype)
-    return _placed(first, gradient, layout), to_bias
+    passed = jnp.where(first < NO_PIXEL, gradient, jnp.zeros_like(gradient))
+    bias_gradient = passed.sum(axis=(0, 1, 2), dtype=jnp.float32).astype(gradient.dtype)
+    return _gradient_at(first, gradient, layout), bias_gradient
 
 
 max_pool_relu.defvjp(_relu_forward, _relu_backward)
 
 
 def convolve_in_blocks(x: Any, kernel: Any) -> Any:
-    """Convolve, and answer the pixels of each 2 x 2 window side by side.
+    """Convolve with zero padding that keeps the size, and return the result in blocks.
 
-    Blocks of 2 x 2 pixels become channels, and so do the four answers that they have part in: few
-    channels in and few out, which matrix units compute badly, become many, at (K + 1)^2 / K^2 times
-    the operations.
+    Blocks of 2 x 2 input pixels become channels, and so do the 2 x 2 output pixels that they
+    contribute to. Few input and output channels, which matrix units compute slowly, become many,
+    at (K + 1)^2 / K^2 times the operations.
 
     Parameters
     ----------
-    x : (B, 2H, 2W, C), filled up at the borders so that the size stays.
+    x : (B, 2H, 2W, C).
     kernel : (K, K, C, D), K odd.
 
     Returns
     -------
-    (B, H, W, 4D)
+    (B, H, W, 4D), see `Layout`.
     """
     side, _, channels, filters = kernel.shape
     border, reach = (side - 1) // 2, (side + 1) // 2
@@ -109,10 +115,10 @@ def convolve_in_blocks(x: Any, kernel: Any) -> Any:
     batch, height, width, _ = x.shape
     x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
     x = x.reshape(batch, height // 2, width // 2, 4 * channels)
-    # [block, pixel in it, pixel of the answer, place in the kernel]: 1 where they meet.
-    block, pixel, answer, place = np.indices((reach, 2, 2, side))
-    meet = jnp.asarray(2 * block + pixel - answer == place, kernel.dtype)
-    kernel = jnp.einsum("upqi,vrsj,ijcd->uvprcqsd", meet, meet, kernel)
+    # (block, input pixel, output pixel, index in the kernel): 1 if this index connects the pixels.
+    block, source, target, index = np.indices((reach, 2, 2, side))
+    connects = jnp.asarray(2 * block + source - target == index, kernel.dtype)
+    kernel = jnp.einsum("upqi,vrsj,ijcd->uvprcqsd", connects, connects, kernel)
     kernel = kernel.reshape(reach, reach, 4 * channels, 4 * filters)
     missing = -(4 * channels) % CHANNELS
     x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, missing)))
@@ -122,9 +128,9 @@ def convolve_in_blocks(x: Any, kernel: Any) -> Any:
 
 
 def with_cheap_pooling(network: Any) -> Any:
-    """Return a network that shares the weights and answers the same, with the pooling of here.
+    """Return a network with the same weights and answers that uses the pooling of this module.
 
-    A model with code of its own around its layers is returned as it is.
+    A model of a subclass is returned unchanged, because it may have code around its layers.
     """
     if isinstance(network, keras.Sequential):
         network = keras.Model(network.inputs, network.outputs)
@@ -141,7 +147,7 @@ def with_cheap_pooling(network: Any) -> Any:
             return _Pooling(layer.dtype_policy, None)(args[0])
         answer = layer(*args, **kwargs)
         if type(layer) is keras.layers.Conv2D and _has_bias_and_relu(layer):
-            # Kept too, so that no later tensor is given its number.
+            # The answer is stored too, so that no later tensor can have the same id.
             convolved[id(answer)] = layer, args[0], answer
         return answer
 
@@ -187,7 +193,7 @@ def _has_bias_and_relu(conv: Any) -> bool:
         and conv.activation is keras.activations.relu
         and conv.data_format == "channels_last"
         and conv.activity_regularizer is None
-        and len(conv.weights) == len(("kernel", "bias"))  # not LoRA's, or quantised
+        and len(conv.weights) == len(("kernel", "bias"))  # others with LoRA or quantisation
     )
 
 
@@ -205,12 +211,12 @@ def _suits_blocks(conv: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _even(x: Any) -> Any:
-    """Leave the last row and column away that have no partner, as pooling does."""
+    """Drop the last row and column if their number is odd, as pooling does."""
     return x[:, : x.shape[1] // 2 * 2, : x.shape[2] // 2 * 2]
 
 
 def _pixels(x: Any, layout: Layout) -> list[Any]:
-    """Return the four pixels of each window, (B, H, W, C) each."""
+    """Return four arrays (B, H, W, C): one per pixel of the windows."""
     if layout == "blocks":
         return jnp.split(x, 4, axis=-1)
     batch, height, width, channels = x.shape
@@ -222,16 +228,16 @@ def _largest(pixels: list[Any]) -> Any:
     return jnp.maximum(jnp.maximum(*pixels[:2]), jnp.maximum(*pixels[2:]))
 
 
-def _first(pixels: list[Any], largest: Any) -> Any:
-    """Return which pixel, 0 to 3, is the first to be the largest, uint8."""
+def _first_largest(pixels: list[Any], largest: Any) -> Any:
+    """Return the number, 0 to 3, of the first pixel that has the maximum, uint8 (B, H, W, C)."""
     first = jnp.full(largest.shape, 3, jnp.uint8)
     for number in (2, 1, 0):
         first = jnp.where(pixels[number] == largest, jnp.uint8(number), first)
     return first
 
 
-def _placed(first: Any, gradient: Any, layout: Layout) -> Any:
-    """Return the gradient at the pixel of each window that was the first, and 0 elsewhere."""
+def _gradient_at(first: Any, gradient: Any, layout: Layout) -> Any:
+    """Return the gradient at pixel number `first` of each window, and 0 at the other pixels."""
     batch, height, width, channels = gradient.shape
     if layout == "blocks":
         axes: tuple[int, ...] = (3,)
@@ -242,7 +248,7 @@ def _placed(first: Any, gradient: Any, layout: Layout) -> Any:
     for axis in axes:
         pixel = pixel * 2 + lax.broadcasted_iota(jnp.uint8, shape, axis)
     first, gradient = (jnp.expand_dims(x, axes) for x in (first, gradient))
-    placed = jnp.where(pixel == first, gradient, jnp.zeros_like(gradient))
+    spread = jnp.where(pixel == first, gradient, jnp.zeros_like(gradient))
     if layout == "blocks":
-        return placed.reshape(batch, height, width, 4 * channels)
-    return placed.reshape(batch, 2 * height, 2 * width, channels)
+        return spread.reshape(batch, height, width, 4 * channels)
+    return spread.reshape(batch, 2 * height, 2 * width, channels)

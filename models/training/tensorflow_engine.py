@@ -1,4 +1,4 @@
-"""The engine on TensorFlow: a `tf.function` an epoch, its loop compiled with it."""
+"""The engine for TensorFlow: one `tf.function` per epoch, with the loop over the steps inside."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.training.engine import EngineJob, EpochFigures, in_steps
+from models.training.engine import EngineJob, EpochFigures, evaluation_batches
 
-#: TensorFlow's kernels expect tensors to begin at such addresses (bytes), and abort the process
-#: where one does not.
+#: TensorFlow's kernels require that tensors begin at multiples of this address (bytes), and abort
+#: the process if one does not.
 ALIGNMENT = 64
-# Where one process trains several networks, TensorFlow warns that each is traced anew, as is meant.
+# If one process trains several networks, TensorFlow warns that it traces each of them: intended.
 tf.get_logger().setLevel("ERROR")
 
 
@@ -22,49 +22,49 @@ class TensorFlowEngine:
         self._job = job
         self._variables = job.trained.trainable_variables
         job.optimizer.build(self._variables)
-        self._images = _resident(job.images)
+        self._images = _images_as_tensor(job.images)
         self._labels = tf.constant(job.labels, dtype=tf.int32)
-        # AutoGraph would leave a file in /tmp for each function of a child that is killed.
+        # With AutoGraph a child that is killed would leave one file per function in /tmp.
         self._epoch = tf.function(self._steps, autograph=False)
-        # Traced once, whatever the number of rows: each side has its own.
+        # Traced once for any number of rows: the parts of the split differ in size.
         rows = [tf.TensorSpec([None, None], tf.int32)]
-        self._answers = tf.function(self._evaluate, autograph=False, input_signature=rows)
+        self._logits = tf.function(self._evaluate, autograph=False, input_signature=rows)
 
-    def train(self, order: NDArray[np.int32]) -> EpochFigures:
-        """Take a step for each row of `order`."""
-        step, loss, hits, good = self._epoch(tf.constant(order))
-        bad = -1 if bool(good) else int(step) - 1
-        return EpochFigures(float(loss) / len(order), float(hits) / order.size, bad)
+    def train(self, batches: NDArray[np.int32]) -> EpochFigures:
+        """Train one step per row of `batches`."""
+        step, loss, hits, finite = self._epoch(tf.constant(batches))
+        bad_step = -1 if bool(finite) else int(step) - 1
+        return EpochFigures(float(loss) / len(batches), float(hits) / batches.size, bad_step)
 
     def logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the network's answers."""
-        answers = self._answers(tf.constant(in_steps(rows))).numpy()
-        return np.asarray(answers.reshape(-1, answers.shape[-1])[: len(rows)], dtype=np.float32)
+        """Return the network's logits."""
+        logits = self._logits(tf.constant(evaluation_batches(rows))).numpy()
+        return np.asarray(logits.reshape(-1, logits.shape[-1])[: len(rows)], dtype=np.float32)
 
-    def _steps(self, order: Any) -> Any:
-        """Be traced: steps until the last one, or until a loss is no number."""
+    def _steps(self, batches: Any) -> Any:
+        """Train all steps, or until the loss is NaN or infinite; this function is traced."""
 
-        def goes_on(step: Any, total: Any, hits: Any, good: Any) -> Any:  # noqa: ARG001 # of the loop
-            return tf.logical_and(step < tf.shape(order)[0], good)
+        def continues(step: Any, total: Any, hits: Any, finite: Any) -> Any:  # noqa: ARG001 # the loop passes all its variables
+            return tf.logical_and(step < tf.shape(batches)[0], finite)
 
-        def take(step: Any, total: Any, hits: Any, good: Any) -> Any:  # noqa: ARG001 # likewise
-            loss, right = self._step(order[step])
-            return step + 1, total + loss, hits + right, tf.math.is_finite(loss)
+        def train_step(step: Any, total: Any, hits: Any, finite: Any) -> Any:  # noqa: ARG001 # the loop passes all its variables
+            loss, step_hits = self._step(batches[step])
+            return step + 1, total + loss, hits + step_hits, tf.math.is_finite(loss)
 
-        begin = tf.constant(0), tf.constant(0.0), tf.constant(0), tf.constant(value=True)
-        return tf.while_loop(goes_on, take, begin)
+        start = tf.constant(0), tf.constant(0.0), tf.constant(0), tf.constant(value=True)
+        return tf.while_loop(continues, train_step, start)
 
     def _step(self, rows: Any) -> tuple[Any, Any]:
         parts = rows.shape[0] // self._job.micro_batch
         loss, hits, gradients = self._gradients(rows[: self._job.micro_batch])
         for part in range(1, parts):
-            # One after the other: side by side, as the graph may run them, they would need the
-            # memory that this saves.
+            # One part after the other. The graph may otherwise run them in parallel, which would
+            # need the memory that the parts save.
             with tf.control_dependencies(gradients):
-                begin = part * self._job.micro_batch
-                more = self._gradients(rows[begin : begin + self._job.micro_batch])
-            loss, hits = loss + more[0], hits + more[1]
-            gradients = [a + b for a, b in zip(gradients, more[2], strict=True)]
+                start = part * self._job.micro_batch
+                next_part = self._gradients(rows[start : start + self._job.micro_batch])
+            loss, hits = loss + next_part[0], hits + next_part[1]
+            gradients = [a + b for a, b in zip(gradients, next_part[2], strict=True)]
         if parts > 1:
             gradients = [gradient / parts for gradient in gradients]
         self._job.optimizer.apply(gradients, self._variables)
@@ -78,24 +78,24 @@ class TensorFlowEngine:
             )
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
             loss = tf.add_n([tf.reduce_mean(losses), *self._job.trained.losses])
-        answers = tf.argmax(logits, axis=1, output_type=tf.int32)
-        hits = tf.reduce_sum(tf.cast(answers == labels, tf.int32))
+        predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
+        hits = tf.reduce_sum(tf.cast(predicted == labels, tf.int32))
         return loss, hits, tape.gradient(loss, self._variables)
 
-    def _evaluate(self, order: Any) -> Any:
-        def answer(rows: Any) -> Any:
+    def _evaluate(self, batches: Any) -> Any:
+        def logits_of(rows: Any) -> Any:
             logits = self._job.network(tf.gather(self._images, rows), training=False)
             return tf.cast(logits, tf.float32)
 
-        return tf.map_fn(answer, order, fn_output_signature=tf.float32, parallel_iterations=1)
+        return tf.map_fn(logits_of, batches, fn_output_signature=tf.float32, parallel_iterations=1)
 
 
-def _resident(images: NDArray[np.uint8]) -> Any:
-    """Return the images as a tensor: on a GPU if there is one, else where they are, not copied.
+def _images_as_tensor(images: NDArray[np.uint8]) -> Any:
+    """Return the images as a tensor: copied to the GPU if there is one, else not copied.
 
-    TensorFlow copies numpy arrays, those that are mapped from disk too (measured: 750 MB in 0.8 s,
-    and as much memory a slot). DLPack shares them, but only arrays that may be written: the file is
-    mapped again, copy-on-write, and nothing writes.
+    TensorFlow copies numpy arrays, even memory-mapped ones (measured: 750 MB in 0.8 s, and as much
+    memory per slot). DLPack shares their memory, but only if they are writeable. The file is
+    therefore mapped again, copy-on-write; nothing writes to it.
     """
     if tf.config.list_logical_devices("GPU"):
         with tf.device("GPU:0"):

@@ -120,7 +120,7 @@ def _answer(analysis: Analysis) -> AnalysisAnswer:
 
 def analysis_as_json(analysis: Analysis) -> dict[str, Any]:
     """Return an analysis as plain JSON types; numbers that do not exist are null."""
-    content = {"source": analysis.source, "notes": list(analysis.notes)}
+    content: dict[str, Any] = {"source": analysis.source, "notes": list(analysis.notes)}
     content |= effects_as_json(analysis.effects, analysis.decision)
     if analysis.dispersion is not None:
         content["dispersion"] = dispersion_as_json(analysis.dispersion)

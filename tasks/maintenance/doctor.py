@@ -16,8 +16,8 @@ from packaging.requirements import Requirement
 from tasks.processes.ports import is_free_port
 from tasks.redaction import without_password
 from tasks.service.programs import MLFLOW_PORT, PREFECT_PORT
-from tasks.service.running import running_service
-from tasks.service.work_pool import POOL, online, prefect_credentials
+from tasks.service.running_service import running_service
+from tasks.service.work_pool import POOL, online_workers, prefect_credentials
 from tasks.settings import Settings
 from tasks.tracking.database_schema import is_missing_file, read_schema
 from tasks.training.devices import query_gpus
@@ -184,7 +184,7 @@ def _prefect(_: Settings) -> Iterator[Finding]:
 
 
 def _workers(url: str) -> Finding:
-    names = online(url)
+    names = online_workers(url)
     if names:
         return Finding("worker", "ok", f"{', '.join(names)} in the work pool {POOL}")
     remedy = f"run `factorgrid up`, or `prefect worker start --pool {POOL} --type process`"

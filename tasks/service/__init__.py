@@ -1,1 +1,1 @@
-"""The servers: MLflow, Prefect and its workers."""
+"""The servers: MLflow, Prefect, and the worker that runs deployments."""

@@ -1,4 +1,4 @@
-"""The two databases of a service: SQLite in the home, or PostgreSQL by one address."""
+"""The two databases of a service: SQLite files in the home, or databases on a PostgreSQL server."""
 
 from urllib.parse import urlsplit, urlunsplit
 
@@ -6,21 +6,21 @@ from tasks.errors import OrchestratorError
 from tasks.redaction import without_password
 from tasks.settings import Settings
 
-NAMES = ("factorgrid_mlflow", "factorgrid_prefect")
+DATABASE_NAMES = ("factorgrid_mlflow", "factorgrid_prefect")
 
 
 def open_databases(settings: Settings, url: str | None) -> tuple[str, str]:
-    """Return the addresses of MLflow's and Prefect's databases, created where they are missing.
+    """Return the URLs of MLflow's and Prefect's databases; PostgreSQL databases are created.
 
     Parameters
     ----------
-    settings : where SQLite's files are.
+    settings : the home, for SQLite.
     url : a PostgreSQL server, ``postgresql://user:password@host:port``; None for SQLite.
 
     Raises
     ------
     OrchestratorError
-        If it is no such address, no server answers there, or it refuses.
+        If the URL is not that of a PostgreSQL server, no server answers, or it refuses the request.
     """
     if url is None:
         folder = settings.home / "prefect"
@@ -29,21 +29,23 @@ def open_databases(settings: Settings, url: str | None) -> tuple[str, str]:
     parts = urlsplit(url)
     if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
         raise OrchestratorError(
-            f"--database {without_password(url)}: no address of a PostgreSQL server; it looks like "
-            "postgresql://user:password@host:5432"
+            f"--database {without_password(url)}: not the address of a PostgreSQL server; "
+            "write it as postgresql://user:password@host:5432"
         )
     if parts.path.strip("/"):
         raise OrchestratorError(
-            f"--database {without_password(url)}: leave {parts.path} out; two databases are made "
-            f"at that server, {' and '.join(NAMES)}"
+            f"--database {without_password(url)}: names the database {parts.path}; omit "
+            f"it: two databases are created on that server, {' and '.join(DATABASE_NAMES)}"
         )
-    for name in NAMES:
-        _create(url, name)
-    mlflow, prefect = (urlunsplit(parts._replace(scheme="postgresql", path=f"/{n}")) for n in NAMES)
+    for name in DATABASE_NAMES:
+        _create_if_missing(url, name)
+    mlflow, prefect = (
+        urlunsplit(parts._replace(scheme="postgresql", path=f"/{n}")) for n in DATABASE_NAMES
+    )
     return mlflow, prefect.replace("postgresql://", "postgresql+asyncpg://", 1)
 
 
-def _create(url: str, name: str) -> None:
+def _create_if_missing(url: str, name: str) -> None:
     try:
         import psycopg2
         from psycopg2 import sql
@@ -55,9 +57,9 @@ def _create(url: str, name: str) -> None:
     try:
         connection = psycopg2.connect(urlunsplit(parts), connect_timeout=10)
     except psycopg2.OperationalError as error:
-        words = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0]
         raise OrchestratorError(
-            f"--database {without_password(url)}: {words}; start it, or correct the address"
+            f"--database {without_password(url)}: {reason}; start it, or correct the address"
         ) from error
     connection.autocommit = True
     try:

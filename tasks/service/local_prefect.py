@@ -1,8 +1,9 @@
-"""A Prefect server for one command, where none is configured.
+"""A Prefect server for one command, if none is configured.
 
-Prefect starts a temporary server itself, but in the terminal's process group: Ctrl-C ends it
-before the flow can say that it was interrupted (which then hangs), and a killed flow orphans it.
-This one runs under `tasks.processes.supervisor`: deaf to the terminal, gone with its caller.
+Prefect can start a temporary server itself, but in the terminal's process group: Ctrl-C ends it
+before the flow can report that it was interrupted (the flow then hangs), and after a killed flow it
+keeps running. This server runs under `tasks.processes.supervisor`: it ignores Ctrl-C, and ends with
+the process that started it.
 """
 
 import os
@@ -25,10 +26,10 @@ STARTUP_SECONDS = 120
 
 
 class LocalServer:
-    """A Prefect server on a free port of this machine, on the way up until `wait` returns."""
+    """A Prefect server on a free port of this machine; it is ready when `wait` returns."""
 
     def __init__(self, log: Path) -> None:
-        # Of two servers that create one database at once, one dies: they start in turn.
+        # If two servers create one database at the same time, one fails: they start in turn.
         self._starting = FileLock(log.with_suffix(".lock"), thread_local=False)
         self._starting.acquire()
         self.port = free_port()
@@ -39,11 +40,11 @@ class LocalServer:
 
     @property
     def api_url(self) -> str:
-        """What ``PREFECT_API_URL`` must say."""
+        """The value of ``PREFECT_API_URL``."""
         return f"http://127.0.0.1:{self.port}/api"
 
     def wait(self) -> None:
-        """Wait until it answers.
+        """Wait until the server answers.
 
         Raises
         ------
@@ -51,28 +52,28 @@ class LocalServer:
             If it ended, or did not answer in time.
         """
         try:
-            self._wait(time.monotonic() + STARTUP_SECONDS)
+            self._wait_until(time.monotonic() + STARTUP_SECONDS)
         finally:
             self._starting.release()
 
-    def _wait(self, deadline: float) -> None:
+    def _wait_until(self, deadline: float) -> None:
         while not self._answers():
             if self._program.exit_status is not None or time.monotonic() > deadline:
                 raise OrchestratorError(
-                    f"Prefect's local server did not start; its log is {self.log}: mend what it "
-                    "says, or name a running server in PREFECT_API_URL"
+                    f"Prefect's local server did not start; correct the error in its log "
+                    f"{self.log}, or name a running server in PREFECT_API_URL"
                 )
             time.sleep(0.1)
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.api_url}/health", timeout=5) as answer:  # noqa: S310 # http by construction
+            with urllib.request.urlopen(f"{self.api_url}/health", timeout=5) as answer:  # noqa: S310 # always an http address
                 return bool(answer.status == 200)  # noqa: PLR2004 # OK
         except (urllib.error.URLError, OSError):
             return False
 
     def stop(self) -> None:
-        """End it, and all that it started."""
+        """End the server and all processes that it started."""
         self._program.stop()
         self._starting.release()
 
@@ -81,15 +82,15 @@ class LocalServer:
 def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
     """Start a server and point Prefect at it, unless ``PREFECT_API_URL`` names one.
 
-    Enter it before Prefect is imported, which reads its settings once; it does not wait for the
-    server, so that imports and start-up overlap.
+    Enter it before Prefect is imported, because Prefect reads its settings only once. It does not
+    wait for the server, so that the caller can import libraries meanwhile.
     """
     if os.environ.get("PREFECT_API_URL"):
         yield None
         return
     server = LocalServer(settings.home / "prefect-server.log")
     os.environ["PREFECT_API_URL"] = server.api_url
-    # This server ends with the study; what was not yet sent to it would hold the exit up a minute.
+    # This server ends with the study; unsent log lines would delay the exit by a minute.
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
     try:
         yield server

@@ -1,38 +1,31 @@
-"""The programs of a service on one machine, each watched: MLflow, Prefect and a worker."""
+"""The three programs of a service on one machine: MLflow, Prefect and a worker."""
 
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
 
 from tasks.errors import OrchestratorError
 from tasks.processes.ports import free_port, is_free_port
-from tasks.processes.supervised import SupervisedProgram
+from tasks.service.watched_program import WatchedProgram, server_answers
+from tasks.service.work_pool import POOL, WORKER, online_workers
 from tasks.settings import Settings
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
-#: Seconds that a program may take to its first answer on a busy machine, and to each later one.
-STARTUP_SECONDS, ANSWER_SECONDS = 180, 10
-#: Seconds between two questions to a program that is well.
-PAUSE_SECONDS = 10
-#: A program that ends so often within so many seconds of its start is not started again.
-FALLS, SOON_SECONDS = 3, 30
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+#: Heartbeats by which Prefect notices that a worker, or a run of it, is gone.
+HEARTBEATS = {"PREFECT_WORKER_HEARTBEAT_SECONDS": "5", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the service listens and keeps what it knows.
+class ServiceConfig:
+    """The addresses and databases of a service.
 
     Attributes
     ----------
-    settings : the home.
-    host : the address to bind to.
-    mlflow_port, prefect_port : of the two servers.
-    mlflow_database, prefect_database : SQLAlchemy addresses; they may hold a password.
+    settings : the folders of the home.
+    host : the address that the servers bind to.
+    mlflow_port, prefect_port : the ports of the two servers.
+    mlflow_database, prefect_database : SQLAlchemy URLs; they may contain a password.
     """
 
     settings: Settings
@@ -43,207 +36,105 @@ class Place:
     prefect_database: str
 
     @property
-    def reach(self) -> str:
-        """The host by which this machine's own programs reach the servers."""
-        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 # what was asked for
+    def local_host(self) -> str:
+        """The host name by which programs on this machine connect to the servers."""
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 # compared, not bound to
 
     @property
     def mlflow_url(self) -> str:
-        """What ``MLFLOW_TRACKING_URI`` must say."""
-        return f"http://{self.reach}:{self.mlflow_port}"
+        """The value of ``MLFLOW_TRACKING_URI``."""
+        return f"http://{self.local_host}:{self.mlflow_port}"
 
     @property
     def prefect_url(self) -> str:
-        """What ``PREFECT_API_URL`` must say."""
-        return f"http://{self.reach}:{self.prefect_port}/api"
+        """The value of ``PREFECT_API_URL``."""
+        return f"http://{self.local_host}:{self.prefect_port}/api"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What reaches both servers."""
+        """The environment variables that address both servers."""
         return {"MLFLOW_TRACKING_URI": self.mlflow_url, "PREFECT_API_URL": self.prefect_url}
 
     @property
     def logs(self) -> Path:
-        """What the programs say, a file each."""
+        """The folder of the log files, one file per program."""
         return self.settings.home / "logs"
 
 
-@dataclass
-class Service:
-    """A program that is kept running.
-
-    Attributes
-    ----------
-    name : for people.
-    address : where to look at it; empty where there is nothing to see.
-    command, more : what to run, and environment variables on top of today's.
-    log : what it says.
-    answers : whether it is well.
-    """
-
-    name: str
-    address: str
-    command: Sequence[str]
-    more: Mapping[str, str]
-    log: Path
-    answers: Callable[[], bool]
-    starts: int = 0
-    falls: int = 0
-    up: bool = False
-    answered: bool = False
-    started: float = 0.0
-    asked: float = 0.0
-    program: SupervisedProgram | None = field(default=None, repr=False)
-
-    def start(self) -> None:
-        """Start it, for the first time or again."""
-        self.program = SupervisedProgram(self.command, self.log, self.more)
-        self.starts, self.started, self.up = self.starts + 1, time.monotonic(), False
-        self.answered = False
-
-    @property
-    def fell(self) -> bool:
-        """Whether it has ended by itself."""
-        return self.program is not None and self.program.exit_status is not None
-
-    def look(self) -> None:
-        """See whether it is well; start it again where it fell.
-
-        Raises
-        ------
-        OrchestratorError
-            If it falls again and again, or does not answer in time.
-        """
-        if self.fell:
-            self.up = False
-            self.falls = self.falls + 1 if self._age < SOON_SECONDS else 1
-            if self.falls >= FALLS:
-                raise OrchestratorError(self._trouble(f"ended {FALLS} times in a row"))
-            self.start()
-            return
-        if self.up and time.monotonic() - self.asked < PAUSE_SECONDS:
-            return
-        self.asked = time.monotonic()
-        self.up = self.answers()
-        self.answered = self.answered or self.up
-        # One that has answered once is only busy: its work would be lost with it.
-        if not self.answered and self._age > STARTUP_SECONDS:
-            raise OrchestratorError(self._trouble(f"gave no answer in {STARTUP_SECONDS} s"))
-
-    @property
-    def _age(self) -> float:
-        return time.monotonic() - self.started
-
-    def _trouble(self, what: str) -> str:
-        return f"{self.name} {what}: mend what its log says at the end: {self.log}"
-
-    @property
-    def state(self) -> str:
-        """How it is, in words."""
-        if self.program is None:
-            return "waiting"
-        again = f", started {self.starts} times" if self.starts > 1 else ""
-        how = "up" if self.up else "no answer" if self.answered else "starting"
-        return how + again
-
-    def release(self) -> None:
-        """Begin to end it."""
-        if self.program is not None:
-            self.program.request_stop()
-
-    def stop(self) -> None:
-        """End it, and all that it started."""
-        if self.program is not None:
-            self.program.stop()
-        self.up = False
-
-
-def choose_port(option: str, given: int | None, usual: int, host: str) -> int:
-    """Return the port that was asked for, or the usual one, or the next that is free.
+def choose_port(option: str, requested: int | None, default: int, host: str) -> int:
+    """Return the requested port; without a request the default, or the next port that is free.
 
     Raises
     ------
     OrchestratorError
-        If the one that was asked for is taken.
+        If the requested port cannot be used.
     """
-    if given is None:
-        return free_port(host, usual)
-    if not is_free_port(host, given):
+    if requested is None:
+        return free_port(host, default)
+    if not is_free_port(host, requested):
         raise OrchestratorError(
-            f"{option} {given} at {host}: cannot be had (it is taken, perhaps); name a free one, "
-            f"or leave {option} out and the next free one is taken"
+            f"{option} {requested} at {host}: the port cannot be used, perhaps because another "
+            f"program uses it; name a free one, or omit {option} to use the next free one"
         )
-    return given
+    return requested
 
 
-def services_of(place: Place) -> list[Service]:
+def create_programs(config: ServiceConfig) -> list[WatchedProgram]:
     """Return the three programs, in the order in which they start."""
-    return [_mlflow(place), _prefect(place), _worker(place)]
+    return [_mlflow(config), _prefect(config), _worker(config)]
 
 
-def _mlflow(place: Place) -> Service:
+def _mlflow(config: ServiceConfig) -> WatchedProgram:
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
-    command += ["--host", place.host, "--port", str(place.mlflow_port)]
-    artifacts = place.settings.artifacts.as_uri()
-    if place.host in LOOPBACK:
+    command += ["--host", config.host, "--port", str(config.mlflow_port)]
+    artifacts = config.settings.artifacts.as_uri()
+    if config.host in LOOPBACK:
         command += ["--default-artifact-root", artifacts]
     else:
-        # Who is elsewhere cannot write this machine's files: the server does.
+        # Clients on other machines cannot write files here, so the server writes them.
         command += ["--artifacts-destination", artifacts]
-    # In the environment, not among the words: a database's password is nobody's to read.
-    more = {"MLFLOW_BACKEND_STORE_URI": place.mlflow_database, "MLFLOW_TRACKING_URI": ""}
-    return Service(
+    # The database is in the environment and not in the command line, which other users can read:
+    # its URL may contain a password.
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": config.mlflow_database,
+        "MLFLOW_TRACKING_URI": "",
+    }
+    return WatchedProgram(
         "MLflow",
-        place.mlflow_url,
+        config.mlflow_url,
         command,
-        more,
-        place.logs / "mlflow.log",
-        lambda: answers(f"{place.mlflow_url}/health"),
+        environment,
+        config.logs / "mlflow.log",
+        lambda: server_answers(f"{config.mlflow_url}/health"),
     )
 
 
-def _prefect(place: Place) -> Service:
+def _prefect(config: ServiceConfig) -> WatchedProgram:
     command = [sys.executable, "-m", "prefect", "server", "start"]
-    command += ["--host", place.host, "--port", str(place.prefect_port)]
-    more = {
-        "PREFECT_API_URL": place.prefect_url,
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": place.prefect_database,
+    command += ["--host", config.host, "--port", str(config.prefect_port)]
+    environment = {
+        "PREFECT_API_URL": config.prefect_url,
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": config.prefect_database,
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
-    return Service(
+    return WatchedProgram(
         "Prefect",
-        place.prefect_url.removesuffix("/api"),
+        config.prefect_url.removesuffix("/api"),
         command,
-        more,
-        place.logs / "prefect.log",
-        lambda: answers(f"{place.prefect_url}/health"),
+        environment,
+        config.logs / "prefect.log",
+        lambda: server_answers(f"{config.prefect_url}/health"),
     )
 
 
-def _worker(place: Place) -> Service:
-    from tasks.service.work_pool import POOL, WORKER, online
-
+def _worker(config: ServiceConfig) -> WatchedProgram:
     command = [sys.executable, "-m", "prefect", "worker", "start"]
     command += ["--pool", POOL, "--type", "process", "--name", WORKER]
-    more = {**place.environment, "PREFECT_LOGGING_LEVEL": "INFO"}
-    return Service(
+    return WatchedProgram(
         "worker",
         f"work pool {POOL}",
         command,
-        {**more, **HEARTBEATS},
-        place.logs / "worker.log",
-        lambda: WORKER in online(place.prefect_url),
+        {**config.environment, "PREFECT_LOGGING_LEVEL": "INFO", **HEARTBEATS},
+        config.logs / "worker.log",
+        lambda: WORKER in online_workers(config.prefect_url),
     )
-
-
-#: How soon Prefect sees that a worker, or what it ran, is gone.
-HEARTBEATS = {"PREFECT_WORKER_HEARTBEAT_SECONDS": "5", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-
-
-def answers(url: str) -> bool:
-    """Whether a server says that it is well, or asks who is there."""
-    try:
-        status = httpx.get(url, timeout=ANSWER_SECONDS, trust_env=False).status_code
-    except httpx.HTTPError:
-        return False
-    return status in (httpx.codes.OK, httpx.codes.UNAUTHORIZED)

@@ -1,4 +1,4 @@
-"""`factorgrid up`: MLflow, Prefect and a worker on this machine, until Ctrl-C."""
+"""`factorgrid up`: runs MLflow, Prefect and a worker on this machine until Ctrl-C."""
 
 import time
 from collections.abc import Sequence
@@ -18,22 +18,25 @@ from tasks.service.programs import (
     LOOPBACK,
     MLFLOW_PORT,
     PREFECT_PORT,
-    Place,
-    Service,
+    ServiceConfig,
     choose_port,
-    services_of,
+    create_programs,
 )
-from tasks.service.running import service_lock, write_addresses
-from tasks.service.work_pool import revive
+from tasks.service.running_service import service_lock, write_addresses
+from tasks.service.watched_program import WatchedProgram
+from tasks.service.work_pool import reschedule_lost_runs
 from tasks.settings import Settings
 from tasks.tracking.database_schema import refuse_other_schema
 
-PULSE_SECONDS = 0.5
+#: Seconds between two rounds of checks.
+POLL_SECONDS = 0.5
+#: How many of the last messages the display shows.
+SHOWN_MESSAGES = 6
 
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """What the options of the command line ask for; None for the usual."""
+    """The options of the command line; None means the default."""
 
     host: str = "127.0.0.1"
     mlflow_port: int | None = None
@@ -41,134 +44,140 @@ class ServiceOptions:
     database: str | None = None
 
 
-def place_of(settings: Settings, asked: ServiceOptions) -> Place:
-    """Choose ports and open the databases.
+def configure_service(settings: Settings, options: ServiceOptions) -> ServiceConfig:
+    """Choose the ports and open the databases.
 
     Raises
     ------
     OrchestratorError
-        If a port that was asked for is taken, or the database cannot be had.
+        If a requested port or database cannot be used.
     """
-    return Place(
+    return ServiceConfig(
         settings,
-        asked.host,
-        choose_port("--mlflow-port", asked.mlflow_port, MLFLOW_PORT, asked.host),
-        choose_port("--prefect-port", asked.prefect_port, PREFECT_PORT, asked.host),
-        *open_databases(settings, asked.database),
+        options.host,
+        choose_port("--mlflow-port", options.mlflow_port, MLFLOW_PORT, options.host),
+        choose_port("--prefect-port", options.prefect_port, PREFECT_PORT, options.host),
+        *open_databases(settings, options.database),
     )
 
 
-class Up:
-    """The service, as it runs and as it is shown."""
+class ServiceRunner:
+    """Runs the programs of a service and displays their state."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.services = services_of(place)
-        self.said: list[str] = []
+    def __init__(self, config: ServiceConfig) -> None:
+        self.config = config
+        self.programs = create_programs(config)
+        self.messages: list[str] = []
         self._console = Console(stderr=True, highlight=False)
 
     def run(self) -> None:
-        """Start everything and keep it running, until interrupted.
+        """Start all programs and keep them running until interrupted.
 
         Raises
         ------
         OrchestratorError
-            If a program does not start, or falls again and again.
+            If a program does not start, or ends several times in a row.
         """
         try:
             if not self._console.is_terminal:
-                self._pulse_for_ever()
-            with Live(console=self._console, get_renderable=self._screen, screen=False):
-                self._pulse_for_ever()
+                self._run_programs()
+            with Live(console=self._console, get_renderable=self._display, screen=False):
+                self._run_programs()
         finally:
             self._stop()
 
-    def _pulse_for_ever(self) -> None:
-        *servers, worker = self.services
-        self._bring_up(servers)
-        self._revive()
-        self._bring_up([worker])
-        self._say(f"ready: {', '.join(s.address for s in servers)}; Ctrl-C ends all")
+    def _run_programs(self) -> None:
+        *servers, worker = self.programs
+        self._start(servers)
+        self._reschedule_lost_runs()
+        self._start([worker])
+        addresses = ", ".join(server.address for server in servers)
+        self._report(f"ready: {addresses}; Ctrl-C ends all")
         while True:
-            time.sleep(PULSE_SECONDS)
-            for service in self.services:
-                self._watch(service)
+            time.sleep(POLL_SECONDS)
+            for program in self.programs:
+                self._check(program)
 
-    def _bring_up(self, services: Sequence[Service]) -> None:
-        for service in services:
-            service.start()
-        waiting = list(services)
+    def _start(self, programs: Sequence[WatchedProgram]) -> None:
+        """Start programs, and wait until all are up."""
+        for program in programs:
+            program.start()
+        waiting = list(programs)
         while waiting:
-            time.sleep(PULSE_SECONDS)
-            for service in list(waiting):
-                service.look()
-                if service.up:
-                    waiting.remove(service)
-                    self._say(f"{service.name} is up: {service.address}")
+            time.sleep(POLL_SECONDS)
+            for program in list(waiting):
+                program.check()
+                if program.up:
+                    waiting.remove(program)
+                    self._report(f"{program.name} is up: {program.address}")
 
-    def _watch(self, service: Service) -> None:
-        if service.fell and service.name == "worker":
-            self._revive()
-        before = service.starts
-        service.look()
-        if service.starts > before:
-            self._say(f"{service.name} ended by itself; started again")
+    def _check(self, program: WatchedProgram) -> None:
+        if program.has_ended and program.name == "worker":
+            self._reschedule_lost_runs()
+        starts_before = program.starts
+        program.check()
+        if program.starts > starts_before:
+            self._report(f"{program.name} ended by itself; started again")
 
-    def _revive(self) -> None:
+    def _reschedule_lost_runs(self) -> None:
         try:
-            names = revive(self.place.prefect_url)
+            names = reschedule_lost_runs(self.config.prefect_url)
         except httpx.HTTPError:
-            return  # Prefect is on its way up again as well; the next worker asks once more
+            return  # Prefect is being restarted too; this is repeated when the next worker starts
         for name in names:
-            self._say(f"run {name} was cut off; it is scheduled again")
+            self._report(f"run {name} was cut off; it is scheduled again")
 
-    def _say(self, text: str) -> None:
-        self.said.append(f"{time.strftime('%H:%M:%S')}  {text}")
+    def _report(self, text: str) -> None:
+        message = f"{time.strftime('%H:%M:%S')}  {text}"
+        self.messages.append(message)
         if not self._console.is_terminal:
-            self._console.print(text, markup=False, soft_wrap=True)
+            self._console.print(message, markup=False, soft_wrap=True)
 
     def _stop(self) -> None:
-        """End the worker first, so that its runs can still tell the servers; then the servers."""
-        *servers, worker = self.services
+        """End the worker first, so that its runs can still reach the servers; then the servers."""
+        *servers, worker = self.programs
         worker.stop()
         for server in servers:
             server.release()
         for server in servers:
             server.stop()
 
-    def _screen(self) -> RenderableType:
+    def _display(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for title in ("", "state", "address", "log"):
             table.add_column(title, overflow="fold")
-        for service in self.services:
-            mark = Text(service.state, style="green" if service.up else "yellow")
-            table.add_row(service.name, mark, service.address, str(service.log))
-        lines = [f"home      {self.place.settings.home}"]
-        lines += [f"database  {without_password(self.place.mlflow_database)}"]
-        lines += [f"          {without_password(self.place.prefect_database)}"]
-        if self.place.host not in LOOPBACK:
-            lines += [f"open to whoever reaches {self.place.host}: see the guide on security"]
-        recent = self.said[-6:]
-        return Group(table, Text("\n".join(["", *lines, "", *recent, "", self._hint()])))
+        for program in self.programs:
+            state = Text(program.state, style="green" if program.up else "yellow")
+            table.add_row(program.name, state, program.address, str(program.log))
+        config = self.config
+        lines = [
+            f"home      {config.settings.home}",
+            f"database  {without_password(config.mlflow_database)}",
+            f"          {without_password(config.prefect_database)}",
+        ]
+        if config.host not in LOOPBACK:
+            lines.append(
+                f"every machine that can reach {config.host} has access: see the guide on security"
+            )
+        hint = "factorgrid deploy  schedules studies here; Ctrl-C ends all programs."
+        messages = self.messages[-SHOWN_MESSAGES:]
+        return Group(table, Text("\n".join(["", *lines, "", *messages, "", hint])))
 
-    def _hint(self) -> str:
-        return "factorgrid deploy  puts studies on a schedule here; Ctrl-C ends all of this."
 
-
-def run_service(settings: Settings, asked: ServiceOptions) -> None:
+def run_service(settings: Settings, options: ServiceOptions) -> None:
     """Run the service of a home until interrupted.
 
     Raises
     ------
     OrchestratorError
-        If it runs already, or cannot.
+        If it runs already, or cannot start.
     TrackingError
-        If MLflow's database is another version's.
+        If MLflow's database has the schema of another version.
     """
     settings.create()
     lock = service_lock(settings.home)
     try:
-        # Whoever only looks whether we run holds it for a moment.
+        # A command that checks whether the service runs holds the lock for a moment.
         lock.acquire(timeout=1)
     except Timeout as error:
         raise OrchestratorError(
@@ -176,7 +185,7 @@ def run_service(settings: Settings, asked: ServiceOptions) -> None:
             "FACTORGRID_HOME to another folder"
         ) from error
     with lock:
-        place = place_of(settings, asked)
-        refuse_other_schema(place.mlflow_database)
-        write_addresses(settings.home, place.environment)
-        Up(place).run()
+        config = configure_service(settings, options)
+        refuse_other_schema(config.mlflow_database)
+        write_addresses(settings.home, config.environment)
+        ServiceRunner(config).run()

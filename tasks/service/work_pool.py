@@ -1,6 +1,6 @@
-"""The work pool at a Prefect server: its worker, and runs whose process is gone.
+"""The work pool at a Prefect server: its workers, and runs whose process is gone.
 
-By plain HTTP, so that whoever only looks need not wait for Prefect's import.
+The server is called by plain HTTP: importing Prefect takes seconds, which a quick check must not.
 """
 
 import datetime as dt
@@ -15,37 +15,37 @@ import httpx
 import psutil
 
 POOL = "factorgrid"
-#: One worker a machine, named after it.
+#: One worker per machine, with the name of the machine.
 WORKER = socket.gethostname()
-#: How often a worker says that it is there unless told otherwise, and how often it may miss that.
-HEARTBEAT_SECONDS, MISSED = 30, 2.5
+#: Default seconds between a worker's heartbeats, and after how many of them it counts as offline.
+HEARTBEAT_SECONDS, OFFLINE_AFTER_HEARTBEATS = 30, 2.5
 REQUEST_SECONDS = 10
-#: How often a server that is too busy is asked, and the pause between.
+#: How many times a request to a busy server is sent, and the seconds between two of them.
 BUSY_TRIES, BUSY_SECONDS = 10, 1.0
 
 
 @dataclass(frozen=True)
 class Api:
-    """A Prefect server's API."""
+    """The API of a Prefect server."""
 
     url: str
 
     def post(self, path: str, content: Any) -> Any:
-        """Send a request; return the answer's JSON, None where it is empty.
+        """Send a request; return the JSON of the answer, None if it is empty.
 
         Raises
         ------
         httpx.HTTPError
-            If no server answers, or refuses.
+            If no server answers, or it refuses the request.
         """
         return self._send("POST", path, content)
 
     def delete(self, path: str) -> None:
-        """Delete something; errors as those of `post`."""
+        """Send a DELETE request; it raises the same errors as `post`."""
         self._send("DELETE", path, None)
 
     def _send(self, method: str, path: str, content: Any) -> Any:
-        for left in reversed(range(BUSY_TRIES)):
+        for tries_left in reversed(range(BUSY_TRIES)):
             answer = httpx.request(
                 method,
                 f"{self.url}/{path}",
@@ -54,8 +54,9 @@ class Api:
                 auth=prefect_credentials(),
                 trust_env=False,
             )
-            # Said while SQLite is locked, and nothing was done: Prefect's own client asks again.
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or not left:
+            # The server answers 503 while SQLite is locked, and has done nothing then. Prefect's
+            # own client repeats the request too.
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or not tries_left:
                 break
             time.sleep(BUSY_SECONDS)
         answer.raise_for_status()
@@ -63,32 +64,31 @@ class Api:
 
 
 def prefect_credentials() -> tuple[str, str] | None:
-    """Return user and password, as Prefect's own client reads them from the environment."""
+    """Return user and password from the environment variable that Prefect's own client reads."""
     user, separator, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     return (user, password) if separator else None
 
 
-def online(url: str) -> list[str]:
-    """Return the pool's workers that said a moment ago that they are there, by name."""
+def online_workers(url: str) -> list[str]:
+    """Return the names of the pool's workers with a recent heartbeat."""
     try:
         workers = Api(url).post(f"work_pools/{POOL}/workers/filter", {})
     except httpx.HTTPError:
         return []
-    return sorted({str(worker["name"]) for worker in workers if _is_heard(worker)})
+    return sorted({str(worker["name"]) for worker in workers if _is_online(worker)})
 
 
-def _is_heard(worker: Mapping[str, Any]) -> bool:
-    last, now = worker["last_heartbeat_time"], dt.datetime.now(tz=dt.UTC)
-    patience = MISSED * (worker.get("heartbeat_interval_seconds") or HEARTBEAT_SECONDS)
-    return bool(last) and (now - _time(last)).total_seconds() < patience
+def _is_online(worker: Mapping[str, Any]) -> bool:
+    last = worker["last_heartbeat_time"]
+    if not last:
+        return False
+    age = dt.datetime.now(tz=dt.UTC) - dt.datetime.fromisoformat(last)
+    interval = worker.get("heartbeat_interval_seconds") or HEARTBEAT_SECONDS
+    return age.total_seconds() < OFFLINE_AFTER_HEARTBEATS * interval
 
 
-def _time(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text)
-
-
-def unfinished(url: str) -> list[dict[str, Any]]:
-    """Return the runs of the pool's deployments that the server takes for running."""
+def unfinished_runs(url: str) -> list[dict[str, Any]]:
+    """Return the runs of the pool's deployments that are running according to the server."""
     states = ["RUNNING", "PENDING", "CANCELLING"]
     runs: list[dict[str, Any]] = Api(url).post(
         "flow_runs/filter",
@@ -100,90 +100,95 @@ def unfinished(url: str) -> list[dict[str, Any]]:
     return runs
 
 
-def revive(url: str) -> list[str]:
-    """Schedule again what ran on this machine and died with its worker; return their names.
+def reschedule_lost_runs(url: str) -> list[str]:
+    """Schedule again the runs of this machine that died with their worker; return their names.
 
-    A server never learns that a killed worker's runs are gone: they would be 'Running' for ever,
-    and hold their deployment's only place. One that was to be cancelled is cancelled.
+    The server does not notice that the runs of a killed worker are gone. They would be 'Running'
+    for ever, and their deployment allows only one run at a time. A run that was being cancelled is
+    set to cancelled.
     """
-    lost = [run for run in unfinished(url) if _was_here(run) and not _is_alive(run)]
+    lost = [run for run in unfinished_runs(url) if _ran_here(run) and not _is_alive(run)]
     for run in lost:
-        _conclude(url, run)
+        _reschedule(url, run)
     return [str(run["name"]) for run in lost]
 
 
-def _was_here(run: Mapping[str, Any]) -> bool:
+def _ran_here(run: Mapping[str, Any]) -> bool:
     labels = run.get("labels") or {}
     return bool(labels.get("prefect.worker.name") == WORKER)
 
 
 def _is_alive(run: Mapping[str, Any]) -> bool:
-    """Whether its process is there; one whose worker died before it started it has none."""
+    """Whether the process of a run exists; there is none if its worker died before starting it."""
     try:
         return "prefect" in " ".join(psutil.Process(int(run["infrastructure_pid"])).cmdline())
     except (psutil.Error, TypeError, ValueError):
         return False
 
 
-def _conclude(url: str, run: Mapping[str, Any]) -> None:
-    cancelling = run["state"]["type"] == "CANCELLING"
-    if cancelling:
-        _set(url, run, {"type": "CANCELLED", "message": "Its process is gone."})
+def _reschedule(url: str, run: Mapping[str, Any]) -> None:
+    if run["state"]["type"] == "CANCELLING":
+        _set_state(url, run, {"type": "CANCELLED", "message": "The process of the run is gone."})
         return
-    # By way of Crashed, so that the deployment's place is free again.
-    words = "Its worker was killed; it goes on where it stopped."
-    _set(url, run, {"type": "CRASHED", "message": words})
+    message = "The worker was killed; the run continues where it stopped."
+    # First Crashed, so that the deployment's concurrency limit is free again.
+    _set_state(url, run, {"type": "CRASHED", "message": message})
     now = dt.datetime.now(tz=dt.UTC).isoformat()
-    details = {"scheduled_time": now}
-    again = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": words}
-    _set(url, run, {**again, "state_details": details})
+    scheduled = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": message}
+    _set_state(url, run, {**scheduled, "state_details": {"scheduled_time": now}})
 
 
-def _set(url: str, run: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+def _set_state(url: str, run: Mapping[str, Any], state: Mapping[str, Any]) -> None:
     Api(url).post(f"flow_runs/{run['id']}/set_state", {"state": state, "force": True})
 
 
-#: Flow runs say every 30 s that they are there; one that misses two is gone.
+#: Flow runs send a heartbeat every 30 s; a run without one for this long counts as dead.
 SILENT_SECONDS = 90
 RUN = "prefect.flow-run"
-SILENT, AGAIN = "FactorGrid: a run fell silent", "FactorGrid: a silent run goes on elsewhere"
+#: The names of the two automations. They find existing automations, and must not be changed.
+CRASH_SILENT = "FactorGrid: a run fell silent"
+RESCHEDULE_SILENT = "FactorGrid: a silent run goes on elsewhere"
 TAGGED = {
     "prefect.resource.role": "tag",
     "prefect.resource.id": "prefect.tag.factorgrid",
 }
 
 
-def watch_heartbeats(url: str) -> None:
-    """Have the server itself schedule again what a killed machine was running.
+def create_automations(url: str) -> None:
+    """Create the automations by which the server reschedules the runs of a machine that died.
 
-    `revive` sees the runs of this machine; the runs of others only the server can miss.
+    `reschedule_lost_runs` handles the runs of this machine. Only the server can notice that runs of
+    other machines have stopped.
     """
-    for name, rule in {SILENT: _silent(), AGAIN: _again()}.items():
+    automations = {CRASH_SILENT: _crash_silent_runs(), RESCHEDULE_SILENT: _reschedule_silent_runs()}
+    for name, rule in automations.items():
         if not Api(url).post("automations/filter", {"automations": {"name": {"any_": [name]}}}):
             Api(url).post("automations/", {"name": name, **rule})
 
 
-def _silent() -> dict[str, Any]:
-    """Crash a run without heartbeats, as state ``Silent``; one that has ended refuses that."""
+def _crash_silent_runs() -> dict[str, Any]:
+    """Set a run without heartbeats to Crashed, with the state name ``Silent``, unless it ended."""
     ended = ("Completed", "Failed", "Crashed", "Cancelled", "Paused", "Suspended", "AwaitingRetry")
     return {
-        "description": "No heartbeat for 90 s: its worker, or the machine of it, is gone.",
+        "description": "No heartbeat for 90 s: the worker, or its machine, is gone.",
         "trigger": _trigger(
             "Proactive",
             SILENT_SECONDS,
             after=[f"{RUN}.heartbeat"],
             expect=[f"{RUN}.heartbeat", *(f"{RUN}.{state}" for state in ended)],
         ),
-        "actions": [_change("CRASHED", "Silent", "No heartbeat: its worker is gone.")],
+        "actions": [_set_state_action("CRASHED", "Silent", "No heartbeat: the worker is gone.")],
     }
 
 
-def _again() -> dict[str, Any]:
-    """Schedule a silent run again; a crash of any other kind is a person's to look at."""
+def _reschedule_silent_runs() -> dict[str, Any]:
+    """Schedule a silent run again; a run that crashed for another reason is not repeated."""
     return {
-        "description": "What was trained is in MLflow: it goes on where it stopped.",
+        "description": "Finished replicates are in MLflow: the run continues where it stopped.",
         "trigger": _trigger("Reactive", 0, after=[], expect=[f"{RUN}.Silent"]),
-        "actions": [_change("SCHEDULED", "AwaitingRetry", "It goes on where it stopped.")],
+        "actions": [
+            _set_state_action("SCHEDULED", "AwaitingRetry", "The run continues where it stopped.")
+        ],
     }
 
 
@@ -200,5 +205,5 @@ def _trigger(posture: str, within: int, **events: list[str]) -> dict[str, Any]:
     }
 
 
-def _change(state: str, name: str, message: str) -> dict[str, Any]:
+def _set_state_action(state: str, name: str, message: str) -> dict[str, Any]:
     return {"type": "change-flow-run-state", "state": state, "name": name, "message": message}

@@ -1,1 +1,1 @@
-"""Training: a stage's replicates, each in a process of its own, here or on other machines."""
+"""Training replicates: each in its own process, on this machine or on others."""

@@ -1,9 +1,9 @@
-"""Training on a Dask or Ray cluster, by Prefect's own task runners.
+"""Training on a Dask or Ray cluster, by Prefect's task runners.
 
-What travels is a description: where MLflow is, which execution, which folder of arrays. A process
-there that sees this folder uses the sender's home; another one has a home of its own, and brings
-the arrays from the store that the operator names. Each opens its own tracker, arrays and slot; what
-comes back is a run's id. No picture is ever pickled.
+A worker process gets an `ExecutionDescription`: the address of MLflow, the execution, the folder of
+the image arrays. If the worker sees this folder, it uses the sender's home. If not, it uses its own
+machine's home, and downloads the arrays from the store that ``FACTORGRID_SHARE`` names. It opens
+its own tracker, arrays and slot, and returns the id of a run. No image is ever pickled.
 """
 
 import multiprocessing
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, Self
 
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
@@ -31,25 +31,27 @@ from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution
 from tasks.tracking.tracker import Tracker
 from tasks.training.context import TrainingContext
-from tasks.training.share_arrays import bring, offer
+from tasks.training.share_arrays import download_arrays, upload_arrays
 from tasks.training.slots import SlotPool
 from tasks.training.train_replicate import train_replicate
 
-#: Module and class of each runner; each is an extra of its name.
-EXTRAS = {
+#: Module and class of each task runner; its name is also that of the optional dependency.
+RUNNERS = {
     "dask": ("prefect_dask", "DaskTaskRunner"),
     "ray": ("prefect_ray", "RayTaskRunner"),
 }
 
 
 @dataclass(frozen=True)
-class Site:
-    """An execution, described for a process elsewhere; it pickles in a few kilobytes.
+class ExecutionDescription:
+    """An execution, described for a process on another machine; a few kilobytes when pickled.
 
     Attributes
     ----------
-    settings, images : as the sender sees them.
-    arrays : where in a store the arrays are; empty where all machines share the home.
+    settings, images : with the paths of the machine that sends it.
+    study, version, facts : the study, the dataset version, and facts about the dataset.
+    experiment, run_id : the MLflow experiment, and the parent run of the execution.
+    arrays_url : the address of the arrays in a store; empty if all machines share the home.
     """
 
     settings: Settings
@@ -59,16 +61,16 @@ class Site:
     experiment: str
     run_id: str
     images: Prepared
-    arrays: str = ""
+    arrays_url: str = ""
 
     @classmethod
-    def of(cls, context: TrainingContext) -> "Site":
-        """Describe the execution of a workshop, its arrays put where all can reach them.
+    def of(cls, context: TrainingContext) -> Self:
+        """Describe an execution; upload its arrays if ``FACTORGRID_SHARE`` names a store.
 
         Raises
         ------
         DataError
-            If the store for them cannot be had.
+            If the store cannot be used.
         """
         execution, share = context.execution, context.settings.share
         return cls(
@@ -79,23 +81,23 @@ class Site:
             execution.experiment,
             execution.run_id,
             context.images,
-            offer(context.images.arrays_folder, share) if share else "",
+            upload_arrays(context.images.arrays_folder, share) if share else "",
         )
 
     def open(self) -> TrainingContext:
-        """Open it in this process: its own tracker, arrays and slot.
+        """Open the execution in this process, with its own tracker, arrays and slot.
 
         Raises
         ------
         UserError
-            If this machine has no way to the arrays, to MLflow or to the study's own network.
+            If this machine has no access to the arrays, to MLflow or to the study's own network.
         """
         _allow_children()
         _check_builder(self.study)
         if self._shares_the_home:
             settings, images = self.settings, self.images
         else:
-            settings, images = self._own()
+            settings, images = self._use_own_home()
         tracker = Tracker.open(settings)
         if settings.home != self.settings.home:
             _check_artifacts(tracker, self.experiment)
@@ -108,32 +110,34 @@ class Site:
 
     @property
     def _shares_the_home(self) -> bool:
-        """Whether this process sees the sender's arrays and may write beside them."""
+        """Whether this process can read the sender's arrays and write to the sender's home."""
         home, arrays = self.settings.home, self.images.arrays_folder
         return os.access(arrays, os.R_OK | os.X_OK) and os.access(home, os.W_OK)
 
-    def _own(self) -> tuple[Settings, Prepared]:
-        """Return settings with this machine's home, and the pictures in it; the rest travels."""
-        arrays, host = self.images.arrays_folder, platform.node()
-        if not self.arrays:
+    def _use_own_home(self) -> tuple[Settings, Prepared]:
+        """Return the settings and images with this machine's home, and download the arrays."""
+        host = platform.node()
+        if not self.arrays_url:
             raise DataError(
-                f"{arrays}: {host} does not see it; put FACTORGRID_HOME on a path that all "
-                "machines share, or name a bucket that all reach in FACTORGRID_SHARE"
+                f"{self.images.arrays_folder}: not visible on {host}; put FACTORGRID_HOME on a "
+                "path that all machines share, or name a bucket that all can use in "
+                "FACTORGRID_SHARE"
             )
         if not self.settings.tracking_uri.startswith(("http", "postgresql")):
             raise TrackingError(
-                f"MLflow at {self.settings.tracking_uri}: {host} does not see this file; start a "
-                "server for all machines and name it in MLFLOW_TRACKING_URI"
+                f"MLflow at {self.settings.tracking_uri}: this file is not visible on {host}; "
+                "start a server for all machines and name it in MLFLOW_TRACKING_URI"
             )
         settings = replace(self.settings, home=read_settings().home)
-        return settings, replace(self.images, arrays_folder=bring(self.arrays, settings))
+        arrays_folder = download_arrays(self.arrays_url, settings)
+        return settings, replace(self.images, arrays_folder=arrays_folder)
 
 
 def _check_builder(study: Study) -> None:
-    """See that the study's own network is here, under the same path, and is the same."""
+    """Raise StudyError unless this machine has the same network file under the same path."""
     host = platform.node()
     try:
-        here = with_builder(study).model.builder_source
+        source = with_builder(study).model.builder_source
     except StudyError as error:
         raise StudyError(f"on {host}: {error}") from error
     except OSError as error:
@@ -141,37 +145,40 @@ def _check_builder(study: Study) -> None:
             f"on {host}: model.builder {study.model.builder}: {error.strerror} ({error.filename}); "
             "copy the study's file there, under the same path"
         ) from error
-    if here != study.model.builder_source:
+    if source != study.model.builder_source:
         raise StudyError(
             f"on {host}: model.builder {study.model.builder}: the file in "
-            f"{study.model.builder_folder} is not the study's; copy the study's there"
+            f"{study.model.builder_folder} differs from the study's; copy the study's file there"
         )
 
 
 def _check_artifacts(tracker: Tracker, experiment: str) -> None:
-    """Refuse artifacts in a folder of another machine: they would be written here, and lost."""
+    """Raise TrackingError if artifacts go to a folder of another machine: they would be lost."""
     location = str(tracker.client.get_experiment(experiment).artifact_location)
     if location.startswith(("file:", "/")):
         raise TrackingError(
-            f"MLflow's artifacts are in {location}, which {platform.node()} does not share; start "
+            f"MLflow's artifacts are in {location}, not visible on {platform.node()}; start "
             "its server with --artifacts-destination (`factorgrid up --host` does) and give the "
             "study a new name"
         )
 
 
-#: What this process has open, by the execution's run.
-_open: dict[str, TrainingContext] = {}
+#: The executions that this process has opened, by the id of their parent run.
+_open_contexts: dict[str, TrainingContext] = {}
 
 
 def _allow_children() -> None:
-    """Let a worker of Dask's, which is a daemon, have the children that train."""
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # noqa: SLF001 # Python has no other way
+    """Let a Dask worker start child processes; it is a daemon, which Python does not allow to."""
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined] # noqa: SLF001 # Python has no public way
 
 
-def train_at_site(planned: Planned, site: Site) -> str | None:
-    """Train one replicate on the machine where this runs; see `train`."""
-    context = _open.get(site.run_id) or _open.setdefault(site.run_id, site.open())
-    # The cluster gives a replicate to one task at a time: a run that is still open is that of a
+def train_for_execution(planned: Planned, description: ExecutionDescription) -> str | None:
+    """Train one replicate of an execution of another machine; see `train_replicate`."""
+    run_id = description.run_id
+    if run_id not in _open_contexts:
+        _open_contexts.setdefault(run_id, description.open())
+    context = _open_contexts[run_id]
+    # The cluster gives a replicate to one worker at a time: a run that is still open is that of a
     # worker that was killed.
     context.execution.replicates.end_cut_off(planned.key)
     return train_replicate(planned, context)
@@ -179,7 +186,13 @@ def train_at_site(planned: Planned, site: Site) -> str | None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that trains, by its task runner."""
+    """A cluster that trains replicates.
+
+    Attributes
+    ----------
+    runner : Prefect's task runner for the cluster.
+    task : the Prefect task that trains one replicate in a worker.
+    """
 
     runner: TaskRunner[PrefectFuture[Any]]
     task: Task[Any, Any]
@@ -192,40 +205,46 @@ class Cluster:
         Raises
         ------
         UserError
-            If there is no such runner, or its library is not installed.
+            If the runner is unknown, or its library is not installed.
         """
-        with runner_of(settings) as runner:
+        with create_runner(settings) as runner:
             yield cls(runner, task)
 
     def train(self, todo: Sequence[Planned], context: TrainingContext) -> list[str]:
-        """Train each there and return the ids of the runs that finished."""
-        site = Site.of(context)
-        futures = [self.runner.submit(self.task, {"planned": p, "site": site}) for p in todo]
-        found = []
+        """Train each replicate there, and return the ids of the runs that finished."""
+        description = ExecutionDescription.of(context)
+        futures = [
+            self.runner.submit(self.task, {"planned": planned, "description": description})
+            for planned in todo
+        ]
+        finished = []
         for planned, future in zip(todo, futures, strict=True):
             run_id = future.result()
-            words = f"failed: see {context.execution.run_id}" if run_id is None else f"run {run_id}"
-            context.progress.finished(planned.key, planned.name, words)
-            found.append(run_id)
-        return [run_id for run_id in found if run_id is not None]
+            if run_id is None:
+                summary = f"failed: see {context.execution.run_id}"
+            else:
+                summary = f"run {run_id}"
+                finished.append(run_id)
+            context.progress.finished(planned.key, planned.name, summary)
+        return finished
 
 
-def runner_of(settings: Settings) -> TaskRunner[PrefectFuture[Any]]:
-    """Return Prefect's task runner of a cluster.
+def create_runner(settings: Settings) -> TaskRunner[PrefectFuture[Any]]:
+    """Return Prefect's task runner for the cluster that the settings name.
 
     Raises
     ------
     UserError
-        If there is no such runner, or its library is not installed.
+        If the runner is unknown, or its library is not installed.
     """
     name, address = settings.runner, settings.runner_address or None
-    if name not in EXTRAS:
+    if name not in RUNNERS:
         raise UserError(
-            f"FACTORGRID_RUNNER={name}: no runner; it is threads (the default), dask or ray"
+            f"FACTORGRID_RUNNER={name}: unknown; set it to threads (the default), dask or ray"
         )
-    module, kind = EXTRAS[name]
+    module, class_name = RUNNERS[name]
     try:
-        runner: TaskRunner[PrefectFuture[Any]] = getattr(import_module(module), kind)(address)
+        runner: TaskRunner[PrefectFuture[Any]] = getattr(import_module(module), class_name)(address)
     except ImportError as error:
         raise UserError(
             f"FACTORGRID_RUNNER={name}: {module} is not installed; pip install 'factorgrid[{name}]'"

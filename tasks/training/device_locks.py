@@ -1,7 +1,8 @@
-"""One training a device at a time, whichever worker, study or user runs it.
+"""Locks on devices: one training per device at a time, for all workers, studies and users.
 
-A file lock each: it goes with its holder, by whatever means that ends. Prefect's own limits are
-freed minutes after a killed holder, and know nothing of studies without a server.
+Each lock is a file lock: the system frees it when its holder ends, even if the holder is killed.
+Prefect's own limits are freed only minutes after a holder was killed, and studies that run without
+a server do not take part in them.
 """
 
 import contextlib
@@ -12,13 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-PULSE_SECONDS = 0.2
+#: Seconds between two attempts to take a lock.
+RETRY_SECONDS = 0.2
 
 
 def machine_locks() -> Path:
-    """Return the folder of the locks that every home and user of this machine shares: for GPUs.
+    """Return the folder of the locks that all homes and users of this machine share: for GPUs.
 
-    ``FACTORGRID_LOCKS`` names another, where containers share a device but not ``/tmp``.
+    ``FACTORGRID_LOCKS`` names another folder, for containers that share a device but not ``/tmp``.
     """
     return Path(os.environ.get("FACTORGRID_LOCKS") or Path(tempfile.gettempdir()) / "factorgrid")
 
@@ -31,28 +33,30 @@ def device_lock(
 
     Parameters
     ----------
-    device : its name: ``cpu-0``, a GPU's UUID.
-    folder : of the locks: `machine_locks` for what all share, the home's for its own.
-    check : called while it waits; what it raises ends the wait.
+    device : its name: ``cpu``, or the UUID of a GPU.
+    folder : the folder of the lock files: `machine_locks` for devices that all processes of the
+        machine share, the home's own folder for the CPU.
+    check : called repeatedly during the wait; an exception that it raises ends the wait.
     """
-    descriptor = _open(folder, device)
+    descriptor = _open_lock_file(folder, device)
     try:
-        while not _try(descriptor):
+        while not _try_lock(descriptor):
             check()
-            time.sleep(PULSE_SECONDS)
+            time.sleep(RETRY_SECONDS)
         yield
     finally:
         os.close(descriptor)
 
 
-def _open(folder: Path, device: str) -> int:
-    """Open a lock's file, which other users may open as well."""
+def _open_lock_file(folder: Path, device: str) -> int:
+    """Open the file of a lock, which other users can open too; return its descriptor."""
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(PermissionError):
             folder.chmod(0o1777)
     file = folder / f"device-{device}.lock"
-    # Made only where it is missing: in a folder for all, making what is another's is refused.
+    # Created only if it is missing: in a folder for all users the system refuses O_CREAT for a
+    # file of another user.
     with contextlib.suppress(FileNotFoundError):
         return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
     before = os.umask(0)
@@ -62,7 +66,7 @@ def _open(folder: Path, device: str) -> int:
         os.umask(before)
 
 
-def _try(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

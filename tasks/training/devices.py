@@ -78,9 +78,9 @@ def _visible_gpus() -> tuple[str, ...]:
     return query_gpus().uuids
 
 
-def take(device: Device) -> None:
+def bind_to_device(device: Device) -> None:
     """Bind this process to a device, before Keras's backend looks for one."""
     os.environ["CUDA_VISIBLE_DEVICES"] = device.gpu
-    from models.training.backend import use
+    from models.training.backend import configure_backend
 
-    use(threads=device.threads)
+    configure_backend(threads=device.threads)

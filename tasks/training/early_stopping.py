@@ -1,53 +1,53 @@
-"""Ending replicates of the refined grid that will not be chosen: the median stopping rule.
+"""Early stopping of replicates of the refined grid: the median stopping rule.
 
-Off unless a study says ``[refine] prune = true``. The screen is never pruned: the effects need the
-response of every cell, of the bad ones above all.
+A study uses it if its file has ``[refine] prune = true``. The screen is never stopped early: the
+effects need the response of every cell, and that of the bad cells most.
+
+This module has only the rule. What finished replicates reached is read from MLflow
+(`tasks.tracking.metric_history`), so that a study that is resumed, or that trains on several
+machines, compares with all of them.
 """
 
 import math
-import threading
 from collections.abc import Sequence
 from statistics import median
 
-#: Replicates that must have finished before one is ended.
-ENOUGH = 5
-#: The share of its epochs that every replicate gets.
-GRACE = 0.4
+#: The rule stops no replicate before this many others have finished.
+MIN_FINISHED_REPLICATES = 5
+#: The share of its epochs that every replicate is trained for.
+MIN_SHARE_OF_EPOCHS = 0.4
 
 
-class Pruner:
-    """What the finished replicates of an execution had at each epoch; any thread may call it."""
+def can_stop(epoch: int, epochs: int) -> bool:
+    """Whether the rule may stop a replicate after this epoch: not too early, and not at the end."""
+    return MIN_SHARE_OF_EPOCHS * epochs <= epoch < epochs
 
-    def __init__(self) -> None:
-        self._averages: list[list[float]] = []
-        self._lock = threading.Lock()
 
-    def finished(self, accuracies: Sequence[float]) -> None:
-        """Remember a finished replicate, by its accuracy at each epoch."""
-        averages = [sum(accuracies[: n + 1]) / (n + 1) for n in range(len(accuracies))]
-        with self._lock:
-            self._averages.append(averages)
+def stop_reason(
+    accuracies: Sequence[float], finished: Sequence[Sequence[float]], epochs: int
+) -> str:
+    """Return why a replicate is to be stopped now; empty if it is to be continued.
 
-    def hopeless(self, accuracies: Sequence[float], epochs: int) -> str:
-        """Say why a replicate is not worth its remaining epochs; empty: it is.
+    It is stopped if its best accuracy so far is below the median of the running averages that the
+    finished replicates had at this epoch (Golovin et al. 2017, "Google Vizier: A Service for
+    Black-Box Optimization", section 3.2.2).
 
-        It is not where its best accuracy so far is below the median of the finished ones' running
-        averages at this epoch (Golovin et al. 2017, "Google Vizier", section 3.2.2).
-
-        Parameters
-        ----------
-        accuracies : of its epochs so far.
-        epochs : that it would train.
-        """
-        done = len(accuracies)
-        with self._lock:
-            known = [averages[done - 1] for averages in self._averages if len(averages) >= done]
-        if len(known) < ENOUGH or done < GRACE * epochs or done == epochs:
-            return ""
-        bar, best = median(known), max(accuracies)
-        if best >= bar or math.isclose(best, bar):  # an average of equals may be a bit above them
-            return ""
-        return (
-            f"pruned after epoch {done} of {epochs}: its best accuracy {best:.4f} is below "
-            f"{bar:.4f}, the median of {len(known)} finished replicates' averages by then"
-        )
+    Parameters
+    ----------
+    accuracies : validation accuracy of the replicate at each epoch so far.
+    finished : the same of each finished replicate, at all of its epochs.
+    epochs : how many epochs the replicate would train.
+    """
+    epoch = len(accuracies)
+    averages = [sum(history[:epoch]) / epoch for history in finished if len(history) >= epoch]
+    if len(averages) < MIN_FINISHED_REPLICATES or not can_stop(epoch, epochs):
+        return ""
+    threshold, best = median(averages), max(accuracies)
+    # The average of equal numbers may be above them in its last bit.
+    if best >= threshold or math.isclose(best, threshold):
+        return ""
+    return (
+        f"pruned after epoch {epoch} of {epochs}: its best accuracy {best:.4f} is below "
+        f"{threshold:.4f}, the median of the running averages of {len(averages)} finished "
+        "replicates at this epoch"
+    )

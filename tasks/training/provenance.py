@@ -1,6 +1,6 @@
-"""What only the machine that trains can show of an execution: its pictures and its versions.
+"""Facts about an execution that only the machine with the images can log: samples and versions.
 
-It is logged when the execution begins, so that its report needs nothing but MLflow.
+They are logged when the execution starts, so that its report needs only MLflow.
 """
 
 import importlib.metadata
@@ -14,8 +14,9 @@ from models.images.arrays import ImageArrays
 from models.images.split import SIDES
 from tasks.tracking.artifact_paths import PICTURES, SAMPLES, VERSIONS
 from tasks.tracking.execution import Execution
+from tasks.training import replicate_figures
 
-#: What decides how a network trains, or what is said of it.
+#: The libraries that influence how a network trains, or how its results are analysed.
 LIBRARIES = (
     "factorgrid",
     "tensorflow",
@@ -31,22 +32,19 @@ LIBRARIES = (
 
 
 def log_provenance(execution: Execution, arrays: ImageArrays) -> None:
-    """Log samples of the pictures, how they are split, the test labels, and the versions in use."""
-    # Whoever reads the names above needs no plots.
-    from tasks.training import replicate_figures
-
+    """Log samples of the images, the split, the test labels, and the versions of the libraries."""
     run_id = execution.run_id
     execution.log_figures(run_id, {SAMPLES: replicate_figures.samples(arrays)})
-    execution.log_text(run_id, json.dumps(_pictures(arrays)), PICTURES)
+    execution.log_text(run_id, json.dumps(_split_summary(arrays)), PICTURES)
     execution.log_text(run_id, json.dumps(_versions(), indent=2), VERSIONS)
 
 
-def _pictures(arrays: ImageArrays) -> dict[str, Any]:
+def _split_summary(arrays: ImageArrays) -> dict[str, Any]:
     counts = {
         side: np.bincount(arrays.labels[arrays.side(side)], minlength=len(arrays.classes)).tolist()
         for side in SIDES
     }
-    # The truth of the test side lets two registered models be compared without the pictures.
+    # With the test labels, two registered models can be compared without the images.
     return {
         "classes": list(arrays.classes),
         "image_size": arrays.image_size,

@@ -1,4 +1,16 @@
-"""Training replicates: one Prefect task each, in slots of their own processes."""
+"""Training one replicate: from its plan to a finished run in MLflow.
+
+`train_replicate` takes these steps:
+
+1. Claim the replicate's key. If a finished run has this key, nothing is trained.
+2. Get a trainer (`_get_trainer`): wait for a free slot and start a child process in it, or find the
+   result that another machine wrote into the handover folder.
+3. Create the run in MLflow. This is done only now, so that its duration is that of the training. If
+   a study on another machine has created a run of this key meanwhile, start again with step 1.
+4. Train and log every epoch; in the refined grid, stop early if the study uses that.
+5. Log the figures, plots and files (`_log_result`); the slot already trains the next replicate.
+6. End the run as FINISHED, FAILED or KILLED, whatever happened (`_train_and_track`).
+"""
 
 import shutil
 from collections.abc import Callable
@@ -8,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from models.training.train import ReplicateResult
+from models.training.result import ReplicateResult, load_result
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.logs import log_event
 from tasks.study.replicates import Planned
@@ -16,173 +28,211 @@ from tasks.tracking.epoch_log import EpochLog
 from tasks.tracking.system_metrics import system_metrics
 from tasks.training import replicate_figures
 from tasks.training.context import TrainingContext
-from tasks.training.slots import Training, load_result
+from tasks.training.early_stopping import can_stop, stop_reason
+from tasks.training.slots import Training
+
+#: Takes the id of a run and an output folder, writes the files of the result there, and returns it.
+Trainer = Callable[[str, Path], ReplicateResult]
 
 
 def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
-    """Do it in this process, with its own slots."""
-    while True:
-        with context.execution.replicates.claim(planned) as finished:
-            if finished is not None:
-                context.progress.finished(planned.key, planned.name, "reused")
-                return finished
-            with ExitStack() as held:
-                train_it = _way(planned, context, held)
-                if train_it is None:
-                    return None
-                run_id = context.execution.replicates.begin(planned)
-                if run_id is not None:  # else another machine's study was quicker
-                    return _tracked(planned, context, run_id, train_it)
+    """Train one replicate, and return the id of its finished run.
 
+    Returns
+    -------
+    None if its cell failed, or if it must be trained on another machine first.
 
-#: Trains a run's replicate into a folder.
-Way = Callable[[str, Path], ReplicateResult]
-
-
-def _way(planned: Planned, context: TrainingContext, held: ExitStack) -> Way | None:
-    """Return how a replicate is trained, once it can be: in a slot, or on another machine.
-
-    A run begins when its slot is free, so that its duration is that of the training.
+    Raises
+    ------
+    RetryableError
+        If another try may succeed.
+    SlotsClosedError
+        If the study was interrupted.
     """
-    if context.handover is not None:
-        trained = context.handover.result_of(planned)
-        return None if trained is None else _read_way(planned, context, trained)
-    device = held.enter_context(ExitStack())
-    slot = device.enter_context(context.pool.slot(training_cost(planned)))
-    # Before its run is created, a tenth of a second in which the child builds its network.
-    begun = slot.begin(
-        planned.spec,
-        context.images.arrays_folder,
-        context.settings.work,
-        builder_folder=context.execution.study.model.builder_folder,
+    while True:
+        with context.execution.replicates.claim(planned) as finished_run, ExitStack() as resources:
+            if finished_run is not None:
+                context.progress.finished(planned.key, planned.name, "reused")
+                return finished_run
+            trainer = _get_trainer(planned, context, resources)
+            if trainer is None:
+                return None
+            run_id = context.execution.replicates.begin(planned)
+            if run_id is not None:
+                return _train_and_track(planned, context, run_id, trainer)
+
+
+def training_cost(planned: Planned) -> float:
+    """Return a number that grows with the training's duration; only the order has a meaning."""
+    settings = planned.spec.model.settings
+    layers = float(settings.get("conv_layers", 1)) + 0.1 * float(settings.get("fc_layers", 1))
+    return planned.spec.training.epochs * layers
+
+
+# -- the two trainers ---------------------------------------------------------------------------
+
+
+def _get_trainer(
+    planned: Planned, context: TrainingContext, resources: ExitStack
+) -> Trainer | None:
+    """Return a trainer as soon as it can start; None if another machine must train first.
+
+    Parameters
+    ----------
+    resources : gets what the trainer holds, a slot and a child process.
+    """
+    if context.handover is None:
+        return _slot_trainer(planned, context, resources)
+    result_folder = context.handover.find_result(planned)
+    if result_folder is None:
+        return None
+    return _handover_trainer(planned, context, result_folder)
+
+
+def _slot_trainer(planned: Planned, context: TrainingContext, resources: ExitStack) -> Trainer:
+    """Wait for a free slot, and start a child process that trains there."""
+    slot_resources = resources.enter_context(ExitStack())
+    slot = slot_resources.enter_context(context.pool.slot(training_cost(planned)))
+    # Started before the run is created, which takes a tenth of a second: the child builds its
+    # network meanwhile.
+    training = resources.enter_context(
+        slot.begin(
+            planned.spec,
+            context.images.arrays_folder,
+            context.settings.work,
+            builder_folder=context.execution.study.model.builder_folder,
+        )
     )
-    training = held.enter_context(begun)
 
-    def fit(run_id: str, folder: Path) -> ReplicateResult:
-        # The next replicate trains while this one's network, epochs and figures are written.
-        return _fit(planned, context, training, run_id, folder, device.close, held.close)
+    def train(run_id: str, folder: Path) -> ReplicateResult:
+        # The next replicate trains while the files, epochs and figures of this one are written.
+        free_slot, end_child = slot_resources.close, resources.close
+        return _train_in_slot(planned, context, training, run_id, folder, free_slot, end_child)
 
-    return fit
+    return train
 
 
-def _read_way(planned: Planned, context: TrainingContext, trained: Path) -> Way:
-    """Take what another machine trained as if it had been trained here."""
+def _handover_trainer(planned: Planned, context: TrainingContext, trained: Path) -> Trainer:
+    """Return a trainer that reads what another machine trained."""
 
     def read(run_id: str, folder: Path) -> ReplicateResult:
         shutil.copytree(trained, folder)
         result = load_result(folder)
-        with EpochLog(context.execution.writer, run_id) as written:
-            for report in result.history:
-                written.put(report)
-        return _finished(planned, result)
+        with EpochLog(context.execution.writer, run_id) as epoch_log:
+            for figures in result.history:
+                epoch_log.put(figures)
+        return _require_finished(planned, result)
 
     return read
 
 
-def _tracked(planned: Planned, context: TrainingContext, run_id: str, train_it: Way) -> str | None:
-    """Train, and end the run as its training ends."""
-    _note(context, planned, run_id, "training")
-    folder = context.settings.work / run_id
-    try:
-        context.execution.log_dataset(
-            run_id, str(context.images.source), {"accepted": context.images.accepted}
-        )
-        result = train_it(run_id, folder)
-        _log_result(context, run_id, planned, result, folder)
-    except CellError as error:
-        if error.details:
-            context.execution.log_text(run_id, error.details, "traceback.txt")
-        context.execution.replicates.end(run_id, "FAILED", str(error))
-        _note(context, planned, run_id, f"failed: {error}")
-        context.progress.finished(planned.key, planned.name, f"failed: {error}")
-        return None
-    except RetryableError as error:
-        context.execution.replicates.end(run_id, "FAILED", str(error))
-        raise
-    except SlotsClosedError:
-        context.execution.replicates.end(run_id, "KILLED", "interrupted: the study was ended")
-        raise
-    except BaseException as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        context.execution.replicates.end(run_id, "FAILED", reason)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    _note(context, planned, run_id, f"finished: {_words(result)}")
-    context.progress.finished(planned.key, planned.name, _words(result))
-    return run_id
-
-
-def _note(context: TrainingContext, planned: Planned, run_id: str, message: str) -> None:
-    execution = context.execution
-    log_event(
-        message,
-        study=execution.study.name,
-        stage=planned.stage,
-        cell=planned.cell,
-        run_id=run_id,
-        study_run_id=execution.run_id,
-    )
-
-
-def _fit(
+def _train_in_slot(
     planned: Planned,
     context: TrainingContext,
     training: Training,
     run_id: str,
     folder: Path,
-    free_the_slot: Callable[[], None],
-    end_the_child: Callable[[], None],
+    free_slot: Callable[[], None],
+    end_child: Callable[[], None],
 ) -> ReplicateResult:
+    """Wait for the child process, and log each epoch when it ends.
+
+    Parameters
+    ----------
+    free_slot : called when the child no longer needs its device and still writes files.
+    end_child : called when the files are written; on a GPU this frees the slot.
+    """
     accuracies: list[float] = []
     context.progress.started(planned.key, planned.name, planned.spec.training.epochs)
     tracker = context.execution.tracker
-    with system_metrics(tracker, run_id), EpochLog(context.execution.writer, run_id) as written:
+    with system_metrics(tracker, run_id), EpochLog(context.execution.writer, run_id) as epoch_log:
 
-        def on_epoch(report: dict[str, Any]) -> None:
-            context.progress.epoch(planned.key, report)
-            written.put(report)
-            accuracies.append(report["val_accuracy"])
-            if planned.stage == "refine" and context.execution.study.refine.prune:
-                _end_if_hopeless(context, run_id, planned, report, accuracies)
+        def on_epoch(figures: dict[str, Any]) -> None:
+            context.progress.epoch(planned.key, figures)
+            epoch_log.put(figures)
+            accuracies.append(figures["val_accuracy"])
+            if planned.stage == "refine" and context.study.refine.prune:
+                _raise_if_stopped_early(planned, context, run_id, accuracies, figures)
 
-        result = training.finish(folder, on_epoch=on_epoch, on_trained=free_the_slot)
-        end_the_child()
-    return _finished(planned, result)
-
-
-def _end_if_hopeless(
-    context: TrainingContext,
-    run_id: str,
-    planned: Planned,
-    report: dict[str, Any],
-    accuracies: list[float],
-) -> None:
-    epochs = planned.spec.training.epochs
-    why = context.pruner.hopeless(accuracies, epochs)
-    if why:
-        saved = epochs - len(accuracies)
-        seconds = saved * report["epoch_seconds"]
-        figures = {"pruned_epochs_saved": float(saved), "pruned_seconds_saved": seconds}
-        context.execution.log(run_id, metrics=figures, step=int(report["epoch"]))
-        raise CellError(f"{planned.name}: {why}; about {seconds:.0f} s saved")
+        result = training.finish(folder, on_epoch=on_epoch, on_trained=free_slot)
+        end_child()  # before the block ends, which waits until all epochs are written
+    return _require_finished(planned, result)
 
 
-def _finished(planned: Planned, result: ReplicateResult) -> ReplicateResult:
+def _require_finished(planned: Planned, result: ReplicateResult) -> ReplicateResult:
     if result.status != "finished":
         raise CellError(f"{planned.name}: {result.reason}")
     return result
 
 
-def _log_result(
-    context: TrainingContext, run_id: str, planned: Planned, result: ReplicateResult, folder: Path
+def _raise_if_stopped_early(
+    planned: Planned,
+    context: TrainingContext,
+    run_id: str,
+    accuracies: list[float],
+    figures: dict[str, Any],
 ) -> None:
-    last = result.history[-1]
-    context.pruner.finished([row["val_accuracy"] for row in result.history])
-    arrays = context.arrays
-    rows = arrays.side("validation")
-    probability = np.asarray(result.val_probability)
-    context.execution.log(
+    """Raise CellError if the median stopping rule ends this replicate; log what that saves."""
+    epoch, epochs = len(accuracies), planned.spec.training.epochs
+    if not can_stop(epoch, epochs):
+        return
+    finished = context.accuracy_histories.finished_replicates(context.execution, "refine")
+    reason = stop_reason(accuracies, finished, epochs)
+    if not reason:
+        return
+    seconds = (epochs - epoch) * figures["epoch_seconds"]
+    saved = {"pruned_epochs_saved": float(epochs - epoch), "pruned_seconds_saved": seconds}
+    context.execution.log(run_id, metrics=saved, step=int(figures["epoch"]))
+    raise CellError(f"{planned.name}: {reason}; about {seconds:.0f} s saved")
+
+
+# -- the run in MLflow --------------------------------------------------------------------------
+
+
+def _train_and_track(
+    planned: Planned, context: TrainingContext, run_id: str, trainer: Trainer
+) -> str | None:
+    """Train, and end the run in the way in which the training ended."""
+    _note(planned, context, run_id, "training")
+    folder = context.settings.work / run_id
+    execution = context.execution
+    try:
+        execution.log_dataset(
+            run_id, str(context.images.source), {"accepted": context.images.accepted}
+        )
+        result = trainer(run_id, folder)
+        _log_result(planned, context, run_id, result, folder)
+    except CellError as error:
+        if error.details:
+            execution.log_text(run_id, error.details, "traceback.txt")
+        execution.replicates.end(run_id, "FAILED", str(error))
+        _note(planned, context, run_id, f"failed: {error}")
+        context.progress.finished(planned.key, planned.name, f"failed: {error}")
+        return None
+    except RetryableError as error:
+        execution.replicates.end(run_id, "FAILED", str(error))
+        raise
+    except SlotsClosedError:
+        execution.replicates.end(run_id, "KILLED", "interrupted: the study was ended")
+        raise
+    except BaseException as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        execution.replicates.end(run_id, "FAILED", reason)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    summary = _result_as_text(result)
+    _note(planned, context, run_id, f"finished: {summary}")
+    context.progress.finished(planned.key, planned.name, summary)
+    return run_id
+
+
+def _log_result(
+    planned: Planned, context: TrainingContext, run_id: str, result: ReplicateResult, folder: Path
+) -> None:
+    """Log a result with its plots and files, and end the run as FINISHED."""
+    execution = context.execution
+    execution.log(
         run_id,
         metrics={
             "train_seconds": result.train_seconds,
@@ -197,31 +247,37 @@ def _log_result(
             "factorgrid.deterministic": str(result.deterministic).lower(),
             "factorgrid.micro_batch": str(result.micro_batch),
         },
-        step=int(last["epoch"]),
+        step=int(result.history[-1]["epoch"]),
     )
-    context.execution.log_figures(
+    arrays = context.arrays
+    rows, probability = arrays.side("validation"), np.asarray(result.val_probability)
+    execution.log_figures(
         run_id,
         {
             "plots/learning_curve.png": replicate_figures.learning_curve(
                 result.history, planned.name
             ),
-            "plots/confusion.png": replicate_figures.confusion(
+            "plots/confusion.png": replicate_figures.confusion_matrix(
                 arrays.labels[rows], probability, arrays.classes
             ),
             "plots/worst.png": replicate_figures.most_confidently_wrong(arrays, rows, probability),
         },
     )
-    context.execution.log_folder(run_id, folder, "model")
-    context.execution.replicates.end(run_id, "FINISHED")
+    execution.log_folder(run_id, folder, "model")
+    execution.replicates.end(run_id, "FINISHED")
 
 
-def _words(result: ReplicateResult) -> str:
+def _result_as_text(result: ReplicateResult) -> str:
     accuracy = result.history[-1]["val_accuracy"]
     return f"accuracy {accuracy:.3f} in {result.train_seconds:.0f} s"
 
 
-def training_cost(planned: Planned) -> float:
-    """Rank by what is known to lengthen training; only the order matters."""
-    settings = planned.spec.model.settings
-    layers = float(settings.get("conv_layers", 1)) + 0.1 * float(settings.get("fc_layers", 1))
-    return planned.spec.training.epochs * layers
+def _note(planned: Planned, context: TrainingContext, run_id: str, message: str) -> None:
+    log_event(
+        message,
+        study=context.study.name,
+        stage=planned.stage,
+        cell=planned.cell,
+        run_id=run_id,
+        study_run_id=context.execution.run_id,
+    )

@@ -32,14 +32,14 @@ from tasks.errors import UserError
 from tasks.processes.ports import free_port
 from tasks.progress import Progress
 from tasks.settings import Settings
-from tasks.training.cluster import Site, runner_of
+from tasks.training.cluster import ExecutionDescription, create_runner
 from tasks.training.context import TrainingContext
 from tasks.training.slots import SlotPool
 
 
 def test_a_runner_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"threads \(the default\), dask or ray"):
-        runner_of(Settings(tmp_path, "", "spark"))
+        create_runner(Settings(tmp_path, "", "spark"))
 
 
 def test_what_travels_is_a_description_and_never_a_picture(done: Done) -> None:
@@ -50,7 +50,7 @@ def test_what_travels_is_a_description_and_never_a_picture(done: Done) -> None:
         settings = execution.tracker.settings
         arrays = open_arrays(folder)
         context = TrainingContext(settings, Progress(), pool, images, arrays, execution)
-        sent = pickle.dumps(Site.of(context))
+        sent = pickle.dumps(ExecutionDescription.of(context))
     assert len(sent) < 10_000
     opened = pickle.loads(sent).open()  # noqa: S301 # it was made above
     assert opened.execution.run_id == execution.run_id

@@ -70,7 +70,7 @@ def test_a_study_and_its_server_are_killed_and_go_on(
 
     second = _start(path, home, server.uri)
     said = _read_until(second.stderr, "screen    3/4")
-    assert any("going on with run" in line for line in said)
+    assert any("resuming run" in line for line in said)
     server.kill()
     said = _read_until(second.stderr, "waiting for MLflow at")
     time.sleep(4)

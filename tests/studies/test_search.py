@@ -139,7 +139,7 @@ def test_a_study_that_is_done_trains_nothing_again(done: Done) -> None:
     assert ended.returncode == 0, ended.stderr
     assert len(_trained(done.home)) == before
     assert json.loads(ended.stdout) == done.outcome
-    assert f"nothing to train: run {done.execution.run_id} has all of this study" in ended.stderr
+    assert f"nothing to train: run {done.execution.run_id} has the whole study" in ended.stderr
     assert last_execution(done.home, "tiny").run_id == done.execution.run_id
 
 
@@ -207,7 +207,7 @@ def test_ctrl_c_ends_the_study_and_mlflow_knows(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.strip().splitlines() == [
-        "factorgrid: interrupted; the same command goes on from here"
+        "factorgrid: interrupted; run the same command again to continue"
     ]
     assert time.monotonic() - started < 30  # seconds; it takes two, and machines are shared
     execution = last_execution(home, "tiny")

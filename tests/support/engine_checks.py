@@ -158,20 +158,20 @@ def programs(arrays: Any) -> dict[str, Any]:
             models.training.train.engine_of = engine_of
         return [v.value.tolist() for v in found[0].trained.trainable_variables]
 
-    jax_engine._kept.cache_clear()
+    jax_engine._cached_program.cache_clear()
     weights({"augment": True, "dropout": 0.5}, 1)
     second = weights({"augment": True, "dropout": 0.5, "learning_rate": 0.01}, 2)
-    hits = jax_engine._kept.cache_info().hits
+    hits = jax_engine._cached_program.cache_info().hits
     weights({"augment": True, "dropout": 0.4}, 1)
-    others = jax_engine._kept.cache_info().hits - hits
-    jax_engine._kept.cache_clear()
+    others = jax_engine._cached_program.cache_info().hits - hits
+    jax_engine._cached_program.cache_clear()
     alone = weights({"augment": True, "dropout": 0.5, "learning_rate": 0.01}, 2)
     order = arrays.side("training")[:240].reshape(10, 24).astype(np.int32)
     ended = []
     for looped in (False, True):
         trained = engine(arrays, 8)
         if looped:
-            trained._program.epoch = jax.jit(trained._program._steps)  # type: ignore[attr-defined]
+            trained._program.epoch = jax.jit(trained._program._compiled_loop)  # type: ignore[attr-defined]
         figures = trained.train(order)
         answers = trained.logits(order[0]).ravel().tolist()
         ended.append([figures.loss, figures.accuracy, figures.bad_step, *answers])

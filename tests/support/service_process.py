@@ -16,7 +16,7 @@ import httpx
 import psutil
 from support.small_study import command, environment, factorgrid
 
-from tasks.service.running import running_service
+from tasks.service.running_service import running_service
 from tasks.service.work_pool import Api
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}

@@ -1,4 +1,4 @@
-"""The engines, each Keras backend in a process of its own."""
+"""The engines of both Keras backends, each in its own process, and training without MLflow."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from tasks.tracking.tracker import Tracker
 
 TESTS = Path(__file__).parents[2]
 ROOT = TESTS.parent
-#: `models.standalone`, on a machine that has Keras, a backend and what these need.
-ALONE = """
+#: Runs `models.standalone` as on a machine that has only Keras, a backend and their dependencies.
+STANDALONE = """
 import runpy, sys
 missing = "mlflow prefect pandas cv2 simplejpeg PIL zlib_ng scipy sklearn statsmodels matplotlib"
 sys.modules.update(dict.fromkeys(missing.split()))
@@ -42,7 +42,7 @@ def trained(
     return {**answer, "backend": request.param, "folder": folder}
 
 
-def test_a_network_learns_to_tell_the_drawn_pictures_apart(trained: dict[str, Any]) -> None:
+def test_a_network_learns_to_distinguish_the_drawn_pictures(trained: dict[str, Any]) -> None:
     whole = trained["whole"]
     assert whole["status"] == "finished"
     assert whole["backend"] == trained["backend"]
@@ -54,17 +54,17 @@ def test_a_network_learns_to_tell_the_drawn_pictures_apart(trained: dict[str, An
     assert (trained["folder"] / "model.keras").exists()
 
 
-def test_changed_pictures_train_too(trained: dict[str, Any]) -> None:
+def test_augmented_pictures_train_too(trained: dict[str, Any]) -> None:
     assert trained["augmented"]["status"] == "finished"
     assert trained["augmented"]["history"] != trained["whole"]["history"]
 
 
-def test_gradients_of_parts_are_those_of_the_whole_batch(trained: dict[str, Any]) -> None:
+def test_the_mean_gradient_of_the_parts_is_that_of_the_whole_batch(trained: dict[str, Any]) -> None:
     whole, thirds = map(np.array, trained["parts"])
     assert thirds == pytest.approx(whole, rel=1e-4, abs=1e-5)
 
 
-def test_an_accelerator_without_memory_takes_smaller_parts_of_the_same_batch(
+def test_an_accelerator_without_enough_memory_trains_on_parts_of_the_same_batch(
     trained: dict[str, Any],
 ) -> None:
     small = trained["without_memory"]
@@ -77,16 +77,16 @@ def test_an_accelerator_without_memory_takes_smaller_parts_of_the_same_batch(
     assert figures[0] == pytest.approx(figures[1], rel=0.02)
 
 
-def test_a_loss_that_is_no_number_ends_the_epoch_at_its_step(trained: dict[str, Any]) -> None:
+def test_a_loss_that_is_not_finite_ends_the_epoch_at_its_step(trained: dict[str, Any]) -> None:
     assert trained["diverged"]["status"] == "diverged"
-    assert "the loss became no number in epoch 1, step" in trained["diverged"]["reason"]
+    assert "the loss became NaN or infinite in epoch 1, step" in trained["diverged"]["reason"]
 
 
 ON_JAX = pytest.mark.parametrize("trained", ["jax"], indirect=True)
 
 
 @ON_JAX
-def test_a_cheaper_twin_has_the_answers_and_gradients(trained: dict[str, Any]) -> None:
+def test_the_cheaper_network_has_the_same_answers_and_gradients(trained: dict[str, Any]) -> None:
     for name, difference in trained["twins"].items():
         assert difference < 1e-5, name
 
@@ -100,13 +100,13 @@ def test_a_process_compiles_once_for_all_seeds_and_learning_rates(trained: dict[
 
 
 @ON_JAX
-def test_the_loop_that_a_gpu_compiles_takes_the_same_steps(trained: dict[str, Any]) -> None:
+def test_the_compiled_loop_of_a_gpu_trains_the_same_steps(trained: dict[str, Any]) -> None:
     one_by_one, looped = trained["programs"]["ended"]
     assert looped == pytest.approx(one_by_one, rel=1e-4, abs=1e-5)
 
 
-def test_what_children_are_forked_from_has_touched_no_device() -> None:
-    """A context of CUDA's does not survive a fork."""
+def test_the_fork_server_uses_no_device() -> None:
+    """A CUDA context does not survive a fork."""
     script = (
         "import models.training.forkserver_preload, jax._src.xla_bridge as b\n"
         "print(len(b._backends))"
@@ -121,14 +121,14 @@ def test_what_children_are_forked_from_has_touched_no_device() -> None:
     assert ended.stdout.strip() == "0"
 
 
-def test_a_child_loads_what_an_earlier_one_compiled_for_a_gpu(tmp_path: Path) -> None:
+def test_a_child_loads_programs_that_an_earlier_child_compiled_for_a_gpu(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
 
 from support import engine_checks as engines
-from tasks.hardware import Device
-from tasks.slots import SlotPool
+from tasks.training.devices import Device
+from tasks.training.slots import SlotPool
 
 folder = Path(sys.argv[1])
 engines.write(folder / "cache")
@@ -158,20 +158,29 @@ for gpu, names in (("", "a"), ("0", "bc")):
     assert first == second > 0
 
 
-def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
-    """The folder that travels is trained by `models/` alone, with results that are logged here."""
+def test_a_study_is_trained_on_another_machine_and_logged_here(tmp_path: Path) -> None:
+    """The handover folder is trained with only `models/`, and its results are logged here."""
     (tmp_path / "tiny.toml").write_text(small_study.STUDY, encoding="utf-8")
     home, trip = tmp_path / "home", tmp_path / "trip"
-    words = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
-    asked = small_study.factorgrid(*words, home=home)
-    assert asked.returncode == 3, asked.stderr
-    assert "4 replicates of the screen are in" in asked.stderr.splitlines()[-1]
-    train = [sys.executable, "-c", ALONE, "jobs.json", "--arrays", "arrays", "--out", "results"]
+    arguments: list[str | Path] = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
+    written = small_study.factorgrid(*arguments, home=home)
+    assert written.returncode == 3, written.stderr
+    assert "4 replicates of the screen are in" in written.stderr.splitlines()[-1]
+    train = [
+        sys.executable,
+        "-c",
+        STANDALONE,
+        "jobs.json",
+        "--arrays",
+        "arrays",
+        "--out",
+        "results",
+    ]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     first = subprocess.run(train, cwd=trip, env=env, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("accuracy") == 4
-    again = small_study.factorgrid(*words, home=home)
+    again = small_study.factorgrid(*arguments, home=home)
     assert again.returncode == 3, again.stderr
     assert "of the refine are in" in again.stderr.splitlines()[-1]
     tracker = Tracker.open(Settings(home, f"sqlite:///{home / 'mlflow.db'}"))
@@ -181,9 +190,9 @@ def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
     assert all("val_accuracy" in run.data.metrics for run in runs)
 
 
-def test_jobs_that_are_none_are_said_in_a_line(tmp_path: Path) -> None:
+def test_invalid_jobs_are_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "jobs.json").write_text('[{"model": 1}]', encoding="utf-8")
-    words = [
+    arguments = [
         "-m",
         "models.standalone",
         tmp_path / "jobs.json",
@@ -194,7 +203,7 @@ def test_jobs_that_are_none_are_said_in_a_line(tmp_path: Path) -> None:
     ]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
-        [sys.executable, *map(str, words)], env=env, capture_output=True, text=True, check=False
+        [sys.executable, *map(str, arguments)], env=env, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
     assert "not the spec of a replicate" in ended.stderr

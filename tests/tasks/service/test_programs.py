@@ -1,4 +1,4 @@
-"""Programs that are kept running, their guard, and the databases of a service."""
+"""Programs that are kept running, their supervisor, and the databases of a service."""
 
 import os
 import signal
@@ -13,11 +13,12 @@ import pytest
 from tasks.errors import OrchestratorError
 from tasks.processes.supervised import SupervisedProgram
 from tasks.service.databases import open_databases
-from tasks.service.programs import Service, choose_port
-from tasks.service.work_pool import WORKER, _is_alive, _was_here
+from tasks.service.programs import choose_port
+from tasks.service.watched_program import WatchedProgram
+from tasks.service.work_pool import WORKER, _is_alive, _ran_here
 from tasks.settings import Settings
 
-#: Starts a program in a session of its own, as Prefect's worker does, and says its process id.
+#: Starts a program in a new session, as Prefect's worker does, and prints its process id.
 PARENT = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
@@ -27,9 +28,9 @@ time.sleep(600)
 """
 
 
-def _service(tmp_path: Path, code: str, answer: bool = True) -> Service:  # noqa: FBT001, FBT002 # of a test
+def _program(tmp_path: Path, code: str, *, healthy: bool = True) -> WatchedProgram:
     command = [sys.executable, "-c", code]
-    return Service("it", "", command, {}, tmp_path / "it.log", lambda: answer)
+    return WatchedProgram("it", "", command, {}, tmp_path / "it.log", lambda: healthy)
 
 
 def _gone(pid: int) -> bool:
@@ -51,7 +52,7 @@ def _grandchild(log: Path) -> int:
     return int(log.read_text())
 
 
-def test_what_a_program_started_in_another_session_ends_with_it(tmp_path: Path) -> None:
+def test_processes_that_a_program_starts_in_another_session_end_with_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     program = SupervisedProgram([sys.executable, "-c", PARENT], log)
     child = _grandchild(log)
@@ -59,7 +60,7 @@ def test_what_a_program_started_in_another_session_ends_with_it(tmp_path: Path) 
     _await_gone(child)
 
 
-def test_a_killed_caller_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_killed_caller_leaves_no_process_behind(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = (
         "import sys, time; from pathlib import Path\n"
@@ -80,41 +81,41 @@ def test_a_killed_caller_leaves_nothing_behind(tmp_path: Path) -> None:
     _await_gone(child)
 
 
-def _look_for_a_minute(service: Service) -> None:
+def _check_for_a_minute(program: WatchedProgram) -> None:
     for _ in range(600):
-        service.look()
+        program.check()
         time.sleep(0.1)
 
 
-def test_a_program_that_falls_is_started_again_but_not_for_ever(tmp_path: Path) -> None:
-    service = _service(tmp_path, "raise SystemExit(3)")
-    service.start()
+def test_a_program_that_ends_is_started_again_but_not_for_ever(tmp_path: Path) -> None:
+    program = _program(tmp_path, "raise SystemExit(3)")
+    program.start()
     with pytest.raises(OrchestratorError, match=r"ended 3 times in a row.*it\.log"):
-        _look_for_a_minute(service)
-    assert service.starts == 3
+        _check_for_a_minute(program)
+    assert program.starts == 3
 
 
-def test_a_program_that_was_well_and_is_busy_is_left_alone(tmp_path: Path) -> None:
-    service = _service(tmp_path, "import time; time.sleep(600)")
-    service.start()
-    service.look()
-    assert service.state == "up"
-    service.answers, service.asked, service.started = lambda: False, 0, -1e6
-    service.look()
-    assert service.state == "no answer"
-    service.stop()
+def test_a_program_that_was_up_and_is_busy_is_not_restarted(tmp_path: Path) -> None:
+    program = _program(tmp_path, "import time; time.sleep(600)")
+    program.start()
+    program.check()
+    assert program.state == "up"
+    program.is_healthy, program.checked_at, program.started_at = lambda: False, 0, -1e6
+    program.check()
+    assert program.state == "no answer"
+    program.stop()
 
 
 def test_a_program_that_never_answers_is_an_error_that_names_its_log(tmp_path: Path) -> None:
-    service = _service(tmp_path, "import time; time.sleep(600)", answer=False)
-    service.start()
-    service.started = -1e6
+    program = _program(tmp_path, "import time; time.sleep(600)", healthy=False)
+    program.start()
+    program.started_at = -1e6
     with pytest.raises(OrchestratorError, match=r"gave no answer in .*it\.log"):
-        service.look()
-    service.stop()
+        program.check()
+    program.stop()
 
 
-def test_the_next_free_port_is_taken_where_none_is_named() -> None:
+def test_the_next_free_port_is_used_if_none_is_requested() -> None:
     first = choose_port("--mlflow-port", None, 20000, "127.0.0.1")
     import socket
 
@@ -127,31 +128,34 @@ def test_the_next_free_port_is_taken_where_none_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "message"),
     [
-        ("mysql://u:secret@h", "no address of a PostgreSQL server"),
-        ("postgresql://u:secret@127.0.0.1:9/db", "leave /db out"),
+        ("mysql://u:secret@h", "not the address of a PostgreSQL server"),
+        ("postgresql://u:secret@127.0.0.1:9/db", "names the database /db; omit it"),
         ("postgresql://u:secret@127.0.0.1:9", "start it, or correct the address"),
     ],
 )
-def test_a_database_that_cannot_be_had_is_one_line_without_its_password(
-    url: str, words: str, tmp_path: Path
+def test_a_database_that_cannot_be_used_is_an_error_without_its_password(
+    url: str, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(OrchestratorError, match=words) as caught:
+    with pytest.raises(OrchestratorError, match=message) as caught:
         open_databases(Settings(tmp_path, ""), url)
     assert "secret" not in str(caught.value)
 
 
 def test_only_a_run_of_this_machine_whose_process_is_gone_is_lost() -> None:
     ours = {"labels": {"prefect.worker.name": WORKER}, "infrastructure_pid": "999999999"}
-    assert _was_here(ours)
+    assert _ran_here(ours)
     assert not _is_alive(ours)
     assert not _is_alive({**ours, "infrastructure_pid": None})
-    assert not _was_here({**ours, "labels": {"prefect.worker.name": "elsewhere"}})
+    assert not _ran_here({**ours, "labels": {"prefect.worker.name": "another"}})
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "prefect"]) as own:
         here = {**ours, "infrastructure_pid": str(own.pid)}
         try:
-            # Its command line is there a moment after it is.
-            assert any(_is_alive(here) or time.sleep(0.1) for _ in range(50))
+            # The command line of a new process can be read only after a moment.
+            deadline = time.monotonic() + 5
+            while not _is_alive(here):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
         finally:
             own.kill()

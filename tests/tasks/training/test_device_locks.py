@@ -1,4 +1,4 @@
-"""One training a device, with real processes that hold and are killed."""
+"""One training per device at a time, with real processes that hold a lock and are killed."""
 
 import os
 import signal
@@ -17,14 +17,14 @@ from tasks.training.slots import SlotPool
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.devices import device_lock
+from tasks.training.device_locks import device_lock
 with device_lock(sys.argv[2], Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
 """
 
 
-def _holder(folder: Path, device: str) -> "subprocess.Popen[str]":
+def _start_holder(folder: Path, device: str) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, folder, device],
         stdout=subprocess.PIPE,
@@ -36,36 +36,36 @@ def _holder(folder: Path, device: str) -> "subprocess.Popen[str]":
     return process
 
 
-def _impatient() -> None:
+def _give_up() -> None:
     raise TimeoutError
 
 
-def test_a_device_has_one_holder_and_a_killed_one_frees_it(tmp_path: Path) -> None:
-    process = _holder(tmp_path, "gpu-1")
+def test_a_device_has_one_holder_and_is_freed_when_the_holder_is_killed(tmp_path: Path) -> None:
+    process = _start_holder(tmp_path, "gpu-1")
     with device_lock("gpu-2", tmp_path):  # another device is free
         pass
-    with pytest.raises(TimeoutError), device_lock("gpu-1", tmp_path, _impatient):
+    with pytest.raises(TimeoutError), device_lock("gpu-1", tmp_path, _give_up):
         pass
     process.send_signal(signal.SIGKILL)
     process.wait()
     started = time.monotonic()
-    with device_lock("gpu-1", tmp_path, _impatient):
+    with device_lock("gpu-1", tmp_path, _give_up):
         assert time.monotonic() - started < 5
 
 
 def test_a_slot_waits_for_another_process_and_a_closed_pool_ends_the_wait(tmp_path: Path) -> None:
-    process = _holder(tmp_path, "cpu")
+    process = _start_holder(tmp_path, "cpu")
     with SlotPool(locks=tmp_path) as pool:
         threading.Timer(1, pool.close).start()
         started = time.monotonic()
         with pytest.raises(SlotsClosedError), pool.slot():
             pass
-        assert time.monotonic() - started >= 1  # it waited until then
+        assert time.monotonic() - started >= 1  # it waited until the pool was closed
     process.kill()
     process.wait()
 
 
-def test_the_machines_locks_are_for_every_user(
+def test_every_user_can_take_the_locks_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACTORGRID_LOCKS", str(tmp_path / "locks"))

@@ -1,6 +1,7 @@
-"""The median stopping rule, and what a study does with it."""
+"""The median stopping rule, the histories it reads from MLflow, and a study that uses it."""
 
 import json
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import pytest
@@ -8,50 +9,149 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.small_study import factorgrid, last_execution, write_study
 
-from tasks.training.early_stopping import ENOUGH, Pruner
+from tasks.errors import SlotsClosedError
+from tasks.settings import Settings
+from tasks.study.replicates import Planned, Stage, planned
+from tasks.study.study_file import load_study
+from tasks.tracking.dataset_facts import DatasetFacts
+from tasks.tracking.execution import Execution, open_execution
+from tasks.tracking.metric_history import MetricHistories
+from tasks.tracking.run_writer import metric_rows
+from tasks.tracking.tracker import Tracker
+from tasks.training.early_stopping import MIN_FINISHED_REPLICATES, stop_reason
 
 GOOD = [0.6, 0.7, 0.8, 0.8, 0.8]
-
-
-def pruner(finished: int = ENOUGH) -> Pruner:
-    made = Pruner()
-    for _ in range(finished):
-        made.finished(GOOD)
-    return made
+FINISHED = [GOOD] * MIN_FINISHED_REPLICATES
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "ended"),
+    ("accuracies", "stopped"),
     [
-        ([0.5], False),  # its grace: 0.4 of 5 epochs
+        ([0.5], False),  # 0.4 of 5 epochs are trained in any case
         ([0.5, 0.5], True),
         ([0.64, 0.6], True),  # the average of 0.6 and 0.7 is 0.65
         ([0.65, 0.6], False),
-        ([0.7, 0.5, 0.5], False),  # its best counts, against the average 0.7
+        ([0.7, 0.5, 0.5], False),  # its best epoch is compared with the average 0.7
         ([0.69, 0.5, 0.5], True),
-        ([0.1, 0.1, 0.1, 0.1, 0.1], False),  # nothing is left to save
+        ([0.1, 0.1, 0.1, 0.1, 0.1], False),  # no epoch is left to save
     ],
 )
-def test_a_replicate_is_ended_below_the_median_of_the_running_averages(
-    accuracies: list[float], *, ended: bool
+def test_a_replicate_is_stopped_below_the_median_of_the_running_averages(
+    accuracies: list[float], *, stopped: bool
 ) -> None:
-    assert bool(pruner().hopeless(accuracies, 5)) == ended
+    assert bool(stop_reason(accuracies, FINISHED, 5)) == stopped
 
 
-def test_few_finished_replicates_end_nobody() -> None:
-    assert not pruner(ENOUGH - 1).hopeless([0.1, 0.1, 0.1], 5)
+def test_too_few_finished_replicates_stop_no_replicate() -> None:
+    assert not stop_reason([0.1, 0.1, 0.1], FINISHED[1:], 5)
+
+
+def test_a_finished_replicate_with_fewer_epochs_does_not_count() -> None:
+    assert not stop_reason([0.1, 0.1, 0.1], [*FINISHED[1:], GOOD[:2]], 5)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=9), st.integers(5, 9))
-def test_the_best_so_far_is_never_ended(accuracies: list[float], finished: int) -> None:
-    made = Pruner()
-    for _ in range(finished):
-        made.finished(accuracies)
+def test_the_best_replicate_so_far_is_never_stopped(accuracies: list[float], finished: int) -> None:
     best = [max(accuracies)] * len(accuracies)
-    assert not made.hopeless(best[: max(1, len(best) - 1)], len(accuracies))
+    running = best[: max(1, len(best) - 1)]
+    assert not stop_reason(running, [accuracies] * finished, len(accuracies))
 
 
-#: At a learning rate of 0.1 these networks answer the same for every picture.
+# -- the histories in MLflow --------------------------------------------------------------------
+
+
+@pytest.fixture
+def tracker(tmp_path: Path) -> Tracker:
+    return _new_tracker(tmp_path)
+
+
+def _new_tracker(folder: Path) -> Tracker:
+    """Connect as a new process does, without anything in memory."""
+    return Tracker.open(Settings(folder / "home", f"sqlite:///{folder / 'mlflow.db'}"))
+
+
+def _open(tracker: Tracker, folder: Path) -> AbstractContextManager[Execution]:
+    study = load_study(str(write_study(folder)))
+    return open_execution(tracker, study, "v1", DatasetFacts(2, 36, 0.5, "drawn pictures"))
+
+
+def _replicate(execution: Execution, stage: Stage, number: int) -> Planned:
+    levels = {"conv_layers": 1, "learning_rate": 0.001}
+    return planned(execution.study, execution.version, stage, levels, number)
+
+
+def _log_replicate(
+    execution: Execution, number: int, stage: Stage = "refine", status: str = "FINISHED"
+) -> str:
+    run_id = execution.replicates.begin(_replicate(execution, stage, number))
+    assert run_id is not None
+    for epoch, accuracy in enumerate(GOOD, 1):
+        execution.log_metrics(run_id, metric_rows({"val_accuracy": accuracy}, epoch))
+    execution.replicates.end(run_id, status)
+    return run_id
+
+
+def test_a_resumed_study_compares_with_the_replicates_that_finished_before(
+    tmp_path: Path,
+) -> None:
+    with suppress(SlotsClosedError), _open(_new_tracker(tmp_path), tmp_path) as first:
+        for number in range(1, MIN_FINISHED_REPLICATES + 1):
+            _log_replicate(first, number)
+        raise SlotsClosedError
+    with _open(_new_tracker(tmp_path), tmp_path) as second:
+        assert second.resumed
+        assert second.run_id == first.run_id
+        finished = MetricHistories().finished_replicates(second, "refine")
+        assert [list(history) for history in finished] == FINISHED
+        assert stop_reason([0.5, 0.5], finished, 5)
+
+
+def test_only_finished_replicates_of_the_stage_count(tracker: Tracker, tmp_path: Path) -> None:
+    with _open(tracker, tmp_path) as execution:
+        _log_replicate(execution, 1, "screen")
+        _log_replicate(execution, 2, "refine", "FAILED")
+        _log_replicate(execution, 3, "refine")
+        # A replicate of the screen that the refined grid uses too.
+        with execution.replicates.claim(_replicate(execution, "refine", 1)) as reused:
+            assert reused is not None
+        assert len(MetricHistories().finished_replicates(execution, "refine")) == 2
+
+
+def test_a_replicate_of_an_earlier_study_has_the_history_of_its_training(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    with _open(tracker, tmp_path) as first:
+        _log_replicate(first, 1)
+    with _open(tracker, tmp_path) as second:
+        assert second.run_id != first.run_id
+        with second.claim(_replicate(second, "refine", 1)) as reused:
+            assert reused is not None
+        assert MetricHistories().finished_replicates(second, "refine") == [tuple(GOOD)]
+
+
+def test_the_history_of_a_finished_run_is_read_once(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    read = tracker.client.get_metric_history
+
+    def counting_read(run_id: str, metric: str) -> object:
+        reads.append(run_id)
+        return read(run_id, metric)
+
+    monkeypatch.setattr(tracker.client, "get_metric_history", counting_read, raising=False)
+    with _open(tracker, tmp_path) as execution:
+        histories = MetricHistories()
+        runs = []
+        for number in (1, 2):
+            runs.append(_log_replicate(execution, number))
+            assert len(histories.finished_replicates(execution, "refine")) == number
+    assert reads == runs
+
+
+# -- a study ------------------------------------------------------------------------------------
+
+#: With a learning rate of 0.1 these networks would give the same answer for every image.
 PRUNED = """
 name = "tiny"
 replicates = 2
@@ -81,7 +181,7 @@ cells = 2
 
 
 @pytest.mark.slow
-def test_a_study_that_prunes_ends_what_is_hopeless_in_its_grid_alone(tmp_path: Path) -> None:
+def test_a_study_that_prunes_stops_replicates_of_its_refined_grid_only(tmp_path: Path) -> None:
     home = tmp_path / "home"
     ended = factorgrid("search", write_study(tmp_path, PRUNED), "--json", home=home)
     assert ended.returncode == 0, ended.stderr

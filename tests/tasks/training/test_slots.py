@@ -1,4 +1,4 @@
-"""Slots: what a child that dies, hangs or fails costs, with real children."""
+"""Slots: the consequences of a child that dies, hangs or fails, with real children."""
 
 import threading
 import zipfile
@@ -51,7 +51,7 @@ def pool() -> Iterator[SlotPool]:
         yield opened
 
 
-def test_a_replicate_trains_and_leaves_its_network(
+def test_a_replicate_trains_and_its_network_is_saved(
     pool: SlotPool, arrays: Path, tmp_path: Path
 ) -> None:
     epochs: list[dict[str, Any]] = []
@@ -68,25 +68,25 @@ def test_a_replicate_trains_and_leaves_its_network(
 def test_a_slot_is_free_while_the_network_is_written(
     pool: SlotPool, arrays: Path, tmp_path: Path
 ) -> None:
-    """Who waits for a slot has it before the replicate that held it is whole."""
-    told: list[bool] = []
+    """A thread that waits for a slot gets it before the result of the previous one is complete."""
+    observed: list[bool] = []
     with ExitStack() as held:
         device = held.enter_context(ExitStack())
         slot = device.enter_context(pool.slot())
         training = held.enter_context(slot.begin(SPEC, arrays, tmp_path))
 
-        def next_one() -> None:
+        def take_the_slot() -> None:
             device.close()
             with pool.slot() as other:
-                told.append(other.device == slot.device and not (tmp_path / "out").exists())
+                observed.append(other.device == slot.device and not (tmp_path / "out").exists())
 
-        training.finish(tmp_path / "out", on_trained=next_one)
-    assert told == [True]
+        training.finish(tmp_path / "out", on_trained=take_the_slot)
+    assert observed == [True]
     assert (tmp_path / "out" / "model.keras").exists()
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_equal_seeds_give_equal_weights_where_that_is_asked_for(
+def test_equal_seeds_give_equal_weights_if_the_study_is_deterministic(
     pool: SlotPool, arrays: Path, tmp_path: Path, *, augment: bool
 ) -> None:
     spec = SPEC.with_levels({"deterministic": True, "augment": augment})
@@ -98,7 +98,7 @@ def test_equal_seeds_give_equal_weights_where_that_is_asked_for(
     assert not np.array_equal(first, other.val_probability)
 
 
-def test_augmentation_changes_what_is_learnt_and_nothing_of_what_is_saved(
+def test_augmentation_changes_the_weights_but_not_the_saved_network(
     pool: SlotPool, arrays: Path, tmp_path: Path
 ) -> None:
     with pool.slot() as slot:
@@ -111,7 +111,7 @@ def test_augmentation_changes_what_is_learnt_and_nothing_of_what_is_saved(
             assert b"Random" not in file.read("config.json")
 
 
-def test_a_killed_child_is_worth_another_try_and_leaves_nothing(
+def test_a_killed_child_is_a_retryable_error_and_leaves_no_files(
     pool: SlotPool, arrays: Path, tmp_path: Path
 ) -> None:
     def kill(_: dict[str, Any]) -> None:
@@ -123,7 +123,7 @@ def test_a_killed_child_is_worth_another_try_and_leaves_nothing(
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_what_was_begun_and_is_not_waited_for_ends_with_its_block(
+def test_a_training_that_is_not_waited_for_ends_with_its_block(
     pool: SlotPool, arrays: Path, tmp_path: Path
 ) -> None:
     with pool.slot() as slot, slot.begin(LONG, arrays, tmp_path / "work") as training:
@@ -132,12 +132,14 @@ def test_what_was_begun_and_is_not_waited_for_ends_with_its_block(
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_child_that_takes_too_long_is_ended(pool: SlotPool, arrays: Path, tmp_path: Path) -> None:
+def test_a_child_that_takes_too_long_is_killed(
+    pool: SlotPool, arrays: Path, tmp_path: Path
+) -> None:
     with pool.slot() as slot, pytest.raises(SlotDiedError, match="killed after 1 s"):
         slot.run(LONG, arrays, tmp_path / "out", timeout_seconds=1)
 
 
-def test_a_network_that_cannot_be_built_fails_its_cell_with_the_builders_words(
+def test_a_network_that_cannot_be_built_fails_its_cell_with_the_builders_message(
     pool: SlotPool, arrays: Path, tmp_path: Path
 ) -> None:
     spec = SPEC.with_levels({"layers": 3})
@@ -148,13 +150,13 @@ def test_a_network_that_cannot_be_built_fails_its_cell_with_the_builders_words(
 def test_a_network_that_cannot_be_trained_fails_its_cell_with_the_traceback(
     pool: SlotPool, arrays: Path, tmp_path: Path
 ) -> None:
-    spec = replace(SPEC, image_size=8)  # of pictures that have 16 pixels a side
+    spec = replace(SPEC, image_size=8)  # the images have 16 x 16 pixels
     with pool.slot() as slot, pytest.raises(CellError) as caught:
         slot.run(spec, arrays, tmp_path / "out")
     assert "models/training/train.py" in caught.value.details
 
 
-def test_a_loss_that_is_no_number_ends_the_replicate_and_says_where(
+def test_a_loss_that_is_not_finite_ends_the_replicate_and_says_where(
     pool: SlotPool, arrays: Path, tmp_path: Path
 ) -> None:
     spec = SPEC.with_levels({"learning_rate": 1e30, "optimizer": "sgd", "epochs": 50})
@@ -165,44 +167,44 @@ def test_a_loss_that_is_no_number_ends_the_replicate_and_says_where(
     assert len(result.history) < 50
 
 
-def test_a_waiting_child_that_was_killed_costs_nothing(arrays: Path, tmp_path: Path) -> None:
-    with SlotPool() as own, own.slot() as slot:
-        assert own._spare is not None
-        own._spare.process.kill()
-        own._spare.process.join()
+def test_a_spare_child_that_was_killed_is_replaced(arrays: Path, tmp_path: Path) -> None:
+    with SlotPool() as new_pool, new_pool.slot() as slot:
+        assert new_pool._spare is not None
+        new_pool._spare.process.kill()
+        new_pool._spare.process.join()
         assert slot.run(SPEC, arrays, tmp_path / "out").status == "finished"
 
 
-def test_of_those_that_wait_the_longest_goes_first() -> None:
-    went: list[float] = []
+def test_of_the_waiting_threads_the_most_expensive_is_served_first() -> None:
+    served: list[float] = []
 
-    def go(cost: float) -> None:
-        with own.slot(cost):
-            went.append(cost)
+    def wait(cost: float) -> None:
+        with new_pool.slot(cost):
+            served.append(cost)
 
-    with SlotPool() as own:
-        threads = [threading.Thread(target=go, args=(cost,)) for cost in (2.0, 9.0, 5.0)]
-        with own.slot(), own._turn:
+    with SlotPool() as new_pool:
+        threads = [threading.Thread(target=wait, args=(cost,)) for cost in (2.0, 9.0, 5.0)]
+        with new_pool.slot(), new_pool._turn:
             for thread in threads:
                 thread.start()
-            own._turn.wait_for(lambda: len(own._waiting) == 3, timeout=10)
+            new_pool._turn.wait_for(lambda: len(new_pool._waiting) == 3, timeout=10)
         for thread in threads:
             thread.join()
-    assert went == [9.0, 5.0, 2.0]
+    assert served == [9.0, 5.0, 2.0]
 
 
-def test_a_closed_pool_ends_its_children_and_starts_none(arrays: Path, tmp_path: Path) -> None:
+def test_a_closed_pool_ends_its_children_and_starts_no_other(arrays: Path, tmp_path: Path) -> None:
     trains = threading.Event()
 
     def close() -> None:
         trains.wait(60)
-        own.close()
+        new_pool.close()
 
-    with SlotPool() as own:
+    with SlotPool() as new_pool:
         closer = threading.Thread(target=close)
         closer.start()
-        with own.slot() as slot, pytest.raises(SlotsClosedError, match="interrupted"):
+        with new_pool.slot() as slot, pytest.raises(SlotsClosedError, match="interrupted"):
             slot.run(LONG, arrays, tmp_path / "out", on_epoch=lambda _: trains.set())
         closer.join()
-        with pytest.raises(SlotsClosedError), own.slot():
+        with pytest.raises(SlotsClosedError), new_pool.slot():
             pass

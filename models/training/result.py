@@ -1,0 +1,71 @@
+"""The result of training one replicate, in memory and as files."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ReplicateResult:
+    """The result of training one replicate.
+
+    Attributes
+    ----------
+    status : ``finished``, or ``diverged`` if the loss became NaN or infinite.
+    reason : why it diverged; empty if it finished.
+    history : one dictionary per epoch: epoch, train_loss, train_accuracy, val_loss, val_accuracy,
+        epoch_seconds, images_per_second.
+    val_probability, test_probability : float32 (n, classes); each row adds up to 1.
+    parameters : number of parameters of the network.
+    train_seconds : wall clock time of all epochs.
+    images_per_second : median over the epochs after the first one, which includes compilation.
+    peak_memory_mb : peak memory of the process, MiB.
+    device : ``cpu``, or the name of the GPU.
+    backend : the Keras backend: ``tensorflow`` or ``jax``.
+    precision : ``bfloat16`` or ``float32``.
+    deterministic : whether equal seeds give bit-equal weights.
+    micro_batch : the number of images whose gradients were in memory at once; less than the batch
+        size if an accelerator did not have enough memory for the whole batch.
+    """
+
+    status: str
+    reason: str
+    history: list[dict[str, Any]]
+    val_probability: NDArray[np.float32]
+    test_probability: NDArray[np.float32]
+    parameters: int
+    train_seconds: float
+    images_per_second: float
+    peak_memory_mb: float
+    device: str
+    backend: str
+    precision: str
+    deterministic: bool
+    micro_batch: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types, without the predictions."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {k: v for k, v in fields.items() if not k.endswith("_probability")}
+
+
+def save_result(result: ReplicateResult, folder: Path) -> None:
+    """Write ``predictions.npz`` and ``result.json`` into a folder."""
+    np.savez(
+        folder / "predictions.npz",
+        val_probability=result.val_probability,
+        test_probability=result.test_probability,
+    )
+    (folder / "result.json").write_text(json.dumps(result.to_dict()), encoding="utf-8")
+
+
+def load_result(folder: Path) -> ReplicateResult:
+    """Read what `save_result` wrote."""
+    content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    with np.load(folder / "predictions.npz") as saved:
+        return ReplicateResult(**content, **{name: saved[name] for name in saved.files})

@@ -1,0 +1,247 @@
+"""The child process that trains one replicate: both ends of its pipe are in this file.
+
+Children are forked from a server that has Keras and its backend loaded: 0.26 s instead of the 3 to
+9 s of a fresh import. The memory that a replicate leaves behind is freed with its process. The
+server itself never touches a GPU, because a CUDA context does not survive a fork.
+
+A child receives one job, sends these messages, and ends:
+
+============  ===================================  ==========================================
+message       content                              meaning
+============  ===================================  ==========================================
+``epoch``     the figures of the epoch             an epoch ended
+``trained``   None                                 the device is free; only files are written
+``done``      None                                 the result is in the job's output folder
+``failed``    a reason, and the traceback as text  the network cannot be built or trained
+============  ===================================  ==========================================
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any, Self
+
+from models.errors import BuilderError
+from models.images.arrays import open_arrays
+from models.spec import ReplicateSpec
+from models.training.backend import enable_compilation_cache
+from models.training.result import save_result
+from models.training.train import fit_replicate
+from tasks.errors import CellError, SlotDiedError
+from tasks.processes.child import follow_parent
+from tasks.training.devices import Device, bind_to_device
+
+OnEpoch = Callable[[dict[str, Any]], None]
+#: The longest part of a library's last line that an error quotes, in characters.
+QUOTED_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class SlotJob:
+    """What one child trains. It opens the arrays itself, so that nothing large goes through a pipe.
+
+    Attributes
+    ----------
+    spec : the replicate.
+    arrays_folder : the cached images.
+    device : the device to train on.
+    builder_folder : where the user's own network is imported from, if the study has one.
+    compiled : a folder for programs that JAX compiles for a GPU.
+    out_folder : gets the result; it must not exist yet.
+    log : gets the output of the libraries.
+    """
+
+    spec: ReplicateSpec
+    arrays_folder: Path
+    device: Device
+    builder_folder: Path | None
+    compiled: Path | None
+    out_folder: Path
+    log: Path
+
+
+# -- the parent's end ---------------------------------------------------------------------------
+
+
+def fork_server_context() -> ForkServerContext:
+    """Return the context that forks children from a process with Keras loaded."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["models.training.forkserver_preload"])
+    return context
+
+
+def start_fork_server() -> None:
+    """Start the server that children are forked from; it loads Keras in the background."""
+    fork_server_context()
+    forkserver.ensure_running()
+
+
+@dataclass(frozen=True, eq=False)
+class SlotChild:
+    """A child process that waits for one job, does it and ends."""
+
+    process: ForkServerProcess
+    pipe: Connection
+
+    @classmethod
+    def start(cls, context: ForkServerContext) -> Self:
+        """Fork a child.
+
+        Raises
+        ------
+        SlotDiedError
+            If the fork server has ended; it is started again with the next child.
+        """
+        parent_end, child_end = context.Pipe()
+        process = context.Process(target=_run_child, args=(child_end,), daemon=True)
+        try:
+            process.start()
+        except (EOFError, OSError) as error:
+            raise SlotDiedError(
+                f"the server that starts training processes ended: {error}; it is started again"
+            ) from error
+        child_end.close()
+        return cls(process, parent_end)
+
+    def send(self, job: SlotJob) -> None:
+        """Send the job. A child that has died already is noticed by `wait`."""
+        with contextlib.suppress(BrokenPipeError):
+            self.pipe.send(job)
+
+    def wait(
+        self,
+        log: Path,
+        *,
+        on_epoch: OnEpoch | None = None,
+        on_trained: Callable[[], None] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """Wait until the job is done, and pass on what the child reports.
+
+        Parameters
+        ----------
+        log : the log file of the job, quoted if the child dies.
+        on_epoch : called with the figures of each epoch, in the calling thread.
+        on_trained : called when the child no longer needs its device and still writes files.
+        timeout_seconds : the longest time to wait.
+
+        Raises
+        ------
+        CellError
+            If the network of this cell cannot be built or trained.
+        SlotDiedError
+            If the child died, or was not done in time.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not self.pipe.poll(left):
+                raise SlotDiedError(f"the slot's process was killed after {timeout_seconds:g} s")
+            kind, content = self._receive(log)
+            match kind:
+                case "epoch" if on_epoch is not None:
+                    on_epoch(content)
+                case "trained" if on_trained is not None:
+                    on_trained()
+                case "done":
+                    return
+                case "failed":
+                    raise CellError(*content)
+
+    def _receive(self, log: Path) -> tuple[str, Any]:
+        try:
+            message: tuple[str, Any] = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join(5)
+            raise SlotDiedError(
+                f"the slot's process ended before its result: {_exit_as_text(self.process)}"
+                f"{_last_log_line(log)}"
+            ) from None
+        return message
+
+    def end(self) -> None:
+        """End the process at once, whatever it does."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _exit_as_text(process: ForkServerProcess) -> str:
+    code = process.exitcode
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = " (out of memory, perhaps)" if name == "SIGKILL" else ""
+        return f"signal {name}{hint}"
+    return f"exit status {code}"
+
+
+def _last_log_line(log: Path) -> str:
+    """Return the last line that the libraries of a child wrote; empty if there is none."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return f"; its last output: {lines[-1][:QUOTED_CHARACTERS]}" if lines else ""
+
+
+# -- the child's end ----------------------------------------------------------------------------
+
+
+def _run_child(pipe: Connection) -> None:
+    """Receive one job, do it, and report."""
+    follow_parent()
+    try:
+        job: SlotJob = pipe.recv()
+    except EOFError:
+        return  # the pool was closed before it needed this child
+    _redirect_output(job.log)
+    try:
+        _train(pipe, job)
+    except Exception as error:  # noqa: BLE001 # the network may be the user's own: any error is possible
+        import traceback
+
+        has_message = isinstance(error, BuilderError)
+        reason = str(error) if has_message else f"{type(error).__name__}: {error}".splitlines()[0]
+        pipe.send(("failed", (reason, "".join(traceback.format_exception(error)))))
+    else:
+        pipe.send(("done", None))
+
+
+def _redirect_output(log: Path) -> None:
+    """Write standard output and standard error to a file, those of native libraries too."""
+    with log.open("wb") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+
+
+def _train(pipe: Connection, job: SlotJob) -> None:
+    job.out_folder.mkdir(parents=True)
+    bind_to_device(job.device)
+    # Not on a CPU: compiling is quick there, and a program for one CPU may crash another.
+    if job.device.gpu and job.compiled:
+        enable_compilation_cache(job.compiled)
+    if job.builder_folder:
+        sys.path.insert(0, str(job.builder_folder))
+
+    def on_trained() -> None:
+        # The memory of a GPU is occupied as long as its process lives.
+        if not job.device.gpu:
+            pipe.send(("trained", None))
+
+    result = fit_replicate(
+        job.spec,
+        open_arrays(job.arrays_folder),
+        on_epoch=lambda figures: pipe.send(("epoch", figures)),
+        on_trained=on_trained,
+        weights_to=job.out_folder / "model.keras",
+    )
+    save_result(result, job.out_folder)
