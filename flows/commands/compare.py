@@ -46,44 +46,36 @@ def compare(as_json: bool, **given: Any) -> None:  # noqa: FBT001 # a flag of th
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
-    from tasks.comparison.replay import (
-        compare_on_table,
-        replay_as_json,
-        replay_as_text,
-        save_replay_figure,
-    )
-    from tasks.comparison.request import check_request
+    from tasks.comparison.request import ExportRequest, TableRequest, check_request, read_study
 
     request = check_request(given)
-    if request.table is not None:
-        found = compare_on_table(request)
+    if isinstance(request, TableRequest):
+        from tasks.comparison import compare_on_table as table
+
+        replayed = table.compare_on_table(request)
         if request.plots:
-            save_replay_figure(found, request.plots)
-        answer(replay_as_json(found), replay_as_text(found), as_json=as_json)
+            table.save_replay_figure(replayed, request.plots)
+        answer(table.replay_as_json(replayed), table.replay_as_text(replayed), as_json=as_json)
         return
-    from tasks.comparison.request import study_of
     from tasks.study.custom_network import with_builder
 
-    study = with_builder(study_of(request))
-    if request.export:
+    study = with_builder(read_study(request.source))
+    if isinstance(request, ExportRequest):
+        from tasks.comparison.export_cells import export_cells
         from tasks.tracking.tracker import Tracker
 
-        tracker = Tracker.open(settings, create=False)
-        from tasks.comparison.result import export_cells
-
-        rows = export_cells(tracker, study, request.export)
-        answer({"rows": rows}, f"{request.export}: {rows} trainings", as_json=as_json)
+        rows = export_cells(Tracker.open(settings, create=False), study, request.path)
+        answer({"rows": rows}, f"{request.path}: {rows} trainings", as_json=as_json)
         return
-    from tasks.comparison.entrants import entrants, space_of
-    from tasks.comparison.request import check_options
+    from tasks.comparison.entrants import study_space, study_tuners
 
-    check_options(request.asked)
-    entrants(study, space_of(study), request.tuners)
+    # An unknown tuner is reported before Prefect starts.
+    study_tuners(study, study_space(study), request.options.tuners)
     with prefect_server(study, settings):
         from flows.compare import compare as flow
         from tasks.comparison import result
 
-        raced = flow(study, *request.asked, target=request.target)
+        found = flow(study, *request.options, target=request.target)
     if request.plots:
-        result.save_comparison(raced, request.plots)
-    answer(raced.to_json(), result.comparison_as_text(raced), as_json=as_json)
+        result.save_comparison(found, request.plots)
+    answer(result.comparison_as_json(found), result.comparison_as_text(found), as_json=as_json)
