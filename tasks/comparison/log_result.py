@@ -33,8 +33,8 @@ def log_comparison(
         target = summary.default_target(summary.curves(race.searches, execution.study.response))
     run_id = execution.run_id
     tracking = {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": run_id}
-    pictures = execution.facts.pictures
-    result = ComparisonResult(execution.study, options, pictures, race, target, tracking)
+    data = execution.facts.pictures
+    result = ComparisonResult(execution.study, options, data, race, target, tracking)
     _log_searches(execution, result)
     texts = {
         "searches.csv": race.searches.to_csv(index=False),
