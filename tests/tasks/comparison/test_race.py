@@ -161,8 +161,8 @@ def test_a_study_defines_the_cells_and_the_manual_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("manual = [{conv_layers = 1}]", "compare.manual: cell 1 names conv_layers; it must"),
-        ("levels = {dropout = [0.1, 0.2]}", "compare.levels.dropout: no factor of this study"),
+        ("manual = [{conv_layers = 1}]", "compare.manual: cell 1 has conv_layers; it must"),
+        ("levels = {dropout = [0.1, 0.2]}", "compare.levels.dropout: not a factor of this study"),
         ("levels = {conv_layers = [1]}", "compare.levels.conv_layers"),
         ("budget = 8", "compare.budget: unknown key"),
     ],
@@ -285,7 +285,7 @@ def test_a_manual_list_can_be_read_from_a_file(tmp_path: Path) -> None:
         {"conv_layers": 1, "learning_rate": 0.1},
     )
     listed.write_text("learning_rate\n0.1\n", "utf-8")
-    with pytest.raises(StudyError, match=r"with --manual .*cell 1 names learning_rate; it must"):
+    with pytest.raises(StudyError, match=r"with --manual .*cell 1 has learning_rate; it must"):
         _study_with_options(study=str(path), manual=listed)
     with pytest.raises(UserError, match=r"--manual .*nowhere\.csv: cannot be read as a list"):
         _study_with_options(study=str(path), manual=tmp_path / "nowhere.csv")
