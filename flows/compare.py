@@ -1,4 +1,4 @@
-"""Comparing tuners on the cells of a study, which are trained, as one Prefect flow."""
+"""The comparison of tuners on the cells of a study, with real training, as one Prefect flow."""
 
 from typing import Any, cast
 
@@ -7,10 +7,10 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from tasks import steps
-from tasks.comparison.entrants import entrants, space_of
+from tasks.comparison.entrants import study_space, study_tuners
 from tasks.comparison.race import race
 from tasks.comparison.request import ComparisonOptions, check_options
-from tasks.comparison.result import Comparison
+from tasks.comparison.result import ComparisonResult
 from tasks.report.prefect_artifacts import on_failure
 from tasks.session import open_session, open_training
 from tasks.study.study_file import Study
@@ -30,26 +30,31 @@ def compare(
     fresh: int = 2,
     tuners: tuple[str, ...] = (),
     target: float | None = None,
-) -> Comparison:
-    """Let this procedure and other tuners search the cells of a study with the same budget.
+) -> ComparisonResult:
+    """Compare the search of FactorGrid with other tuners on the cells of a study.
 
     Parameters
     ----------
-    study : the factors with their levels, the training settings and the pictures.
-    budget : runs per search.
-    repetitions : searches per tuner, with different seeds.
-    fresh : trainings of each cell that is found, with seeds that no search has used.
-    tuners : names of tuners; by default all that are installed.
-    target : the response that a search is to reach; by default one that half of the searches reach.
+    study : the levels of its factors, its training settings and its images.
+    budget : runs of each search.
+    repetitions : searches of each tuner, each with different seeds.
+    fresh : trainings of each delivered cell, with seeds that no search used.
+    tuners : names of the tuners; all available ones if empty.
+    target : a response to be reached; None for one that half of the searches reach.
+
+    Raises
+    ------
+    UserError
+        If an option is out of range, or a requested tuner is not available.
     """
     options = ComparisonOptions(budget, repetitions, fresh, tuple(tuners))
     check_options(options)
-    # Checked first, so that errors are reported before anything is trained.
-    entrants(study, space_of(study), options.names)
+    # An unknown tuner must be reported before anything is trained.
+    study_tuners(study, study_space(study), options.tuners)
     with open_session(study) as session:
         images = steps.prepare(session)
         with open_training(
             session, images, kind="comparison", remote_task=steps.train_there
         ) as context:
-            raced = race(context, options, steps.train_stage)
-            return steps.conclude(context, raced, options, target)
+            result = race(context, options, steps.train_stage)
+            return steps.conclude(context, result, options, target)

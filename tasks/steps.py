@@ -17,9 +17,10 @@ from prefect.tasks import Task
 from analysis.effects.result import Effects
 from analysis.search.best_cell import Selection
 from analysis.search.refined_grid import Decision
-from tasks.comparison.race import Raced
+from tasks.comparison.log_result import log_comparison
+from tasks.comparison.race import RaceResult
 from tasks.comparison.request import ComparisonOptions
-from tasks.comparison.result import Comparison, conclude_comparison, records
+from tasks.comparison.result import ComparisonResult, rows_as_json
 from tasks.data.dataset import Prepared
 from tasks.errors import RetryableError
 from tasks.registry.register import Registered, register_winner
@@ -152,10 +153,10 @@ def publish(execution: Execution, outcome: Outcome) -> None:
 
 @task(name="conclude", cache_policy=NO_CACHE, persist_result=False)
 def conclude(
-    context: TrainingContext, raced: Raced, options: ComparisonOptions, target: float | None
-) -> Comparison:
-    """Log what the searches of a comparison came to, and leave a table in Prefect's pages."""
-    found = conclude_comparison(context.execution, raced, options, target)
+    context: TrainingContext, race: RaceResult, options: ComparisonOptions, target: float | None
+) -> ComparisonResult:
+    """Log the result of a comparison, and publish its table in Prefect's pages."""
+    result = log_comparison(context.execution, race, options, target)
     about = f"Tuners on the same cells, {options.budget} runs each."
-    publish_table(found.study.name, "comparison", records(found.summary), about)
-    return found
+    publish_table(result.study.name, "comparison", rows_as_json(result.summary), about)
+    return result

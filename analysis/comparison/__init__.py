@@ -1,1 +1,1 @@
-"""Tuners, and replaying them on tables of trained cells."""
+"""Tuners, replays of their searches on tables of trained cells, and summaries of searches."""

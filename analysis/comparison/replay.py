@@ -1,4 +1,4 @@
-"""Replaying tuners on a table of trained cells: each asks, the table answers with a seed."""
+"""Tables of trained cells, and replays of searches on them without training."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -10,78 +10,88 @@ from numpy.typing import NDArray
 
 from analysis.search.space import Cell, Space
 
+#: A cell that was run, and its response.
 Run = tuple[Cell, float]
-#: A tuner: it yields the cells to run next, is sent their figures, and returns what it delivers.
-Tuner = Generator[list[Cell], list[float], Cell]
+#: One search: it yields the cells to run next, receives their responses, and returns the cell that
+#: it delivers.
+Search = Generator[list[Cell], list[float], Cell]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells with the figures of several seeds each.
+    """Cells with the responses of several seeds each.
 
     Attributes
     ----------
-    name : for people.
-    space : its factors and levels.
-    figures : (cells, seeds), in the order of `Space.cells`; higher is better; NaN where there is
-        none.
+    name : for messages, for example the path of the file.
+    space : the factors and their levels.
+    responses : (cells, seeds), the cells in the order of `Space.cells`; higher is better; NaN if a
+        cell has fewer seeds than others.
     """
 
     name: str
     space: Space
-    figures: NDArray[np.float64] = field(repr=False)
+    responses: NDArray[np.float64] = field(repr=False)
 
     @cached_property
     def truth(self) -> NDArray[np.float64]:
-        """The mean of each cell's seeds (cells,)."""
-        return np.asarray(np.nanmean(self.figures, axis=1))
+        """The mean over the seeds of each cell (cells,)."""
+        return np.asarray(np.nanmean(self.responses, axis=1))
 
     def row(self, cell: Cell) -> int:
-        """Return a cell's row."""
+        """Return the row of a cell."""
         return int(np.ravel_multi_index(cell, self.space.shape))
 
     def regret(self, cell: Cell) -> float:
-        """Return how far a cell's true mean lies below the best: 0 the best, 1 the median cell."""
+        """Return the regret of a cell by its true mean: 0 for the best cell, 1 for the median."""
         best, median = float(self.truth.max()), float(np.median(self.truth))
-        # Where half of the cells are the best, regret is in units of the figure.
+        # If half of the cells are equally good, the regret is in units of the response.
         return (best - float(self.truth[self.row(cell)])) / ((best - median) or 1.0)
 
 
-class Oracle:
-    """What a table answers in one repetition: a cell's seeds in random order, none twice.
+class SeedLookup:
+    """Looks up responses in a table: the seeds of a cell in random order, each once.
 
-    Once they are used up it begins again with the first: nothing new is learnt by asking.
+    When all seeds of a cell were used, the lookup starts again with the first one, so that further
+    runs of this cell give no new information.
 
     Parameters
     ----------
     table : the table.
-    repetition : fixes the order of every cell's seeds, whoever asks and when.
-    asked : cells asked before.
+    repetition : determines the order of the seeds of every cell; the order does not depend on the
+        tuner or on the other cells that were run.
+    used : cells whose seeds were used before, one entry per run.
     """
 
-    def __init__(self, table: Table, repetition: int, asked: Sequence[Cell] = ()) -> None:
+    def __init__(self, table: Table, repetition: int, used: Sequence[Cell] = ()) -> None:
         self._table, self._repetition = table, repetition
-        self._asked = Counter(asked)
+        self._used = Counter(used)
 
-    def answer(self, cell: Cell) -> float:
-        """Return the figure of a cell's next seed."""
+    def next_response(self, cell: Cell) -> float:
+        """Return the response of the next seed of a cell."""
         row = self._table.row(cell)
-        own = self._table.figures[row]
-        own = own[np.isfinite(own)]
-        order = np.random.default_rng([self._repetition, row]).permutation(len(own))
-        number = self._asked[cell]
-        self._asked[cell] += 1
-        return float(own[order[number % len(own)]])
+        responses = self._table.responses[row]
+        responses = responses[np.isfinite(responses)]
+        order = np.random.default_rng([self._repetition, row]).permutation(len(responses))
+        number = self._used[cell]
+        self._used[cell] += 1
+        return float(responses[order[number % len(responses)]])
 
 
-def play(tuner: Tuner, answer: Callable[[Cell], float]) -> tuple[list[Run], Cell]:
-    """Let a tuner run to its end; return its runs and what it delivers."""
+def run_search(search: Search, response_of: Callable[[Cell], float]) -> tuple[list[Run], Cell]:
+    """Run a search to its end; return its runs and the cell that it delivers.
+
+    Parameters
+    ----------
+    search : the search, not started yet.
+    response_of : returns the response of one run of a cell.
+    """
     history: list[Run] = []
-    asked = next(tuner)
+    cells = next(search)
     while True:
-        figures = [answer(cell) for cell in asked]
-        history += zip(asked, figures, strict=True)
+        responses = [response_of(cell) for cell in cells]
+        history += zip(cells, responses, strict=True)
         try:
-            asked = tuner.send(figures)
+            cells = search.send(responses)
         except StopIteration as end:
             return history, end.value

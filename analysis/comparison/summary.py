@@ -1,127 +1,134 @@
-"""What searches of several tuners come to: curves, figures at the budget, what each one tells."""
+"""Summaries of searches: curves of the best response so far, one row per tuner, main effects."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from analysis.factors import Factor, Level
 
 
 def curves(searches: pd.DataFrame, response: str) -> pd.DataFrame:
-    """Return the best figure so far, and the seconds so far, after each run of each search.
+    """Return the best response so far, and the seconds so far, after each run of each search.
 
     Parameters
     ----------
-    searches : a row a run: ``tuner``, ``repetition``, ``order``, the response, ``train_seconds``.
-    response : higher is better.
+    searches : one row per run: ``tuner``, ``repetition``, ``order``, the response and
+        ``train_seconds``.
+    response : column of the response; higher is better.
 
     Returns
     -------
-    The rows in order, with ``best`` and ``seconds`` (s) besides.
+    The rows in order, with two more columns: ``best`` and ``seconds`` (s).
     """
     rows = searches.sort_values(["tuner", "repetition", "order"], kind="stable")
-    own = rows.groupby(["tuner", "repetition"], sort=False)
-    return rows.assign(best=own[response].cummax(), seconds=own["train_seconds"].cumsum())
+    grouped = rows.groupby(["tuner", "repetition"], sort=False)
+    return rows.assign(best=grouped[response].cummax(), seconds=grouped["train_seconds"].cumsum())
 
 
 def default_target(curve: pd.DataFrame) -> float:
-    """Return a figure that half of the searches reach: the median of what each found best."""
+    """Return a target that half of the searches reach: the median of their best responses."""
     return float(curve.groupby(["tuner", "repetition"])["best"].max().median())
 
 
-def summary(curve: pd.DataFrame, delivered: pd.DataFrame, target: float) -> pd.DataFrame:
-    """Return a row a tuner, in the order of the searches.
+def summarize_tuners(curve: pd.DataFrame, delivered: pd.DataFrame, target: float) -> pd.DataFrame:
+    """Return one row per tuner, in the order of the searches.
 
     Parameters
     ----------
-    curve : as `curves` returns it.
-    delivered : a row a search: ``tuner``, ``repetition`` and ``fresh``, the mean of the delivered
-        cell with seeds that no search saw.
-    target : a figure to be reached.
+    curve : as returned by `curves`.
+    delivered : one row per search: ``tuner``, ``repetition`` and ``fresh``, the mean response of
+        the delivered cell with seeds that no search used.
+    target : a response to be reached.
 
     Returns
     -------
-    ``tuner``; ``n`` searches; ``runs`` of each, at most; ``fresh``, ``fresh_least``, ``fresh_most``
-    (median and range); ``best``, median of the best figure that was seen; ``optimism``, mean of how
-    far that lies above ``fresh``; ``seconds``, median training seconds of a search; ``reached``,
-    searches that reached the target; ``seconds_to_target`` and ``runs_to_target``, medians in which
-    a search that did not counts as the longest of all; NaN where half did not.
+    ``tuner``; ``n``, number of searches; ``runs``, the most runs of a search; ``fresh``,
+    ``fresh_least``, ``fresh_most`` (median and range over the searches); ``best``, median of the
+    best response of a single run; ``optimism``, mean difference between that and ``fresh``;
+    ``seconds``, median training seconds of a search; ``reached``, number of searches that reached
+    the target; ``seconds_to_target`` and ``runs_to_target``, medians in which a search that did not
+    reach the target counts as the longest of all; NaN if half of the searches did not reach it.
     """
     names = list(dict.fromkeys(delivered["tuner"]))
-    return pd.DataFrame([_row(name, curve, delivered, target) for name in names])
+    return pd.DataFrame([_tuner_row(name, curve, delivered, target) for name in names])
 
 
-def _row(
+def _tuner_row(
     name: str, curve: pd.DataFrame, delivered: pd.DataFrame, target: float
 ) -> dict[str, object]:
-    own = curve[curve["tuner"] == name].groupby("repetition")
+    searches = curve[curve["tuner"] == name].groupby("repetition")
     fresh = delivered[delivered["tuner"] == name].set_index("repetition")["fresh"]
-    best, seconds = own["best"].max(), own["seconds"].max()
-    first = [_first(rows, target) for _, rows in own]
+    best, seconds = searches["best"].max(), searches["seconds"].max()
+    to_target = [_runs_and_seconds_to_target(rows, target) for _, rows in searches]
     return {
         "tuner": name,
         "n": len(best),
-        "runs": int(own.size().max()),
+        "runs": int(searches.size().max()),
         "fresh": float(fresh.median()),
         "fresh_least": float(fresh.min()),
         "fresh_most": float(fresh.max()),
         "best": float(best.median()),
         "optimism": float((best - fresh).mean()),
         "seconds": float(seconds.median()),
-        "reached": sum(order < np.inf for order, _ in first),
-        "runs_to_target": _finite(float(np.median([order for order, _ in first]))),
-        "seconds_to_target": _finite(float(np.median([spent for _, spent in first]))),
+        "reached": sum(runs < np.inf for runs, _ in to_target),
+        "runs_to_target": _nan_if_infinite(float(np.median([runs for runs, _ in to_target]))),
+        "seconds_to_target": _nan_if_infinite(float(np.median([spent for _, spent in to_target]))),
     }
 
 
-def _first(rows: pd.DataFrame, target: float) -> tuple[float, float]:
-    """Return the run and the seconds at which a search first has the target; infinite if never."""
-    there = rows[rows["best"] >= target]
-    if there.empty:
+def _runs_and_seconds_to_target(rows: pd.DataFrame, target: float) -> tuple[float, float]:
+    """Return the runs and the seconds until a search reaches the target; infinite if never."""
+    reached = rows[rows["best"] >= target]
+    if reached.empty:
         return np.inf, np.inf
-    return float(there["order"].iloc[0]), float(there["seconds"].iloc[0])
+    return float(reached["order"].iloc[0]), float(reached["seconds"].iloc[0])
 
 
-def _finite(x: float) -> float:
+def _nan_if_infinite(x: float) -> float:
     return x if np.isfinite(x) else float("nan")
 
 
-def at_seconds(curve: pd.DataFrame, seconds: float) -> pd.Series:
-    """Return each tuner's median best figure after so many training seconds; NaN before any."""
-    ends = curve[curve["seconds"] <= seconds].groupby(["tuner", "repetition"])["best"].max()
-    every = curve.groupby(["tuner", "repetition"]).size().index
-    return ends.reindex(every).groupby("tuner").median()
+def best_after_seconds(curve: pd.DataFrame, seconds: float) -> pd.Series:
+    """Return the median best response of each tuner after some training seconds.
+
+    A search that has no run by then counts as NaN, which the median leaves out; a tuner without any
+    run by then has NaN.
+    """
+    best = curve[curve["seconds"] <= seconds].groupby(["tuner", "repetition"])["best"].max()
+    searches = curve.groupby(["tuner", "repetition"]).size().index
+    return best.reindex(searches).groupby("tuner").median()
 
 
 def effect_estimates(
     runs: pd.DataFrame, factors: Sequence[Factor], response: str, alpha: float = 0.05
 ) -> pd.DataFrame:
-    """Return what one search tells of each factor: its main effect, with an interval.
+    """Return what the runs of one search estimate: the main effect of each factor, with interval.
 
-    Least squares on coded levels, main effects alone, as anyone would fit to the runs at hand. A
-    search that follows its own figures draws runs together where they are good, so that effects are
-    told badly there, and the interval, that of a fixed design, is too narrow rather than too wide.
+    Least squares on coded levels with main effects only. An adaptive search places its runs where
+    the responses are good, so that effects are estimated badly there, and the interval, which is
+    that of a fixed design, is too narrow rather than too wide.
 
     Parameters
     ----------
-    runs : a row a run: a column a factor in natural units, and the response.
+    runs : one row per run: one column per factor in natural units, and the response.
     factors : the factors.
-    response : its column.
-    alpha : 1 less the intervals' confidence.
+    response : column of the response.
+    alpha : 1 minus the confidence of the intervals.
 
     Returns
     -------
-    A row a factor: ``effect``, of going from the low level to the high one, and ``half``, half its
-    interval's width; NaN where the runs cannot tell.
+    One row per factor: ``effect``, of going from the low to the high level, and ``half``, half the
+    width of its interval; NaN if the effects cannot be estimated from these runs.
     """
     names = [f.name for f in factors]
-    x = np.column_stack([np.ones(len(runs)), *(_coded(f, runs[f.name]) for f in factors)])
+    x = np.column_stack([np.ones(len(runs)), *(_coded_levels(f, runs[f.name]) for f in factors)])
     y = runs[response].to_numpy(float)
     df = len(y) - x.shape[1]
     unknown = pd.DataFrame({"effect": np.nan, "half": np.nan}, index=names)
-    # As many different cells as terms fit exactly, whatever their figures are.
+    # With as many different cells as terms, every response is fitted exactly.
     if len(np.unique(x, axis=0)) <= x.shape[1] or np.linalg.matrix_rank(x) < x.shape[1]:
         return unknown
     inverse = np.linalg.inv(x.T @ x)
@@ -131,7 +138,5 @@ def effect_estimates(
     return pd.DataFrame({"effect": 2 * slopes[1:], "half": 2 * half[1:]}, index=names)
 
 
-def _coded(
-    factor: Factor, levels: "pd.Series[Level]"
-) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _coded_levels(factor: Factor, levels: "pd.Series[Level]") -> NDArray[np.float64]:
     return np.array([float(factor.code(level)) for level in levels])

@@ -1,4 +1,8 @@
-"""Tuners, ours and the alternatives: each yields cells to run, and is sent their figures."""
+"""The tuners of a comparison: the search of FactorGrid and its alternatives.
+
+To add a tuner, write a function or a class that starts a search, and add one line to `TUNERS`.
+Tuners of Optuna are in `tasks.comparison.optuna_tuners`.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -7,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.replay import Run, Tuner
+from analysis.comparison.replay import Run, Search
 from analysis.designs.fractions import fraction_within
 from analysis.errors import AnalysisError
 from analysis.factors import Factor, Level
@@ -17,255 +21,304 @@ from analysis.search.procedure import START_CELLS, CellRun, Method, Rules
 from analysis.search.refined_grid import Decision
 from analysis.search.space import Cell, Space
 
-#: Builds a tuner for a space, a budget in runs and a source of randomness.
-Start = Callable[[Space, int, np.random.Generator], Tuner]
-Steps = Generator[list[Cell], list[float], None]
+#: A tuner starts one search: on a space, with a budget in runs and a source of randomness.
+Tuner = Callable[[Space, int, np.random.Generator], Search]
 #: Adds columns to a table of runs.
-Complete = Callable[[pd.DataFrame], pd.DataFrame]
+AddColumns = Callable[[pd.DataFrame], pd.DataFrame]
 
-#: Share of the budget that a screen may take. A grid or a surface cannot do without one, and a
-#: small screen may take all that is left there.
-SCREEN = 0.5
+#: Share of the budget that the screen may take.
+SCREEN_SHARE = 0.5
+#: Runs that the screen may take at least if a grid or a surface follows, which need a screen.
 SMALLEST_SCREEN = 8
-#: Share of the budget that confirms, and the cells that it is spent on.
-CONFIRM, CONFIRMED = 0.2, 3
-#: The response, as a column of a replayed search.
-FIGURE = "figure"
+#: Share of the budget for confirmation.
+CONFIRM_SHARE = 0.2
+#: How many of the best cells are confirmed.
+CONFIRM_CELLS = 3
+#: Column of the response in the table of runs.
+RESPONSE = "response"
 
 
-def means(history: Iterable[Run]) -> dict[Cell, float]:
-    """Return each cell's mean figure, in the order of their first runs."""
-    figures: dict[Cell, list[float]] = defaultdict(list)
-    for cell, figure in history:
-        figures[cell].append(figure)
-    return {cell: float(np.mean(own)) for cell, own in figures.items()}
+@dataclass(frozen=True)
+class Anytime:
+    """A tuner that does not plan by its budget: the runs of a long search contain a shorter one.
+
+    Therefore one search gives the results for all smaller budgets, and every such tuner takes part
+    in a comparison twice: as it is, and with confirmation (`with_confirmation`).
+    """
+
+    tuner: Tuner
+
+    def __call__(self, space: Space, budget: int, rng: np.random.Generator) -> Search:
+        """Start a search."""
+        return self.tuner(space, budget, rng)
 
 
-def best_mean(history: Iterable[Run]) -> Cell:
-    """Return the cell with the best mean; the first run of equals."""
-    own = means(history)
-    return max(own, key=own.__getitem__)
+# -- simple tuners --------------------------------------------------------------------------------
 
 
-def full_grid(space: Space, budget: int, rng: np.random.Generator) -> Tuner:
-    """Run the full grid in random order, as far as the budget goes."""
-    return _plain(space.draw(rng, min(budget, space.n_cells)))
+def full_grid(space: Space, budget: int, rng: np.random.Generator) -> Search:
+    """Run the cells of the full grid in random order until the budget is used."""
+    return _run_in_order(space.draw(rng, min(budget, space.n_cells)))
 
 
-def random_search(space: Space, budget: int, rng: np.random.Generator) -> Tuner:
-    """Run cells drawn at random, the same one perhaps again."""
+def random_search(space: Space, budget: int, rng: np.random.Generator) -> Search:
+    """Run cells drawn at random with replacement."""
     drawn = rng.integers(space.shape, size=(budget, len(space.shape)))
-    return _plain([tuple(map(int, row)) for row in drawn])
+    return _run_in_order([tuple(map(int, row)) for row in drawn])
 
 
-def manual(cells: Sequence[Cell]) -> Start:
-    """Return a tuner that runs a list of cells, in its order."""
+def manual_list(cells: Sequence[Cell]) -> Tuner:
+    """Return a tuner that runs the cells of a list in its order."""
 
-    def start(space: Space, budget: int, rng: np.random.Generator) -> Tuner:  # noqa: ARG001 # a list needs neither
-        return _plain(list(cells)[:budget])
+    def start(space: Space, budget: int, rng: np.random.Generator) -> Search:  # noqa: ARG001 # a list needs neither
+        return _run_in_order(list(cells)[:budget])
 
     return start
 
 
-def _plain(cells: list[Cell]) -> Tuner:
+def _run_in_order(cells: list[Cell]) -> Search:
     history = []
     for cell in cells:
-        figures = yield [cell]
-        history.append((cell, figures[0]))
-    return best_mean(history)
+        responses = yield [cell]
+        history.append((cell, responses[0]))
+    return cell_with_best_mean(history)
 
 
-def confirm_runs(budget: int) -> int:
-    """Return how many runs of a budget confirm."""
-    return max(2, round(CONFIRM * budget))
+def mean_responses(history: Iterable[Run]) -> dict[Cell, float]:
+    """Return the mean response of each cell, in the order of their first runs."""
+    responses: dict[Cell, list[float]] = defaultdict(list)
+    for cell, response in history:
+        responses[cell].append(response)
+    return {cell: float(np.mean(values)) for cell, values in responses.items()}
 
 
-def confirmed(history: Sequence[Run], runs: int) -> Tuner:
-    """Run the best cells again, and deliver the best mean of all their runs."""
-    own = means(history)
-    top = sorted(own, key=own.__getitem__, reverse=True)[:CONFIRMED]
-    asked = [top[i % len(top)] for i in range(runs)]
-    figures = yield asked
-    again = [*history, *zip(asked, figures, strict=True)]
-    return best_mean(run for run in again if run[0] in top)
+def cell_with_best_mean(history: Iterable[Run]) -> Cell:
+    """Return the cell with the best mean response; of equal ones, the cell that was run first."""
+    means = mean_responses(history)
+    return max(means, key=means.__getitem__)
 
 
-def with_confirm(start: Start) -> Start:
-    """Return a tuner that leaves the last fifth of its budget to run its best cells again.
+# -- confirmation ---------------------------------------------------------------------------------
 
-    Until then it runs what it would run without, so that of equal seeds only the last are new.
+
+def confirmation_runs(budget: int) -> int:
+    """Return how many runs of a budget are used for confirmation."""
+    return max(2, round(CONFIRM_SHARE * budget))
+
+
+def confirm_best_cells(history: Sequence[Run], runs: int) -> Search:
+    """Run the best cells again, and deliver the best of them by the mean of all their runs."""
+    means = mean_responses(history)
+    best = sorted(means, key=means.__getitem__, reverse=True)[:CONFIRM_CELLS]
+    cells = [best[i % len(best)] for i in range(runs)]
+    responses = yield cells
+    all_runs = [*history, *zip(cells, responses, strict=True)]
+    return cell_with_best_mean(run for run in all_runs if run[0] in best)
+
+
+def with_confirmation(tuner: Tuner) -> Tuner:
+    """Return a tuner that uses the last fifth of its budget to run its best cells again.
+
+    Before that it runs the same cells as the tuner does without confirmation. So with equal seeds
+    only the last runs are new.
     """
 
-    def begin(space: Space, budget: int, rng: np.random.Generator) -> Tuner:
-        again = confirm_runs(budget)
-        search, history = start(space, budget, rng), list[Run]()
-        asked = next(search)
-        while len(history) < budget - again:
-            figures = yield asked[: budget - again - len(history)]
-            history += zip(asked, figures, strict=False)
-            if len(figures) < len(asked):
+    def start(space: Space, budget: int, rng: np.random.Generator) -> Search:
+        reserved = confirmation_runs(budget)
+        search, history = tuner(space, budget, rng), list[Run]()
+        cells = next(search)
+        while len(history) < budget - reserved:
+            responses = yield cells[: budget - reserved - len(history)]
+            history += zip(cells, responses, strict=False)
+            if len(responses) < len(cells):
                 break
             try:
-                asked = search.send(figures)
-            except StopIteration:  # it has no more cells to run
+                cells = search.send(responses)
+            except StopIteration:  # the search has no more cells to run
                 break
-        return (yield from confirmed(history, again))
+        return (yield from confirm_best_cells(history, reserved))
 
-    return begin
+    return start
+
+
+# -- the search of FactorGrid ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Procedure:
-    """Our search within a budget: the rules of `analysis.search.procedure`, as users run them.
+class FactorGridTuner:
+    """The search that users run (the rules of `analysis.search.procedure`), within a budget.
 
     Attributes
     ----------
-    method : how the refinement chooses cells; with ``grid`` and without a pilot it is the published
-        procedure.
-    pilot : whether a few runs place the screen's levels; otherwise they are the ends of the ranges.
-    confirm : whether a fifth of the budget goes to fresh seeds for the best cells.
+    method : how the refinement chooses cells; ``grid`` without a pilot is the published procedure.
+    pilot : whether a few runs place the levels of the screen; if not, the levels are the ends of
+        the ranges.
+    confirm : whether a fifth of the budget is used for fresh seeds of the best cells.
     """
 
     method: Method = "gp"
     pilot: bool = True
     confirm: bool = False
 
-    def __call__(self, space: Space, budget: int, rng: np.random.Generator) -> Tuner:
-        """Start on a space, with a budget in runs."""
+    def __call__(self, space: Space, budget: int, rng: np.random.Generator) -> Search:
+        """Start a search."""
         return carry_out(self.rules(space, budget, int(rng.integers(2**31))), space, budget)
 
     def rules(self, space: Space, budget: int, seed: int) -> Rules:
         """Return the rules that fit into a budget.
 
-        The screen takes half of what confirmation leaves, or 8 runs if a grid or a surface needs
-        them; the refinement takes the rest.
+        The screen takes at most half of what confirmation leaves, or 8 runs if a grid or a surface
+        needs them; the refinement takes the rest.
+
+        Parameters
+        ----------
+        space : the cells that may be run.
+        budget : runs of the whole search.
+        seed : of the run order and of the models.
         """
-        factors = tuple(replace(f, domain=_domain(f)) for f in space.factors)
-        looked = len(pilot_points(factors)) if self.pilot else 0
-        again = confirm_runs(budget) if self.confirm else 0
+        factors = tuple(replace(f, domain=_ends_as_domain(f)) for f in space.factors)
+        pilot_size = len(pilot_points(factors)) if self.pilot else 0
+        reserved = confirmation_runs(budget) if self.confirm else 0
         least = 0 if self.method == "gp" else SMALLEST_SCREEN
-        most = max(round(SCREEN * (budget - again)), min(least, budget - again - looked))
+        most = max(
+            round(SCREEN_SHARE * (budget - reserved)), min(least, budget - reserved - pilot_size)
+        )
         design = fraction_within([f.name for f in factors], most)
-        left = budget - again - looked - (design.n_runs if design else START_CELLS)
+        left = budget - reserved - pilot_size - (design.n_runs if design else START_CELLS)
         return Rules(
             factors,
-            FIGURE,
+            RESPONSE,
             design,
             seed=seed,
             pilot=self.pilot,
             method=self.method if design else "gp",
             budget=max(1, left),
             rounds=max(1, left),
-            confirm_replicates=-(-again // CONFIRMED),
-            confirm_cells=CONFIRMED,
+            confirm_replicates=-(-reserved // CONFIRM_CELLS),
+            confirm_cells=CONFIRM_CELLS,
             space=space,
         )
 
 
-def carry_out(rules: Rules, space: Space, budget: int, complete: Complete | None = None) -> Tuner:
-    """Carry out a search's rules on a space, as `flows.search` does with real training.
+def _ends_as_domain(factor: Factor) -> tuple[float, float] | None:
+    return None if factor.scale == "categorical" else (float(factor.low), float(factor.high))
+
+
+def carry_out(
+    rules: Rules, space: Space, budget: int, add_columns: AddColumns | None = None
+) -> Search:
+    """Carry out the rules of a search on a space, as `flows.search` does with real training.
 
     Parameters
     ----------
-    rules : with `space` as theirs, unless every cell that they ask for is one of its cells.
-    budget : runs, at most; the search ends where they are used up.
-    complete : adds to the table of runs what a study knows besides the response: ``collapsed``,
-        ``train_seconds``.
+    rules : their `space` must be this space, unless every cell that they request is in it.
+    space : the cells that may be run.
+    budget : runs, at most; the search ends when they are used.
+    add_columns : adds to the table of runs what a study knows besides the response: ``collapsed``
+        and ``train_seconds``.
     """
-    runs = _Runs(space, budget, complete)
-    yield from runs.ask("pilot", procedure.pilot_runs(rules))
-    if rules.pilot and runs.complete:
-        rules, _ = procedure.narrow(rules, runs.of("pilot"))
+    runs = _StageRuns(space, budget, add_columns)
+    yield from runs.run("pilot", procedure.pilot_runs(rules))
+    if rules.pilot and runs.all_were_run:
+        rules, _ = procedure.narrow(rules, runs.of_stage("pilot"))
 
-    yield from runs.ask("screen", procedure.screen_runs(rules))
-    decision = _decision(rules, runs)
+    yield from runs.run("screen", procedure.screen_runs(rules))
+    decision = _decision_after_screen(rules, runs)
     if decision is None and rules.design is not None:
-        rules = replace(rules, method="gp")  # nothing to decide by, for example equal figures
+        rules = replace(rules, method="gp")  # no decision is possible, for example if all are equal
 
     last: tuple[dict[str, Level], ...] = ()
     for _ in range(rules.steps):
-        cells = procedure.refined_cells(rules, decision, runs.table, runs.of("refine"), last).cells
+        refined = runs.of_stage("refine")
+        cells = procedure.refined_cells(rules, decision, runs.table, refined, last).cells
         if not cells or not runs.left:
             break
-        yield from runs.ask("refine", procedure.refine_runs(rules, cells))
+        yield from runs.run("refine", procedure.refine_runs(rules, cells))
         last = cells
 
     selection = procedure.select_cell(rules, runs.table)
     if rules.confirm_replicates and runs.left:
-        yield from runs.ask("confirm", procedure.confirm_runs(rules, selection))
+        yield from runs.run("confirm", procedure.confirm_runs(rules, selection))
         selection = procedure.select_cell(rules, runs.table)
     return space.cell(selection.chosen)
 
 
-def _decision(rules: Rules, runs: "_Runs") -> Decision | None:
-    if rules.design is None or not runs.complete:
+def _decision_after_screen(rules: Rules, runs: "_StageRuns") -> Decision | None:
+    if rules.design is None or not runs.all_were_run:
         return None
     try:
-        return procedure.decide(rules, procedure.screen_effects(rules, runs.of("screen")))
+        return procedure.decide(rules, procedure.screen_effects(rules, runs.of_stage("screen")))
     except AnalysisError:
         return None
 
 
 @dataclass
-class _Runs:
-    """The runs of one search under way, as a study has them in MLflow.
+class _StageRuns:
+    """The runs of one search so far, stage by stage, as MLflow has them for a study.
 
     Attributes
     ----------
-    complete : whether every run that was asked for could be paid.
+    space : the cells that may be run.
+    left : runs of the budget that are left.
+    add_columns : adds columns to every table of runs.
+    all_were_run : whether the budget was enough for all runs of the last stage.
+    rows : one row per cell and number of its seed, in the order of the runs.
+    requested : the cells and numbers that each stage requested, as far as they were run.
     """
 
     space: Space
     left: int
-    add_columns: Complete | None = None
-    complete: bool = True
+    add_columns: AddColumns | None = None
+    all_were_run: bool = True
     rows: dict[tuple[Cell, int], dict[str, object]] = field(default_factory=dict)
-    asked: dict[str, list[tuple[Cell, int]]] = field(default_factory=lambda: defaultdict(list))
+    requested: dict[str, list[tuple[Cell, int]]] = field(default_factory=lambda: defaultdict(list))
 
-    def ask(self, stage: str, wanted: Sequence[CellRun]) -> Steps:
-        """Run what a stage asks for; a cell and seed that was run for another stage is reused."""
+    def run(
+        self, stage: str, wanted: Sequence[CellRun]
+    ) -> Generator[list[Cell], list[float], None]:
+        """Run what a stage requests; a cell and seed that an earlier stage has run is reused."""
         keys = list(dict.fromkeys((self.space.cell(run.levels), run.number) for run in wanted))
         new = [key for key in keys if key not in self.rows]
-        self.complete = len(new) <= self.left
+        self.all_were_run = len(new) <= self.left
         paid = new[: self.left]
-        figures = (yield [cell for cell, _ in paid]) if paid else []
+        responses = (yield [cell for cell, _ in paid]) if paid else []
         self.left -= len(paid)
-        for (cell, number), figure in zip(paid, figures, strict=True):
+        for (cell, number), response in zip(paid, responses, strict=True):
             levels = self.space.natural(cell)
-            row: dict[str, object] = {**levels, "stage": stage, "replicate": number, FIGURE: figure}
-            self.rows[cell, number] = row
-        self.asked[stage] += [key for key in keys if key in self.rows]
+            row: dict[str, object] = {**levels, "stage": stage, "replicate": number}
+            self.rows[cell, number] = {**row, RESPONSE: response}
+        self.requested[stage] += [key for key in keys if key in self.rows]
 
     @property
     def table(self) -> pd.DataFrame:
         """All runs, in the order of cells and seeds, as they are read from MLflow."""
-        return self._table(self.rows)
+        return self._table_of(self.rows)
 
-    def of(self, stage: str) -> pd.DataFrame:
-        """Return the runs that a stage asked for."""
-        return self._table(dict.fromkeys(self.asked[stage]))
+    def of_stage(self, stage: str) -> pd.DataFrame:
+        """Return the runs that a stage requested."""
+        return self._table_of(dict.fromkeys(self.requested[stage]))
 
-    def _table(self, keys: Iterable[tuple[Cell, int]]) -> pd.DataFrame:
+    def _table_of(self, keys: Iterable[tuple[Cell, int]]) -> pd.DataFrame:
         names = [f.name for f in self.space.factors]
-        columns = [*names, "stage", "replicate", FIGURE]
+        columns = [*names, "stage", "replicate", RESPONSE]
         table = pd.DataFrame([self.rows[key] for key in keys], columns=columns)
         table = table.sort_values([*names, "replicate"], ignore_index=True)
         return self.add_columns(table) if self.add_columns else table
 
 
-def _domain(factor: Factor) -> tuple[float, float] | None:
-    return None if factor.scale == "categorical" else (float(factor.low), float(factor.high))
+# -- by name --------------------------------------------------------------------------------------
 
-
-#: Those that need nothing but numpy; Optuna's come from `tasks`.
-TUNERS: dict[str, Start] = {
-    "full grid": full_grid,
-    "random": random_search,
-    "factorial at the ends + grid (published)": Procedure("grid", pilot=False),
-    "pilot + factorial + grid": Procedure("grid"),
-    "pilot + factorial + surface": Procedure("surface"),
-    "pilot + factorial + process": Procedure("gp"),
-    "pilot + factorial + process + confirm": Procedure("gp", confirm=True),
+#: All tuners that need nothing but this package, by the name that is shown.
+TUNERS: dict[str, Tuner] = {
+    "full grid": Anytime(full_grid),
+    "random": Anytime(random_search),
+    "factorial at the ends + grid (published)": FactorGridTuner("grid", pilot=False),
+    "pilot + factorial + grid": FactorGridTuner("grid"),
+    "pilot + factorial + response surface": FactorGridTuner("surface"),
+    "pilot + factorial + Gaussian process": FactorGridTuner("gp"),
+    "pilot + factorial + Gaussian process + confirm": FactorGridTuner("gp", confirm=True),
 }
-#: Those that do not plan by their budget: the same search serves every smaller one.
-ANYTIME = frozenset({"full grid", "random", "manual", "TPE", "Gaussian process (Optuna)"})
+#: The tuner with the rules of `factorgrid search` without options (`[pilot]` and `[refine]` as
+#: `tasks.study.study_file` sets them), apart from the budget and from the runs that confirm. Change
+#: it together with those defaults.
+DEFAULT_TUNER = "factorial at the ends + grid (published)"

@@ -9,8 +9,7 @@ from flows.commands.options import as_json_option, print_result, study_data_opti
 from flows.commands.prefect_server import prefect_server
 
 if TYPE_CHECKING:
-    from tasks.comparison.request import ComparisonRequest
-    from tasks.settings import Settings
+    pass
 
 
 @click.command()
@@ -56,60 +55,39 @@ def compare(*, as_json: bool, **options: Any) -> None:
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
-    from tasks.comparison.request import check_request
+    from tasks.comparison.request import ExportRequest, TableRequest, check_request, read_study
 
     request = check_request(options)
-    if request.table is not None:
-        _replay_on_table(request, as_json=as_json)
-    elif request.export is not None:
-        _export_trainings(settings, request, request.export, as_json=as_json)
-    else:
-        _train_and_compare(settings, request, as_json=as_json)
+    if isinstance(request, TableRequest):
+        from tasks.comparison import compare_on_table as table
 
-
-def _replay_on_table(request: "ComparisonRequest", *, as_json: bool) -> None:
-    from tasks.comparison.replay import (
-        compare_on_table,
-        replay_as_json,
-        replay_as_text,
-        save_replay_figure,
-    )
-
-    replayed = compare_on_table(request)
-    if request.plots:
-        save_replay_figure(replayed, request.plots)
-    print_result(replay_as_json(replayed), replay_as_text(replayed), as_json=as_json)
-
-
-def _export_trainings(
-    settings: "Settings", request: "ComparisonRequest", file: Path, *, as_json: bool
-) -> None:
-    from tasks.comparison.request import study_of
-    from tasks.comparison.result import export_cells
-    from tasks.study.custom_network import with_builder
-    from tasks.tracking.tracker import Tracker
-
-    study = with_builder(study_of(request))
-    rows = export_cells(Tracker.open(settings, create=False), study, file)
-    print_result({"rows": rows}, f"{file}: {rows} trainings", as_json=as_json)
-
-
-def _train_and_compare(
-    settings: "Settings", request: "ComparisonRequest", *, as_json: bool
-) -> None:
-    from tasks.comparison.entrants import entrants, space_of
-    from tasks.comparison.request import check_options, study_of
+        replayed = table.compare_on_table(request)
+        if request.plots:
+            table.save_replay_figure(replayed, request.plots)
+        print_result(
+            table.replay_as_json(replayed), table.replay_as_text(replayed), as_json=as_json
+        )
+        return
     from tasks.study.custom_network import with_builder
 
-    study = with_builder(study_of(request))
-    # Checked first, so that errors are reported before a server is started.
-    check_options(request.asked)
-    entrants(study, space_of(study), request.tuners)
+    study = with_builder(read_study(request.source))
+    if isinstance(request, ExportRequest):
+        from tasks.comparison.export_cells import export_cells
+        from tasks.tracking.tracker import Tracker
+
+        rows = export_cells(Tracker.open(settings, create=False), study, request.path)
+        print_result({"rows": rows}, f"{request.path}: {rows} trainings", as_json=as_json)
+        return
+    from tasks.comparison.entrants import study_space, study_tuners
+
+    # An unknown tuner is reported before Prefect starts.
+    study_tuners(study, study_space(study), request.options.tuners)
     with prefect_server(study, settings):
-        from flows.compare import compare as compare_flow
         from tasks.comparison import result
 
-        comparison = compare_flow(study, *request.asked, target=request.target)
+        found = compare_flow(study, *request.options, target=request.target)
     if request.plots:
-        result.save_comparison(comparison, request.plots)
-    print_result(comparison.to_json(), result.comparison_as_text(comparison), as_json=as_json)
+        result.save_comparison(found, request.plots)
+    print_result(
+        result.comparison_as_json(found), result.comparison_as_text(found), as_json=as_json
+    )

@@ -35,8 +35,8 @@ from analysis.comparison.replay import Table
 from analysis.factors import Factor
 from analysis.search.space import Space
 from tasks.comparison.cell_table import read_cell_table
-from tasks.comparison.entrants import tuners_at_hand
-from tasks.comparison.replay import Replay, replay_tuners
+from tasks.comparison.entrants import available_tuners
+from tasks.comparison.replay import ReplayResult, replay_tuners
 
 #: Tables that the default was chosen on, and those that it was only tested on.
 TUNED_ON = ("australian", "blood_transfusion", "car", "credit_g")
@@ -51,7 +51,10 @@ LOG = {"alpha", "batch_size", "learning_rate_init", "width", "init_lr", "n_units
 ROOT = Path(__file__).parents[2]
 #: What is ours of the tuners, and the two that are counted.
 OURS = "pilot + "
-COUNTED = ("pilot + factorial + process", "pilot + factorial + process + confirm")
+COUNTED = (
+    "pilot + factorial + Gaussian process",
+    "pilot + factorial + Gaussian process + confirm",
+)
 SHARES = {"median": 0.5, "90th percentile": 0.9}
 
 
@@ -106,7 +109,7 @@ def show(kept: Path, names: list[str]) -> None:
         if files:
             table = open_table(name)
             kept_rows[name] = rows = pd.concat([pd.read_csv(file) for file in files])
-            summaries[name] = Replay(table, rows).summary()
+            summaries[name] = ReplayResult(table, rows).summary()
             print(f"\n{name}: {table.space.n_cells} cells; best {table.truth.max():.4f}")
             print(wide(summaries[name], "median", "tenth"))
             print(wide(summaries[name], "regret", "regret_90"))
@@ -164,14 +167,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     everything = ["cells-48", *TUNED_ON, *HELD_BACK, *HPOLIB]
     parser.add_argument("--tables", nargs="+", default=everything, metavar="NAME")
-    parser.add_argument("--tuners", nargs="+", default=list(tuners_at_hand()[0]), metavar="NAME")
+    parser.add_argument("--tuners", nargs="+", default=list(available_tuners()[0]), metavar="NAME")
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--kept", type=Path, required=True, help="folder of what was replayed")
     parser.add_argument("--print", action="store_true", help="replay nothing")
     asked = parser.parse_args()
     asked.kept.mkdir(parents=True, exist_ok=True)
-    known = tuners_at_hand()[0]
+    known = available_tuners()[0]
     for name in [] if asked.print else asked.tables:
         table = open_table(name)
         for tuner in asked.tuners:

@@ -1,1 +1,1 @@
-"""Comparing tuners, on trained cells or with real training."""
+"""Comparisons of tuners: with real training on a study's cells, or replayed on a table."""

@@ -1,85 +1,99 @@
-"""Who races whom: what a comparison is asked for, on which cells, and by which tuners."""
+"""Which tuners take part in a comparison, and on which cells."""
 
 from collections.abc import Mapping, Sequence
 
-from analysis.comparison.tuners import ANYTIME, TUNERS, Start, manual, with_confirm
+from analysis.comparison.tuners import TUNERS, Anytime, Tuner, manual_list, with_confirmation
 from analysis.search.space import Cell, Space, levels_between
-from tasks.comparison.optuna_tuners import samplers
+from tasks.comparison.optuna_tuners import available_optuna_tuners
 from tasks.errors import UserError
 from tasks.study.study_file import Study
 
-#: Replicate numbers: each repetition has its own, the first the study's; and the fresh ones, by
-#: which delivered cells are judged, are nobody's.
-APART, FRESH = 1000, 901
-#: What the name of a tuner that confirms ends in.
-CONFIRMED = " + confirm"
+#: The end of the name of a tuner with confirmation.
+CONFIRM_SUFFIX = " + confirm"
 
 
-def tuners_at_hand(cells: Sequence[Cell] = ()) -> tuple[dict[str, Start], tuple[str, ...]]:
-    """Return every tuner that is at hand, and a line for each that is not.
+def available_tuners(manual: Sequence[Cell] = ()) -> tuple[dict[str, Tuner], tuple[str, ...]]:
+    """Return all available tuners by name, and one note per tuner that is not available.
 
     Parameters
     ----------
-    cells : a manual list, where there is one.
+    manual : the cells of a manual list; if there are none, there is no tuner ``manual``.
     """
-    found, notes = samplers()
-    listed = {"manual": manual(cells)} if cells else {}
-    return {**TUNERS, **listed, **found}, notes
+    optuna_tuners, notes = available_optuna_tuners()
+    manual_tuner = {"manual": Anytime(manual_list(manual))} if manual else {}
+    return {**TUNERS, **manual_tuner, **optuna_tuners}, notes
 
 
-def space_of(study: Study) -> Space:
-    """Return the cells that tuners of a study may ask for.
+def study_space(study: Study) -> Space:
+    """Return the cells of a study that tuners may run.
 
     Raises
     ------
     UserError
-        If a named level is none of its factor.
+        If the study names a level that its factor does not have.
     """
     levels = []
     for factor in study.factor_list:
         named = study.compare.levels.get(factor.name)
-        if named is not None and factor.scale == "categorical" and set(named) - set(factor.levels):
+        if named is None:
+            levels.append(levels_between(factor, *factor.levels))
+        elif factor.scale != "categorical":
+            levels.append(tuple(sorted(set(named), key=float)))
+        elif set(named) <= set(factor.levels):
+            levels.append(tuple(named))
+        else:
             raise UserError(
                 f"study {study.name}: compare.levels.{factor.name}: {', '.join(map(str, named))}; "
                 f"this factor has {' and '.join(map(str, factor.levels))}"
             )
-        numeric = factor.scale != "categorical"
-        own = sorted(set(named), key=float) if named and numeric else named
-        levels.append(tuple(own) if own else levels_between(factor, *factor.levels))
     return Space(study.factor_list, tuple(levels))
 
 
-def entrants(
+def study_tuners(
     study: Study, space: Space, names: Sequence[str]
-) -> tuple[dict[str, Start], list[str]]:
-    """Return the tuners that are asked for, and a line for each that is not at hand.
+) -> tuple[dict[str, Tuner], tuple[str, ...]]:
+    """Return the requested tuners for a study, and one note per tuner that is not available.
+
+    Every tuner that does not plan by its budget is there twice: as it is, and with confirmation.
+
+    Parameters
+    ----------
+    study : may have a manual list of cells.
+    space : the cells that tuners may run.
+    names : of the requested tuners; all if empty.
 
     Raises
     ------
     UserError
-        If a name is none, or its tuner is not at hand.
+        If no available tuner has one of the names.
     """
-    plain, notes = tuners_at_hand([space.cell(cell) for cell in study.compare.manual])
-    known: dict[str, Start] = {}
-    for name, start in plain.items():
-        known[name] = start
-        if name in ANYTIME:
-            known[name + CONFIRMED] = with_confirm(start)
-    return chosen_tuners(known, names, notes), list(notes)
+    available, notes = available_tuners([space.cell(cell) for cell in study.compare.manual])
+    known: dict[str, Tuner] = {}
+    for name, tuner in available.items():
+        known[name] = tuner
+        if isinstance(tuner, Anytime):
+            known[name + CONFIRM_SUFFIX] = with_confirmation(tuner)
+    return select_tuners(known, names, notes), notes
 
 
-def chosen_tuners(
-    known: Mapping[str, Start], names: Sequence[str], notes: Sequence[str] = ()
-) -> dict[str, Start]:
-    """Return the tuners that are named, all where none is.
+def select_tuners(
+    known: Mapping[str, Tuner], names: Sequence[str], notes: Sequence[str] = ()
+) -> dict[str, Tuner]:
+    """Return the tuners with the given names; all tuners if no name is given.
+
+    Parameters
+    ----------
+    known : all available tuners by name.
+    names : of the requested tuners.
+    notes : which tuners are not available, for the message.
 
     Raises
     ------
     UserError
-        If a name is none; `notes` say which tuners are not at hand.
+        If no available tuner has one of the names.
     """
     for name in names:
         if name not in known:
-            there = "; ".join([*known, *notes])
-            raise UserError(f"--tuner {name!r}: none of that name is at hand; there are: {there}")
+            available = "; ".join([*known, *notes])
+            raise UserError(f"--tuner {name!r}: unknown tuner; available are: {available}")
     return {name: known[name] for name in names or known}

@@ -1,72 +1,66 @@
-"""Optuna's samplers as tuners. Optuna is optional, and its Gaussian process needs torch besides."""
+"""Samplers of Optuna as tuners.
+
+Optuna is optional, and its Gaussian process needs torch. To add a sampler, add one line to
+`OPTUNA_TUNERS`.
+"""
 
 import importlib.util
 import warnings
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from analysis.comparison.replay import Tuner
-from analysis.comparison.tuners import Start, best_mean
+from analysis.comparison.replay import Search
+from analysis.comparison.tuners import Anytime, Tuner, cell_with_best_mean
 from analysis.search.space import Cell, Space
 
-TPE, PROCESS = "TPE", "Gaussian process (Optuna)"
-SamplerKind = Literal["tpe", "gp"]
 
+@dataclass(frozen=True)
+class OptunaTuner:
+    """A tuner that asks a sampler of Optuna, with Optuna's default settings.
 
-def samplers() -> tuple[dict[str, Start], tuple[str, ...]]:
-    """Return Optuna's samplers that are at hand, by name, and a line for each that is not."""
-    if importlib.util.find_spec("optuna") is None:
-        return {}, ("TPE and Optuna's Gaussian process are left out: pip install '.[compare]'",)
-    if importlib.util.find_spec("torch") is None:
-        return {TPE: sampler("tpe")}, (
-            "Optuna's Gaussian process is left out: it needs torch (pip install torch)",
-        )
-    return {TPE: sampler("tpe"), PROCESS: sampler("gp")}, ()
-
-
-def sampler(kind: SamplerKind) -> Start:
-    """Return a tuner that asks one of Optuna's samplers, with Optuna's own settings.
-
-    Parameters
+    Attributes
     ----------
-    kind : ``tpe``, or ``gp``, told that figures are noisy.
+    sampler : name of a class in `optuna.samplers`.
+    settings : arguments of this class besides ``seed``.
+    needs : modules that must be installed besides Optuna.
     """
 
-    def start(space: Space, budget: int, rng: np.random.Generator) -> Tuner:
+    sampler: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+
+    def __call__(self, space: Space, budget: int, rng: np.random.Generator) -> Search:
+        """Start a search."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        build_sampler = getattr(optuna.samplers, self.sampler)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study = optuna.create_study(
-                direction="maximize", sampler=_sampler(kind, int(rng.integers(2**31)))
-            )
-        asked = _distributions(space)
+            sampler = build_sampler(seed=int(rng.integers(2**31)), **self.settings)
+            study = optuna.create_study(direction="maximize", sampler=sampler)
+        distributions = _distributions(space)
         history = []
         for _ in range(budget):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                trial = study.ask(asked)
-            cell: Cell = tuple(_place(trial.params[f.name]) for f in space.factors)
-            figures = yield [cell]
-            study.tell(trial, figures[0])
-            history.append((cell, figures[0]))
-        return best_mean(history)
-
-    return start
-
-
-def _sampler(kind: SamplerKind, seed: int) -> Any:
-    import optuna
-
-    if kind == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
-    return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+                trial = study.ask(distributions)
+            # A category's index is a string in Optuna; see `_distributions`.
+            cell: Cell = tuple(int(str(trial.params[f.name])) for f in space.factors)
+            responses = yield [cell]
+            study.tell(trial, responses[0])
+            history.append((cell, responses[0]))
+        return cell_with_best_mean(history)
 
 
 def _distributions(space: Space) -> dict[str, Any]:
-    """Return what Optuna chooses from: a numeric factor's places in order, a category's values."""
+    """Return what Optuna chooses from: the index of each factor's level.
+
+    The levels of a numeric factor are ordered, those of a categorical factor are not.
+    """
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     return {
@@ -77,5 +71,27 @@ def _distributions(space: Space) -> dict[str, Any]:
     }
 
 
-def _place(value: object) -> int:
-    return int(str(value))
+#: All tuners of Optuna, by the name that is shown. The Gaussian process is set to noisy responses.
+OPTUNA_TUNERS = {
+    "TPE": OptunaTuner("TPESampler"),
+    "Gaussian process (Optuna)": OptunaTuner(
+        "GPSampler", {"deterministic_objective": False}, needs=("torch",)
+    ),
+}
+
+
+def available_optuna_tuners() -> tuple[dict[str, Tuner], tuple[str, ...]]:
+    """Return the tuners of Optuna that can be used, by name, and one note per missing package."""
+    if importlib.util.find_spec("optuna") is None:
+        names = ", ".join(OPTUNA_TUNERS)
+        return {}, (f"not available: {names}; they need Optuna (pip install '.[compare]')",)
+    tuners: dict[str, Tuner] = {}
+    notes = []
+    for name, tuner in OPTUNA_TUNERS.items():
+        missing = [module for module in tuner.needs if importlib.util.find_spec(module) is None]
+        if missing:
+            packages = " ".join(missing)
+            notes.append(f"not available: {name}; it needs {packages} (pip install {packages})")
+        else:
+            tuners[name] = Anytime(tuner)  # no sampler knows the budget
+    return tuners, tuple(notes)

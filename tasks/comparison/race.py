@@ -1,8 +1,8 @@
-"""Tuners against each other on a study's own space, each of their runs really trained.
+"""Searches of several tuners on the cells of a study, each of their runs with real training.
 
-All searches go on in step: what they ask for in one turn is trained together, once where several
-ask for the same cell and seed. MLflow has every replicate, so that a comparison that was cut off,
-or has one more tuner, trains only what is new.
+All searches advance together: the runs that they request in one round are trained in parallel, and
+only once if several searches request the same cell and seed. MLflow has every replicate, so that a
+comparison that was interrupted, or that has one more tuner, trains only what is new.
 """
 
 from collections import Counter
@@ -13,83 +13,100 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.replay import Tuner
-from analysis.comparison.tuners import Start
+from analysis.comparison.replay import Search
+from analysis.comparison.tuners import Tuner
 from analysis.search.space import Cell, Space
-from tasks.comparison.entrants import APART, FRESH, entrants, space_of
-from tasks.comparison.request import ComparisonOptions
+from tasks.comparison.entrants import study_space, study_tuners
+from tasks.comparison.request import (
+    FIRST_FRESH_REPLICATE,
+    REPLICATES_PER_REPETITION,
+    ComparisonOptions,
+)
 from tasks.study.replicates import Planned, planned
-from tasks.study.study_file import Study
 from tasks.training.context import TrainingContext
 
 #: Trains replicates in parallel and returns the ids of the runs that finished.
 TrainStage = Callable[[TrainingContext, Iterable[Planned]], list[str]]
+#: A cell and its replicate number, which determines the seed.
+CellReplicate = tuple[Cell, int]
 
 
-class Trained(NamedTuple):
-    """One run of a search: its cell, replicate, run, response and seconds of training."""
+class TrainedRun(NamedTuple):
+    """One trained replicate of a cell.
+
+    Attributes
+    ----------
+    cell : the cell.
+    number : of the replicate.
+    run_id : of the MLflow run; empty if there is none.
+    response : NaN if the training failed.
+    seconds : of training.
+    """
 
     cell: Cell
     number: int
     run_id: str
-    figure: float
+    response: float
     seconds: float
 
 
 @dataclass
-class Search:
-    """One tuner's search under way.
+class RunningSearch:
+    """One search of one tuner, and its progress.
 
     Attributes
     ----------
-    tuner, repetition : whose search it is.
-    runs : what it has seen, in its order.
-    asked : what it asks for now; nothing once it has delivered.
-    delivered : its answer.
+    tuner : name of the tuner.
+    repetition : number of the search, from 1.
+    search : yields the cells to run.
+    runs : the runs so far, in order.
+    requested : the cells to run next; empty when the search has ended.
+    delivered : the cell that the search delivered; None until then.
     """
 
     tuner: str
     repetition: int
-    steps: Tuner = field(repr=False)
-    runs: list[Trained] = field(default_factory=list)
-    asked: list[Cell] = field(default_factory=list)
+    search: Search = field(repr=False)
+    runs: list[TrainedRun] = field(default_factory=list)
+    requested: list[Cell] = field(default_factory=list)
     delivered: Cell | None = None
 
     @property
     def name(self) -> str:
-        """The search in words."""
+        """The tuner and the repetition, as text."""
         return f"{self.tuner}, repetition {self.repetition}"
 
-    def next(self) -> list[tuple[Cell, int]]:
-        """Return the cells it asks for, with the number of each one's replicate."""
-        seen = Counter(run.cell for run in self.runs)
-        found = []
-        for cell in self.asked:
-            seen[cell] += 1
-            found.append((cell, APART * (self.repetition - 1) + seen[cell]))
-        return found
+    def requested_replicates(self) -> list[CellReplicate]:
+        """Return the requested cells, each with the number of its next replicate."""
+        used = Counter(run.cell for run in self.runs)
+        first = REPLICATES_PER_REPETITION * (self.repetition - 1)
+        replicates = []
+        for cell in self.requested:
+            used[cell] += 1
+            replicates.append((cell, first + used[cell]))
+        return replicates
 
-    def tell(self, runs: Sequence[Trained]) -> None:
-        """Tell it what came of them; it asks for more, or delivers."""
+    def advance(self, runs: Sequence[TrainedRun]) -> None:
+        """Give the search the runs that it requested; it requests more, or delivers a cell."""
         self.runs += runs
         try:
-            self.asked = self.steps.send([run.figure for run in runs])
+            self.requested = self.search.send([run.response for run in runs])
         except StopIteration as end:
-            self.asked, self.delivered = [], end.value
+            self.requested, self.delivered = [], end.value
 
 
 @dataclass(frozen=True)
-class Raced:
-    """What came of it.
+class RaceResult:
+    """All runs of all searches, and the cells that they delivered.
 
     Attributes
     ----------
-    space : the cells that could be asked for.
-    searches : a row a run of a search: ``tuner``, ``repetition``, ``order`` (1 the first), the
+    space : the cells that could be run.
+    searches : one row per run of a search: ``tuner``, ``repetition``, ``order`` (from 1), the
         levels, ``replicate``, ``run_id``, the response and ``train_seconds``.
-    delivered : a row a search: ``tuner``, ``repetition``, the delivered levels, and ``fresh``, the
-        mean response of that cell with seeds that no search saw.
-    notes : what is to be known of it, a line each.
+    delivered : one row per search: ``tuner``, ``repetition``, the levels of the delivered cell, and
+        ``fresh``, its mean response with seeds that no search used.
+    notes : limits of this comparison, one line each.
     """
 
     space: Space
@@ -98,103 +115,146 @@ class Raced:
     notes: tuple[str, ...]
 
 
-def race(context: TrainingContext, asked: ComparisonOptions, train_stage: TrainStage) -> Raced:
-    """Let the tuners search, train what they deliver with fresh seeds, and return all of it.
+def race(
+    context: TrainingContext, options: ComparisonOptions, train_stage: TrainStage
+) -> RaceResult:
+    """Run the searches of all tuners, then train the delivered cells with fresh seeds.
 
-    A replicate that failed counts for the tuner that asked as a network that learnt nothing.
+    For the tuner, a failed replicate has the response of a network that learned nothing.
 
     Parameters
     ----------
+    context : of a study.
+    options : the size of the comparison.
     train_stage : trains replicates in parallel.
 
     Raises
     ------
     UserError
-        If a tuner is not there.
+        If a requested tuner is not available.
     """
     study = context.study
-    space = space_of(study)
-    starts, notes = entrants(study, space, asked.names)
+    space = study_space(study)
+    tuners, unavailable = study_tuners(study, space, options.tuners)
     searches = [
-        _begin(name, start, space, asked.budget, number)
-        for number in range(1, asked.repetitions + 1)
-        for name, start in starts.items()
+        _start_search(name, tuner, space, options.budget, repetition)
+        for repetition in range(1, options.repetitions + 1)
+        for name, tuner in tuners.items()
     ]
     context.progress.print_line(
-        f"{len(starts)} x {asked.repetitions} searches (tuners x repetitions) of {asked.budget} "
-        f"runs: at most {len(searches) * asked.budget} trainings, fewer where they ask for the "
-        f"same, and {asked.fresh} for each cell that is delivered"
+        f"{len(tuners)} x {options.repetitions} searches (tuners x repetitions) of "
+        f"{options.budget} runs: at most {len(searches) * options.budget} trainings, fewer if "
+        f"searches request the same runs, and {options.fresh} for each delivered cell"
     )
-    track = _Track(context, study, space, train_stage)
-    while live := [search for search in searches if search.asked]:
-        track.turn(live)
-    cells = list(dict.fromkeys(s.delivered for s in searches if s.delivered is not None))
-    judged = {cell: [(cell, FRESH + i) for i in range(asked.fresh)] for cell in cells}
-    figures = track.train(one for own in judged.values() for one in own)
-    if failed := sum(np.isnan(run.figure) for run in figures.values()):
-        notes.append(f"{failed} of the fresh trainings failed; their cells are judged by the rest.")
-    if asked.repetitions == 1:
-        notes.append("One search a tuner: who is ahead may be chance; raise --repetitions.")
-    fresh = {cell: _mean([figures[one].figure for one in own]) for cell, own in judged.items()}
-    rows = _runs_of(searches, space, study.response)
-    return Raced(space, rows, _delivered_of(searches, space, fresh), tuple(notes))
+    trainer = _CellTrainer(context, space, train_stage)
+    while active := [search for search in searches if search.requested]:
+        trainer.advance(active)
+    fresh, failed = _train_fresh(trainer, searches, options.fresh)
+    return RaceResult(
+        space,
+        _table_of_runs(searches, space, study.response),
+        _table_of_delivered(searches, space, fresh),
+        (*unavailable, *_limits(options, failed)),
+    )
 
 
-def _begin(name: str, start: Start, space: Space, budget: int, repetition: int) -> Search:
-    # Alike with and without confirmation: what they run until then is the same.
-    steps = start(space, budget, np.random.default_rng(repetition))
-    return Search(name, repetition, steps, asked=next(steps))
+def _start_search(
+    name: str, tuner: Tuner, space: Space, budget: int, repetition: int
+) -> RunningSearch:
+    # The same random numbers with and without confirmation, so that their first runs are the same.
+    search = tuner(space, budget, np.random.default_rng(repetition))
+    return RunningSearch(name, repetition, search, requested=next(search))
 
 
 @dataclass
-class _Track:
-    """What is raced on: trains cells, each with each seed once."""
+class _CellTrainer:
+    """Trains cells of a study; each cell and replicate number once.
+
+    Attributes
+    ----------
+    context : of the study.
+    space : the cells that may be run.
+    train_stage : trains replicates in parallel.
+    trained : all runs so far.
+    """
 
     context: TrainingContext
-    study: Study
     space: Space
     train_stage: TrainStage
-    known: dict[tuple[Cell, int], Trained] = field(default_factory=dict)
+    trained: dict[CellReplicate, TrainedRun] = field(default_factory=dict)
 
-    def turn(self, live: Sequence[Search]) -> None:
-        """Train what the searches ask for, together, and tell them."""
-        wanted = {search.name: search.next() for search in live}
-        found = self.train(one for own in wanted.values() for one in own)
-        chance = self.context.execution.facts.chance
-        for search in live:
-            runs = [found[one] for one in wanted[search.name]]
-            search.tell([r._replace(figure=chance) if np.isnan(r.figure) else r for r in runs])
+    def advance(self, searches: Sequence[RunningSearch]) -> None:
+        """Train the requested runs of all searches together, and give them to the searches."""
+        requested = {search.name: search.requested_replicates() for search in searches}
+        runs = self.train(replicate for own in requested.values() for replicate in own)
+        learned_nothing = self.context.execution.facts.chance
+        for search in searches:
+            search.advance(
+                [
+                    run._replace(response=learned_nothing) if np.isnan(run.response) else run
+                    for run in (runs[replicate] for replicate in requested[search.name])
+                ]
+            )
 
-    def train(self, wanted: Iterable[tuple[Cell, int]]) -> dict[tuple[Cell, int], Trained]:
-        """Train cells with their replicate numbers, and read them back; NaN where one failed."""
-        asked = list(dict.fromkeys(wanted))
-        version, execution = self.context.images.version, self.context.execution
-        todo: dict[tuple[Cell, int], Planned] = {
-            (cell, n): planned(self.study, version, "compare", self.space.natural(cell), n)
-            for cell, n in asked
-            if (cell, n) not in self.known
+    def train(self, wanted: Iterable[CellReplicate]) -> dict[CellReplicate, TrainedRun]:
+        """Train replicates of cells, and read them from MLflow; a failed one has NaN."""
+        replicates = list(dict.fromkeys(wanted))
+        study, version = self.context.study, self.context.images.version
+        new: dict[CellReplicate, Planned] = {
+            (cell, number): planned(study, version, "compare", self.space.natural(cell), number)
+            for cell, number in replicates
+            if (cell, number) not in self.trained
         }
-        if todo:
-            self.train_stage(self.context, todo.values())
-            runs = execution.runs("compare")
+        if new:
+            self.train_stage(self.context, new.values())
+            runs = self.context.execution.runs("compare")
             rows = dict(zip(runs["key"], runs.to_dict("records"), strict=True)) if len(runs) else {}
-            for one, plan in todo.items():
-                self.known[one] = _trained(one, rows.get(plan.key, {}), self.study.response)
-        return {one: self.known[one] for one in asked}
+            for replicate, plan in new.items():
+                row = rows.get(plan.key, {})
+                self.trained[replicate] = _trained_run(replicate, row, study.response)
+        return {replicate: self.trained[replicate] for replicate in replicates}
 
 
-def _trained(one: tuple[Cell, int], row: Mapping[str, object], response: str) -> Trained:
-    figure, seconds = (float(str(row.get(name, "nan"))) for name in (response, "train_seconds"))
-    return Trained(*one, str(row.get("run_id", "")), figure, 0.0 if np.isnan(seconds) else seconds)
+def _trained_run(replicate: CellReplicate, row: Mapping[str, object], response: str) -> TrainedRun:
+    value, seconds = (float(str(row.get(name, "nan"))) for name in (response, "train_seconds"))
+    run_id = str(row.get("run_id", ""))
+    return TrainedRun(*replicate, run_id, value, 0.0 if np.isnan(seconds) else seconds)
 
 
-def _mean(figures: Sequence[float]) -> float:
-    """Return the mean of those that there are; NaN of none."""
-    own = [figure for figure in figures if not np.isnan(figure)]
-    return float(np.mean(own)) if own else float("nan")
+def _train_fresh(
+    trainer: _CellTrainer, searches: Sequence[RunningSearch], seeds: int
+) -> tuple[dict[Cell, float], int]:
+    """Return the mean response of each delivered cell with fresh seeds, and how many failed."""
+    cells = dict.fromkeys(s.delivered for s in searches if s.delivered is not None)
+    replicates = {cell: [(cell, FIRST_FRESH_REPLICATE + i) for i in range(seeds)] for cell in cells}
+    runs = trainer.train(replicate for own in replicates.values() for replicate in own)
+    means = {
+        cell: _mean_of_finished([runs[replicate].response for replicate in own])
+        for cell, own in replicates.items()
+    }
+    return means, sum(bool(np.isnan(run.response)) for run in runs.values())
 
 
-def _runs_of(searches: Sequence[Search], space: Space, response: str) -> pd.DataFrame:
+def _mean_of_finished(responses: Sequence[float]) -> float:
+    """Return the mean of the responses that are not NaN; NaN if all are."""
+    finished = [response for response in responses if not np.isnan(response)]
+    return float(np.mean(finished)) if finished else float("nan")
+
+
+def _limits(options: ComparisonOptions, failed: int) -> list[str]:
+    limits = []
+    if failed:
+        limits.append(
+            f"{failed} of the fresh trainings failed; their cells are judged by the others."
+        )
+    if options.repetitions == 1:
+        limits.append(
+            "One search per tuner: the order of the tuners may be chance; raise --repetitions."
+        )
+    return limits
+
+
+def _table_of_runs(searches: Sequence[RunningSearch], space: Space, response: str) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -204,7 +264,7 @@ def _runs_of(searches: Sequence[Search], space: Space, response: str) -> pd.Data
                 **space.natural(run.cell),
                 "replicate": run.number,
                 "run_id": run.run_id,
-                response: run.figure,
+                response: run.response,
                 "train_seconds": run.seconds,
             }
             for search in searches
@@ -213,8 +273,8 @@ def _runs_of(searches: Sequence[Search], space: Space, response: str) -> pd.Data
     )
 
 
-def _delivered_of(
-    searches: Sequence[Search], space: Space, fresh: Mapping[Cell, float]
+def _table_of_delivered(
+    searches: Sequence[RunningSearch], space: Space, fresh: Mapping[Cell, float]
 ) -> pd.DataFrame:
     return pd.DataFrame(
         [

@@ -1,4 +1,4 @@
-"""What a comparison of tuners on a study came to: logged, in words, as data, and as a page."""
+"""The result of a comparison with real training, and its text, JSON, page and figures."""
 
 import json
 import math
@@ -13,316 +13,250 @@ import pandas as pd
 from analysis.comparison import summary
 from analysis.factors import cell_name, show
 from analysis.plots.comparison import best_so_far
-from tasks.comparison.race import Raced
+from tasks.comparison.race import RaceResult
 from tasks.comparison.request import ComparisonOptions
 from tasks.errors import UserError
 from tasks.report.render import figure_as_data_url, render_template
-from tasks.study.replicates import planned
 from tasks.study.study_file import Study
-from tasks.tracking.execution import Execution
-from tasks.tracking.run_table import runs_table
 from tasks.tracking.run_writer import save_png
-from tasks.tracking.search_runs import log_search
-from tasks.tracking.tags import KEY, PREFIX, REUSED_FROM
-from tasks.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Folder of the comparison among the artifacts of its MLflow run.
 FOLDER = "comparison"
-#: Columns of an exported table besides the factors.
-EXPORTED = ("seed", "val_accuracy", "train_seconds", "parameters")
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A comparison's findings.
+class ComparisonResult:
+    """What a comparison of tuners found.
 
     Attributes
     ----------
-    study : whose space, trainer and pictures.
-    asked : budget, repetitions and fresh seeds.
-    data : the pictures, in words.
-    raced : every run of every search, and what each delivered.
-    target : a figure that is to be reached.
-    tracking : MLflow's address, and the run.
+    study : its factors, training settings and images.
+    options : budget, repetitions, fresh seeds and names of tuners.
+    data : the images, as text.
+    race : every run of every search, and the delivered cells.
+    target : a response to be reached.
+    tracking : ``tracking_uri`` of MLflow, and ``run_id``.
     """
 
     study: Study
-    asked: ComparisonOptions
+    options: ComparisonOptions
     data: str
-    raced: Raced
+    race: RaceResult
     target: float
     tracking: Mapping[str, str]
 
     @cached_property
     def curve(self) -> pd.DataFrame:
-        """Every run with the best figure and the seconds so far."""
-        return summary.curves(self.raced.searches, self.study.response)
+        """Every run with the best response and the seconds so far."""
+        return summary.curves(self.race.searches, self.study.response)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """A row a tuner, the best first; see `analysis.comparison.summary.summary`."""
-        found = summary.summary(self.curve, self.raced.delivered, self.target)
-        spent = self.quickest
-        same = summary.at_seconds(self.curve, spent)
-        found = found.assign(at_equal_seconds=found["tuner"].map(same))
-        return found.sort_values("fresh", ascending=False, kind="stable", ignore_index=True)
+        """One row per tuner, the best first, as `summarize_tuners` returns them.
+
+        ``at_equal_seconds`` is added: the median best response after `equal_seconds`.
+        """
+        table = summary.summarize_tuners(self.curve, self.race.delivered, self.target)
+        best = summary.best_after_seconds(self.curve, self.equal_seconds)
+        table = table.assign(at_equal_seconds=table["tuner"].map(best))
+        return table.sort_values("fresh", ascending=False, kind="stable", ignore_index=True)
 
     @property
-    def quickest(self) -> float:
-        """The training seconds of the tuner that took least, of those with the whole budget."""
+    def equal_seconds(self) -> float:
+        """The training seconds of the fastest tuner, of those that used the whole budget."""
         searches = self.curve.groupby(["tuner", "repetition"])["seconds"]
-        whole = searches.size() == searches.size().max()
-        ends = searches.max()[whole]
-        return float(ends.groupby("tuner").median().min())
+        whole_budget = searches.size() == searches.size().max()
+        seconds = searches.max()[whole_budget]
+        return float(seconds.groupby("tuner").median().min())
 
-    def told(self) -> pd.DataFrame:
-        """Return what each tuner's first search tells: a row a ``tuner`` and ``factor``."""
-        first = self.raced.searches[self.raced.searches["repetition"] == 1]
+    def effects(self) -> pd.DataFrame:
+        """Return the main effects that the first search of each tuner estimates.
+
+        One row per ``tuner`` and ``factor``; see `effect_estimates`.
+        """
+        first = self.race.searches[self.race.searches["repetition"] == 1]
         factors, response = self.study.factor_list, self.study.response
-        own = [
+        tables = [
             summary.effect_estimates(runs, factors, response)
             .rename_axis("factor")
             .reset_index()
             .assign(tuner=name)
             for name, runs in first.groupby("tuner", sort=False)
         ]
-        return pd.concat(own, ignore_index=True)
-
-    def effects(self) -> dict[str, list[str]]:
-        """Return the same in words: for each tuner one text a factor."""
-        found: dict[str, list[str]] = {}
-        for row in self.told().to_dict("records"):
-            known = not math.isnan(row["effect"])
-            words = f"{row['effect']:+.3f} +- {row['half']:.3f}" if known else "cannot tell"
-            found.setdefault(row["tuner"], []).append(words)
-        return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON types; figures that do not exist are null."""
-        return {
-            "study": self.study.name,
-            "data": self.data,
-            "cells": self.raced.space.n_cells,
-            "asked": self.asked._asdict(),
-            "response": self.study.response,
-            "target": self.target,
-            "equal_seconds": self.quickest,
-            "tuners": records(self.summary),
-            "delivered": records(self.raced.delivered),
-            "factors": records(self.told()),
-            "notes": list(self.raced.notes),
-            **self.tracking,
-        }
+        return pd.concat(tables, ignore_index=True)
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return a table's rows as plain JSON types."""
+def comparison_as_json(result: ComparisonResult) -> dict[str, Any]:
+    """Return the result as plain JSON types; a number that does not exist is null."""
+    options = result.options
+    return {
+        "study": result.study.name,
+        "data": result.data,
+        "cells": result.race.space.n_cells,
+        "asked": {
+            "budget": options.budget,
+            "repetitions": options.repetitions,
+            "fresh": options.fresh,
+            "names": options.tuners,
+        },
+        "response": result.study.response,
+        "target": result.target,
+        "equal_seconds": result.equal_seconds,
+        "tuners": rows_as_json(result.summary),
+        "delivered": rows_as_json(result.race.delivered),
+        "factors": rows_as_json(result.effects()),
+        "notes": list(result.race.notes),
+        **result.tracking,
+    }
+
+
+def rows_as_json(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as plain JSON types."""
     rows: list[dict[str, Any]] = json.loads(table.to_json(orient="records", double_precision=10))
     return rows
 
 
-def conclude_comparison(
-    execution: Execution, raced: Raced, asked: ComparisonOptions, target: float | None
-) -> Comparison:
-    """Log what a race came to, so that MLflow alone has it.
-
-    Parameters
-    ----------
-    target : a figure that is to be reached; by default one that half of the searches reached.
-    """
-    study = execution.study
-    curve = summary.curves(raced.searches, study.response)
-    aim = summary.default_target(curve) if target is None else target
-    tracking = {
-        "tracking_uri": execution.tracker.settings.tracking_uri,
-        "run_id": execution.run_id,
-    }
-    found = Comparison(study, asked, execution.facts.pictures, raced, aim, tracking)
-    _log_searches(execution, found)
-    run_id = execution.run_id
-    execution.log_text(run_id, raced.searches.to_csv(index=False), f"{FOLDER}/searches.csv")
-    execution.log_text(run_id, raced.delivered.to_csv(index=False), f"{FOLDER}/delivered.csv")
-    execution.log_text(run_id, json.dumps(found.to_json(), indent=1), f"{FOLDER}/comparison.json")
-    execution.log_figures(
-        run_id, {f"{FOLDER}/{n}.png": f for n, f in comparison_figures(found).items()}
-    )
-    execution.log_text(run_id, comparison_page(found), f"{FOLDER}/comparison.html")
-    return found
+#: A row of the table for a terminal.
+ROW = "{:{w}}  {:>9}  {:<13}  {:>9}  {:>9}  {:>7}  {:>14}"
 
 
-def _log_searches(execution: Execution, found: Comparison) -> None:
-    factors = [f.name for f in found.study.factor_list]
-    searches = dict(iter(found.curve.groupby(["tuner", "repetition"], sort=False)))
-    for end in found.raced.delivered.to_dict("records"):
-        tuner, repetition = end["tuner"], end["repetition"]
-        rows = searches[(tuner, repetition)]
-        params = {
-            "tuner": tuner,
-            "repetition": repetition,
-            "budget": found.asked.budget,
-            "delivered": "/".join(show(end[name]) for name in factors),
-        }
-        curves = {
-            "best_so_far": rows["best"].tolist(),
-            "training_seconds": rows["seconds"].tolist(),
-            **({} if math.isnan(end["fresh"]) else {"fresh": [float(end["fresh"])]}),
-        }
-        # A later comparison of more runs is another search.
-        name = f"{tuner}, {found.asked.budget} runs #{repetition}"
-        log_search(execution, name, params, curves)
-
-
-#: A line of the terminal's table.
-HEAD = "{:{w}}  {:>9}  {:<13}  {:>9}  {:>9}  {:>7}  {:>14}"
-
-
-def comparison_as_text(found: Comparison) -> str:
-    """Return what a terminal prints."""
-    summary = found.summary
-    width = max(map(len, summary["tuner"]))
-    spent, aim = f"{found.quickest:.0f} s", f"to {found.target:.4f}"
+def comparison_as_text(result: ComparisonResult) -> str:
+    """Return the result as text for a terminal."""
+    tuners = result.summary
+    width = max(map(len, tuners["tuner"]))
+    seconds, target = f"at {result.equal_seconds:.0f} s", f"to {result.target:.4f}"
     lines = [
-        f"{found.study.name}: {found.data}",
-        _about(found),
+        f"{result.study.name}: {result.data}",
+        _explanation_of_columns(result),
         "",
-        HEAD.format("", "delivered", "range", "best seen", f"at {spent}", "seconds", aim, w=width),
+        ROW.format("", "delivered", "range", "best seen", seconds, "seconds", target, w=width),
+        *(_tuner_as_text(row, width) for row in tuners.to_dict("records")),
+        "",
+        *_effects_as_lines(result),
+        "",
+        *result.race.notes,
+        f"MLflow run {result.tracking['run_id']}: {FOLDER}/comparison.html",
     ]
-    for row in summary.to_dict("records"):
-        reach = f"{_number(row['seconds_to_target'], 0)} s, {row['reached']}/{row['n']}"
-        ends = f"{_number(row['fresh_least'])}-{_number(row['fresh_most'])}"
-        figures = [_number(row[name]) for name in ("fresh", "best", "at_equal_seconds")]
-        told = (figures[0], ends, *figures[1:], f"{row['seconds']:,.0f}", reach)
-        lines.append(HEAD.format(row["tuner"], *told, w=width))
-    lines += ["", *effect_estimates_as_text(found), "", *found.raced.notes]
-    lines.append(f"MLflow run {found.tracking['run_id']}: {FOLDER}/comparison.html")
     return "\n".join(lines)
 
 
-def _about(found: Comparison) -> str:
-    asked = found.asked
+def _explanation_of_columns(result: ComparisonResult) -> str:
+    options = result.options
     return (
-        f"{found.raced.space.n_cells} cells; {asked.budget} runs a search, {_of(asked.repetitions)}"
-        f" a tuner. Delivered: mean {found.study.response} of the delivered cell,\n"
-        f"fresh seeds (n = {asked.fresh}), median and range over searches. At "
-        f"{found.quickest:.0f} s: best figure by then.\n"
-        f"To {found.target:.4f}: training seconds, and searches that got there."
+        f"{result.race.space.n_cells} cells; {options.budget} runs per search, "
+        f"{_count_of_searches(options.repetitions)} per tuner. Delivered: mean "
+        f"{result.study.response} of the delivered cell\n"
+        f"with fresh seeds (n = {options.fresh}), median and range over searches. At "
+        f"{result.equal_seconds:.0f} s: best {result.study.response} by then.\n"
+        f"To {result.target:.4f}: training seconds, and how many searches reached it."
     )
 
 
-def _of(searches: int) -> str:
-    return f"{searches} search{'' if searches == 1 else 'es'}"
+def _tuner_as_text(row: Mapping[Any, Any], width: int) -> str:
+    return ROW.format(
+        row["tuner"],
+        _number_as_text(row["fresh"]),
+        f"{_number_as_text(row['fresh_least'])}-{_number_as_text(row['fresh_most'])}",
+        _number_as_text(row["best"]),
+        _number_as_text(row["at_equal_seconds"]),
+        f"{row['seconds']:,.0f}",
+        f"{_number_as_text(row['seconds_to_target'], 0)} s, {row['reached']}/{row['n']}",
+        w=width,
+    )
 
 
-def effect_estimates_as_text(found: Comparison) -> list[str]:
-    """Return what each tuner's first search tells of the factors, a line a tuner."""
-    effects = found.effects()
-    names = [f.name for f in found.study.factor_list]
-    width = max(map(len, effects))
-    rows = [("", names), *effects.items()]
-    return [
-        "Effect of low to high, +- 95 %, that the first search's runs tell:",
-        *(f"{tuner:{width}}" + "".join(f"  {text:>17}" for text in own) for tuner, own in rows),
-    ]
+def _count_of_searches(count: int) -> str:
+    return f"{count} search{'' if count == 1 else 'es'}"
 
 
-def _number(x: float, digits: int = 4) -> str:
+def _number_as_text(x: float, digits: int = 4) -> str:
     return "-" if math.isnan(x) else f"{x:.{digits}f}"
 
 
-def comparison_page(found: Comparison) -> str:
-    """Return the comparison as one HTML page that needs nothing from elsewhere."""
-    names = [f.name for f in found.study.factor_list]
-    summary = found.summary
+def _effects_as_lines(result: ComparisonResult) -> list[str]:
+    """Return the effects that each tuner's first search estimates, one line per tuner."""
+    effects = _effects_as_text(result)
+    names = [f.name for f in result.study.factor_list]
+    width = max(map(len, effects))
+    rows = [("", names), *effects.items()]
+    return [
+        "Main effect of low to high, +- half its 95 % interval, from the runs of the first search:",
+        *(f"{tuner:{width}}" + "".join(f"  {text:>17}" for text in texts) for tuner, texts in rows),
+    ]
+
+
+def _effects_as_text(result: ComparisonResult) -> dict[str, list[str]]:
+    """Return, for each tuner, one text per factor."""
+    texts: dict[str, list[str]] = {}
+    for row in result.effects().to_dict("records"):
+        known = not math.isnan(row["effect"])
+        text = f"{row['effect']:+.3f} +- {row['half']:.3f}" if known else "not estimable"
+        texts.setdefault(row["tuner"], []).append(text)
+    return texts
+
+
+def comparison_as_page(result: ComparisonResult) -> str:
+    """Return the result as one HTML page that loads nothing from other files or servers."""
+    names = [f.name for f in result.study.factor_list]
+    rows = result.summary.to_dict("records")
     searches = [
         {**row, "cell": cell_name({name: row[name] for name in names})}
-        for row in found.raced.delivered.to_dict("records")
+        for row in result.race.delivered.to_dict("records")
     ]
-    judged = [row for row in summary.to_dict("records") if not math.isnan(row["fresh"])]
-    leader = max(judged, key=lambda row: row["fresh"], default=None)
+    judged = [row for row in rows if not math.isnan(row["fresh"])]
+    space = result.race.space
     return render_template(
         "comparison.html",
-        number=_number,
-        found=found,
-        asked=found.asked,
-        rows=summary.to_dict("records"),
-        leader=leader,
+        found={
+            "study": result.study,
+            "data": result.data,
+            "tracking": result.tracking,
+            "quickest": result.equal_seconds,
+            "target": result.target,
+            "raced": result.race,
+        },
+        asked=result.options,
+        rows=rows,
+        leader=max(judged, key=lambda row: row["fresh"], default=None),
         names=names,
         levels=[
-            (f.name, ", ".join(map(show, own)))
-            for f, own in zip(found.raced.space.factors, found.raced.space.levels, strict=True)
+            (f.name, ", ".join(map(show, levels)))
+            for f, levels in zip(space.factors, space.levels, strict=True)
         ],
-        effects=found.effects(),
+        effects=_effects_as_text(result),
         searches=searches,
-        of=_of,
+        number=_number_as_text,
+        of=_count_of_searches,
         figures={
-            name: figure_as_data_url(figure) for name, figure in comparison_figures(found).items()
+            name: figure_as_data_url(figure) for name, figure in comparison_figures(result).items()
         },
     )
 
 
-def comparison_figures(found: Comparison) -> "dict[str, Figure]":
-    """Return the figures by name: the best figure so far, by runs and by seconds of training."""
-    names, response = list(found.summary["tuner"]), found.study.response
+def comparison_figures(result: ComparisonResult) -> "dict[str, Figure]":
+    """Return the figures by name: the best response so far, by runs and by training seconds."""
+    names, response = list(result.summary["tuner"]), result.study.response
     return {
-        "best-by-runs": best_so_far(found.curve, response, names, "runs"),
-        "best-by-seconds": best_so_far(found.curve, response, names, "seconds"),
+        "best-by-runs": best_so_far(result.curve, response, names, "runs"),
+        "best-by-seconds": best_so_far(result.curve, response, names, "seconds"),
     }
 
 
-def save_comparison(found: Comparison, folder: Path) -> None:
-    """Write the page and the figure into a folder.
+def save_comparison(result: ComparisonResult, folder: Path) -> None:
+    """Write the page and the figures into a folder.
 
     Raises
     ------
     UserError
-        If it cannot be written.
+        If the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "comparison.html").write_text(comparison_page(found), encoding="utf-8")
-        for name, figure in comparison_figures(found).items():
+        (folder / "comparison.html").write_text(comparison_as_page(result), encoding="utf-8")
+        for name, figure in comparison_figures(result).items():
             save_png(figure, folder / f"{name}.png")
     except OSError as error:
         raise UserError(f"--plots {folder}: {error.strerror}; name another folder") from error
-
-
-def export_cells(tracker: Tracker, study: Study, path: Path) -> int:
-    """Write every training of a study's cells that MLflow has as a table; return its rows.
-
-    It can be read by ``factorgrid compare --table`` once every combination of levels is there.
-    Trainings with other settings or on other pictures than the newest are left out.
-
-    Raises
-    ------
-    TrackingError
-        If there is no such experiment.
-    UserError
-        If no training fits, or the file cannot be written.
-    """
-    experiment = tracker.existing_experiment(study.name)
-    runs = tracker.search([experiment], f"tags.`{KEY}` != '' and attributes.status = 'FINISHED'")
-    own = [run for run in runs if REUSED_FROM not in run.data.tags]
-    version = own[0].data.tags.get(f"{PREFIX}dataset_version", "") if own else ""
-    table = runs_table(own, study.factor_list)
-    fits = [_fits(study, version, row) for row in table.to_dict("records")]
-    names = [f.name for f in study.factor_list]
-    rows = table[fits] if len(table) else table
-    if rows.empty:
-        raise UserError(
-            f"experiment {study.name!r}: {len(own)} trainings, none of this study as it is now; run"
-            f" `factorgrid compare {study.name} --budget N` first, or give back its old settings"
-        )
-    kept = [*names, *(name for name in EXPORTED if name in rows)]
-    try:
-        path.write_text(rows[kept].to_csv(index=False), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--export {path}: {error.strerror}; name another file") from error
-    return len(rows)
-
-
-def _fits(study: Study, version: str, row: Mapping[Any, Any]) -> bool:
-    levels = {f.name: row[f.name] for f in study.factor_list}
-    plan = planned(study, version, "compare", levels, int(row["replicate"]))
-    return plan.key == str(row["key"])

@@ -106,7 +106,7 @@ class WatchedProgram:
     def release(self) -> None:
         """Ask it to end, without waiting."""
         if self.process is not None:
-            self.process.release()
+            self.process.request_stop()
 
     def stop(self) -> None:
         """End it and all processes that it started."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from models.images.arrays import PARTIAL, is_complete, remove_abandoned
+from models.images.arrays import PARTIAL, remove_abandoned
 from models.images.split import content_digest
 from tasks.data.cache import is_complete
 from tasks.data.object_store import explain_store_errors

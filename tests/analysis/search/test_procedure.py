@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.comparison.replay import play
-from analysis.comparison.tuners import TUNERS, Procedure, carry_out
+from analysis.comparison.replay import run_search
+from analysis.comparison.tuners import TUNERS, FactorGridTuner, carry_out
 from analysis.designs.fractions import fraction
 from analysis.errors import DesignError
 from analysis.factors import Factor
@@ -114,7 +114,7 @@ def _hill(cell: Cell) -> float:
     return float(0.8 - 0.1 * (a - 0.25) ** 2 - 0.2 * (rate + 0.2) ** 2)
 
 
-OURS = [name for name, start in TUNERS.items() if isinstance(start, Procedure)]
+OURS = [name for name, start in TUNERS.items() if isinstance(start, FactorGridTuner)]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -123,14 +123,16 @@ OURS = [name for name, start in TUNERS.items() if isinstance(start, Procedure)]
 def test_a_search_keeps_to_its_budget_and_delivers_a_cell_that_it_ran(
     name: str, budget: int, seed: int
 ) -> None:
-    history, delivered = play(TUNERS[name](SPACE, budget, np.random.default_rng(seed)), _hill)
+    history, delivered = run_search(TUNERS[name](SPACE, budget, np.random.default_rng(seed)), _hill)
     assert 0 < len(history) <= budget
     assert delivered in {cell for cell, _ in history}
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_search_that_is_repeated_runs_the_same_cells(name: str) -> None:
-    searches = [play(TUNERS[name](SPACE, 20, np.random.default_rng(7)), _hill) for _ in range(2)]
+    searches = [
+        run_search(TUNERS[name](SPACE, 20, np.random.default_rng(7)), _hill) for _ in range(2)
+    ]
     assert searches[0] == searches[1]
 
 
@@ -147,8 +149,8 @@ def test_a_search_on_a_space_of_all_levels_runs_what_its_rules_ask_for() -> None
     def answer(cell: Cell) -> float:
         return figures.get(tuple(space.natural(cell).values()), 0.6)  # type: ignore[call-overload,no-any-return] # numbers
 
-    rules = replace(RULES, response="figure", rounds=1, confirm_replicates=0)
-    history, delivered = play(carry_out(rules, space, 100), answer)
+    rules = replace(RULES, response="response", rounds=1, confirm_replicates=0)
+    history, delivered = run_search(carry_out(rules, space, 100), answer)
     cells = [tuple(space.natural(cell).values()) for cell, _ in history]
     assert set(cells[:8]) == set(SCREEN)
     # The two cells that the screen has run already are not run again.

@@ -1,4 +1,4 @@
-"""Tuners on a table of trained cells: what is asked, what is answered, what it comes to."""
+"""Comparisons on a table of trained cells: the table, the tuners, their replays, the command."""
 
 import json
 from pathlib import Path
@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support.small_study import factorgrid
+from support.small_study import STUDY, factorgrid, write_study
 
-from analysis.comparison.replay import Oracle, Table, play
-from analysis.comparison.tuners import TUNERS
+from analysis.comparison.replay import SeedLookup, Table, run_search
+from analysis.comparison.tuners import DEFAULT_TUNER, TUNERS, FactorGridTuner
 from analysis.designs.fractions import fraction_within
 from analysis.factors import Factor
 from analysis.search import pilot
 from analysis.search.space import Space
 from tasks.comparison.cell_table import read_cell_table
-from tasks.comparison.replay import replay_tuners, tuners_at_hand
+from tasks.comparison.entrants import available_tuners
+from tasks.comparison.replay import replay_tuners
 from tasks.errors import UserError
+from tasks.study.study_file import load_study
 
 FACTORS = (
     Factor("depth", 1, 5, "integer"),
@@ -28,7 +30,7 @@ SPACE = Space(FACTORS, ((1, 2, 3, 4, 5), RATES, ("adam", "sgd")))
 
 
 def hills(seeds: int = 4) -> Table:
-    """One good region; the highest learning rates learn nothing."""
+    """Return a table with one good region; with the highest learning rates nothing is learned."""
     points = SPACE.points(list(SPACE.cells()))
     truth = 0.8 - 0.1 * (points[:, 0] - 0.5) ** 2 - 0.3 * (points[:, 1] + 0.3) ** 2
     truth = np.where(points[:, 1] > 0.6, 0.5, truth + 0.01 * points[:, 2])
@@ -36,41 +38,44 @@ def hills(seeds: int = 4) -> Table:
     return Table("hills", SPACE, truth[:, None] + noise)
 
 
-def test_a_cell_gives_each_of_its_seeds_once_in_an_order_that_no_tuner_changes() -> None:
+def test_each_seed_of_a_cell_is_used_once_in_the_same_order_for_every_tuner() -> None:
     table = hills()
-    oracle = Oracle(table, 7)
+    lookup = SeedLookup(table, 7)
     cell = (2, 3, 0)
-    first = [oracle.answer(cell) for _ in range(4)]
-    assert sorted(first) == sorted(table.figures[table.row(cell)])
-    other = Oracle(table, 7)
-    other.answer((0, 0, 0))
-    assert other.answer(cell) == first[0]
-    assert Oracle(table, 7, asked=[cell, cell]).answer(cell) == first[2]
-    assert oracle.answer(cell) == first[0]  # used up: nothing new
+    first = [lookup.next_response(cell) for _ in range(4)]
+    assert sorted(first) == sorted(table.responses[table.row(cell)])
+    other = SeedLookup(table, 7)
+    other.next_response((0, 0, 0))
+    assert other.next_response(cell) == first[0]
+    assert SeedLookup(table, 7, used=[cell, cell]).next_response(cell) == first[2]
+    assert lookup.next_response(cell) == first[0]  # all seeds are used: it starts again
 
 
 @pytest.mark.parametrize("name", [*TUNERS, "TPE"])
 @pytest.mark.parametrize("budget", [8, 13, 20])
-def test_a_tuner_keeps_to_its_budget_and_repeats_itself(name: str, budget: int) -> None:
-    start = {**TUNERS, **tuners_at_hand()[0]}[name]
+def test_a_tuner_keeps_to_its_budget_and_is_reproducible(name: str, budget: int) -> None:
+    tuner = {**TUNERS, **available_tuners()[0]}[name]
     ends = []
     for _ in range(2):
-        ended = play(start(SPACE, budget, np.random.default_rng(5)), Oracle(hills(), 2).answer)
-        ends.append(ended)
+        search = tuner(SPACE, budget, np.random.default_rng(5))
+        ends.append(run_search(search, SeedLookup(hills(), 2).next_response))
     assert ends[0] == ends[1]
     history, delivered = ends[0]
-    assert len(history) == budget
+    # A grid that need not move, or a surface without a better cell, ends before the budget is used.
+    may_end_early = isinstance(tuner, FactorGridTuner) and tuner.method != "gp"
+    assert 0 < len(history) <= budget
+    assert len(history) == budget or may_end_early
     assert delivered in {cell for cell, _ in history}
 
 
-def test_a_screen_by_budget_takes_resolution_five_first_then_less() -> None:
+def test_a_screen_has_resolution_five_if_the_budget_allows_it_and_less_otherwise() -> None:
     names = list("abcde")
     found = {most: fraction_within(names, most) for most in (4, 8, 15, 16, 40)}
     sizes = {m: (f.n_runs, f.resolution) if f else None for m, f in found.items()}
     assert sizes == {4: None, 8: (8, 3), 15: (8, 3), 16: (16, 5), 40: (16, 5)}
 
 
-def test_a_pilot_draws_the_levels_in_where_the_ends_learn_nothing() -> None:
+def test_a_pilot_narrows_the_levels_if_networks_at_the_ends_learn_nothing() -> None:
     points = pilot.pilot_points(FACTORS)
     assert points == [[0, -1, -1], [0, 0, -1], [0, 1, -1]]
     found = {r.factor: r for r in pilot.screen_ranges(FACTORS, [0.65, 0.74, 0.5])}
@@ -81,66 +86,83 @@ def test_a_pilot_draws_the_levels_in_where_the_ends_learn_nothing() -> None:
     assert (found["depth"].low, found["optimizer"].high) == (-0.5, 1)
 
 
-def test_only_a_learning_rate_is_looked_at() -> None:
+def test_a_pilot_varies_only_the_learning_rate() -> None:
     names = ("init_lr", "learning_rate_init", "lr", "lr_schedule", "weight_decay", "momentum")
     factors = [Factor(n, 0.001, 0.1, "log") for n in names if n != "lr_schedule"]
     factors.append(Factor("lr_schedule", "cosine", "const", "categorical"))
     assert [f.name for f in pilot.swept_factors(factors)] == ["init_lr", "learning_rate_init", "lr"]
 
 
-def test_ours_beats_random_search_on_a_hill_with_a_cliff() -> None:
-    names = ("random", "pilot + factorial + process + confirm")
+def test_a_pilot_and_a_gaussian_process_beat_random_search_on_a_hill_with_a_cliff() -> None:
+    names = ("random", "pilot + factorial + Gaussian process + confirm")
     found = replay_tuners(hills(), {n: TUNERS[n] for n in names}, budgets=(20,), repetitions=30)
     regret = found.summary().set_index("tuner")["regret"]
     assert regret[names[1]] < regret["random + confirm"] < 0.5
 
 
+def test_the_default_tuner_has_the_rules_of_a_study_without_options(tmp_path: Path) -> None:
+    """Apart from its budget and its confirmation, which the budget of a comparison determines."""
+    content = STUDY[: STUDY.index("[refine]")]
+    study = load_study(str(write_study(tmp_path, content))).rules
+    tuner = TUNERS[DEFAULT_TUNER]
+    assert isinstance(tuner, FactorGridTuner)
+    rules = tuner.rules(Space(FACTORS[:2], SPACE.levels[:2]), 20, seed=study.seed)
+    assert (rules.method, rules.pilot) == (study.method, study.pilot)
+    assert rules.design is not None
+    assert study.design is not None
+    assert rules.design.n_runs == study.design.n_runs
+    assert (rules.replicates, rules.centre_points) == (study.replicates, study.centre_points)
+    assert (rules.alpha, rules.refine_replicates) == (study.alpha, study.refine_replicates)
+
+
 def _write(path: Path) -> Path:
     table = hills()
     rows = [
-        {**SPACE.natural(cell), "seed": seed, "val_accuracy": figure}
+        {**SPACE.natural(cell), "seed": seed, "val_accuracy": response}
         for cell in SPACE.cells()
-        for seed, figure in enumerate(table.figures[table.row(cell)])
+        for seed, response in enumerate(table.responses[table.row(cell)])
     ]
     pd.DataFrame(rows).to_csv(path, index=False)
     return path
 
 
-def test_a_table_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_table_that_was_written_is_read_with_the_same_levels_and_responses(
+    tmp_path: Path,
+) -> None:
     table = read_cell_table(_write(tmp_path / "cells.csv"))
     assert table.space.levels == SPACE.levels
     assert [f.scale for f in table.space.factors] == ["integer", "log", "categorical"]
-    np.testing.assert_allclose(table.figures, hills().figures)
+    np.testing.assert_allclose(table.responses, hills().responses)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "texts"),
     [
         (None, ("nowhere.csv", "No such file", "name another")),
         ("a,b\n1,2\n", ("no column of numbers val_accuracy", "a, b", "--response")),
-        ("a,val_accuracy\n1,0.5\n1,0.6\n", ("no column changes",)),
+        ("a,val_accuracy\n1,0.5\n1,0.6\n", ("no column changes", "at least two levels")),
         ("a,b,accuracy\n1,1,0.5\n2,1,0.6\n1,2,0.7\n", ("1 of 4 cells have no accuracy",)),
-        ("a,accuracy\nx,0.5\ny,0.6\nz,0.7\n", ("3 categories", "leave all but two out")),
+        ("a,accuracy\nx,0.5\ny,0.6\nz,0.7\n", ("3 categories", "remove all but two")),
     ],
 )
-def test_a_table_that_is_none_is_said_to_be(
-    tmp_path: Path, content: str | None, words: tuple[str, ...]
+def test_an_unusable_table_is_refused_with_the_reason(
+    tmp_path: Path, content: str | None, texts: tuple[str, ...]
 ) -> None:
     path = tmp_path / "nowhere.csv"
     if content is not None:
         path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as error:
         read_cell_table(path)
-    for word in words:
-        assert word in str(error.value)
+    for text in texts:
+        assert text in str(error.value)
 
 
 def test_the_command_compares_on_a_table(tmp_path: Path) -> None:
     cells = _write(tmp_path / "cells.csv")
     manual = tmp_path / "manual.csv"
     manual.write_text("depth,learning_rate,optimizer\n3,0.001,adam\n4,0.003,sgd\n", "utf-8")
-    words = ["compare", "--table", cells, "--budget", "8", "--repetitions", "3"]
-    more = ["--manual", manual, "--plots", tmp_path / "plots", "--json"]
+    words: list[str | Path] = ["compare", "--table", cells, "--budget", "8", "--repetitions", "3"]
+    more: list[str | Path] = ["--manual", manual, "--plots", tmp_path / "plots", "--json"]
     ended = factorgrid(*words, *more, home=tmp_path / "home")
     assert ended.returncode == 0, ended.stderr
     answer = json.loads(ended.stdout)
@@ -148,6 +170,8 @@ def test_the_command_compares_on_a_table(tmp_path: Path) -> None:
     named = {row["tuner"]: row for row in answer["tuners"]}
     assert {"manual", "random + confirm", *TUNERS} <= set(named)
     assert {row["n"] for row in named.values()} == {3}
+    assert [row["tuner"] for row in answer["tuners"] if row["default"]] == [DEFAULT_TUNER]
+    assert {row["default"] for row in answer["tuners"]} == {True, False}
     assert (tmp_path / "plots" / "compare.png").stat().st_size > 10_000
     bad = factorgrid("compare", "--table", cells, "--budget", "2", home=tmp_path / "home")
     assert (bad.returncode, bad.stdout) == (2, "")

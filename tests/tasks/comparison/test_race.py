@@ -1,7 +1,6 @@
-"""Tuners against each other with real trainings: what is run, what is reused, what it comes to."""
+"""Comparisons with real training: which runs are trained, which are reused, and the result."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,28 +8,34 @@ import pandas as pd
 import pytest
 from support.small_study import STUDY, factorgrid, open_tracker, write_study
 
-from analysis.comparison.replay import Run, Tuner, play
+from analysis.comparison.replay import Run, Search, run_search
 from analysis.comparison.summary import (
-    at_seconds,
+    best_after_seconds,
     curves,
     default_target,
     effect_estimates,
-    summary,
+    summarize_tuners,
 )
 from analysis.comparison.tuners import (
     TUNERS,
-    Start,
-    confirm_runs,
+    Tuner,
+    confirmation_runs,
     full_grid,
     random_search,
-    with_confirm,
+    with_confirmation,
 )
 from analysis.factors import Factor
 from analysis.plots.comparison import best_so_far
 from analysis.search.space import Cell, Space
-from tasks.comparison.entrants import entrants, space_of
-from tasks.comparison.optuna_tuners import sampler
-from tasks.comparison.request import ComparisonOptions, check_options, check_request, study_of
+from tasks.comparison.entrants import study_space, study_tuners
+from tasks.comparison.optuna_tuners import OptunaTuner
+from tasks.comparison.request import (
+    ComparisonOptions,
+    StudyRequest,
+    check_options,
+    check_request,
+    read_study,
+)
 from tasks.errors import StudyError, UserError
 from tasks.study.study_file import Study, load_study
 from tasks.tracking.tags import KEY, KIND, PARENT, REUSED_FROM
@@ -51,18 +56,18 @@ def _hill(cell: Cell) -> float:
     return 1.0 - 0.1 * (cell[0] - 3) ** 2 - 0.05 * (cell[1] - 1) ** 2
 
 
-def _played(start: Start, budget: int) -> tuple[list[Run], Cell]:
-    return play(start(SPACE, budget, np.random.default_rng(4)), _hill)
+def _run(tuner: Tuner, budget: int) -> tuple[list[Run], Cell]:
+    return run_search(tuner(SPACE, budget, np.random.default_rng(4)), _hill)
 
 
-@pytest.mark.parametrize("start", [random_search, full_grid, sampler("tpe")])
+@pytest.mark.parametrize("tuner", [random_search, full_grid, OptunaTuner("TPESampler")])
 @pytest.mark.parametrize("budget", [5, 12, 20])
-def test_confirmation_takes_the_end_of_the_budget_and_changes_nothing_before(
-    start: Start, budget: int
+def test_confirmation_uses_the_end_of_the_budget_and_changes_no_run_before_it(
+    tuner: Tuner, budget: int
 ) -> None:
-    plain, _ = _played(start, budget)
-    whole, delivered = _played(with_confirm(start), budget)
-    again = confirm_runs(budget)
+    plain, _ = _run(tuner, budget)
+    whole, delivered = _run(with_confirmation(tuner), budget)
+    again = confirmation_runs(budget)
     assert len(whole) == budget
     assert whole[:-again] == plain[:-again]
     best = sorted({_hill(cell) for cell, _ in whole[:-again]}, reverse=True)
@@ -70,21 +75,18 @@ def test_confirmation_takes_the_end_of_the_budget_and_changes_nothing_before(
     assert _hill(delivered) == best[0]
 
 
-def test_a_list_that_ends_before_its_budget_is_confirmed() -> None:
-    def short(space: Space, budget: int, rng: np.random.Generator) -> Tuner:
-        return _two()
-
-    def _two() -> Iterator[list[Cell]]:
+def test_a_search_that_ends_before_its_budget_is_used_is_confirmed() -> None:
+    def two_cells(space: Space, budget: int, rng: np.random.Generator) -> Search:
         yield [(0, 0)]
         yield [(3, 1)]
-        return (3, 1)  # a tuner delivers so
+        return (3, 1)
 
-    whole, delivered = _played(with_confirm(short), 10)  # type: ignore[arg-type] # likewise
+    whole, delivered = _run(with_confirmation(two_cells), 10)
     assert [cell for cell, _ in whole] == [(0, 0), (3, 1), (3, 1), (0, 0)]
     assert delivered == (3, 1)
 
 
-#: Two searches of each tuner, by hand.
+#: Two searches of each of two tuners.
 SEARCHES = pd.DataFrame(
     [
         ("x", 1, 1, 0.5, 2.0),
@@ -106,12 +108,12 @@ DELIVERED = pd.DataFrame(
 )
 
 
-def test_the_summary_is_that_by_hand() -> None:
+def test_the_summary_agrees_with_one_by_hand() -> None:
     curve = curves(SEARCHES.sample(frac=1, random_state=3), "accuracy")
     assert curve["best"].tolist() == [0.5, 0.7, 0.7, 0.6, 0.6, 0.8, 0.4, 0.5, 0.9, 0.9]
     assert curve["seconds"].tolist() == [2, 4, 6, 3, 4, 5, 1, 2, 1, 5]
     assert default_target(curve) == 0.75  # of 0.5, 0.7, 0.8, 0.9
-    x, y = summary(curve, DELIVERED, 0.7).to_dict("records")
+    x, y = summarize_tuners(curve, DELIVERED, 0.7).to_dict("records")
     assert (x["tuner"], x["n"], x["runs"], x["reached"]) == ("x", 2, 3, 2)
     assert (x["runs_to_target"], x["seconds_to_target"]) == (2.5, 4.5)
     assert x["fresh"] == pytest.approx(0.70)
@@ -119,19 +121,19 @@ def test_the_summary_is_that_by_hand() -> None:
     assert x["optimism"] == pytest.approx(0.05)
     assert x["seconds"] == 5.5
     assert (y["reached"], y["runs"]) == (1, 2)
-    assert np.isnan(y["seconds_to_target"])  # half of the searches never got there
-    assert at_seconds(curve, 3).to_dict() == pytest.approx({"x": 0.55, "y": 0.7})
+    assert np.isnan(y["seconds_to_target"])  # half of the searches did not reach it
+    assert best_after_seconds(curve, 3).to_dict() == pytest.approx({"x": 0.55, "y": 0.7})
 
 
-def test_a_figure_has_a_panel_a_tuner_and_its_median() -> None:
+def test_the_figure_has_one_panel_per_tuner_with_the_median_of_its_searches() -> None:
     figure = best_so_far(curves(SEARCHES, "accuracy"), "accuracy", ["y", "x"], "runs")
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in shown] == ["y", "x"]
-    np.testing.assert_allclose(shown[1].lines[-1].get_ydata(), [0.55, 0.65, 0.75])
+    np.testing.assert_allclose(np.asarray(shown[1].lines[-1].get_ydata()), [0.55, 0.65, 0.75])
     assert all(tick.is_integer() for tick in shown[0].get_xticks())
 
 
-def test_effects_are_told_where_the_runs_can_tell_them() -> None:
+def test_effects_are_estimated_if_the_runs_allow_it_and_nan_otherwise() -> None:
     factors = (Factor("a", 1, 3, "integer"), Factor("b", 0.01, 1.0, "log"))
     corners = pd.DataFrame([(a, b) for a in (1, 3) for b in (0.01, 1.0)], columns=["a", "b"])
     runs = pd.concat([corners, corners], ignore_index=True)
@@ -147,31 +149,33 @@ def _study(tmp_path: Path, text: str = COMPARED) -> Study:
     return load_study(str(write_study(tmp_path, text)))
 
 
-def test_a_study_says_its_cells_and_its_list(tmp_path: Path) -> None:
+def test_a_study_defines_the_cells_and_the_manual_list(tmp_path: Path) -> None:
     study = _study(tmp_path)
-    space = space_of(study)
+    space = study_space(study)
     assert space.levels == ((1, 2), (0.001, 0.01))
-    starts, _ = entrants(study, space, ())
-    assert {"manual", "manual + confirm", "random + confirm", *TUNERS} <= set(starts)
-    assert space_of(_study(tmp_path, STUDY)).levels[1] == (0.001, 0.00316, 0.01, 0.0316, 0.1)
+    tuners, _ = study_tuners(study, space, ())
+    assert {"manual", "manual + confirm", "random + confirm", *TUNERS} <= set(tuners)
+    assert study_space(_study(tmp_path, STUDY)).levels[1] == (0.001, 0.00316, 0.01, 0.0316, 0.1)
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
-        ("manual = [{conv_layers = 1}]", "compare.manual: cell 1 names conv_layers; it must"),
-        ("levels = {dropout = [0.1, 0.2]}", "compare.levels.dropout: no factor of this study"),
+        ("manual = [{conv_layers = 1}]", "compare.manual: cell 1 has conv_layers; it must"),
+        ("levels = {dropout = [0.1, 0.2]}", "compare.levels.dropout: not a factor of this study"),
         ("levels = {conv_layers = [1]}", "compare.levels.conv_layers"),
         ("budget = 8", "compare.budget: unknown key"),
     ],
 )
-def test_what_cannot_be_compared_is_said(tmp_path: Path, line: str, words: str) -> None:
-    with pytest.raises(StudyError, match=words.replace(".", r"\.")):
+def test_an_invalid_comparison_in_a_study_is_refused(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    with pytest.raises(StudyError, match=message.replace(".", r"\.")):
         _study(tmp_path, f"{STUDY}\n[compare]\n{line}\n")
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "options",
     [
         ComparisonOptions(3),
         ComparisonOptions(8, 0),
@@ -179,41 +183,47 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path, line: str, words: str) 
         ComparisonOptions(901),
     ],
 )
-def test_a_comparison_of_nothing_is_refused(asked: ComparisonOptions) -> None:
-    with pytest.raises(UserError, match=rf"--budget {asked.budget}"):
-        check_options(asked)
+def test_a_comparison_that_is_too_small_or_too_large_is_refused(
+    options: ComparisonOptions,
+) -> None:
+    with pytest.raises(UserError, match=rf"--budget {options.budget}"):
+        check_options(options)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("options", "message"),
     [
         ((), "name a study"),
         (("quick", "--table", "x.csv"), "not both"),
-        (("quick",), "--budget: name one"),
-        (("quick", "--budget", "8", "--tuner", "luck"), "--tuner 'luck': none of that name"),
-        (("quick", "--budget", "8", "--response", "x"), "--response: only of a table"),
-        (("--table", "x.csv", "--fresh", "3"), "--fresh: only of a study"),
+        (("quick",), "--budget: give exactly one"),
+        (("quick", "--budget", "8", "--tuner", "luck"), "--tuner 'luck': unknown tuner"),
+        (("quick", "--budget", "8", "--response", "x"), "--response: only possible with a table"),
+        (("--table", "x.csv", "--fresh", "3"), "--fresh: only possible with a study"),
         (("quick", "--export", "out.csv"), "no such database"),
         (("quick", "--export", "out.csv", "--budget", "8"), "trains nothing; leave --budget out"),
     ],
 )
-def test_a_wrong_question_gets_a_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    ended = factorgrid("compare", *words, home=tmp_path / "home")
+def test_invalid_options_end_with_a_message_of_one_line(
+    tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    ended = factorgrid("compare", *options, home=tmp_path / "home")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_study_is_compared_and_one_tuner_more_trains_only_what_is_new(tmp_path: Path) -> None:
+def test_a_second_comparison_with_one_more_tuner_trains_only_new_replicates(tmp_path: Path) -> None:
     path, home = write_study(tmp_path, COMPARED), tmp_path / "home"
-    words = ["compare", path, "--budget", "4", "--repetitions", "1", "--fresh", "1"]
+    words: list[str | Path] = ["compare", path, "--budget", "4"]
+    words += ["--repetitions", "1", "--fresh", "1"]
     first = factorgrid(*words, "--tuner", "full grid", "--json", home=home)
     assert first.returncode == 0, first.stderr
     answer = json.loads(first.stdout)
     assert answer["cells"] == 4
     assert [row["tuner"] for row in answer["tuners"]] == ["full grid"]
 
-    more = ["--tuner", "full grid", "--tuner", "manual", "--plots", tmp_path / "plots", "--json"]
+    more: list[str | Path] = ["--tuner", "full grid", "--tuner", "manual", "--json"]
+    more += ["--plots", tmp_path / "plots"]
     second = factorgrid(*words, *more, home=home)
     assert second.returncode == 0, second.stderr
     answer = json.loads(second.stdout)
@@ -227,7 +237,8 @@ def test_a_study_is_compared_and_one_tuner_more_trains_only_what_is_new(tmp_path
     experiment = tracker.existing_experiment("tiny")
     replicates = tracker.search([experiment], f"tags.`{KEY}` != ''")
     trained = [run for run in replicates if REUSED_FROM not in run.data.tags]
-    # Every cell once, and the delivered ones with a fresh seed: the list's two were in the grid.
+    # Every cell once, and the delivered ones with a fresh seed. The two cells of the manual list
+    # are in the grid.
     fresh = {run.data.tags[KEY] for run in trained if run.data.params["replicate"] == "901"}
     assert len(trained) == 4 + len(fresh)
     assert 1 <= len(fresh) <= 2
@@ -235,9 +246,9 @@ def test_a_study_is_compared_and_one_tuner_more_trains_only_what_is_new(tmp_path
     own = [run for run in searches if run.data.tags[PARENT] == answer["run_id"]]
     assert {run.data.params["tuner"] for run in own} == {"full grid", "manual"}
     grid = next(run for run in own if run.data.params["tuner"] == "full grid")
-    told = tracker.client.get_metric_history(grid.info.run_id, "best_so_far")
-    assert [point.step for point in told] == [1, 2, 3, 4]
-    assert told[-1].value == pytest.approx(rows["full grid"]["best"])
+    curve = tracker.client.get_metric_history(grid.info.run_id, "best_so_far")
+    assert [point.step for point in curve] == [1, 2, 3, 4]
+    assert curve[-1].value == pytest.approx(rows["full grid"]["best"])
 
     table = tmp_path / "cells.csv"
     exported = factorgrid("compare", path, "--export", table, "--json", home=home)
@@ -251,27 +262,30 @@ def test_a_study_is_compared_and_one_tuner_more_trains_only_what_is_new(tmp_path
     assert json.loads(replayed.stdout)["cells"] == 4
 
 
-#: What the command line has where nothing is asked for.
-NOTHING = (
+#: Options of the command line that are None if they are not given.
+OPTIONS = (
     *("study", "table", "response", "repetitions", "fresh", "target", "data"),
     *("per_class", "image_size", "manual", "plots", "export"),
 )
 
 
-def _asked(**given: object) -> dict[str, object]:
-    return {**dict.fromkeys(NOTHING), "budgets": (8,), "tuners": (), **given}
+def _study_with_options(**given: object) -> Study:
+    options = {**dict.fromkeys(OPTIONS), "budgets": (8,), "tuners": (), **given}
+    request = check_request(options)
+    assert isinstance(request, StudyRequest)
+    return read_study(request.source)
 
 
-def test_a_list_of_cells_comes_from_a_file_as_well(tmp_path: Path) -> None:
+def test_a_manual_list_can_be_read_from_a_file(tmp_path: Path) -> None:
     path, listed = write_study(tmp_path, STUDY), tmp_path / "mine.csv"
     listed.write_text("learning_rate,conv_layers,note\n1e-2,2,first\n0.1,1,then\n", "utf-8")
-    study = study_of(check_request(_asked(study=str(path), manual=listed)))
+    study = _study_with_options(study=str(path), manual=listed)
     assert study.compare.manual == (
         {"conv_layers": 2, "learning_rate": 0.01},
         {"conv_layers": 1, "learning_rate": 0.1},
     )
     listed.write_text("learning_rate\n0.1\n", "utf-8")
-    with pytest.raises(StudyError, match=r"with --manual .*cell 1 names learning_rate; it must"):
-        study_of(check_request(_asked(study=str(path), manual=listed)))
-    with pytest.raises(UserError, match=r"--manual .*nowhere\.csv: no list of cells"):
-        study_of(check_request(_asked(study=str(path), manual=tmp_path / "nowhere.csv")))
+    with pytest.raises(StudyError, match=r"with --manual .*cell 1 has learning_rate; it must"):
+        _study_with_options(study=str(path), manual=listed)
+    with pytest.raises(UserError, match=r"--manual .*nowhere\.csv: cannot be read as a list"):
+        _study_with_options(study=str(path), manual=tmp_path / "nowhere.csv")
