@@ -285,10 +285,8 @@ def code_version() -> str:
 
 
 def study_digest(study: Study, version: str) -> str:
-    """Return the digest of a study and a dataset version."""
-    # What the study is compared with does not change the search.
-    settings = study.model_dump(mode="json", exclude={"compare"})
-    content = json.dumps([settings, version], sort_keys=True)
+    """Return the digest of what distinguishes a study from others, and of its dataset version."""
+    content = json.dumps([study.identity, version], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
