@@ -28,9 +28,7 @@ def test_a_circle_is_given_as_the_path_of_its_imports() -> None:
     (circle,) = circles(imports)
     assert circle[0] == circle[-1]
     assert set(circle) == {"a", "b", "c"}
-    assert all(
-        imported in imports[name] for name, imported in zip(circle, circle[1:], strict=False)
-    )
+    assert all(imported in imports[name] for name, imported in pairwise(circle))
 
 
 def test_each_of_two_circles_is_found() -> None:
