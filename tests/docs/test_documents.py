@@ -1,0 +1,60 @@
+"""The documents in `infra/docs` name files and packages that exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / "infra/docs").rglob("*.md")])
+ARCHITECTURE = (ROOT / "infra/docs/architecture.md").read_text(encoding="utf-8")
+#: A path below one of the top-level folders. NAME stands for a file that the reader adds.
+PATH = re.compile(r"(?:flows|tasks|models|analysis|infra|tests)/[\w./-]+")
+
+
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def concepts() -> list[tuple[str, list[str]]]:
+    section = ARCHITECTURE.split("concepts and their files\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \| (`[^|]+) \|$", section, flags=re.MULTILINE)
+    return [(concept, re.findall(r"`([^`]+)`", files)) for concept, files in rows]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_path_in_a_document_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    code = re.findall(r"`([^`\n]+)`", text)
+    paths = {path for span in code for path in PATH.findall(span) if "NAME" not in path}
+    for path in paths:
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_in_a_document_leads_to_a_file(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for path in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (document.parent / path).exists(), path
+
+
+def test_every_package_and_top_level_module_is_in_the_tree() -> None:
+    tree = ARCHITECTURE.split("```")[1]
+    for root in ("flows", "tasks", "models", "analysis"):
+        part = re.split(r"\n(?! )", tree.split(f"\n{root}/")[1])[0]
+        for path in sorted((ROOT / root).iterdir()):
+            if path.name.startswith("_"):
+                continue
+            if path.suffix == ".py":
+                assert f"    {path.name} " in part, path
+            elif (path / "__init__.py").exists():
+                assert f"    {path.name}/ " in part, path
+
+
+def test_each_of_the_25_concepts_has_a_file() -> None:
+    found = concepts()
+    assert len(found) == 25
+    for concept, files in found:
+        assert files, concept
+        for path in files:
+            assert (ROOT / path).is_file(), path
