@@ -1,12 +1,17 @@
-"""The documents in `infra/docs` name files and packages that exist."""
+"""The documents name files, packages, sections and commands that exist."""
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
+
+from flows.cli import main
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / "infra/docs").rglob("*.md")])
+LINKING = [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCUMENTS]
 ARCHITECTURE = (ROOT / "infra/docs/architecture.md").read_text(encoding="utf-8")
 #: A path below one of the top-level folders. NAME stands for a file that the reader adds.
 PATH = re.compile(r"(?:flows|tasks|models|analysis|infra|tests)/[\w./-]+")
@@ -31,11 +36,36 @@ def test_every_path_in_a_document_exists(document: Path) -> None:
         assert (ROOT / path).exists(), path
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_every_link_in_a_document_leads_to_a_file(document: Path) -> None:
+def sections(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    heads = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("document", LINKING, ids=name_of)
+def test_every_link_in_a_document_leads_to_a_file_and_a_section(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    for path in re.findall(r"\]\((?!http)([^)#]+)", text):
-        assert (document.parent / path).exists(), path
+    for path, section in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", text):
+        target = document.parent / path if path else document
+        assert target.exists(), path
+        assert not section or section in sections(target), section
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_command_in_a_document_is_one(document: Path) -> None:
+    assert isinstance(main, click.Group)
+    text = document.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(?:console|shell)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for line in [line for block in blocks for line in block.splitlines()]:
+        words = shlex.split(re.sub(r"^(?:[A-Z_]+=\S+ )*", "", line))
+        if words[:1] == ["factorgrid"]:
+            context = main.make_context("factorgrid", words[1:2])
+            name, command, _ = main.resolve_command(context, words[1:2])
+            assert command is not None
+            with command.make_context(name, words[2:]) as parsed:
+                assert parsed.command is command
+    for name in re.findall(r"`(?:[A-Z_]+=\S+ )*factorgrid\s+([a-z]+)[^`]*`", text):
+        assert name in main.commands
 
 
 def test_every_package_and_top_level_module_is_in_the_tree() -> None:
