@@ -2,7 +2,9 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -13,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / "infra/docs").rglob("*.md")])
 LINKING = [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCUMENTS]
 ARCHITECTURE = (ROOT / "infra/docs/architecture.md").read_text(encoding="utf-8")
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+    "importlinter"
+]["contracts"]
 #: A path below one of the top-level folders. NAME stands for a file that the reader adds.
 PATH = re.compile(r"(?:flows|tasks|models|analysis|infra|tests)/[\w./-]+")
 
@@ -88,3 +93,21 @@ def test_each_of_the_25_concepts_has_a_file() -> None:
         assert files, concept
         for path in files:
             assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize("part", ["flows", "tasks", "analysis", "models"])
+def test_the_levels_are_those_of_the_contract(part: str) -> None:
+    (contract,) = (found for found in CONTRACTS if found["name"] == f"levels in {part}")
+    levels = re.sub(r"[()]", "", " > ".join(contract["layers"])).replace(" | ", ", ")
+    assert f"| {part} | {levels} |" in ARCHITECTURE
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract["name"])
+def test_every_importer_of_an_outside_system_is_in_the_table(
+    contract: dict[str, Any],
+) -> None:
+    section = ARCHITECTURE.split("**Doors.**")[1].split("\n## ")[0]
+    if contract["name"].startswith("door: "):
+        for line in contract["ignore_imports"]:
+            importer = line.split(" -> ")[0].rstrip(".*").replace(".", "/")
+            assert f"`{importer}" in section, line
