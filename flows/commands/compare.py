@@ -83,6 +83,7 @@ def compare(*, as_json: bool, **options: Any) -> None:
     # An unknown tuner is reported before Prefect starts.
     study_tuners(study, study_space(study), request.options.tuners)
     with prefect_server(study, settings):
+        from flows.compare import compare as compare_flow
         from tasks.comparison import result
 
         found = compare_flow(study, *request.options, target=request.target)

@@ -1,10 +1,10 @@
-"""How long the largest screen takes: 7 factors, full, 3 replicates, analysed and plotted.
+"""Measure the analysis of the largest screen: 7 factors, full design, 3 replicates, with plots.
 
     python infra/benchmarks/analysis_speed.py
 
 384 runs; the libraries are loaded before the clock starts. The aim is under 5 s. On a machine that
-is busy with other work, the processor's seconds tell, and OMP_NUM_THREADS=1 keeps the linear
-algebra from waiting for a second core.
+is busy with other work, use the processor seconds, and set OMP_NUM_THREADS=1 so that the linear
+algebra does not wait for a second core.
 """
 
 import tempfile
@@ -43,7 +43,7 @@ def main() -> None:
         print(
             f"turn {turn}: {len(runs)} runs, {len(effects.terms)} terms: analysed in "
             f"{analysed - start:.2f} s, {len(files)} figures in {done - analysed:.2f} s, "
-            f"together {done - start:.2f} s ({time.process_time() - used:.2f} s of processor)"
+            f"together {done - start:.2f} s ({time.process_time() - used:.2f} s of processor time)"
         )
 
 

@@ -1,24 +1,24 @@
-"""A table of real trainings: every cell of three factors, several seeds each, for replays.
+"""Make a table of real trainings for replays: every cell of three factors, several seeds each.
 
     nice -n 19 python infra/benchmarks/cells.py --data train.zip --out infra/docs/cells-48.csv
 
-Convolutional layers 3 to 7, fully-connected layers 1 to 3, learning rate 1e-4 to 1e-1 in half
-decades: 105 cells, each trained with the seeds 1 to `--seeds` on the same split by
-`models.training.train.fit_replicate` in a slot's child process, as a study does. A row is appended
-as its training ends, so that the same command goes on where it was stopped; while the file
-`--pause` exists, no further training starts. All cells get their first seed before any gets its
-second.
+The factors are 3 to 7 convolutional layers, 1 to 3 fully-connected layers, and learning rates from
+1e-4 to 1e-1 in half decades: 105 cells. Each is trained with the seeds 1 to `--seeds` on the same
+split by `models.training.train.fit_replicate` in a child process of a slot, as in a study. A row is
+appended when its training ends, so the same command resumes after an interruption. While the file
+`--pause` exists, no further training starts. All cells get their first seed before any cell gets
+its second.
 
-`infra/docs/cells-48.csv` was made so: 4,000 of Kaggle's Dogs vs Cats pictures (2,000 a class, drawn
-by content) at 48 x 48 pixels, 2,395 of them for training, 1,009 for validation, 596 for the test;
-16 filters, dropout 0.2, 8 epochs of Adam, batches of 64, precision `auto` (bfloat16), two slots on
-2 cores of a machine that was very busy with other work. The last 55 rows were trained by a later
-version of the engine; their figures differ from those of the same cells' other seeds by 0.000 in
-the median.
+`infra/docs/cells-48.csv` was made this way: 4,000 of Kaggle's Dogs vs Cats images (2,000 per class,
+chosen by content) at 48 x 48 pixels, 2,395 of them for training, 1,009 for validation, 596 for the
+test; 16 filters, dropout 0.2, 8 epochs of Adam, batches of 64, precision `auto` (bfloat16), two
+slots on 2 cores of a machine that was very busy with other work. The last 55 rows were trained by a
+later version of the engine; their figures differ from those of the same cells' other seeds by 0.000
+in the median.
 
-Columns: the three factors; seed; val_accuracy after the last epoch, of pictures that did not train;
-test_accuracy likewise; parameters; train_seconds, wall clock beside whatever else the machine did;
-status.
+Columns: the three factors; seed; val_accuracy after the last epoch, on images that were not used
+for training; test_accuracy, likewise; parameters; train_seconds, wall-clock time on a machine that
+also did other work; status.
 """
 
 import argparse
@@ -61,7 +61,7 @@ COLUMNS = [
 
 
 def done_in(path: Path) -> set[tuple[str, ...]]:
-    """Return the rows that are there: levels and seed, as text."""
+    """Return the rows of the file: levels and seed, as text."""
     if not path.exists():
         return set()
     with path.open(encoding="utf-8", newline="") as file:
@@ -69,7 +69,7 @@ def done_in(path: Path) -> set[tuple[str, ...]]:
 
 
 def to_do(seeds: int, done: set[tuple[str, ...]]) -> list[tuple[dict[str, Any], int]]:
-    """Return what is still to be trained: seed by seed, the cells of each in random order."""
+    """Return the trainings that are missing: seed by seed, the cells of each in random order."""
     cells = [
         dict(zip(FACTORS, levels, strict=True)) for levels in itertools.product(*FACTORS.values())
     ]
@@ -89,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--size", type=int, default=48, help="pixels a side")
+    parser.add_argument("--size", type=int, default=48, help="pixels per side")
     parser.add_argument("--per-class", type=int, default=2000)
     parser.add_argument("--filters", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=8)
@@ -98,27 +98,27 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--home", type=Path, default=Path(".factorgrid"))
     parser.add_argument("--pause", type=Path, default=Path("pause-cells"))
-    asked = parser.parse_args()
-    settings = Settings(asked.home.absolute(), prepare_environment().tracking_uri).create()
+    options = parser.parse_args()
+    settings = Settings(options.home.absolute(), prepare_environment().tracking_uri).create()
     prepared = prepare_dataset(
-        find_images(asked.data, settings.unpacked),
-        DatasetRequest(asked.size, SplitShares(0.6, 0.25), per_class=asked.per_class, seed=1),
+        find_images(options.data, settings.unpacked),
+        DatasetRequest(options.size, SplitShares(0.6, 0.25), per_class=options.per_class, seed=1),
         MetadataStore(settings.metadata, settings.locks),
         settings.cache,
     )
     arrays = open_arrays(prepared.arrays_folder)
     labels = {side: arrays.labels[arrays.side(side)] for side in ("validation", "test")}
     base = ReplicateSpec(
-        ModelSpec(settings={"filters": asked.filters, "dropout": 0.2}),
-        TrainingSpec(epochs=asked.epochs, batch_size=asked.batch),
-        asked.size,
+        ModelSpec(settings={"filters": options.filters, "dropout": 0.2}),
+        TrainingSpec(epochs=options.epochs, batch_size=options.batch),
+        options.size,
         seed=0,
     )
     lock = threading.Lock()
 
     def train(job: tuple[dict[str, Any], int]) -> None:
         cell, seed = job
-        while asked.pause.exists():
+        while options.pause.exists():
             time.sleep(1)
         spec = ReplicateSpec.from_dict({**base.with_levels(cell).to_dict(), "seed": seed})
         with pool.slot() as slot, tempfile.TemporaryDirectory() as text:
@@ -132,19 +132,19 @@ def main() -> None:
             "train_seconds": round(result.train_seconds, 2),
             "status": result.status,
         }
-        with lock, asked.out.open("a", encoding="utf-8", newline="") as file:
+        with lock, options.out.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
         print(*row.values(), flush=True)
 
-    jobs = to_do(asked.seeds, done_in(asked.out))
-    if not asked.out.exists():
-        asked.out.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+    jobs = to_do(options.seeds, done_in(options.out))
+    if not options.out.exists():
+        options.out.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
     print(
         f"{prepared.description}; sides {[len(v) for v in labels.values()]}; {len(jobs)} to train"
     )
-    threads = max(1, len(os.sched_getaffinity(0)) // asked.slots)
-    devices = (Device("", threads),) * asked.slots
-    with SlotPool(devices) as pool, ThreadPoolExecutor(asked.slots) as threads:
+    threads = max(1, len(os.sched_getaffinity(0)) // options.slots)
+    devices = (Device("", threads),) * options.slots
+    with SlotPool(devices) as pool, ThreadPoolExecutor(options.slots) as threads:
         list(threads.map(train, jobs))
 
 

@@ -1,19 +1,19 @@
-"""How often the decision finds the right corner and grid, where the best is known.
+"""Measure how often the decision finds the right corner and grid, on surfaces whose best is known.
 
 Random surfaces of accuracy over convolutional layers, dense layers and learning rate, screened at
-3/6, 1/3, 0.001/0.1: a peak of 0.92 somewhere, falling off on each side, and networks that collapse
-to 0.5 where the learning rate is far too high. Noise from run to run has s.d. 0.01, or 0.017, which
-the published study's repeated cell suggests (2.4 points between two runs); the 2,000 validation
-images add theirs:
+3/6, 1/3, 0.001/0.1: a peak of 0.92 at a random place, a decrease on each side, and networks that
+collapse to 0.5 if the learning rate is far too high. The noise between runs has a standard
+deviation of 0.01, or of 0.017, which the published study's repeated cell suggests (2.4 points
+between two runs); the 2,000 validation images add their own noise:
 
-    python infra/benchmarks/decisions.py           # 400 surfaces a row, some minutes
+    python infra/benchmarks/decisions.py           # 400 surfaces per row, some minutes
 
 corner : the decision's corner has the highest true accuracy of the eight.
 near : its true accuracy is within half a point of that.
-grid : the grid holds the best cell of the whole lattice (1 to 9 layers, 1 to 3 dense, 0.00001 to
+grid : the grid contains the best cell of the whole lattice (1 to 9 layers, 1 to 3 dense, 0.00001 to
     0.1 by decades), or one within half a point of it.
-moved : it does after two moves off the edge, each towards the best cell as it was measured.
-left : points of true accuracy that the best measured cell of the last grid lacks.
+moved : the same after two moves off the edge, each towards the best cell as it was measured.
+left : by how many points of true accuracy the best measured cell of the last grid is lower.
 """
 
 import argparse
@@ -43,7 +43,7 @@ CLOSE = 0.005
 
 
 class Surface:
-    """A true accuracy with its best at a random place, and a cliff in the learning rate."""
+    """A true accuracy with its best at a random place, and a sharp drop at a learning rate."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.at = np.array([rng.uniform(2, 9), rng.uniform(0.5, 3.5), rng.uniform(-4.2, -2.0)])
@@ -61,7 +61,7 @@ class Surface:
         return np.where(dead, 0.5, np.maximum(accuracy, 0.5))
 
     def measured(self, cells: pd.DataFrame, noise: float, rng: np.random.Generator) -> np.ndarray:
-        """Return accuracies as they would be read, (N,)."""
+        """Return accuracies as they would be measured, (N,)."""
         true = self(cells)
         seeds = np.where(true > 0.5, rng.normal(0, noise, len(cells)), 0.0)
         return np.asarray(rng.binomial(IMAGES, np.clip(true + seeds, 0.5, 0.99)) / IMAGES)
@@ -113,7 +113,7 @@ def cells_of(grid: Any) -> pd.DataFrame:
 
 def rules(n: int) -> None:
     """Compare the decision's corner with simpler ways to choose one of the eight."""
-    print(f"\nCorner right, and points of true accuracy lost by it; {n:,} surfaces a row")
+    print(f"\nCorner right, and points of true accuracy lost by the choice; {n:,} surfaces per row")
     print(" noise  runs      decision    best cell  main effects   two-way")
     for noise, replicates in product((0.01, 0.017), (1, 2)):
         rng = np.random.default_rng(5)
@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=400)
     n = parser.parse_args().n
-    print(f"{n:,} surfaces a row, {IMAGES:,} validation images; left: mean and 90th percentile")
+    print(f"{n:,} surfaces per row, {IMAGES:,} validation images; left: mean and 90th percentile")
     print(" noise  runs  corner   near   grid  moved   left   90 %")
     for noise, replicates in product((0.01, 0.017), (1, 2, 3)):
         rng = np.random.default_rng([7, replicates])

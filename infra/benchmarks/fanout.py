@@ -1,15 +1,15 @@
-"""What a cell costs beside its training: fan-out, claim, MLflow, artifacts, on each runner.
+"""Measure what a cell costs beside its training: task, claim, MLflow, artifacts, on each runner.
 
-A trivial cell goes the whole way of a real one (Prefect task, search for its key, nested run,
-params, metrics, dataset, three figures, the network's file) but for the training itself: its
-slot hands over what one real training left. Prints seconds a cell for each runner.
+A trivial cell takes the whole path of a real one (Prefect task, search for its key, nested run,
+params, metrics, dataset, three figures, the network's file) except for the training: its slot
+returns the files of one real training. The result is seconds per cell for each runner.
 
     python infra/benchmarks/fanout.py                       # 1,000 cells, threads
     python infra/benchmarks/fanout.py --cells 100 dask      # or ray
 
-Measured on 2 cores that two other processes kept busy, threads: 1,000 cells, 0.300 s a cell (0.279
-of the processor here, 0.039 in Prefect's server). With the cores free: 400 cells, 0.256 s a cell.
-Once each.
+Measured on 2 cores that two other processes kept busy, with threads: 1,000 cells, 0.300 s per cell
+(0.279 of processor time in this process, 0.039 in Prefect's server). With idle cores: 400 cells,
+0.256 s per cell. Once each.
 """
 
 import argparse
@@ -44,13 +44,13 @@ STUDY = {
 
 @dataclass(frozen=True)
 class TrivialSlot:
-    """Hands over what a real training left."""
+    """Returns the files of a real training."""
 
     left: Path
 
     @contextlib.contextmanager
     def begin(self, *_: Any, **__: Any) -> Iterator["TrivialSlot"]:
-        """Begin nothing."""
+        """Return this slot; nothing is started."""
         yield self
 
     def finish(self, out: Path, **_: Any) -> Any:
@@ -63,24 +63,24 @@ class TrivialSlot:
 
 @dataclass(frozen=True)
 class TrivialPool:
-    """Has a free slot at any time."""
+    """Always has a free slot."""
 
     left: Path
 
     @contextlib.contextmanager
     def slot(self, _cost: float = 0.0) -> Iterator[TrivialSlot]:
-        """Hold it."""
+        """Return a slot."""
         yield TrivialSlot(self.left)
 
 
 def processor_seconds() -> tuple[float, float]:
-    """Return what this process and its children have had of the processor, seconds."""
+    """Return the processor seconds of this process, and of its children."""
     times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]
     return time.process_time(), sum(t.user + t.system for t in times)
 
 
 def measure(cells: int, runner: str) -> float:
-    """Return the seconds that the cells took, the cluster's start not counted."""
+    """Return the seconds that the cells took, without the start of the cluster."""
     from prefect import flow
     from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -99,14 +99,14 @@ def measure(cells: int, runner: str) -> float:
         left: Path = Path()
 
         def open(self) -> Any:
-            """Open it with trivial slots."""
+            """Open the context with trivial slots."""
             return replace(super().open(), pool=cast("SlotPool", TrivialPool(self.left)))
 
     settings = read_settings()
     study = parse_study(STUDY, "fanout")
     left = settings.home / "left"
 
-    def away(context: Any, planned: list[Any], cluster: Cluster) -> float:
+    def on_cluster(context: Any, planned: list[Any], cluster: Cluster) -> float:
         description = TrivialDescription(**vars(ExecutionDescription.of(context)), left=left)
         submit = cluster.runner.submit
         # The first two bring the processes up: their imports are no cell's.
@@ -123,7 +123,7 @@ def measure(cells: int, runner: str) -> float:
 
     @flow(task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)))
     def fan_out() -> float:
-        progress = Progress(Path(os.devnull).open("w"))  # noqa: SIM115 # it ends with the process
+        progress = Progress(Path(os.devnull).open("w"))  # noqa: SIM115 # closed when the process ends
         session = Session(study, Tracker.open(settings), progress)
         images = prepare(session)
         cell = {"conv_layers": 1, "learning_rate": 0.001}
@@ -133,7 +133,7 @@ def measure(cells: int, runner: str) -> float:
                 slot.run(planned[0].spec, images.arrays_folder, left)
             if runner != "threads":
                 with Cluster.open(replace(settings, runner=runner), train_there) as cluster:
-                    return away(context, planned, cluster)
+                    return on_cluster(context, planned, cluster)
             trivial = replace(context, pool=cast("SlotPool", TrivialPool(left)))
             train_stage(trivial, planned[:2])
             started, worked = time.perf_counter(), processor_seconds()
@@ -142,7 +142,7 @@ def measure(cells: int, runner: str) -> float:
                 (now - then) / cells for now, then in zip(processor_seconds(), worked, strict=True)
             )
             print(
-                f"of the processor {here:.3f} s a cell in this process, "
+                f"processor time {here:.3f} s per cell in this process, "
                 f"{others:.3f} in its children (Prefect's server)"
             )
             return time.perf_counter() - started
@@ -154,7 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cells", type=int, default=1000)
     parser.add_argument("runner", nargs="?", default="threads")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FACTORGRID_HOME"] = folder
         settings = prepare_environment().create()
@@ -163,8 +163,8 @@ def main() -> None:
         with local_prefect(settings) as server:
             if server is not None:
                 server.wait()
-            seconds = measure(asked.cells, asked.runner)
-    print(f"{asked.runner}: {asked.cells} cells, {seconds / asked.cells:.3f} s a cell")
+            seconds = measure(options.cells, options.runner)
+    print(f"{options.runner}: {options.cells} cells, {seconds / options.cells:.3f} s per cell")
 
 
 if __name__ == "__main__":

@@ -1,32 +1,34 @@
-"""The published study's 20 cells on one accelerator: tables, images a second, share of the ceiling.
+"""Train the published study's 20 cells on one accelerator: tables, images per second, utilization.
 
     factorgrid search paper --data train.zip --elsewhere trip     # writes trip/arrays, once
     KERAS_BACKEND=jax python infra/benchmarks/gpu.py --arrays trip/arrays --out trip/results
 
-It needs `models/`, Keras and JAX (or TensorFlow) alone, and goes on where it was cut off.
+This needs only `models/`, Keras and JAX (or TensorFlow), and resumes after an interruption.
 
-Method. The 8 cells of the published screen and the 12 of its refined grid, one of them in both,
-`--replicates` fresh seeds each, 20 epochs, batches of 64, in one process. Images a second are
-medians over the epochs after the first, which compiles. The ceiling is that of products of two
-bfloat16 matrices, 8,192 a side, measured in the same process; a network's floating-point operations
-a picture are counted from its layers' shapes, three times the forward pass. Every run is a row of
-`screen.csv` or `grid.csv`, which `factorgrid analyze --csv` takes. Without `--out` the network as
-Keras builds it and the twin that is trained on JAX take epochs in turn.
+Method. The 8 cells of the published screen and the 12 of its refined grid, one of which is in both;
+`--replicates` new seeds each, 20 epochs, batches of 64, in one process. Images per second are
+medians over the epochs after the first, which compiles. The ceiling is the speed of products of two
+bfloat16 matrices, 8,192 x 8,192, measured in the same process. A network's floating-point
+operations per image are counted from the shapes of its layers, three times the forward pass. Every
+run is a row of `screen.csv` or `grid.csv`, which `factorgrid analyze --csv` accepts. Without
+`--out`, the network as Keras builds it and the variant that is trained on JAX run alternating
+epochs.
 
-Measured on one H200, JAX 0.11.2, 9,993 real pictures (Kaggle's Dogs vs Cats), 6,982 of them trained
-on, 3 replicates: 57 trainings in 5.5 minutes, 5.1 of them epochs, 0.4 of these compiling; the first
-replicate of the 19 cells took 2.1 minutes with all its compiling, the others 1.7. 30,000 to 32,500
-images a second, 165 to 170 TFLOP/s: 26 % of the 648 TFLOP/s that such a product reached. Every run
-is in infra/docs/paper-gpu-screen.csv and paper-gpu-grid.csv.
+Measured on one H200, JAX 0.11.2, 9,993 real images (Kaggle's Dogs vs Cats), 6,982 of them for
+training, 3 replicates: 57 trainings in 5.5 minutes, 5.1 of them epochs, 0.4 of these compiling. The
+first replicate of the 19 cells took 2.1 minutes with all compiling, the others 1.7. 30,000 to
+32,500 images per second, 165 to 170 TFLOP/s: 26 % of the 648 TFLOP/s that such a product reached.
+Every run is in infra/docs/paper-gpu-screen.csv and paper-gpu-grid.csv.
 
-The levers, for 6 convolutional layers, images a second on cards of that kind: as Keras builds it
-10,200; with the pooling of `models.training.jax_pooling`, in the same process, 22,200; with thin
-pictures in blocks besides, another time, 30,700. Algorithms that are timed and not compared: 9 s
-until the first epoch has ended; compared, as is XLA's default, 150 s (four programs at a time).
-Equal bits (`deterministic = true`): 27,200. Tried and left out: filling up the first convolution's
-channels without blocks (23,200), noting the largest pixel without ReLU's part in it (21,100), a
-loop that need not ask whether to go on (1 % faster). The comparison without `--out` has run on a
-CPU only.
+What contributes to the speed, for 6 convolutional layers, in images per second on cards of that
+type: as Keras builds it 10,200; with the pooling of `models.training.jax_pooling`, in the same
+process, 22,200; with images of few channels in blocks in addition, at another time, 30,700.
+Convolution algorithms that are timed but whose results are not compared: 9 s until the end of the
+first epoch; compared, as is XLA's default, 150 s (four programs at a time). Bit-identical results
+(`deterministic = true`): 27,200. Tried and not used: filling up the channels of the first
+convolution without blocks (23,200), storing the position of the largest pixel without ReLU's part
+in it (21,100), a loop that need not test whether to continue (1 % faster). The comparison without
+`--out` was run only on a CPU.
 """
 
 import argparse
@@ -43,7 +45,7 @@ from typing import Any
 
 import numpy as np
 
-# Run as a script on a machine where nothing is installed but Keras and a backend.
+# It runs as a script on a machine where only Keras and a backend are installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from models.errors import ArraysError
@@ -61,26 +63,26 @@ REFINED = list(product((6, 7), (1, 2), (0.0001, 0.001, 0.01)))
 #: The published accuracies, percent.
 FIRST_TABLE = (80.875, 58.205, 79.965, 50.155, 88.805, 66.115, 90.795, 50.125)
 SECOND_TABLE = (70.50, 91.18, 85.78, 64.25, 90.37, 82.4, 61.98, 91.42, 86.05, 53.9, 91.41, 83.26)
-#: Share of the answers from which a network that gives one to all has learnt nothing.
+#: If one class is predicted for more than this share of the images, nothing was learned.
 ALIKE = 0.99
 Cell = tuple[int, int, float]
 
 
-def specs(asked: argparse.Namespace, image_size: int) -> Iterator[tuple[Cell, ReplicateSpec]]:
+def specs(options: argparse.Namespace, image_size: int) -> Iterator[tuple[Cell, ReplicateSpec]]:
     """Return each cell once, longest first, for each seed."""
     cells = sorted({*SCREEN, *REFINED}, key=lambda cell: (-cell[0], -cell[1], cell[2]))
-    for seed, (conv, fc, rate) in product(range(1, asked.replicates + 1), cells):
-        settings = {"conv_layers": conv, "fc_layers": fc, "filters": asked.filters}
-        training = TrainingSpec(epochs=asked.epochs, learning_rate=rate)
+    for seed, (conv, fc, rate) in product(range(1, options.replicates + 1), cells):
+        settings = {"conv_layers": conv, "fc_layers": fc, "filters": options.filters}
+        training = TrainingSpec(epochs=options.epochs, learning_rate=rate)
         model = ModelSpec(settings={**settings, "dropout": 0.2})
         yield (conv, fc, rate), ReplicateSpec(model, training, image_size, seed)
 
 
 def operations(spec: ReplicateSpec) -> float:
-    """Return floating-point operations of training on one picture: thrice the forward pass.
+    """Return the floating-point operations of training per image: three times the forward pass.
 
-    A convolution takes 2 operations a weight and place, a dense layer 2 a weight; the backward pass
-    is twice the forward (gradients of inputs and of weights).
+    A convolution takes 2 operations per weight and position, a dense layer 2 per weight; the
+    backward pass takes twice the forward pass (gradients of inputs and of weights).
     """
     import keras
 
@@ -95,21 +97,21 @@ def operations(spec: ReplicateSpec) -> float:
 
 
 def ceiling(side: int) -> float:
-    """Measure what the device multiplies, operations a second: ten matrix products, one by one."""
+    """Measure operations per second of the device: ten matrix products, one after another."""
     keras = load_keras()
     first = keras.ops.cast(keras.random.normal((side, side)), "bfloat16")
     best = float("inf")
     for _ in range(5):
         started = time.perf_counter()
         products = [keras.ops.matmul(first, first) for _ in range(10)]
-        # Read back: the backends answer before they have multiplied.
+        # Read a value back: the backends return before they have multiplied.
         keras.ops.convert_to_numpy(keras.ops.cast(products[-1][0, 0], "float32"))
         best = min(best, (time.perf_counter() - started) / len(products))
     return 2.0 * side**3 / best
 
 
 def train(todo: list[tuple[Cell, ReplicateSpec]], arrays: ImageArrays, out: Path) -> None:
-    """Train what is not there yet, and say how it goes."""
+    """Train what is missing, and print the progress."""
     started = time.perf_counter()
     for number, (spec, _, how) in enumerate(
         train_all([spec for _, spec in todo], arrays, out), start=1
@@ -121,10 +123,10 @@ def train(todo: list[tuple[Cell, ReplicateSpec]], arrays: ImageArrays, out: Path
     print(f"{(time.perf_counter() - started) / 60:.1f} minutes")
 
 
-def found(
+def finished_rows(
     todo: list[tuple[Cell, ReplicateSpec]], arrays: ImageArrays, out: Path
 ) -> list[dict[str, Any]]:
-    """Return a row a replicate that has finished."""
+    """Return one row per finished replicate."""
     rows = []
     test = arrays.labels[arrays.side("test")]
     for cell, spec in todo:
@@ -142,7 +144,7 @@ def found(
                 "seed": spec.seed,
                 "accuracy": round(result["history"][-1]["val_accuracy"], 6),
                 "test_accuracy": round(float((answers == test).mean()), 6),
-                # Hardly a picture is answered unlike the others.
+                # Almost all images get the same answer.
                 "collapsed": bool(np.bincount(answers).max() > ALIKE * len(answers)),
                 "images_per_second": round(result["images_per_second"]),
                 "seconds": round(sum(each), 2),
@@ -169,7 +171,7 @@ def cell_of(row: dict[str, Any]) -> Cell:
 
 
 def compare(arrays: ImageArrays, filters: int, steps: int, rounds: int) -> None:
-    """Train the network as Keras builds it and its cheaper twin in turn, and print the ratio."""
+    """Train the network as Keras builds it and its cheaper variant in turn; print the ratio."""
     import keras
 
     network = plain_cnn.build(
@@ -177,7 +179,7 @@ def compare(arrays: ImageArrays, filters: int, steps: int, rounds: int) -> None:
     )
     rows = np.random.default_rng(1).choice(arrays.side("training"), (steps, 64))
     engines = {}
-    for name, trained in (("as built", network), ("twin", cheapest_network(network))):
+    for name, trained in (("as built", network), ("variant", cheapest_network(network))):
         optimizer = keras.optimizers.Adam(0.0001)
         job = EngineJob(trained, trained, optimizer, arrays.images, arrays.labels, 64)
         engines[name] = engine_of(job)
@@ -197,51 +199,55 @@ def compare(arrays: ImageArrays, filters: int, steps: int, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--arrays", type=Path, required=True)
-    parser.add_argument("--out", type=Path, help="the results; without it only the comparison")
+    parser.add_argument(
+        "--out", type=Path, help="folder of the results; without it, only the comparison runs"
+    )
     parser.add_argument("--replicates", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--filters", type=int, default=64)
-    parser.add_argument("--ceiling", type=int, default=8192, help="pixels a side of the matrices")
-    parser.add_argument("--steps", type=int, default=100, help="of an epoch of the comparison")
-    parser.add_argument("--rounds", type=int, default=5, help="of the comparison")
-    asked = parser.parse_args()
+    parser.add_argument(
+        "--ceiling", type=int, default=8192, help="rows and columns of the matrices"
+    )
+    parser.add_argument("--steps", type=int, default=100, help="steps per epoch of the comparison")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the comparison")
+    options = parser.parse_args()
     keras = load_keras()
     try:
-        arrays = open_arrays(asked.arrays)
+        arrays = open_arrays(options.arrays)
     except ArraysError as error:
         parser.error(str(error))
-    if asked.out is None:
+    if options.out is None:
         precision = resolve_precision("auto")
         keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
-        compare(arrays, asked.filters, asked.steps, asked.rounds)
+        compare(arrays, options.filters, options.steps, options.rounds)
         return
-    todo = list(specs(asked, arrays.image_size))
+    todo = list(specs(options, arrays.image_size))
     most = 0.0
-    if any(not (asked.out / spec.key(arrays.version)).exists() for _, spec in todo):
-        most = ceiling(asked.ceiling)
+    if any(not (options.out / spec.key(arrays.version)).exists() for _, spec in todo):
+        most = ceiling(options.ceiling)
         print(f"ceiling: {most / 1e12:.1f} TFLOP/s", flush=True)
-        train(todo, arrays, asked.out)
-    rows = found(todo, arrays, asked.out)
+        train(todo, arrays, options.out)
+    rows = finished_rows(todo, arrays, options.out)
     if not rows:
-        sys.exit("nothing has finished: the lines above say why")
+        sys.exit("no training has finished; the lines above give the reasons")
     minutes, compiling = (sum(row[key] for row in rows) / 60 for key in ("seconds", "compiling"))
     print(f"{len(rows)} trainings: {minutes:.2f} minutes, {compiling:.2f} of them compiling")
     for cell, spec in dict(todo).items():
         rates = [row["images_per_second"] for row in rows if cell_of(row) == cell]
         if rates:
-            # Of the ceiling of the machine that trained, which may be another than this one.
+            # The ceiling is known only if this process measured it: on the machine that trained.
             did = median(rates) * operations(spec)
             share = f", {did / most:.0%} of the ceiling" if most else ""
             print(f"{cell}: {median(rates):,.0f} images/s, {did / 1e12:.0f} TFLOP/s{share}")
     show(SCREEN, FIRST_TABLE, rows)
     show(REFINED, SECOND_TABLE, rows)
     for name, cells in (("screen", SCREEN), ("grid", REFINED)):
-        with (asked.out / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        with (options.out / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             names = [name for name in rows[0] if name != "compiling"]
             table = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
             table.writeheader()
             table.writerows(row for row in rows if cell_of(row) in cells)
-    print(f"every run: {asked.out}/screen.csv and grid.csv")
+    print(f"every run: {options.out}/screen.csv and grid.csv")
 
 
 if __name__ == "__main__":

@@ -1,24 +1,25 @@
-"""How long 20 cells take, against KerasTuner's and Optuna's grids over the loop of a user.
+"""Compare the time of 20 cells with KerasTuner's and Optuna's grids over a user's own loop.
 
     python infra/benchmarks/grid.py
 
-Method. The same 20 cells (3 to 6 convolutional layers x 5 learning rates), the same drawn pictures
-as JPEG of 200 x 200 pixels, the same split, batches of 64, Adam, the same epochs. Ours: the path of
-a study's stage, from the folder of pictures to 20 finished MLflow runs with their figures and
-networks (validation, cache, Prefect, slots, tracking). Theirs: `image_dataset_from_directory` and
+Method. The same 20 cells (3 to 6 convolutional layers x 5 learning rates), the same drawn images as
+JPEG of 200 x 200 pixels, the same split, batches of 64, Adam, the same epochs. Ours: the path of a
+study's stage, from the folder of images to 20 finished MLflow runs with their figures and networks
+(validation, cache, Prefect, slots, tracking). Theirs: `image_dataset_from_directory` and
 `model.fit` in float32, driven by `keras_tuner.GridSearch` and by Optuna's `GridSampler`. Each side
-in a fresh process, in turn, `--rounds` times; seconds are of whole processes, imports and all.
+runs in a new process, alternating, `--rounds` times; seconds are those of whole processes,
+including imports.
 
-Measured on 2 quiet cores with AVX512-BF16 and AMX, `--pictures 3000 --epochs 8`, two rounds on a
+Measured on 2 idle cores with AVX512-BF16 and AMX, `--pictures 3000 --epochs 8`, two rounds on a
 machine whose own speed varied: ours 189 and 129 s, Optuna 627 and 418 s (3.3 and 3.2 times).
 KerasTuner once, beside other work that slowed ours: 572 s (2.4 times ours, 1.3 times Optuna). Of
-ours the bare training of the 20 cells took 160 and 108 s, 8.0 and 5.4 s each; the stage 5.1 and
-4.2 % more, the whole process 18 and 19 % more. Then ours alone, `--epochs 14`, 8.8 s a cell: the
-stage 2.7 % more, the process 10.8 %; with a Prefect server that runs already (`--served`; 8.6 s a
-cell) 2.6 and 8.2 %.
+ours, the training of the 20 cells alone took 160 and 108 s, 8.0 and 5.4 s each; the stage took 5.1
+and 4.2 % more, the whole process 18 and 19 % more. Then only ours, `--epochs 14`, 8.8 s per cell:
+the stage 2.7 % more, the process 10.8 %; with a Prefect server that is already running (`--served`;
+8.6 s per cell) 2.6 and 8.2 %.
 
-Printed besides: the sum of our cells' bare training seconds, how much longer the stage took (from
-its first cell to its last run), and the whole process.
+Also printed: the sum of the training seconds of our cells, and how much longer the stage (from its
+first cell to its last run) and the whole process took.
 """
 
 import argparse
@@ -66,7 +67,7 @@ batch_size = {batch}
 
 
 def draw_pictures(folder: Path, number: int) -> None:
-    """Write JPEG files, a folder a class."""
+    """Write JPEG files, one folder per class."""
     import cv2
     import numpy as np
 
@@ -91,7 +92,7 @@ def load(folder: Path, epochs: int) -> Any:
 
 
 def split_pictures(folder: Path) -> None:
-    """Lay the pictures out for `image_dataset_from_directory`, on the sides that ours have."""
+    """Link the images for `image_dataset_from_directory`, on the same sides as ours."""
     from models.images.arrays import open_arrays
     from models.images.split import SIDES
     from tasks.data.dataset import DatasetRequest, SplitShares, prepare_dataset
@@ -156,7 +157,7 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
 
 
 def plain_fit(folder: Path, epochs: int, model: Any) -> float:
-    """Train as a user would, and return the last accuracy."""
+    """Train with the usual Keras loop, and return the last accuracy."""
     import keras
 
     data = {
@@ -226,8 +227,8 @@ SIDES: dict[str, Callable[[Path, int], dict[str, float]]] = {
 }
 
 
-def apart(side: str, folder: Path, epochs: int) -> dict[str, float]:
-    """Run one side in a fresh process and an empty home, and return its figures and seconds."""
+def in_new_process(side: str, folder: Path, epochs: int) -> dict[str, float]:
+    """Run one side in a new process and an empty home; return its figures and seconds."""
     words = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
     words += ["--epochs", str(epochs)]
     started = time.perf_counter()
@@ -245,30 +246,32 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
-    parser.add_argument("--served", action="store_true", help="with a Prefect server that runs")
+    parser.add_argument(
+        "--served", action="store_true", help="with a Prefect server that is already running"
+    )
     parser.add_argument("--side", choices=SIDES)
     parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
-    if asked.side:
-        print(json.dumps(SIDES[asked.side](asked.folder, asked.epochs)))
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(SIDES[options.side](options.folder, options.epochs)))
         return
     with tempfile.TemporaryDirectory() as text, ExitStack() as stack:
         folder = Path(text)
-        if asked.served:
+        if options.served:
             stack.enter_context(prefect_server(folder / "server"))
-        draw_pictures(folder / "pictures", asked.pictures)
+        draw_pictures(folder / "pictures", options.pictures)
         split_pictures(folder)
-        rows: dict[str, list[dict[str, float]]] = {side: [] for side in asked.sides}
-        for _ in range(asked.rounds):
-            for side in asked.sides:
-                rows[side].append(apart(side, folder, asked.epochs))
+        rows: dict[str, list[dict[str, float]]] = {side: [] for side in options.sides}
+        for _ in range(options.rounds):
+            for side in options.sides:
+                rows[side].append(in_new_process(side, folder, options.epochs))
                 print(side, rows[side][-1], flush=True)
     report(rows)
 
 
 @contextmanager
 def prefect_server(home: Path) -> Iterator[None]:
-    """Run a Prefect server, as a service has one: ours then starts none."""
+    """Run a Prefect server, as a service does, so that ours starts none."""
     from tasks.environment import prepare_environment
     from tasks.service.local_prefect import local_prefect
 
@@ -288,7 +291,7 @@ def report(rows: dict[str, list[dict[str, float]]]) -> None:
     if "ours" in rows:
         for part in ("stage", "process"):
             over = median(row[part] / row["bare"] - 1 for row in rows["ours"])
-            print(f"our {part} beyond the bare training of its cells: {over:.1%}")
+            print(f"our {part}, longer than the training of its cells alone: {over:.1%}")
 
 
 if __name__ == "__main__":

@@ -1,33 +1,33 @@
-"""How long pictures take to become a dataset version, against merely decoding them.
+"""Measure how long images take to become a dataset version, compared with only decoding them.
 
     python infra/benchmarks/ingest.py --archive train.zip
 
-Method. `--pictures` different JPEG files are made from those of the archive: as they are, mirrored,
-and turned by 180 degrees, the latter two encoded again at the quality that gives the same bytes a
-picture. Of an archive with too few for that, parts are cut out at random. They lie in a folder a
-class, in the page cache.
+Method. `--pictures` different JPEG files are made from those of the archive: unchanged, mirrored,
+and turned by 180 degrees, the latter two encoded again with the quality that gives the same number
+of bytes per image. If the archive has too few for that, parts are cut out at random. The files are
+in one folder per class, in the page cache.
 
-The yardstick: two processes read each file, decode it by simplejpeg to the smallest eighth that is
-no smaller than the wanted size, and resize it by OpenCV; it is told the files, and keeps nothing.
-Ours: `tasks.data.dataset.prepare_dataset` into an empty home: it finds the files, decodes,
-measures, remembers, validates by Great Expectations, looks for copies, splits, and leaves the
-cache. Then once more in a new process (the second pass). The pages of Data Docs are written
-afterwards and timed beside it: like the imports they do not depend on the number of pictures. Every
-figure is taken in a fresh process, the two sides in turn, `--rounds` times; medians are printed.
-Libraries are imported before the clock starts, and the import is printed beside it.
+The reference: two processes read each file, decode it by simplejpeg to the smallest eighth that is
+not smaller than the wanted size, and resize it by OpenCV. It receives the list of files, and keeps
+nothing. Ours: `tasks.data.dataset.prepare_dataset` into an empty home: it finds the files, decodes,
+measures, stores the metadata, validates by Great Expectations, looks for copies, splits, and writes
+the cache. Then once more in a new process (the second pass). The pages of Data Docs are written
+afterwards and timed separately: like the imports, they do not depend on the number of images. Every
+figure is measured in a new process, the two sides alternating, `--rounds` times; medians are
+printed. Libraries are imported before the clock starts, and the import time is printed too.
 
-Memory: the largest sum of the proportional set sizes of ours and its processes, sampled every
-20 ms from /proc, less what the imports take, at three numbers of pictures.
+Memory: the largest sum of the proportional set sizes of our process and its children, sampled every
+20 ms from /proc, minus what the imports take, at three numbers of images.
 
-CPU seconds are user's and system's, of the process and its workers, which have ended by then;
-those of what finds the files, of the workers and of the rest are printed apart. The plain side
-writes nothing: what the same bytes take alone, by one process, past and through the page cache, is
-printed beside it, and how much later than the end what was cached is on the disk.
+CPU seconds are user and system time of the process and its workers, which have ended by then; those
+of finding the files, of the workers and of the rest are printed separately. The reference writes
+nothing: the time of writing the same bytes by one process, past and through the page cache, is
+printed too, and how much later than the end the cached bytes are on the disk.
 
-Measured on 2 quiet cores, 25,000 pictures, medians of 3 rounds, of 5 in the first row (ranges of
-the ratio; a round whose mere decoding was slow, as files were not yet in the page cache, is the
-lowest). Photographs as large as Kaggle's and the download centre's, 21 kB and about 500 x 400
-pixels each, made of the latter (`--archive petimages-sample.zip`):
+Measured on 2 idle cores, 25,000 images, medians of 3 rounds, of 5 in the first row (ranges of the
+ratio; the lowest is a round in which decoding alone was slow because files were not yet in the page
+cache). Photographs as large as Kaggle's and those of Microsoft's download, 21 kB and about 500 x
+400 pixels each, made from the latter (`--archive petimages-sample.zip`):
 
     size    decode and resize  metadata, validation, cache  ratio                CPU s  second pass
     64 px    3.70 s             4.92 s                      1.33 (0.95 to 1.36)  1.26   0.7 s
@@ -40,19 +40,19 @@ Of 200 x 200 pixels, 8 kB each (a `train.zip` of thumbnails):
     128 px   4.08 s             5.73 s                      1.41 (1.38 to 1.50)  1.36   0.8 s
     256 px   3.48 s             5.39 s, 4.9 GB written      1.58 (1.42 to 1.59)  1.51   3.5 s
 
-Another day the photographs took 1.32, 1.29 and 1.24 times at the three sizes. So 1.3 is reached at
-256 px, missed by 0.02 to 0.03 at 64 px, and at 128 px not always. Part of it is the page cache, by
-the line of the disk alone: through it the 0.3 GB of 64 px alone cost 0.6 s of a processor and
-the 1.2 GB of 128 px 2.0 s, past it 0.15 s each. It is used all the same: the first epoch would read
-from the disk what is not in it, and a slow disk would hold the decoding up. Thumbnails are decoded
-so quickly that what else is done for each picture weighs more: in the workers 25 to 30 us (digest,
-measures, EXIF, a row, the write), in the parent 30 us (SQLite, table, copies) and 0.2 s of Great
-Expectations whatever the number of pictures. 2.1 s of imports and 0.2 s of Data Docs are not
-counted.
+On another day the photographs took 1.32, 1.29 and 1.24 times at the three sizes. So the aim of 1.3
+is reached at 256 px, missed by 0.02 to 0.03 at 64 px, and not always reached at 128 px. Part of the
+time is the page cache, as the line of the disk shows: writing through it, the 0.3 GB of 64 px cost
+0.6 s of processor time and the 1.2 GB of 128 px 2.0 s; past it, 0.15 s each. It is used anyway: the
+first epoch would read from the disk what is not in it, and a slow disk would delay the decoding.
+Thumbnails are decoded so quickly that the other work per image matters more: in the workers 25 to
+30 us (digest, measures, EXIF, a row, the write), in the parent 30 us (SQLite, table, copies), and
+0.2 s of Great Expectations for any number of images. 2.1 s of imports and 0.2 s of Data Docs are
+not counted.
 
-Memory above the imports, photographs at 64 px, 3 runs each, which differ by 1 MB at most: 70, 88
-and 110 MB of its own at 2,500, 12,500 and 25,000 pictures, and 13 MB of mapped files. No pixels are
-in it: it grows by 1.8 kB a picture, which is its row of the metadata table.
+Memory above the imports, photographs at 64 px, 3 runs each, which differ by at most 1 MB: 70, 88
+and 110 MB of private memory at 2,500, 12,500 and 25,000 images, and 13 MB of mapped files. No
+pixels are in it: it grows by 1.8 kB per image, which is its row of the metadata table.
 """
 
 import argparse
@@ -83,11 +83,11 @@ ROOT = Path(__file__).parents[2]
 PROCESSES = 2
 
 
-# -- the pictures -------------------------------------------------------------------------------
+# -- the images -------------------------------------------------------------------------------
 
 
 def make_pictures(archive: Path, folder: Path, number: int) -> None:
-    """Write so many different JPEG files, a folder a class."""
+    """Write `number` different JPEG files, one folder per class."""
     with zipfile.ZipFile(archive) as opened:
         members = [m for m in opened.infolist() if m.filename.lower().endswith(".jpg")]
         names = [member.filename for member in members if member.file_size]
@@ -113,7 +113,7 @@ def _make(archive: Path, folder: Path, jobs: Sequence[tuple[str, int]]) -> None:
 
 
 def _changed(image: np.ndarray, way: int) -> np.ndarray:
-    """Mirror, turn, or cut a part out at random: seven to nine tenths of each side."""
+    """Mirror, turn, or cut out a random part: seven to nine tenths of each side."""
     if way < 3:
         return image[:, ::-1] if way == 1 else image[::-1, ::-1]
     chance = np.random.default_rng([way, *image.shape])
@@ -125,12 +125,12 @@ def _changed(image: np.ndarray, way: int) -> np.ndarray:
 
 
 def _encoded(image: np.ndarray, size: int) -> bytes:
-    """Encode to about so many bytes."""
+    """Encode to about `size` bytes."""
     tries = (simplejpeg.encode_jpeg(image, quality=q, colorsubsampling="420") for q in (95, 85, 75))
     return bytes(min(tries, key=lambda data: abs(len(data) - size)))
 
 
-# -- the yardstick ------------------------------------------------------------------------------
+# -- the reference ------------------------------------------------------------------------------
 
 
 def decode_only(folder: Path, size: int) -> dict[str, float]:
@@ -223,7 +223,7 @@ def _to_disk(path: Path) -> None:
 
 
 def disk_alone(path: Path, size: int) -> dict[str, float]:
-    """Write so many bytes and wait until the disk has them: past the page cache, and through it."""
+    """Write `size` bytes until they are on the disk: past the page cache, and through it."""
     answer = {}
     block = mmap.mmap(-1, 2**21)
     block.write(os.urandom(len(block)))
@@ -245,8 +245,8 @@ def disk_alone(path: Path, size: int) -> dict[str, float]:
 class PeakMemory:
     """The largest proportional set sizes of this process and its children, above the first.
 
-    Each is the smaller of two looks in turn: a child that was begun and has not yet loaded its own
-    program has its parent's memory, all of which a look would count twice.
+    Each is the smaller of two consecutive samples: a child that was started and has not yet loaded
+    its own program has its parent's memory, which one sample would count twice.
     """
 
     def __enter__(self) -> Self:
@@ -270,7 +270,7 @@ class PeakMemory:
 
 
 def _tree_pss() -> np.ndarray:
-    """Return bytes of its own, and of mapped files; pages that processes share are counted once."""
+    """Return private bytes, and bytes of mapped files; shared pages are counted once."""
     total, todo = np.zeros(2), [os.getpid()]
     while todo:
         pid = todo.pop()
@@ -313,10 +313,10 @@ def compare(folder: Path, size: int, rounds: int, scratch: Path) -> None:
         f"{ratios[-1]:.2f}); second pass {_median(second):.2f} s\n"
         f"         CPU s: {_median(plain, 'cpu'):.2f}; {_median(first, 'cpu'):.2f}, ratio "
         f"{median(cpu):.2f} ({cpu[0]:.2f} to {cpu[-1]:.2f}): workers "
-        f"{_median(first, 'cpu_workers'):.2f} (decoding alone {_median(plain, 'cpu_workers'):.2f}),"
+        f"{_median(first, 'cpu_workers'):.2f} (decoding only {_median(plain, 'cpu_workers'):.2f}),"
         f" finding {_median(first, 'cpu_finding'):.2f}, the rest {_median(first, 'cpu_own'):.2f}\n"
         f"         {first[0]['bytes'] / 1e9:.2f} GB of pixels: on the disk "
-        f"{_median(first, 'durable'):.2f} s later; the disk alone {alone['direct_durable']:.2f} s "
+        f"{_median(first, 'durable'):.2f} s later; writing only {alone['direct_durable']:.2f} s "
         f"({alone['direct_cpu']:.2f} CPU s), through the page cache {alone['buffered']:.2f} s "
         f"({alone['buffered_cpu']:.2f} CPU s) and on the disk after "
         f"{alone['buffered_durable']:.2f} s\n"
@@ -340,7 +340,7 @@ def memory(archive: Path, numbers: Sequence[int], scratch: Path) -> None:
             shutil.rmtree(home)
         own, mapped = ([peak[f"{kind}_mb"] for peak in peaks] for kind in ("own", "mapped"))
         print(
-            f"{number:>7,} pictures at 64 px: peaks above the imports, MB: own "
+            f"{number:>7,} images at 64 px: peaks above the imports, MB: private "
             f"{', '.join(f'{mb:,.0f}' for mb in sorted(own))}; of mapped files "
             f"{', '.join(f'{mb:,.0f}' for mb in sorted(mapped))}",
             flush=True,
@@ -360,7 +360,7 @@ def main() -> None:
         scratch, folder = Path(text), Path(text) / "pictures"
         make_pictures(given.archive, folder, given.pictures)
         size = sum(path.stat().st_size for path in folder.rglob("*.jpg")) / given.pictures
-        print(f"{given.pictures:,} pictures, {size:,.0f} bytes each, {os.cpu_count()} cores")
+        print(f"{given.pictures:,} images, {size:,.0f} bytes each, {os.cpu_count()} cores")
         for pixels in given.sizes:
             compare(folder, pixels, given.rounds, scratch)
         shutil.rmtree(folder)

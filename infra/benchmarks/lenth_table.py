@@ -1,8 +1,8 @@
-"""Simulate the multipliers that `analysis/multipliers.py` holds, and print that file.
+"""Simulate the multipliers in `analysis/effects/lenth_table.py`, and print that file.
 
-2,000,000 sets of m standard normals for each m, seeded; 2 to 3 minutes on one core:
+2,000,000 sets of m standard normals for each m, with fixed seeds; 2 to 3 minutes on one core:
 
-    python infra/benchmarks/lenth_table.py > analysis/multipliers.py
+    python infra/benchmarks/lenth_table.py > analysis/effects/lenth_table.py
 """
 
 import numpy as np

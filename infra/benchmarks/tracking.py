@@ -1,22 +1,23 @@
-"""What MLflow as the memory costs: tracking a replicate, reading studies back, resuming one.
+"""Measure what MLflow costs: tracking a replicate, reading studies back, resuming a study.
 
     python infra/benchmarks/tracking.py replicate    # start, params, 20 epochs x 6 metrics, figures
     python infra/benchmarks/tracking.py analyse      # studies of 1,000 and 10,000 runs, read back
     python infra/benchmarks/tracking.py resume       # a finished study of 20 cells, again
 
-All on SQLite. Each prints the wall clock and, beside it, the processor's seconds: on a machine that
-is busy with other work, only those tell.
+All on SQLite. Each prints wall-clock time and processor time: on a machine that is busy with other
+work, only the latter is meaningful.
 
-replicate : 64 x 64 pixels, 6 convolutional layers of 64 filters; all that a replicate writes to
-    MLflow, with its model file and without. Aims: 1.5 s and 0.5 s.
+replicate : 64 x 64 pixels, 6 convolutional layers of 64 filters; everything that a replicate writes
+    to MLflow, with its model file and without. Aims: 1.5 s and 0.5 s.
 analyse : `tasks.report.outcome.outcome_of` of a study with three factors, four fifths of its runs
-    in the screen; the runs are put into the database directly. Aims: 10,000 in 20 s, and linear.
-resume : the whole command `factorgrid search`, from the shell's view. Aim: 10 s, and no training.
+    in the screen; the runs are inserted into the database directly. Aims: 10,000 in 20 s, and
+    linear.
+resume : the whole command `factorgrid search`, as seen from the shell. Aim: 10 s, and no training.
 
-Measured on 2 quiet cores: a replicate 0.29 s without its model file (1.1 MB; median of 7, 0.28 to
+Measured on 2 idle cores: a replicate 0.29 s without its model file (1.1 MB; median of 7, 0.28 to
 0.75) and 0.30 s with it (0.29 to 0.30); 1,000 runs 1.69 s, 10,000 runs 17.9 s (medians of 5), 10.7
-times as much; a finished study of 8 + 12 cells, two seeds a cell, again 8.9 s (median of 5, 8.8 to
-9.1), of which Prefect's server takes 3.3 s to start.
+times as much; a finished study of 8 + 12 cells, two seeds per cell, again 8.9 s (median of 5, 8.8
+to 9.1), of which Prefect's server takes 3.3 s to start.
 """
 
 import argparse
@@ -69,7 +70,7 @@ METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch_se
 
 @dataclass
 class Clock:
-    """Seconds of wall clock and of the processor, children included, of each turn."""
+    """Wall-clock and processor seconds of each turn, including children."""
 
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Clock:
         middle, least, most = statistics.median(self.wall), min(self.wall), max(self.wall)
         return (
             f"{middle:.2f} s (median of {len(self.wall)}; {least:.2f} to {most:.2f}), "
-            f"{statistics.median(self.processor):.2f} s of processor"
+            f"{statistics.median(self.processor):.2f} s of processor time"
         )
 
 
@@ -163,11 +164,11 @@ def _finish(result: Any, network: Path | None) -> Any:
     """Return a replacement of `Training.finish`: its epochs come at once, its files are linked."""
     from models.training.result import save_result
 
-    def finish(out: Path, *, on_epoch: Any, **_: object) -> Any:
-        out.mkdir()
-        save_result(result, out)
+    def finish(folder: Path, *, on_epoch: Any, **_: object) -> Any:
+        folder.mkdir(parents=True)
+        save_result(result, folder)
         if network is not None:
-            os.link(network, out / "model.keras")
+            os.link(network, folder / "model.keras")
         for report in result.history:
             on_epoch(report)
         return result
@@ -260,7 +261,7 @@ def _analyse(settings: Any, rounds: int) -> Clock:
 
 
 def _fill(settings: Any, folder: Path, number: int) -> None:
-    """Put a study with so many finished replicates into the database."""
+    """Insert a study with `number` finished replicates into the database."""
     import sqlalchemy as sql
     from mlflow.store.tracking.dbmodels import models as tables
 
@@ -297,7 +298,7 @@ def _cells(layers: tuple[int, int], rates: tuple[float, float]) -> list[dict[str
 
 
 def _put(rows: dict[Any, Any], index: int, item: Any, parent: str, experiment: int) -> None:
-    """Add a replicate's rows of each table, as MLflow would."""
+    """Add a replicate's rows for each table, as MLflow would."""
     from mlflow.store.tracking.dbmodels import models as tables
 
     from tasks.tracking.replicate_runs import replicate_params
@@ -341,7 +342,7 @@ def resume(rounds: int) -> None:
             with clock.turn():
                 again = _search(folder)
             if ": accuracy" in again.stderr:
-                sys.exit(f"it trained again: {again.stderr}")
+                sys.exit(f"the finished study was trained again: {again.stderr}")
         print(f"a finished study (8 cells of the screen, {cells} of the grid), again: {clock}")
 
 

@@ -1,31 +1,31 @@
-"""How fast a replicate trains, against the loop that a user would write.
+"""Compare the speed of training a replicate with a user's own loop.
 
     python infra/benchmarks/training.py [--source train.zip]
-    python infra/benchmarks/training.py --sides ours deterministic   # what equal bits cost
+    python infra/benchmarks/training.py --sides ours deterministic   # the cost of equal bits
 
 Method. The same network (6 convolutional layers of 64 filters, 1 fully-connected layer), batches of
-64, Adam, on the same pictures as JPEG: drawn ones of 200 x 200 pixels, or those of `--source`. The
+64, Adam, on the same images as JPEG: drawn ones of 200 x 200 pixels, or those of `--source`. The
 user's loop: Keras's `image_dataset_from_directory`, prefetched, and `model.fit` in float32. Ours:
 `models.training.train.fit_replicate` on the cache, as a slot runs it, in the precision that
-``auto`` means here. Each side in a fresh process, in turn, `--rounds` times, each with a seed of
-its own; the first epoch, which compiles, is left out of images a second and counts in the whole
-cell. Ours saves its network and predicts for two sides more.
+``auto`` selects on this machine. Each side runs in a new process, alternating, `--rounds` times,
+with another seed each time; the first epoch, which compiles, is not counted in images per second
+but is counted in the whole cell. Ours also saves its network and predicts for two sides.
 
-Measured on 2 quiet cores with AVX512-BF16 and AMX, `--rounds 5`, medians and ranges of the ratios
+Measured on 2 idle cores with AVX512-BF16 and AMX, `--rounds 5`, medians and ranges of the ratios
 ours / theirs:
 
-    size    pictures                 epochs   images a second         whole cell
+    size    images                   epochs   images per second       whole cell
     64 px   2,500 real ones          6        2.86 (2.71 to 3.11)     0.33 (0.32 to 0.35)
     64 px   1,200 drawn ones         3        2.71 (2.57 to 4.27)     0.41 (0.32 to 0.42)
     128 px  800 drawn ones           3        3.93 (3.64 to 4.90)     0.31 (0.24 to 0.34)
 
-Accuracy at the end, mean and standard deviation over 5 seeds: of the real pictures (Kaggle's Dogs
-vs Cats, `--source train.zip --pictures 2500 --epochs 6`) ours 0.704 (0.027), theirs 0.716 (0.022),
-a difference of 0.012 with a standard error of 0.016; of the drawn ones ours 0.709 (0.023) and 0.622
+Accuracy at the end, mean and standard deviation over 5 seeds: for the real images (Kaggle's Dogs vs
+Cats, `--source train.zip --pictures 2500 --epochs 6`) ours 0.704 (0.027), theirs 0.716 (0.022), a
+difference of 0.012 with a standard error of 0.016; for the drawn ones ours 0.709 (0.023) and 0.622
 (0.018), theirs 0.629 (0.051) and 0.564 (0.026).
 
-`deterministic = true` on the same real pictures (`--sides ours deterministic`, 5 rounds): 0.99
-(0.97 to 1.03) times the images a second, 1.00 (0.98 to 1.02) times the cell's seconds; accuracy
+`deterministic = true` on the same real images (`--sides ours deterministic`, 5 rounds): 0.99 (0.97
+to 1.03) times the images per second, 1.00 (0.98 to 1.02) times the seconds of the cell; accuracy
 0.714 (0.019).
 """
 
@@ -47,7 +47,7 @@ BATCH = 64
 
 
 def write_pictures(folder: Path, number: int, source: Path | None) -> None:
-    """Write JPEG files, a folder a class, for two sides."""
+    """Write JPEG files, one folder per class, for two sides."""
     for index, (label, data) in enumerate(
         drawn(number) if source is None else real(source, number)
     ):
@@ -58,7 +58,7 @@ def write_pictures(folder: Path, number: int, source: Path | None) -> None:
 
 
 def drawn(number: int) -> Iterator[tuple[str, bytes]]:
-    """Yield labels and JPEG bytes of pictures that the project draws."""
+    """Yield labels and JPEG bytes of images that the project draws."""
     import cv2
     import numpy as np
 
@@ -70,7 +70,7 @@ def drawn(number: int) -> Iterator[tuple[str, bytes]]:
 
 
 def real(source: Path, number: int) -> Iterator[tuple[str, bytes]]:
-    """Yield labels and bytes of pictures from Kaggle's train.zip, the classes in turn."""
+    """Yield labels and bytes of images from Kaggle's train.zip, alternating the classes."""
     with zipfile.ZipFile(source) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
         cats, dogs = (
@@ -100,8 +100,8 @@ def write_cache(folder: Path, size: int) -> None:
     )
 
 
-class Whole:
-    """The cache, its validation pictures in the place of the test's too."""
+class ValidationAsTest:
+    """The cache, with its validation images also as its test images."""
 
     classes = ("cat", "dog")
 
@@ -167,7 +167,7 @@ def run_ours(
     from models.training.train import fit_replicate
 
     load_keras()
-    arrays = Whole(folder / "cache" / str(size))
+    arrays = ValidationAsTest(folder / "cache" / str(size))
     training = TrainingSpec(epochs=epochs, batch_size=BATCH, deterministic=deterministic)
     spec = ReplicateSpec(ModelSpec(settings=SETTINGS), training, size, seed)
     started = time.perf_counter()
@@ -187,8 +187,8 @@ SIDES: dict[str, Callable[[Path, int, int, int], dict[str, float]]] = {
 }
 
 
-def apart(side: str, folder: Path, size: int, epochs: int, seed: int) -> dict[str, float]:
-    """Run one side in a fresh process."""
+def in_new_process(side: str, folder: Path, size: int, epochs: int, seed: int) -> dict[str, float]:
+    """Run one side in a new process."""
     words = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
     words += ["--sizes", str(size), "--epochs", str(epochs), "--seed", str(seed)]
     ended = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -197,10 +197,10 @@ def apart(side: str, folder: Path, size: int, epochs: int, seed: int) -> dict[st
 
 
 def compare(folder: Path, size: int, epochs: int, rounds: int, sides: Sequence[str]) -> None:
-    """Run the sides in turn; print medians, ratios to the first, accuracies over the seeds."""
+    """Run the sides alternating; print medians, ratios to the first, accuracies over the seeds."""
     write_cache(folder, size)
     rows = [
-        {side: apart(side, folder, size, epochs, seed) for side in sides}
+        {side: in_new_process(side, folder, size, epochs, seed) for side in sides}
         for seed in range(1, rounds + 1)
     ]
     print(f"{size} x {size} pixels, {epochs} epochs, {rounds} rounds")
@@ -223,20 +223,20 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2500)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--source", type=Path, help="Kaggle's train.zip, for drawn pictures")
+    parser.add_argument("--source", type=Path, help="Kaggle's train.zip, instead of drawn images")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=["theirs", "ours"])
     parser.add_argument("--side", choices=SIDES)
     parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
-    if asked.side:
-        found = SIDES[asked.side](asked.folder, asked.sizes[0], asked.epochs, asked.seed)
+    options = parser.parse_args()
+    if options.side:
+        found = SIDES[options.side](options.folder, options.sizes[0], options.epochs, options.seed)
         print(json.dumps(found))
         return
     with tempfile.TemporaryDirectory() as text:
-        write_pictures(Path(text), asked.pictures, asked.source)
-        for size in asked.sizes:
-            compare(Path(text), size, asked.epochs, asked.rounds, asked.sides)
+        write_pictures(Path(text), options.pictures, options.source)
+        for size in options.sizes:
+            compare(Path(text), size, options.epochs, options.rounds, options.sides)
 
 
 if __name__ == "__main__":

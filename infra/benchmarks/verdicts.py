@@ -1,14 +1,14 @@
-"""How often verdicts are wrong, and how often they see what is there, by simulation.
+"""Simulate how often verdicts are wrong, and how often they detect real effects.
 
 The margins are the product's; effects come from matrix algebra, many experiments at once, and the
-first experiments of each row are checked against `fit_effects`, as a user would run it:
+first experiments of each row are compared with `fit_effects`, as a user would run it:
 
-    python infra/benchmarks/verdicts.py            # 20,000 experiments a row, a minute
+    python infra/benchmarks/verdicts.py            # 20,000 experiments per row, a minute
 
 A rate of 5 % of 20,000 has a standard error of 0.15 points, less for rates over several effects.
-'One effect' is the rate at which a nil effect is called active (nominal 5 %); 'any effect' that at
-which any of them is, by the margin for all at once (nominal 5 %). An effect of 4 s.e. is four times
-the standard error of an effect in that very design.
+'One effect' is the rate at which an effect of zero is called active (nominal 5 %); 'any effect' is
+the rate at which at least one is, by the margin for all effects together (nominal 5 %). An effect
+of 4 s.e. is four times the standard error of an effect in that design.
 """
 
 import argparse
@@ -132,7 +132,7 @@ def simulate(design: str, effects: dict[str, float], n: int, seed: int) -> Judge
 
 
 def check(design: str, y: np.ndarray, judged: Judged) -> None:
-    """Refuse to go on where the shortcut and the product differ."""
+    """Stop if the matrix algebra and the product differ."""
     runs, order = DESIGNS[design]
     factors = [Factor(str(name), -1, 1) for name in runs.columns]
     for number in range(min(CHECKED, len(y))):
@@ -147,7 +147,7 @@ def check(design: str, y: np.ndarray, judged: Judged) -> None:
 
 
 def false_alarms(n: int) -> None:
-    print(f"\nFalse alarms: every effect nil, {n:,} experiments a row, nominal 5 %")
+    print(f"\nFalse alarms: every effect is zero, {n:,} experiments per row, nominal 5 %")
     print("design                     test    effects  one effect  any effect   t(m/3)")
     for design in DESIGNS:
         found = simulate(design, {}, n, seed=1)
@@ -158,7 +158,7 @@ def false_alarms(n: int) -> None:
 
 
 def power(n: int) -> None:
-    print(f"\nPower: share of the effects there called active, {n:,} experiments a row")
+    print(f"\nPower: share of the real effects called active, {n:,} experiments per row")
     print("design              effects  s.e.  verdict   t(m/3)  t, 1 df  false alarms")
     cases = [["A"], ["A", "B", "A:B"]]
     for design in ("2^3", "2^4", "2^3, 2 replicates"):
@@ -167,19 +167,20 @@ def power(n: int) -> None:
             seen, t, one = (
                 found.of(called, there) for called in (found.active, found.by_t, found.by_one_df)
             )
-            nil = found.of(found.active, [name for name in found.names if name not in there])
+            zero = found.of(found.active, [name for name in found.names if name not in there])
             head = f"{design:18} {len(there):7} {size:6}"
-            print(f"{head} {seen:>8} {t:>8} {one:>8} {nil:>11}", flush=True)
+            print(f"{head} {seen:>8} {t:>8} {one:>8} {zero:>11}", flush=True)
 
 
 def half_collapsed(n: int) -> None:
-    """Judge A whole and at the working level of C, at whose high level every network collapsed.
+    """Judge A on all runs and at the working level of C; at its high level all runs collapsed.
 
-    Collapsed runs scatter a fifth as much as others, as the binomial at 0.5 does beside seeds; A
-    works at the low level alone, 0.8 s.d. of a run for each s.e. that the whole screen would have.
+    Collapsed runs scatter a fifth as much as others, because only the binomial noise at 0.5 is left
+    without that of the seeds. A has an effect only at the low level, 0.8 s.d. of a run for each
+    s.e. that the whole screen would have.
     """
-    print(f"\nHalf the screen collapsed at high C: {n:,} experiments a row")
-    print("design              judged at   A is: nil   0.8 s.d.   1.6 s.d.   3.2 s.d.   other nil")
+    print(f"\nHalf the screen collapsed at high C: {n:,} experiments per row")
+    print("design              judged at  A is: zero   0.8 s.d.   1.6 s.d.   3.2 s.d.  other zero")
     for replicates in (1, 2, 3):
         runs = corners(3, replicates)
         works = (runs["C"] == -1).to_numpy()
@@ -196,12 +197,12 @@ def half_collapsed(n: int) -> None:
             )
             rates["all"].append(whole.of(whole.active, ["A"]))
             rates["working"].append(half.of(half.active, ["A"]))
-            nil = {
+            zero = {
                 "all": whole.of(whole.active, ["B", "A:B"]),
                 "working": half.of(half.active, ["B", "A:B"]),
             }
         for place, found in rates.items():
-            row = "".join(f"{rate:>11}" for rate in (*found, nil[place]))
+            row = "".join(f"{rate:>11}" for rate in (*found, zero[place]))
             print(
                 f"2^3, {replicates} replicate{'s' * (replicates > 1):1}   {place:>9} {row}",
                 flush=True,

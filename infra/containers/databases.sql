@@ -1,2 +1,2 @@
--- MLflow's database is made by the image's own start; Prefect's is beside it.
+-- The image creates MLflow's database when it starts; this adds Prefect's.
 CREATE DATABASE factorgrid_prefect;
