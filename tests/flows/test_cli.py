@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def _empty(folder: Path) -> list[str | Path]:
 
 
 #: What is typed, and the words that the one line must have: field, value, remedy.
-BAD = {
+BAD: dict[str, tuple[Callable[[Path], list[str | Path]], tuple[str, ...]]] = {
     "a missing path": (
         lambda f: ["search", "quick", "--data", f / "nowhere.zip"],
         ("--data", "nowhere.zip", "no such file", "name a folder or zip"),

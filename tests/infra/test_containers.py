@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def test_every_command_runs_and_both_servers_ask_for_a_password(tmp_path: Path) 
         for name in ("mlflow", "prefect"):
             stack.enter_context(machine.running(name))
         for name in ("mlflow", "prefect"):
-            until(lambda name=name: machine.is_healthy(name), 300, name)
+            until(partial(machine.is_healthy, name), 300, name)
         client = machine.variables("worker")
         _refuses(client)
         deployed = subprocess.run(

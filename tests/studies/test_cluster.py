@@ -39,7 +39,7 @@ from tasks.training.slots import SlotPool
 
 def test_a_runner_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"threads \(the default\), dask or ray"):
-        runner_of(Settings(tmp_path, "", "spark"))
+        runner_of(Settings(tmp_path, "", runner="spark"))
 
 
 def test_what_travels_is_a_description_and_never_a_picture(done: Done) -> None:
@@ -225,7 +225,7 @@ def test_workers_that_see_nothing_of_the_sender_train_a_study(runner: str, tmp_p
         assert alone.returncode == 2
         assert "or name a bucket that all reach in FACTORGRID_SHARE" in alone.stderr
         more["FACTORGRID_SHARE"] = "s3://bucket/share"
-        ended = factorgrid("search", path, home=home, timeout=1200, **more)
+        ended = factorgrid("search", path, home=home, **more)
         assert ended.returncode == 0, ended.stderr + log.read_text()
 
         names = [item["Key"] for item in s3.client.list_objects_v2(Bucket="bucket")["Contents"]]

@@ -273,7 +273,7 @@ def test_what_older_versions_wrote_is_kept_and_gone_on_with(
 
         with service(home, **up) as running:
             until(lambda: _kept_run(running)["state_type"] == "COMPLETED", 60, "the run before")
-            ended = factorgrid("search", study, home=home, timeout=900)
+            ended = factorgrid("search", study, home=home)
             assert ended.returncode == 0, ended.stderr
         _all_is_there(address)
         client = MlflowClient(address, registry_uri=address)

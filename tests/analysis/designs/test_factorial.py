@@ -12,7 +12,7 @@ from analysis.designs.factorial import (
     plackett_burman,
 )
 from analysis.designs.fractions import GENERATORS, LETTERS, Fraction, fraction, from_generators
-from analysis.effects.fit import code
+from analysis.effects.model_matrix import code_levels
 from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor
 
@@ -70,7 +70,7 @@ def _factors(k: int) -> list[Factor]:
 
 
 def _coded(design: Design) -> pd.DataFrame:
-    return code(design.cells, design.factors)
+    return code_levels(design.cells, design.factors)
 
 
 @pytest.mark.parametrize(("k", "p"), GENERATORS)

@@ -85,11 +85,8 @@ def test_montgomerys_filtration_rate() -> None:
         assert value(effects.terms, term, "effect") == pytest.approx(effect)
     assert value(effects.terms, "A", "sum_of_squares") == pytest.approx(1870.56, abs=0.005)
     assert effects.lenth is not None
-    assert (effects.lenth.pse, round(effects.lenth.me_t, 2), round(effects.lenth.sme_t, 1)) == (
-        pytest.approx(2.625),
-        6.75,
-        13.7,
-    )
+    assert effects.lenth.pse == pytest.approx(2.625)
+    assert (round(effects.lenth.me_t, 2), round(effects.lenth.sme_t, 1)) == (6.75, 13.7)
     assert set(effects.active) == set(printed)
     assert np.isnan(value(effects.terms, "A", "std_error"))
 

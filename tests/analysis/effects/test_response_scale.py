@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.effects.compare_scales import compare_scales, on_scales
 from analysis.effects.fit import fit_effects
-from analysis.effects.response_scale import compare_scales, on_scales, transformed
+from analysis.effects.response_scale import transformed
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
 from analysis.factors import Factor

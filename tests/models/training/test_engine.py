@@ -162,7 +162,7 @@ def test_a_study_trains_elsewhere_and_comes_back(tmp_path: Path) -> None:
     """The folder that travels is trained by `models/` alone, with results that are logged here."""
     (tmp_path / "tiny.toml").write_text(small_study.STUDY, encoding="utf-8")
     home, trip = tmp_path / "home", tmp_path / "trip"
-    words = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
+    words: list[str | Path] = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
     asked = small_study.factorgrid(*words, home=home)
     assert asked.returncode == 3, asked.stderr
     assert "4 replicates of the screen are in" in asked.stderr.splitlines()[-1]

@@ -15,7 +15,8 @@ from analysis.factors import Factor
 from analysis.search import pilot
 from analysis.search.space import Space
 from tasks.comparison.cell_table import read_cell_table
-from tasks.comparison.replay import replay_tuners, tuners_at_hand
+from tasks.comparison.entrants import tuners_at_hand
+from tasks.comparison.replay import replay_tuners
 from tasks.errors import UserError
 
 FACTORS = (
@@ -139,8 +140,8 @@ def test_the_command_compares_on_a_table(tmp_path: Path) -> None:
     cells = _write(tmp_path / "cells.csv")
     manual = tmp_path / "manual.csv"
     manual.write_text("depth,learning_rate,optimizer\n3,0.001,adam\n4,0.003,sgd\n", "utf-8")
-    words = ["compare", "--table", cells, "--budget", "8", "--repetitions", "3"]
-    more = ["--manual", manual, "--plots", tmp_path / "plots", "--json"]
+    words: list[str | Path] = ["compare", "--table", cells, "--budget", "8", "--repetitions", "3"]
+    more: list[str | Path] = ["--manual", manual, "--plots", tmp_path / "plots", "--json"]
     ended = factorgrid(*words, *more, home=tmp_path / "home")
     assert ended.returncode == 0, ended.stderr
     answer = json.loads(ended.stdout)

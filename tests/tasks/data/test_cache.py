@@ -59,6 +59,11 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a byte of the first picture": lambda f: flip(f / "images.npy", 130),
     "the last byte": lambda f: flip(f / "images.npy", -1),
@@ -69,7 +74,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "half a description": lambda f: (f / "about.json").write_text('{"names": ['),
     "another description": lambda f: (f / "about.json").write_text("[]"),
     "no description": lambda f: (f / "about.json").unlink(),
-    "nothing": lambda f: [path.unlink() for path in f.iterdir()],
+    "nothing": empty,
 }
 
 

@@ -262,7 +262,8 @@ def test_copies_stay_as_long_as_somebody_reads_them(pets: Any, tmp_path: Path) -
     assert clear_caches([cached]) == []
     del first, second
     third = find_images(PETS, tmp_path / "unpacked")
-    assert not Path(third.reader.__getstate__()["root"], entry.where).exists()
+    state: Any = third.reader.__getstate__()
+    assert not Path(state["root"], entry.where).exists()
     del third
     assert clear_caches([cached]) == [cached]
 

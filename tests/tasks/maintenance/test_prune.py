@@ -8,7 +8,8 @@ from support.small_study import Done, factorgrid, open_tracker
 from tasks.errors import UserError
 from tasks.maintenance.prune import delete_runs, plan_pruning
 from tasks.registry.model_registry import SOURCE_RUN
-from tasks.tracking.tracker import KIND, PARENT, REUSED_FROM, Tracker
+from tasks.tracking.tags import KIND, PARENT, REUSED_FROM
+from tasks.tracking.tracker import Tracker
 
 
 @pytest.fixture

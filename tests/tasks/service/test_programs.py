@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+from support.service_process import until
 
 from tasks.errors import OrchestratorError
 from tasks.processes.supervised import Supervised
@@ -152,6 +154,6 @@ def test_only_a_run_of_this_machine_whose_process_is_gone_is_lost() -> None:
         here = {**ours, "infrastructure_pid": str(own.pid)}
         try:
             # Its command line is there a moment after it is.
-            assert any(_is_alive(here) or time.sleep(0.1) for _ in range(50))
+            assert until(partial(_is_alive, here), 5)
         finally:
             own.kill()

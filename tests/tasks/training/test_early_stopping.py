@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.small_study import factorgrid, last_execution, write_study
+from support.small_study import (
+    ACCURACY,
+    BEST,
+    factorgrid,
+    known_accuracy,
+    last_execution,
+    write_study,
+)
 
 from tasks.training.early_stopping import ENOUGH, Pruner
 
@@ -51,7 +58,6 @@ def test_the_best_so_far_is_never_ended(accuracies: list[float], finished: int) 
     assert not made.hopeless(best[: max(1, len(best) - 1)], len(accuracies))
 
 
-#: At a learning rate of 0.1 these networks answer the same for every picture.
 PRUNED = """
 name = "tiny"
 replicates = 2
@@ -80,17 +86,27 @@ cells = 2
 """
 
 
+#: Every cell of the grid that the screen did not train is far below the median, but one.
+STEEP = {
+    **ACCURACY,
+    "noise": 0.005,
+    "losses": {**ACCURACY["losses"], "learning_rate": {1e-4: 0.3, 1e-3: 0.0, 1e-2: 0.22}},
+}
+
+
 @pytest.mark.slow
-def test_a_study_that_prunes_ends_what_is_hopeless_in_its_grid_alone(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    ended = factorgrid("search", write_study(tmp_path, PRUNED), "--json", home=home)
+def test_a_study_that_prunes_ends_hopeless_replicates_of_its_grid_only(tmp_path: Path) -> None:
+    path, home = write_study(tmp_path, PRUNED), tmp_path / "home"
+    ended = factorgrid("search", path, "--json", home=home, **known_accuracy(STEEP))
     assert ended.returncode == 0, ended.stderr
     outcome = json.loads(ended.stdout)
     assert outcome["registered"]["alias"] == "champion"
     execution = last_execution(home, "tiny")
     runs = execution.tracker.children(execution.run_id, execution.experiment)
     pruned = [run.data for run in runs if "pruned_epochs_saved" in run.data.metrics]
-    assert pruned
+    cells = sorted((data.params["conv_layers"], data.params["learning_rate"]) for data in pruned)
+    assert cells == [("2", "0.0001")] * 2 + [("3", "0.0001")] * 2 + [("3", "0.01")] * 2
+    assert outcome["best"] == BEST
     for data in pruned:
         assert "factorgrid.in_screen" not in data.tags
         assert data.metrics["pruned_epochs_saved"] in {1, 2, 3}
