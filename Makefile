@@ -15,9 +15,9 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 test: $(VENV)/.installed
 	$(PYTEST) -m "not slow"
 
-# The packages that know no other program: no study is carried out, and no server is started.
+# The packages that know no other system; no test of these starts a process or a server.
 test-core: $(VENV)/.installed
-	$(PYTEST) -m "not slow" tests/analysis tests/models
+	$(PYTEST) -m "not slow and not process" tests/analysis tests/models
 
 test-slow: $(VENV)/.installed
 	$(PYTEST)

@@ -48,7 +48,7 @@ def test_every_service_but_the_one_that_ends_is_restarted_and_listens_to_this_ma
         assert "healthcheck" in COMPOSE["services"][name]
 
 
-def test_the_image_takes_locked_versions_and_runs_as_no_root() -> None:
+def test_the_image_has_locked_versions_and_does_not_run_as_root() -> None:
     assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
     for target in ("cpu", "gpu"):
         stage = DOCKERFILE.split(f"AS {target}")[1].split("\nFROM ")[0]

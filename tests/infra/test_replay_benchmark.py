@@ -43,7 +43,7 @@ def test_a_published_table_has_its_cells_seeds_and_scales(benchmark: ModuleType)
     )
 
 
-def test_a_table_counts_as_led_as_near_or_as_lost(
+def test_a_table_counts_as_won_as_equal_or_as_lost(
     benchmark: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)

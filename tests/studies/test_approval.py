@@ -70,7 +70,7 @@ def _question(up: Service, run_id: str) -> str:
     return str(page(f"{up.api.url}/flow_runs/{run_id}/input/{keys['description']}"))
 
 
-def test_a_yes_moves_the_alias(running: Service) -> None:
+def test_an_approval_moves_the_alias(running: Service) -> None:
     shelf = _shelf(running, "wanted")
     run_id = _ask(running, "wanted")
     assert shelf.champion == "1"
@@ -81,7 +81,7 @@ def test_a_yes_moves_the_alias(running: Service) -> None:
     _said(running, run_id, "Champion of wanted is version 2, before it version 1.")
 
 
-def test_a_no_moves_nothing_and_is_said(running: Service) -> None:
+def test_a_refusal_moves_nothing_and_is_logged(running: Service) -> None:
     shelf = _shelf(running, "unwanted")
     run_id = _ask(running, "unwanted")
     _answer(running, run_id, approve=False, because="cats on sofas")
@@ -93,7 +93,7 @@ def test_a_no_moves_nothing_and_is_said(running: Service) -> None:
     assert "dry-run" not in said
 
 
-def test_a_yes_to_one_challenger_is_none_to_the_next(running: Service) -> None:
+def test_an_approval_counts_for_one_challenger_only(running: Service) -> None:
     shelf = _shelf(running, "replaced")
     run_id = _ask(running, "replaced")
     shelf.registry.challenge(shelf.add(170))

@@ -1,4 +1,4 @@
-"""Whole studies against MLflow's own server, on SQLite and PostgreSQL, that dies on the way."""
+"""Whole studies against MLflow's own server, on SQLite and PostgreSQL; it is killed."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def _execution(uri: str, home: Path) -> Execution:
     return last_execution(tracker, "tiny")
 
 
-def test_a_study_and_its_server_are_killed_and_go_on(
+def test_a_study_and_its_server_that_were_killed_resume(
     server: MlflowServer, done: Done, tmp_path: Path
 ) -> None:
     path, home = write_study(tmp_path), tmp_path / "home"
@@ -93,7 +93,7 @@ def _without_version(outcome: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.slow  # three whole studies; tests/tasks/tracking/test_leases.py holds each rule of it
 def test_studies_at_once_share_their_replicates(done: Done, tmp_path: Path) -> None:
-    """Two on one machine, one on another that shares nothing but the server."""
+    """Two run on one machine, and one on another that shares only the server."""
     path = write_study(tmp_path)
     with mlflow_server(tmp_path / "mlflow") as server:
         homes = [tmp_path / name for name in ("here", "here", "there")]
