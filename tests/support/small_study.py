@@ -42,15 +42,16 @@ SHARED = Path(__file__).parents[3] / "shared"
 
 
 ROOT = Path(__file__).parents[2]
-#: Accuracies of the study's cells: conv_layers=2 learning_rate=0.001 is the best. With three layers
-#: it is lower by three of the 41 validation images, which cannot be distinguished and is confirmed;
-#: everything else is lower by more than the noise of the seeds, which is one image at most.
+#: Accuracies of the study's cells: conv_layers=2 learning_rate=0.001 is the best, and with three
+#: layers it is the second best. They differ by three of the 41 validation images, which no seed turns
+#: round but which is too little to distinguish them; every other cell is lower by as much again. No
+#: network is so near to chance that it counts as collapsed. See `tests/studies/test_known_accuracy`.
 ACCURACY: dict[str, Any] = {
-    "best": 0.93,
+    "best": 0.96,
     "noise": 0.02,
     "losses": {
-        "conv_layers": {1: 0.08, 2: 0.0, 3: 0.08},
-        "learning_rate": {1e-4: 0.22, 1e-3: 0.0, 1e-2: 0.22},
+        "conv_layers": {1: 0.16, 2: 0.0, 3: 0.08},
+        "learning_rate": {1e-4: 0.17, 1e-3: 0.0, 1e-2: 0.17},
     },
 }
 #: What the study finds, whatever the seeds are.

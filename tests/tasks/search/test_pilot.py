@@ -86,7 +86,7 @@ PEAK = {
     **ACCURACY,
     "losses": {
         "conv_layers": ACCURACY["losses"]["conv_layers"],
-        "learning_rate": {1e-3: 0.22, 3.16e-3: 0.22, 1e-2: 0.0, 3.16e-2: 0.08, 1e-1: 0.22},
+        "learning_rate": {1e-3: 0.17, 3.16e-3: 0.17, 1e-2: 0.0, 3.16e-2: 0.08, 1e-1: 0.17},
     },
 }
 
