@@ -43,9 +43,9 @@ SHARED = Path(__file__).parents[3] / "shared"
 
 ROOT = Path(__file__).parents[2]
 #: Accuracies of the study's cells: conv_layers=2 learning_rate=0.001 is the best, and with three
-#: layers it is the second best. They differ by three of the 41 validation images, which no seed turns
-#: round but which is too little to distinguish them; every other cell is lower by as much again. No
-#: network is so near to chance that it counts as collapsed. See `tests/studies/test_known_accuracy`.
+#: layers it is the second best. They differ by three of the 41 validation images: no seed changes
+#: their order, but it is too little to distinguish them. All other cells are lower by that again,
+#: and none is so near to chance that it counts as collapsed. See studies/test_known_accuracy.py.
 ACCURACY: dict[str, Any] = {
     "best": 0.96,
     "noise": 0.02,
