@@ -163,7 +163,9 @@ def test_a_changed_study_trains_every_replicate_once_more(tmp_path: Path) -> Non
     home = unpack(tmp_path)
     before = last_execution(home, "tiny")
     old = {run.info.run_id for run in before.tracker.children(before.run_id, before.experiment)}
-    text = (HERE / "tiny.toml").read_text(encoding="utf-8").replace("cells = 2", "cells = 3")
+    text = (
+        (HERE / "tiny.toml").read_text(encoding="utf-8").replace("replicates = 1", "replicates = 2")
+    )
     outcome = json.loads(run(home, "search", write_study(tmp_path, text), "--json"))
     after = last_execution(home, "tiny")
     assert outcome["run_id"] == after.run_id != before.run_id
