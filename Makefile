@@ -4,16 +4,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: demo test test-slow check format ui install lock clean
+.PHONY: demo test test-core test-slow check format ui install lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/factorgrid search quick
 
+# Two processes; a file of tests stays in one of them, which builds its fixtures once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(PYTEST) -m "not slow"
+
+# The packages that know no other system; no test of these starts a process or a server.
+test-core: $(VENV)/.installed
+	$(PYTEST) -m "not slow and not process" tests/analysis tests/models
 
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -n 2
+	$(PYTEST)
 
 ui: $(VENV)/.installed
 	$(BIN)/factorgrid ui

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
-from support.small_study import Done, factorgrid, watched, write_study
+from filelock import FileLock
+from support.small_study import Done, factorgrid, network_log, write_study
 
 from tasks.environment import QUIET
 
@@ -13,14 +15,34 @@ for name, value in QUIET.items():
     os.environ.setdefault(name, value)
 
 
-# Started in the background of a shell, a process ignores Ctrl-C, and so would all that tests start.
+# A process that a shell starts in the background ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    folder = tmp_path_factory.mktemp("study")
-    path = write_study(folder)
-    ended = factorgrid("search", path, "--json", home=folder / "home", **watched(folder))
-    assert ended.returncode == 0, ended.stderr
-    return Done(folder / "home", path, json.loads(ended.stdout), ended.stderr)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a temporary folder of this test run, the same one in all of its processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def done(shared_folder: Path) -> Done:
+    """Return the finished study; the first process that needs it carries it out for all."""
+    folder = shared_folder / "study"
+    ended = folder / "ended.json"
+    with FileLock(shared_folder / "study.lock"):
+        if not ended.exists():
+            folder.mkdir()
+            process = factorgrid(
+                "search",
+                write_study(folder),
+                "--json",
+                home=folder / "home",
+                **network_log(folder),
+            )
+            printed = (process.returncode, process.stdout, process.stderr)
+            ended.write_text(json.dumps(printed), encoding="utf-8")
+    returncode, output, errors = json.loads(ended.read_text(encoding="utf-8"))
+    assert returncode == 0, errors
+    return Done(folder / "home", folder / "study.toml", json.loads(output), errors)

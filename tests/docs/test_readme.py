@@ -1,4 +1,4 @@
-"""The README is held to what it says: its commands parse, its studies are studies."""
+"""The README is checked: its commands exist, its studies are valid, its links lead to files."""
 
 import re
 import shlex
@@ -15,6 +15,11 @@ from tasks.study.study_file import built_in_studies, parse_study
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+#: Every document that is written for people.
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("infra/**/*.md"), *ROOT.glob("tests/**/*.md"))
+)
 
 
 def _blocks(kind: str) -> list[str]:
@@ -28,7 +33,7 @@ def _commands(program: str) -> list[str]:
 
 
 @pytest.mark.parametrize("line", _commands("factorgrid"))
-def test_every_command_that_is_named_is_one(line: str) -> None:
+def test_every_command_in_the_readme_is_valid(line: str) -> None:
     words = shlex.split(line)[1:]
     context = main.make_context("factorgrid", words[:1])
     name, command, _ = main.resolve_command(context, words[:1])
@@ -38,7 +43,7 @@ def test_every_command_that_is_named_is_one(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", _commands("make"))
-def test_every_make_target_that_is_named_is_one(line: str) -> None:
+def test_every_make_target_in_the_readme_exists(line: str) -> None:
     ended = subprocess.run(
         ["make", "--dry-run", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, check=False
     )
@@ -46,32 +51,35 @@ def test_every_make_target_that_is_named_is_one(line: str) -> None:
 
 
 @pytest.mark.parametrize("text", _blocks("toml"))
-def test_every_study_that_is_shown_is_one(text: str) -> None:
-    content = tomllib.loads(text)
-    if text.startswith("# part of a study"):
-        factors = {"learning_rate": {"low": 0.001, "high": 0.1}}
-        content = {"name": "part", "factors": factors, **content}
+def test_every_study_in_the_readme_is_valid(text: str) -> None:
+    # A part of a study is shown without its name and its factors.
+    factors = {"learning_rate": {"low": 0.001, "high": 0.1}}
+    content = {"name": "part", "factors": factors, **tomllib.loads(text)}
     assert parse_study(content, "README.md").name == content["name"]
 
 
-def test_every_command_of_the_program_is_told_of() -> None:
+def test_the_readme_names_every_command() -> None:
     assert isinstance(main, click.Group)
     for name in main.commands:
         assert f"`factorgrid {name}" in README
 
 
-def test_every_built_in_study_is_told_of() -> None:
+def test_the_readme_names_every_built_in_study() -> None:
     for name in built_in_studies():
         assert f"| `{name}` |" in README
 
 
-def test_every_file_that_is_linked_is_there() -> None:
-    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / path).exists(), path
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_linked_file_exists(document: Path) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for path in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", text):
+        assert (ROOT / document.parent / path).exists(), path
 
 
 @pytest.mark.parametrize("table", ["paper.csv", "paper-gpu-screen.csv"])
-def test_what_it_shows_of_a_table_is_what_the_command_prints(tmp_path: Path, table: str) -> None:
+def test_the_printed_analysis_of_a_table_is_what_the_command_prints(
+    tmp_path: Path, table: str
+) -> None:
     (shown,) = (block for block in _blocks("console") if table in block)
     line, *printed = shown.splitlines()
     words = shlex.split(line.removeprefix("$ "))[1:]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_every_service_but_the_one_that_ends_is_restarted_and_listens_to_this_ma
         assert "healthcheck" in COMPOSE["services"][name]
 
 
-def test_the_image_takes_locked_versions_and_runs_as_no_root() -> None:
+def test_the_image_has_locked_versions_and_does_not_run_as_root() -> None:
     assert "--require-hashes --requirement requirements.lock" in DOCKERFILE
     for target in ("cpu", "gpu"):
         stage = DOCKERFILE.split(f"AS {target}")[1].split("\nFROM ")[0]
@@ -143,7 +144,7 @@ def test_every_command_runs_and_both_servers_ask_for_a_password(tmp_path: Path) 
         for name in ("mlflow", "prefect"):
             stack.enter_context(machine.running(name))
         for name in ("mlflow", "prefect"):
-            until(lambda name=name: machine.is_healthy(name), 300, name)
+            until(partial(machine.is_healthy, name), 300, name)
         client = machine.variables("worker")
         _refuses(client)
         deployed = subprocess.run(

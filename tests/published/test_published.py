@@ -71,11 +71,11 @@ def _check(name: str, found: dict[str, Any], *, least: int) -> None:
         assert abs(number - float(text)) <= _half_a_unit(text) * (1 + 1e-6), (path, text, number)
     for wrong in example["discrepancies"]:
         # "F.A:B" is a path, but names hold no dots.
-        number = found
+        value: Any = found
         for key in wrong["quantity"].split("."):
-            number = number[key]
+            value = value[key]
         compared += 1
-        assert number == pytest.approx(wrong["computed"], rel=1e-6), wrong["quantity"]
+        assert value == pytest.approx(wrong["computed"], rel=1e-6), wrong["quantity"]
     assert compared >= least, f"only {compared} values compared"
 
 
@@ -102,7 +102,8 @@ def _halved(figures: dict[str, float]) -> dict[str, float]:
 
 
 def _pseudo(effects: Effects) -> tuple[dict[str, float], dict[str, float]]:
-    t = (effects.contrasts / _lenth(effects)["PSE"]).to_dict()
+    ratios = effects.contrasts / _lenth(effects)["PSE"]
+    t = {str(name): float(ratio) for name, ratio in ratios.items()}
     df = len(t) / 3
     return t, {name: float(2 * student.sf(abs(x), df)) for name, x in t.items()}
 

@@ -37,12 +37,12 @@ from tasks.training.context import TrainingContext
 from tasks.training.slots import SlotPool
 
 
-def test_a_runner_that_is_none_is_one_line(tmp_path: Path) -> None:
+def test_an_unknown_runner_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"threads \(the default\), dask or ray"):
-        create_runner(Settings(tmp_path, "", "spark"))
+        create_runner(Settings(tmp_path, "", runner="spark"))
 
 
-def test_what_travels_is_a_description_and_never_a_picture(done: Done) -> None:
+def test_workers_receive_a_description_and_no_pictures(done: Done) -> None:
     folder = next(path for path in (done.home / "cache").iterdir() if path.is_dir())
     execution = done.execution
     images = Prepared(folder, execution.version, "drawn", "drawn", 240, 9999, 0)
@@ -78,7 +78,7 @@ class Place:
         return words if self.hidden is None else [*APART, str(self.hidden), *words]
 
 
-#: Runs a program with an empty folder mounted over another, for it alone.
+#: Runs a program that sees an empty folder in place of another one.
 APART = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"']
 
 
@@ -146,7 +146,7 @@ def _trainer(home: Path) -> psutil.Process | None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("runner", ["dask", "ray"])
-def test_a_cluster_of_two_trains_a_study_though_one_worker_is_killed(
+def test_a_cluster_finishes_a_study_after_one_of_two_workers_is_killed(
     runner: str, tmp_path: Path
 ) -> None:
     home, log = tmp_path / "home", tmp_path / "cluster.txt"
@@ -188,7 +188,7 @@ def _finished(home: Path) -> bool:
     return any(run.info.status == "FINISHED" for run in runs)
 
 
-#: A network of the study's own, as wide as it says.
+#: A network that comes with the study.
 BUILDER = """
 import keras
 
@@ -203,7 +203,7 @@ def build(image_size, classes, conv_layers):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("runner", ["dask", "ray"])
-def test_workers_that_see_nothing_of_the_sender_train_a_study(runner: str, tmp_path: Path) -> None:
+def test_workers_without_access_to_the_home_train_a_study(runner: str, tmp_path: Path) -> None:
     home, own, log = tmp_path / "home", tmp_path / "own", tmp_path / "cluster.txt"
     home.mkdir()
     log.touch()
@@ -225,7 +225,7 @@ def test_workers_that_see_nothing_of_the_sender_train_a_study(runner: str, tmp_p
         assert alone.returncode == 2
         assert "or name a bucket that all reach in FACTORGRID_SHARE" in alone.stderr
         more["FACTORGRID_SHARE"] = "s3://bucket/share"
-        ended = factorgrid("search", path, home=home, timeout=1200, **more)
+        ended = factorgrid("search", path, home=home, **more)
         assert ended.returncode == 0, ended.stderr + log.read_text()
 
         names = [item["Key"] for item in s3.client.list_objects_v2(Bucket="bucket")["Contents"]]

@@ -100,7 +100,7 @@ def test_a_schedule_fires_and_its_study_survives_a_killed_worker(
 ) -> None:
     assert scheduled["state_type"] == "COMPLETED", scheduled["state"]
     assert scheduled["run_count"] == 2
-    assert "worker ended by itself; started again" in running.words
+    assert "worker ended by itself; started again" in running.log_text
     tracker = _tracker(running)
     champion = tracker.client.get_model_version_by_alias("tiny", "champion")
     execution = tracker.last_execution(tracker.existing_experiment("tiny"))
@@ -111,7 +111,9 @@ def test_a_schedule_fires_and_its_study_survives_a_killed_worker(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_prefects_pages_tell_the_story(running: Service, scheduled: dict[str, Any]) -> None:
+def test_prefects_pages_show_the_effects_the_decision_and_the_report(
+    running: Service, scheduled: dict[str, Any]
+) -> None:
     found = running.api.post("artifacts/filter", {})
     by_key = {artifact["key"]: artifact for artifact in found}
     assert {"tiny-effects", "tiny-decision", "tiny-report"} <= set(by_key)
@@ -134,7 +136,7 @@ def _in_training(up: Service) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_study_is_cancelled_and_goes_on(running: Service, tmp_path: Path) -> None:
+def test_a_cancelled_study_resumes(running: Service, tmp_path: Path) -> None:
     text = STUDY.replace('"tiny"', '"long"').replace("epochs = 4", "epochs = 3000")
     running.deploy(write_study(tmp_path, text), "--cron", "0 0 1 1 *")
     worker, run_id = running.worker(), running.start_run("search")
@@ -157,7 +159,7 @@ def test_a_study_is_cancelled_and_goes_on(running: Service, tmp_path: Path) -> N
     running.await_state(run_id, {"CANCELLED"})
 
 
-def test_the_doctor_finds_a_running_service_well(running: Service) -> None:
+def test_doctor_reports_a_running_service_as_ok(running: Service) -> None:
     ended = factorgrid("doctor", home=running.home)
     assert ended.returncode == 0, ended.stdout
     for words in ("ok    MLflow ", "ok    Prefect ", "ok    worker "):
@@ -170,7 +172,7 @@ def test_one_home_has_one_service(running: Service) -> None:
     assert "runs on it already" in ended.stderr
 
 
-def test_a_port_that_is_taken_is_one_line(running: Service, tmp_path: Path) -> None:
+def test_a_port_that_is_in_use_is_reported_in_one_line(running: Service, tmp_path: Path) -> None:
     port = running.addresses["PREFECT_API_URL"].split(":")[2].split("/")[0]
     ended = factorgrid("up", "--prefect-port", port, home=tmp_path / "home")
     assert ended.returncode == 2
@@ -181,7 +183,7 @@ def test_a_port_that_is_taken_is_one_line(running: Service, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_of_two_workers_one_is_killed_and_the_other_goes_on(
+def test_when_one_of_two_workers_is_killed_the_other_finishes_the_run(
     running: Service, tmp_path: Path
 ) -> None:
     text = STUDY.replace('"tiny"', '"shared"')

@@ -116,14 +116,14 @@ def test_a_newer_database_is_not_taken_for_an_older_one(home: Path) -> None:
         Tracker.open(_local(home))
 
 
-def test_a_database_whose_creation_was_cut_off_is_gone_on_with(home: Path) -> None:
+def test_a_database_whose_creation_was_interrupted_is_completed(home: Path) -> None:
     _older(home)
     with sqlite3.connect(home / "mlflow.db") as connection:
         connection.execute("DELETE FROM experiments")
     assert not read_schema(f"sqlite:///{home / 'mlflow.db'}").fault
 
 
-def test_another_programs_database_is_one_line(tmp_path: Path) -> None:
+def test_the_database_of_another_program_is_reported_in_one_line(tmp_path: Path) -> None:
     tmp_path.joinpath("mlflow.db").write_bytes(b"no database " * 100)
     with pytest.raises(TrackingError, match="correct MLFLOW_TRACKING_URI"):
         Tracker.open(_local(tmp_path))
@@ -242,7 +242,7 @@ def _kept_run(running: Service) -> dict[str, str]:
         ("3.5", "3.6", "sqlite"),
     ],
 )
-def test_what_older_versions_wrote_is_kept_and_gone_on_with(
+def test_what_older_versions_wrote_is_kept_and_used(
     mlflow: str, prefect: str, database: str, python_with: Python, tmp_path: Path
 ) -> None:
     home = Settings(tmp_path / "home", "").create().home
@@ -273,7 +273,7 @@ def test_what_older_versions_wrote_is_kept_and_gone_on_with(
 
         with service(home, **up) as running:
             until(lambda: _kept_run(running)["state_type"] == "COMPLETED", 60, "the run before")
-            ended = factorgrid("search", study, home=home, timeout=900)
+            ended = factorgrid("search", study, home=home)
             assert ended.returncode == 0, ended.stderr
         _all_is_there(address)
         client = MlflowClient(address, registry_uri=address)

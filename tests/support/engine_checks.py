@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import numpy as np
 from models.images.arrays import open_arrays, write_arrays
 from models.images.drawn import draw
 from models.images.split import assign_side, content_digest
+from models.networks.build_network import build_from
 from models.networks.plain_cnn import build
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
+from models.training import train
 from models.training.backend import load_keras
 from models.training.engine import Engine, EngineJob
 from models.training.engine_choice import cheapest_network, engine_of
@@ -46,7 +50,7 @@ def engine(arrays: Any, micro_batch: int) -> Engine:
     """Return an engine on fresh weights, always the same."""
     keras = load_keras()
     keras.utils.set_random_seed(1)
-    network = build(image_size=16, classes=2, **SPEC.model.settings)
+    network = build_from(SPEC.model, image_size=16, classes=2)
     optimizer = keras.optimizers.SGD(0.01)
     return engine_of(
         EngineJob(network, network, optimizer, arrays.images, arrays.labels, micro_batch)
@@ -65,20 +69,27 @@ def parts(arrays: Any) -> list[list[float]]:
     return answers
 
 
+@contextmanager
+def engines(choose: Callable[[EngineJob], Engine]) -> Iterator[None]:
+    """Let the training loop choose its engine by another function."""
+    training: Any = train
+    training.engine_of = choose
+    try:
+        yield
+    finally:
+        training.engine_of = engine_of
+
+
 def without_memory(arrays: Any) -> dict[str, Any]:
     """Train where more than 12 images at once find no memory, in the words of an accelerator."""
-    import models.training.train
 
     def small(job: EngineJob) -> Engine:
         if job.micro_batch > 12:
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes")
         return engine_of(job)
 
-    models.training.train.engine_of = small
-    try:
+    with engines(small):
         return fit_replicate(SPEC, arrays).to_dict()
-    finally:
-        models.training.train.engine_of = engine_of
 
 
 def twins() -> dict[str, float]:
@@ -147,15 +158,9 @@ def programs(arrays: Any) -> dict[str, Any]:
             found.append(job)
             return engine_of(job)
 
-        import models.training.train
-
-        models.training.train.engine_of = watched
-        try:
-            fit_replicate(
-                dataclasses.replace(SPEC, seed=seed).with_levels({"epochs": 2, **changed}), arrays
-            )
-        finally:
-            models.training.train.engine_of = engine_of
+        spec = dataclasses.replace(SPEC, seed=seed).with_levels({"epochs": 2, **changed})
+        with engines(watched):
+            fit_replicate(spec, arrays)
         return [v.value.tolist() for v in found[0].trained.trainable_variables]
 
     jax_engine._cached_program.cache_clear()

@@ -9,7 +9,7 @@ from models.images.drawn import draw
 
 
 def drawn(number: int) -> dict[str, bytes]:
-    """Return so many pictures: name below a folder a class -> PNG."""
+    """Return a number of pictures: name below one folder per class -> PNG."""
     images, labels, classes = draw(number, 16, seed=3)
     files = [cv2.imencode(".png", image)[1].tobytes() for image in images]
     names = [f"{classes[label]}/{index}.png" for index, label in enumerate(labels)]

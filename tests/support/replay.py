@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -46,8 +47,9 @@ def check_replay(study: Study, execution: Execution) -> None:
     start = 0
     for stage in STAGES:
         own = runs[runs["stage"] == stage]
+        rows: list[Any] = own[names].to_dict("records")
         cells = Counter(cell for cell, _ in history[start : start + len(own)])
-        assert cells == Counter(space.cell(row) for row in own[names].to_dict("records")), stage
+        assert cells == Counter(space.cell(row) for row in rows), stage
         start += len(own)
     assert start == len(runs)
     chosen = select_cell(study, runs, execution.facts.validation_images).chosen

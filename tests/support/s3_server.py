@@ -19,7 +19,7 @@ KEYS = {
     "AWS_ACCESS_KEY_ID": "key",
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_DEFAULT_REGION": "us-east-1",
-    # What is away is said soon, and no machine's metadata is asked for keys.
+    # A missing object is reported at once, and no cloud is asked for keys.
     "AWS_MAX_ATTEMPTS": "1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
@@ -62,7 +62,7 @@ def s3_server(folder: Path) -> Iterator[S3]:
             endpoint_url=url,
             region_name="us-east-1",
             aws_access_key_id="key",
-            aws_secret_access_key="secret",  # noqa: S106 # of nobody
+            aws_secret_access_key="secret",  # noqa: S106 # invented
         )
         client.create_bucket(Bucket="bucket")
         yield S3(url, {**KEYS, "AWS_ENDPOINT_URL": url}, client, process)

@@ -1,4 +1,4 @@
-"""A real `factorgrid up` on free ports, and its Prefect server asked as a client would."""
+"""A real `factorgrid up` on free ports, and a client of its Prefect server."""
 
 import datetime as dt
 import json
@@ -23,7 +23,7 @@ ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 def until(condition: Callable[[], Any], seconds: float = 120, what: str = "it") -> Any:
-    """Wait for a condition, and return what it gave."""
+    """Wait until a condition returns something true, and return that."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what}: not in {seconds} s"
@@ -33,7 +33,7 @@ def until(condition: Callable[[], Any], seconds: float = 120, what: str = "it") 
 
 @dataclass(frozen=True)
 class Service:
-    """What a test does with it."""
+    """A running service, and what a test does with it."""
 
     home: Path
     process: "subprocess.Popen[str]"
@@ -45,7 +45,7 @@ class Service:
         return Api(self.addresses["PREFECT_API_URL"])
 
     @property
-    def words(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text(encoding="utf-8")
 
     def deploy(self, *words: str | Path, **more: str) -> None:
@@ -99,7 +99,7 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 def _has_ended(run: dict[str, Any]) -> bool:
-    """Whether a run is at its end: one that crashed is taken up again a moment later."""
+    """Whether a run has ended: one that crashed is started again a moment later."""
     if run["state_type"] != "CRASHED":
         return run["state_type"] in ENDED
     since = dt.datetime.fromisoformat(run["state"]["timestamp"])
@@ -130,7 +130,7 @@ def service(home: Path, *words: str, **more: str) -> Iterator[Service]:
 
 
 def left_running(home: Path) -> Sequence[str]:
-    """Return the processes, not of pytest, that have this home in their environment."""
+    """Return the processes, except pytest, that have this home in their environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

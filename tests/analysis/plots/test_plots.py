@@ -13,7 +13,7 @@ from analysis.plots import effects as effect_plots
 from analysis.plots.grid import grid_heatmap
 
 
-def _effects(k: int, replicates: int = 1, **columns: object) -> Effects:
+def _effects(k: int, replicates: int = 1, **columns: float) -> Effects:
     names = [
         "learning_rate",
         "conv_layers",
@@ -46,7 +46,7 @@ def test_every_figure_can_be_drawn(k: int, replicates: int) -> None:
 def test_the_pareto_shows_the_margins_of_the_verdict() -> None:
     for effects, label in ((_effects(3), "margin of error"), (_effects(3, 2), "margin (t-test)")):
         axes = effect_plots.pareto(effects).axes[0]
-        lines = {str(line.get_label()): line.get_xdata()[0] for line in axes.lines}  # type: ignore[index]
+        lines = {str(line.get_label()): np.asarray(line.get_xdata())[0] for line in axes.lines}
         assert lines == pytest.approx(
             {label: effects.verdict.margin, "margin for all at once": effects.verdict.simultaneous}
         )
@@ -80,7 +80,7 @@ def test_intervals_that_do_not_overlap_are_active_main_effects() -> None:
     effects = _effects(3, 2)
     for axes, factor in zip(effect_plots.main_effects(effects).axes, effects.factors, strict=True):
         (container,) = axes.containers
-        (low, high) = (segment for segment in container[2][0].get_segments())  # type: ignore[index]
+        (low, high) = (segment for segment in container[2][0].get_segments())
         apart = low[1, 1] < high[0, 1] or high[1, 1] < low[0, 1]
         assert apart == (factor.name in effects.active)
 

@@ -9,7 +9,7 @@ from analysis.designs.fractions import fraction
 from analysis.factors import Factor
 from analysis.search import gaussian_process
 from analysis.search.procedure import Rules, decide, refined_cells, region, screen_effects
-from analysis.search.space import Space
+from analysis.search.space import Cell, Space
 
 SPACE = Space(
     (Factor("depth", 1, 5, "integer"), Factor("learning_rate", 1e-4, 1e-1, "log")),
@@ -17,7 +17,7 @@ SPACE = Space(
 )
 
 
-def hill(cell: tuple[int, ...]) -> float:
+def hill(cell: Cell) -> float:
     depth, rate = SPACE.points([cell])[0]
     return float(1 - (depth - 0.5) ** 2 - 2 * (rate + 0.3) ** 2)
 
@@ -48,7 +48,7 @@ def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None
 
 def test_it_finds_the_maximum_from_the_corners() -> None:
     rng = np.random.default_rng(3)
-    cells = [(0, 0), (0, 6), (4, 0), (4, 6)]
+    cells: list[Cell] = [(0, 0), (0, 6), (4, 0), (4, 6)]
     for _ in range(8):
         cells.append(gaussian_process.next_cell(SPACE, cells, [hill(c) for c in cells], rng))
     assert len(set(cells)) == 12

@@ -12,7 +12,7 @@ from analysis.comparison.replay import run_search
 from analysis.comparison.tuners import TUNERS, FactorGridTuner, carry_out
 from analysis.designs.fractions import fraction
 from analysis.errors import DesignError
-from analysis.factors import Factor
+from analysis.factors import Factor, Level
 from analysis.search import procedure
 from analysis.search.procedure import Rules
 from analysis.search.space import Cell, Space
@@ -140,14 +140,14 @@ def test_a_search_on_a_space_of_all_levels_runs_what_its_rules_ask_for() -> None
     """Without a table in the way, a replay asks for the cells of the functions above."""
     levels = ((3, 4, 5, 6, 7, 8), (1, 2, 3), (0.0001, 0.001, 0.01, 0.1))
     space = Space(FACTORS, levels)
-    figures = {
-        **SCREEN,
+    figures: dict[tuple[Level, ...], float] = {
+        **{(*cell,): figure for cell, figure in SCREEN.items()},
         **{(*k, r): y for k, own in GRID.items() for r, y in zip(RATES, own, strict=True)},
     }
     figures |= {(*k, r): figures[(*k, r)] for k in GRID for r in RATES}
 
     def answer(cell: Cell) -> float:
-        return figures.get(tuple(space.natural(cell).values()), 0.6)  # type: ignore[call-overload,no-any-return] # numbers
+        return figures.get(tuple(space.natural(cell).values()), 0.6)
 
     rules = replace(RULES, response="response", rounds=1, confirm_replicates=0)
     history, delivered = run_search(carry_out(rules, space, 100), answer)

@@ -89,7 +89,8 @@ def test_a_face_centred_design_stays_between_the_levels() -> None:
 def _quadratic(function: str) -> pd.DataFrame:
     factors = [Factor("a", -1.0, 1.0), Factor("b", -1.0, 1.0)]
     cells = central_composite(factors).cells
-    return cells.assign(y=cells.eval(function))
+    y: pd.Series[float] = cells.eval(function)  # type: ignore[assignment] # of columns
+    return cells.assign(y=y)
 
 
 def test_a_ridge_is_a_caution() -> None:

@@ -14,6 +14,8 @@ from support import small_study
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
 
+pytestmark = pytest.mark.process
+
 TESTS = Path(__file__).parents[2]
 ROOT = TESTS.parent
 #: Runs `models.standalone` as on a machine that has only Keras, a backend and their dependencies.

@@ -16,6 +16,12 @@ from models.images.arrays import ArraysWriter, lock_if_unused, open_arrays, remo
 from tasks.data.cache import is_complete
 from tasks.maintenance.cache import clear_caches, list_caches
 
+
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a byte of the first picture": lambda f: flip_byte(f / "images.npy", 130),
     "the last byte": lambda f: flip_byte(f / "images.npy", -1),
@@ -26,7 +32,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "half a description": lambda f: (f / "about.json").write_text('{"names": ['),
     "another description": lambda f: (f / "about.json").write_text("[]"),
     "no description": lambda f: (f / "about.json").unlink(),
-    "nothing": lambda f: [path.unlink() for path in f.iterdir()],
+    "nothing": empty,
 }
 
 

@@ -89,4 +89,4 @@ def test_any_bytes_are_a_picture_or_have_a_reason(contents: list[bytes]) -> None
     for content in contents:
         row, pixels = measure_picture(Entry("x", "cat", "", ""), content, 0)
         assert row.decodable == (pixels is not None)
-        assert row.decodable or reason_as_text(row.why)
+        assert row.decodable or (row.why is not None and reason_as_text(row.why))

@@ -264,7 +264,8 @@ def test_copies_are_kept_while_a_process_reads_them(pets: Any, tmp_path: Path) -
     assert clear_caches([cached]) == []
     del first, second
     third = find_images(PETS, tmp_path / "unpacked")
-    assert not Path(third.reader.__getstate__()["root"], entry.location).exists()
+    state: Any = third.reader.__getstate__()
+    assert not Path(state["root"], entry.location).exists()
     del third
     assert clear_caches([cached]) == [cached]
 

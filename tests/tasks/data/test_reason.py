@@ -61,7 +61,7 @@ def _kinds_in_code() -> Iterator[str]:
                 continue
             at = position.get(node.func.id)
             if at is not None and isinstance(node.args[at], ast.Constant):
-                yield node.args[at].value
+                yield str(node.args[at].value)  # type: ignore[attr-defined] # a constant, see above
     rules = tomllib.loads((ROOT / "tasks" / "data" / "rules.toml").read_text(encoding="utf-8"))
     yield from (rule["kind"] for table in rules.values() for rule in table)
 

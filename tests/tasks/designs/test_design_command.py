@@ -206,5 +206,5 @@ def test_a_file_that_exists_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_every_option_of_the_command_belongs_to_a_kind() -> None:
-    options = {option.name for option in main.commands["design"].params}  # type: ignore[attr-defined]
+    options = {option.name for option in main.commands["design"].params}
     assert options - set().union(*OPTIONS.values()) == {"kind", "seed", "out", "as_json"}

@@ -1,6 +1,7 @@
 """What `factorgrid doctor` finds, with real faults."""
 
 import http.server
+import importlib.metadata
 import json
 import socket
 import sqlite3
@@ -68,7 +69,7 @@ def test_a_package_of_a_wrong_version_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = ["prefect<3", "no-such-package>=1", "ruff>=99; extra == 'dev'"]
-    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda _: wanted)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: wanted)
     found = {f.name: f for f in examine(_local(tmp_path)) if f.state == "fail"}
     assert found["prefect"].found.endswith("required <3")
     assert "not installed" in found["no-such-package"].found

@@ -239,9 +239,9 @@ def test_a_stored_verdict_is_read_back_as_data(done: Done) -> None:
 
 
 def test_an_old_record_has_a_sentence_which_is_shown_as_it_is() -> None:
-    record = {"name": "m", "version": "2", "alias": "challenger", "run_id": "r"}
+    record: dict[str, Any] = {"name": "m", "version": "2", "alias": "challenger", "run_id": "r"}
     record |= {"test": vars(accuracy_with_interval(np.array([True, False])))}
-    against = {"only_challenger": 1, "only_champion": 2, "n": 9, "p": 1.0}
+    against: dict[str, Any] = {"only_challenger": 1, "only_champion": 2, "n": 9, "p": 1.0}
     record |= {"against": against, "why": "Version {1} stays champion: of 9 test images ..."}
     registered = registered_of_json(record)
     assert registered.against == McNemarResult(**against)

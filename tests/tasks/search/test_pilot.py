@@ -6,10 +6,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support.replay import check_replay
-from support.small_study import STUDY, factorgrid, last_execution, write_study
+from support.small_study import (
+    ACCURACY,
+    STUDY,
+    factorgrid,
+    known_accuracy,
+    last_execution,
+    write_study,
+)
 
 from analysis.search.procedure import pilot_runs
 from tasks.errors import UserError
+from tasks.search.confirm import select_cell
 from tasks.search.pilot import narrowed_study, plan_pilot
 from tasks.study.study_file import Study, built_in_studies, load_study, parse_study
 from tasks.study.study_toml import study_toml
@@ -56,7 +64,9 @@ def test_levels_are_narrowed_and_the_findings_are_kept() -> None:
     assert levels["fc_layers"] == (1, 2)  # there are no two whole numbers inside
     assert levels["learning_rate"] == (0.000562, 0.0178)
     assert levels["optimizer"] == ("adam", "sgd")
-    found = {finding.factor: finding for finding in study.pilot.found}  # type: ignore[union-attr] # no sentence of version 0.1
+    # Version 0.1 kept sentences, which have no figures.
+    found = {f.factor: f for f in study.pilot.found if not isinstance(f, str)}
+    assert len(found) == len(study.pilot.found)
     assert found["learning_rate"].figures == (0.7, 0.74, 0.5)
     assert (found["learning_rate"].low, found["learning_rate"].high) == (0.000562, 0.0178)
     assert found["conv_layers"].figures == ()
@@ -71,11 +81,21 @@ def test_a_failed_run_of_the_pilot_is_named() -> None:
         narrowed_study(_study(), _runs(_study(), [0.7, 0.74, float("nan")]))
 
 
-def test_a_study_with_a_pilot_and_a_gaussian_process(tmp_path: Path) -> None:
+#: The best learning rate is in the middle of its range; half a decade above it is the second best.
+PEAK = {
+    **ACCURACY,
+    "losses": {
+        "conv_layers": ACCURACY["losses"]["conv_layers"],
+        "learning_rate": {1e-3: 0.17, 3.16e-3: 0.17, 1e-2: 0.0, 3.16e-2: 0.08, 1e-1: 0.17},
+    },
+}
+
+
+def test_a_study_with_a_pilot_and_a_gaussian_process_finds_the_peak(tmp_path: Path) -> None:
     text = STUDY.replace('name = "tiny"', 'name = "tiny"\n[pilot]\nenabled = true')
     text = text.replace("[refine]\nbudget = 6", '[refine]\nmethod = "gp"\nbudget = 2')
-    home = tmp_path / "home"
-    ended = factorgrid("search", write_study(tmp_path, text), home=home, timeout=500)
+    path, home = write_study(tmp_path, text), tmp_path / "home"
+    ended = factorgrid("search", path, home=home, **known_accuracy(PEAK))
     assert ended.returncode == 0, ended.stderr
     assert "Pilot\n-----\n" in ended.stdout
     assert "A Gaussian process on the runs so far chooses 2 cells" in ended.stdout
@@ -84,7 +104,11 @@ def test_a_study_with_a_pilot_and_a_gaussian_process(tmp_path: Path) -> None:
     assert asked == {"pilot": 3, "screen": 4, "refine": 2}
     assert len(execution.study.pilot.found) == 2
     levels = execution.study.factors["learning_rate"]
+    assert (levels.low, levels.high) == (0.00316, 0.0316)
     assert set(execution.runs("screen")["learning_rate"]) == {levels.low, levels.high}
     names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
     assert names == {"refine/after-7-runs.txt", "refine/after-8-runs.txt"}
     check_replay(load_study(str(tmp_path / "study.toml")), execution)
+    selection = select_cell(execution.study, execution.runs())
+    assert selection.best == {"conv_layers": 2, "learning_rate": 0.01}
+    assert "- best mean: conv_layers=2 learning_rate=0.01, " in ended.stdout

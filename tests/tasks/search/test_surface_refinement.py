@@ -11,7 +11,7 @@ from analysis.search import procedure
 def test_a_study_refines_by_a_second_order_surface(tmp_path: Path) -> None:
     text = STUDY.replace("[refine]\nbudget = 6", '[refine]\nmethod = "surface"\nbudget = 6')
     home = tmp_path / "home"
-    ended = factorgrid("search", write_study(tmp_path, text), home=home, timeout=500)
+    ended = factorgrid("search", write_study(tmp_path, text), home=home)
     assert ended.returncode == 0, ended.stderr
     assert "6 cells from the screen's levels" in ended.stdout
     execution = last_execution(home, "tiny")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import small_study
+from support.small_study import REAL_TRAINING, factorgrid
 
 from tasks.errors import StudyError
 from tasks.settings import Settings
@@ -65,7 +65,7 @@ def load(folder: Path, old: str = "", new: str = "") -> Study:
 
 def test_a_study_with_a_custom_network_registers_its_model(folder: Path) -> None:
     home = folder.parent / "home"
-    ended = small_study.factorgrid("search", folder / "study.toml", "--json", home=home)
+    ended = factorgrid("search", folder / "study.toml", "--json", home=home, **REAL_TRAINING)
     assert ended.returncode == 0, ended.stderr
     assert set(json.loads(ended.stdout)["chosen"]) == {"norm", "learning_rate"}
     tracker = Tracker.open(Settings(home, f"sqlite:///{home / 'mlflow.db'}"))

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.small_study import factorgrid, last_execution, write_study
+from support.small_study import (
+    ACCURACY,
+    BEST,
+    factorgrid,
+    known_accuracy,
+    last_execution,
+    write_study,
+)
 
 from tasks.errors import SlotsClosedError
 from tasks.settings import Settings
@@ -86,7 +93,7 @@ def _log_replicate(
     run_id = execution.replicates.begin(_replicate(execution, stage, number))
     assert run_id is not None
     for epoch, accuracy in enumerate(GOOD, 1):
-        execution.log_metrics(run_id, metric_rows({"val_accuracy": accuracy}, epoch))
+        execution.writer.log_metrics(run_id, metric_rows({"val_accuracy": accuracy}, epoch))
     execution.replicates.end(run_id, status)
     return run_id
 
@@ -124,7 +131,7 @@ def test_a_replicate_of_an_earlier_study_has_the_history_of_its_training(
         _log_replicate(first, 1)
     with _open(tracker, tmp_path) as second:
         assert second.run_id != first.run_id
-        with second.claim(_replicate(second, "refine", 1)) as reused:
+        with second.replicates.claim(_replicate(second, "refine", 1)) as reused:
             assert reused is not None
         assert MetricHistories().finished_replicates(second, "refine") == [tuple(GOOD)]
 
@@ -180,17 +187,30 @@ cells = 2
 """
 
 
+#: Every cell of the grid that the screen did not train is far below the median, but one.
+STEEP = {
+    **ACCURACY,
+    "noise": 0.005,
+    "losses": {
+        "conv_layers": {1: 0.16, 2: 0.0, 3: 0.14},
+        "learning_rate": {1e-4: 0.31, 1e-3: 0.0, 1e-2: 0.17},
+    },
+}
+
+
 @pytest.mark.slow
 def test_a_study_that_prunes_stops_replicates_of_its_refined_grid_only(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    ended = factorgrid("search", write_study(tmp_path, PRUNED), "--json", home=home)
+    path, home = write_study(tmp_path, PRUNED), tmp_path / "home"
+    ended = factorgrid("search", path, "--json", home=home, **known_accuracy(STEEP))
     assert ended.returncode == 0, ended.stderr
     outcome = json.loads(ended.stdout)
     assert outcome["registered"]["alias"] == "champion"
     execution = last_execution(home, "tiny")
     runs = execution.tracker.children(execution.run_id, execution.experiment)
     pruned = [run.data for run in runs if "pruned_epochs_saved" in run.data.metrics]
-    assert pruned
+    cells = sorted((data.params["conv_layers"], data.params["learning_rate"]) for data in pruned)
+    assert cells == [("2", "0.0001")] * 2 + [("3", "0.0001")] * 2 + [("3", "0.01")] * 2
+    assert outcome["best"] == BEST
     for data in pruned:
         assert "factorgrid.in_screen" not in data.tags
         assert data.metrics["pruned_epochs_saved"] in {1, 2, 3}

@@ -149,9 +149,7 @@ def _describe(done: Done, arrays_url: str = "") -> ExecutionDescription:
     execution = done.execution
     hidden = Path("/nowhere/home")
     settings = replace(execution.tracker.settings, home=hidden)
-    images = Prepared(
-        hidden / "cache" / "v-16", execution.version, "drawn", "drawn", 240, {}, 0, {}
-    )
+    images = Prepared(hidden / "cache" / "v-16", execution.version, "drawn", "drawn", 240, 0, 0)
     return ExecutionDescription(
         settings,
         execution.study,

@@ -199,7 +199,7 @@ def test_a_pilots_range_has_its_figures_in_every_language(language: str) -> None
 def quadratic(function: str) -> Any:
     factors = [Factor("a", -1.0, 1.0), Factor("b", -1.0, 1.0)]
     cells = central_composite(factors).cells
-    return fit_surface(cells.assign(y=cells.eval(function)), factors, "y")
+    return fit_surface(cells.assign(y=np.asarray(cells.eval(function))), factors, "y")
 
 
 def test_a_surface_names_its_stationary_point_and_cautions() -> None:

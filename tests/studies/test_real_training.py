@@ -1,0 +1,104 @@
+"""Whole studies that train their networks: they assert only what holds whichever network wins."""
+
+import base64
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from support.small_study import (
+    REAL_TRAINING,
+    SHARED,
+    STUDY,
+    Done,
+    factorgrid,
+    last_execution,
+    write_study,
+)
+
+from models.images.arrays import open_arrays
+
+PICTURES = SHARED / "data" / "petimages-sample.zip"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    folder = tmp_path_factory.mktemp("trained")
+    path = write_study(folder)
+    ended = factorgrid("search", path, "--json", home=folder / "home", **REAL_TRAINING)
+    assert ended.returncode == 0, ended.stderr
+    return Done(folder / "home", path, json.loads(ended.stdout), ended.stderr)
+
+
+def test_every_network_was_trained(trained: Done) -> None:
+    execution = trained.execution
+    runs = execution.tracker.children(execution.run_id, execution.experiment)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    screened = [run for run in runs if "factorgrid.in_screen" in run.data.tags]
+    assert len(screened) == 4
+    client = execution.tracker.client
+    histories = [client.get_metric_history(run.info.run_id, "train_loss") for run in screened]
+    losses = np.array([[point.value for point in history] for history in histories])
+    assert losses.shape == (4, 4)
+    assert np.isfinite(losses).all()
+    # No two networks had the same losses, and one at least did not stay where it began.
+    assert len({tuple(row) for row in losses}) == 4
+    assert (losses.std(axis=1) > 0).any()
+
+
+def test_the_first_network_of_a_name_is_champion(trained: Done) -> None:
+    registered = trained.outcome["registered"]
+    version = trained.tracker.client.get_model_version_by_alias("tiny", "champion")
+    assert registered["alias"] == "champion"
+    assert version.run_id == registered["run_id"]
+    assert trained.outcome["chosen"] in trained.outcome["tied"]
+
+
+def test_the_champion_answers_as_the_network_did_in_training(trained: Done) -> None:
+    import mlflow
+
+    execution = trained.execution
+    mlflow.set_tracking_uri(execution.tracker.settings.tracking_uri)
+    model = mlflow.pyfunc.load_model("models:/tiny@champion")
+    arrays = open_arrays(next(p for p in (trained.home / "cache").iterdir()))
+    rows = arrays.side("test")
+    pictures = [cv2.imencode(".png", arrays.images[row][:, :, ::-1])[1].tobytes() for row in rows]
+    texts = [base64.b64encode(picture).decode() for picture in pictures]
+    answers = model.predict(pd.DataFrame({"image": [*texts, "no picture"]}))
+    folder = trained.home / "fetched"
+    run_id = trained.outcome["registered"]["run_id"]
+    saved = np.load(execution.tracker.artifact(run_id, "model/predictions.npz", folder))
+    probability = saved["test_probability"]
+    *good, bad = pd.DataFrame(answers).to_dict("records")
+    assert [row["label"] for row in good] == [arrays.classes[i] for i in probability.argmax(1)]
+    expected = probability.max(axis=1)
+    assert np.allclose([row["probability"] for row in good], expected, atol=2e-3)
+    assert bad["error"]
+    assert bad["label"] == ""
+
+
+@pytest.mark.slow
+def test_a_study_on_jax_ends_with_a_champion(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    path = write_study(tmp_path)
+    ended = factorgrid("search", path, "--json", home=home, KERAS_BACKEND="jax", **REAL_TRAINING)
+    assert ended.returncode == 0, ended.stderr
+    outcome = json.loads(ended.stdout)
+    assert outcome["registered"]["alias"] == "champion"
+    execution = last_execution(home, "tiny")
+    runs = execution.tracker.children(execution.run_id, execution.experiment)
+    assert {run.data.tags["factorgrid.backend"] for run in runs} == {"jax"}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+@pytest.mark.skipif(not PICTURES.exists(), reason="the real pictures are not at ../shared/data")
+def test_a_study_on_real_pictures(tmp_path: Path) -> None:
+    text = STUDY.replace("drawn = 240\n", "")
+    path, home = write_study(tmp_path, text), tmp_path / "home"
+    ended = factorgrid("search", path, "--data", PICTURES, "--json", home=home, **REAL_TRAINING)
+    assert ended.returncode == 0, ended.stderr
+    outcome = json.loads(ended.stdout)
+    assert "petimages-sample.zip" in outcome["data"]
+    assert outcome["registered"]["alias"] == "champion"
