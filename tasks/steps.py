@@ -123,20 +123,26 @@ def next_cells(context: TrainingContext, decision: Decision, last: Cells = ()) -
 
 @task(name="choose", cache_policy=NO_CACHE, persist_result=False)
 def choose(context: TrainingContext) -> Selection:
-    """Choose the best cell, and name those that cannot be told apart from it."""
+    """Choose the best cell, and name those that cannot be distinguished from it."""
     return choose_cell(context.execution)
 
 
 @task(name="suspects", cache_policy=NO_CACHE, persist_result=False)
 def suspects(context: TrainingContext) -> Suspects | None:
     """Rank the pictures whose label may be wrong."""
-    return find_suspects(context)
+    found = find_suspects(context.execution, context.arrays)
+    if found is not None:
+        context.progress.print_line(
+            f"suspects: {len(found.found)} pictures that several good cells classify wrongly with "
+            "a high probability; see suspects/ of the study's run"
+        )
+    return found
 
 
 @task(name="register", cache_policy=NO_CACHE, persist_result=False)
 def register(context: TrainingContext, selection: Selection) -> Registered:
     """Register the winner's network, and make it champion if it beats today's."""
-    return register_winner(context, selection)
+    return register_winner(context.execution, context.arrays, selection)
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)

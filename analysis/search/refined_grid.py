@@ -127,8 +127,8 @@ def _reason(effects: Effects, factor: Factor, best: Level) -> Reason:
 def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
     """Return the best corner by the active terms and their parents, ties by the main effects."""
     names = [f.name for f in effects.factors]
-    told = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.active_jointly]  # noqa: PLR2004 # three factors
-    kept = {part for term in told for part in _parents(term)} | set(names)
+    terms = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.active_jointly]  # noqa: PLR2004 # three factors
+    kept = {part for term in terms for part in _parents(term)} | set(names)
     columns = [str(term) for term in effects.terms.index if term in kept]
     order = max((term.count(":") + 1 for term in columns), default=1)
     corners = pd.DataFrame(list(product((-1.0, 1.0), repeat=len(names))), columns=names)

@@ -69,3 +69,9 @@ def load_result(folder: Path) -> ReplicateResult:
     content = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     with np.load(folder / "predictions.npz") as saved:
         return ReplicateResult(**content, **{name: saved[name] for name in saved.files})
+
+
+def probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the softmax of logits (n, classes)."""
+    exponent = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -17,7 +17,7 @@ from models.spec import ReplicateSpec, TrainingSpec
 from models.training.backend import device_name, load_keras, make_deterministic, resolve_precision
 from models.training.engine import EngineJob, is_out_of_memory
 from models.training.engine_choice import cheapest_network, engine_of
-from models.training.result import ReplicateResult
+from models.training.result import ReplicateResult, probability
 
 OnEpoch = Callable[[dict[str, Any]], None]
 
@@ -236,12 +236,6 @@ def loss_and_accuracy(
     log_sum = highest + np.log(np.exp(wide - highest[:, None]).sum(axis=1))
     loss = (log_sum - wide[np.arange(len(labels)), labels]).mean()
     return float(loss), float((logits.argmax(axis=1) == labels).mean())
-
-
-def probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the softmax of logits (n, classes)."""
-    exponent = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(exponent / exponent.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _optimizer(training: TrainingSpec) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from analysis.factors import cell_name
 from analysis.mcnemar import McNemarResult, Proportion, accuracy_with_interval
 from analysis.search.best_cell import Selection
+from models.images.arrays import ImageArrays
 from tasks.registry.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -27,7 +28,6 @@ from tasks.registry.verdict import PromotionVerdict
 from tasks.tracking.artifact_paths import NETWORK, REGISTERED
 from tasks.tracking.execution import Execution, code_version
 from tasks.tracking.tags import CODE_VERSION, PREFIX
-from tasks.training.context import TrainingContext
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,17 @@ class Registered:
         return self.verdict.comparison
 
 
-def register_winner(context: TrainingContext, selection: Selection) -> Registered:
+def register_winner(execution: Execution, arrays: ImageArrays, selection: Selection) -> Registered:
     """Register the best replicate of the chosen cell, and make it champion if it earned it.
 
     The test images are read here for the first time, and only once. The alias moves only if the
     challenger beats the champion on the same test images by McNemar's test.
     """
-    run_id = _best_replicate(context, selection)
-    execution, arrays = context.execution, context.arrays
+    run_id = _best_replicate(execution, selection)
     labels = arrays.labels[arrays.side("test")]
     right = right_answers(execution.tracker, run_id, labels)
     test = accuracy_with_interval(right, alpha=execution.study.alpha)
-    registered = WinnerRegistration(context).register(run_id, selection, test, labels)
+    registered = WinnerRegistration(execution, arrays).register(run_id, selection, test, labels)
     execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED)
     return registered
 
@@ -93,10 +92,9 @@ def registered_of_json(record: Mapping[str, Any]) -> Registered:
     return Registered(name, version, alias, record["run_id"], test, verdict)
 
 
-def _best_replicate(context: TrainingContext, selection: Selection) -> str:
+def _best_replicate(execution: Execution, selection: Selection) -> str:
     """Return the run that trained the chosen cell's replicate with the best response."""
-    study = context.execution.study
-    cell = context.execution.runs()
+    study, cell = execution.study, execution.runs()
     for name, level in selection.chosen.items():
         cell = cell[cell[name] == level]
     best = cell.sort_values([study.response, "val_loss"], ascending=[False, True]).iloc[0]
@@ -106,11 +104,10 @@ def _best_replicate(context: TrainingContext, selection: Selection) -> str:
 class WinnerRegistration:
     """Registers the winner of one execution."""
 
-    def __init__(self, context: TrainingContext) -> None:
-        self.context = context
-        self.execution = context.execution
-        self.name = context.execution.study.model_name
-        self.registry = Registry(context.execution.tracker, self.name)
+    def __init__(self, execution: Execution, arrays: ImageArrays) -> None:
+        self.execution, self.arrays = execution, arrays
+        self.name = execution.study.model_name
+        self.registry = Registry(execution.tracker, self.name)
 
     def register(
         self, run_id: str, selection: Selection, test: Proportion, labels: NDArray[np.int64]
@@ -162,7 +159,7 @@ class WinnerRegistration:
 
     def _log_servable(self, run_id: str) -> str:
         """Write the model that MLflow serves to the run that trained it; return its address."""
-        tracker, arrays = self.execution.tracker, self.context.arrays
+        tracker, arrays = self.execution.tracker, self.arrays
         about = {"classes": list(arrays.classes), "image_size": arrays.image_size}
         with tempfile.TemporaryDirectory() as text:
             folder = Path(text)

@@ -85,7 +85,7 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
 
     def _probability(self, batch: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         """Return the class probabilities of images uint8 (B, H, W, 3): (B, classes)."""
-        from models.training.train import probability
+        from models.training.result import probability
 
         return probability(np.asarray(self.network.predict(batch, verbose=0)))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.images.arrays import ImageArrays
 from tasks.tracking.artifact_paths import CONTACT_SHEET, SUSPECTS
-from tasks.training.context import TrainingContext
+from tasks.tracking.execution import Execution
 
 #: A cell is good if its mean accuracy is at most this below the best; the most and the fewest of
 #: these cells that are used.
@@ -150,34 +150,30 @@ def contact_sheet(suspects: Suspects, arrays: ImageArrays) -> Figure:
     return figure
 
 
-def find_suspects(context: TrainingContext) -> Suspects | None:
+def find_suspects(execution: Execution, arrays: ImageArrays) -> Suspects | None:
     """Rank the suspects by the runs of an execution; log list, table and contact sheet to its run.
 
     Returns
     -------
     The suspects; None if fewer than two cells are good.
     """
-    execution, study = context.execution, context.execution.study
+    study = execution.study
     names = [factor.name for factor in study.factor_list]
     cells = good_cells(execution.runs(), names, study.response)
     if len(cells) < FEWEST_CELLS:
         return None
-    answers = [np.mean([_answers(context, run) for run in runs], axis=0) for runs in cells]
-    suspects = rank_suspects(answers, context.arrays, context.arrays.side("validation"))
-    figures = {CONTACT_SHEET: contact_sheet(suspects, context.arrays)}
+    answers = [np.mean([_probabilities(execution, run) for run in runs], axis=0) for runs in cells]
+    suspects = rank_suspects(answers, arrays, arrays.side("validation"))
+    figures = {CONTACT_SHEET: contact_sheet(suspects, arrays)}
     execution.log_figures(execution.run_id, figures)
     execution.log_text(execution.run_id, exclusion_list(suspects), "suspects/exclude.toml")
     table = pd.DataFrame([vars(suspect) for suspect in suspects.found]).to_csv(index=False)
     execution.log_text(execution.run_id, table, SUSPECTS)
-    context.progress.print_line(
-        f"suspects: {len(suspects.found)} pictures that several good cells classify wrongly with a "
-        "high probability; see suspects/ of the study's run"
-    )
     return suspects
 
 
-def _answers(context: TrainingContext, run_id: str) -> Probability:
+def _probabilities(execution: Execution, run_id: str) -> Probability:
     with tempfile.TemporaryDirectory() as folder:
-        path = context.execution.tracker.artifact(run_id, "model/predictions.npz", Path(folder))
+        path = execution.tracker.artifact(run_id, "model/predictions.npz", Path(folder))
         with np.load(path) as saved:
             return np.asarray(saved["val_probability"], dtype=np.float32)

@@ -178,6 +178,9 @@ def train_for_execution(planned: Planned, description: ExecutionDescription) -> 
     if run_id not in _open_contexts:
         _open_contexts.setdefault(run_id, description.open())
     context = _open_contexts[run_id]
+    # After a pilot the study has other levels than when this process opened the execution.
+    execution = replace(context.execution, study=description.study)
+    context = replace(context, execution=execution)
     # The cluster gives a replicate to one worker at a time: a run that is still open is that of a
     # worker that was killed.
     context.execution.replicates.end_cut_off(planned.key)

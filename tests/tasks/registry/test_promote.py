@@ -206,7 +206,7 @@ def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
     execution = done.execution
     study = execution.study.model_copy(update={"registered_model": "tiny-2"})
     arrays = open_arrays(next(path for path in (done.home / "cache").iterdir()))
-    context: Any = SimpleNamespace(execution=replace(execution, study=study), arrays=arrays)
+    registration = WinnerRegistration(replace(execution, study=study), arrays)
     labels = arrays.labels[arrays.side("test")]
     selection: Any = SimpleNamespace(chosen={"conv_layers": 1})
     runs = execution.runs()["run_id"].tolist()
@@ -215,7 +215,7 @@ def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
 
     def register(place: int) -> Registered:
         test = accuracy_with_interval(right[place])
-        return WinnerRegistration(context).register(runs[place], selection, test, labels)
+        return registration.register(runs[place], selection, test, labels)
 
     assert register(best).alias == CHAMPION
     second = register(worst)
