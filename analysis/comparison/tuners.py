@@ -17,7 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.factors import Factor, Level
 from analysis.search import procedure
 from analysis.search.pilot import pilot_points
-from analysis.search.procedure import START_CELLS, CellRun, Method, Rules
+from analysis.search.procedure import START_CELLS, CellRun, Method, SearchRules
 from analysis.search.refined_grid import Decision
 from analysis.search.space import Cell, Space
 
@@ -164,7 +164,7 @@ class FactorGridTuner:
         """Start a search."""
         return carry_out(self.rules(space, budget, int(rng.integers(2**31))), space, budget)
 
-    def rules(self, space: Space, budget: int, seed: int) -> Rules:
+    def rules(self, space: Space, budget: int, seed: int) -> SearchRules:
         """Return the rules that fit into a budget.
 
         The screen takes at most half of what confirmation leaves, or 8 runs if a grid or a surface
@@ -185,7 +185,7 @@ class FactorGridTuner:
         )
         design = fraction_within([f.name for f in factors], most)
         left = budget - reserved - pilot_size - (design.n_runs if design else START_CELLS)
-        return Rules(
+        return SearchRules(
             factors,
             RESPONSE,
             design,
@@ -205,7 +205,7 @@ def _ends_as_domain(factor: Factor) -> tuple[float, float] | None:
 
 
 def carry_out(
-    rules: Rules, space: Space, budget: int, add_columns: AddColumns | None = None
+    rules: SearchRules, space: Space, budget: int, add_columns: AddColumns | None = None
 ) -> Search:
     """Carry out the rules of a search on a space, as `flows.search` does with real training.
 
@@ -243,7 +243,7 @@ def carry_out(
     return space.cell(selection.chosen)
 
 
-def _decision_after_screen(rules: Rules, runs: "_StageRuns") -> Decision | None:
+def _decision_after_screen(rules: SearchRules, runs: "_StageRuns") -> Decision | None:
     if rules.design is None or not runs.all_were_run:
         return None
     try:

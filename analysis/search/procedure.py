@@ -38,7 +38,7 @@ START_CELLS = 4
 
 
 @dataclass(frozen=True)
-class Rules:
+class SearchRules:
     """What a search is to do.
 
     Attributes
@@ -141,25 +141,25 @@ class NextCells:
 # -- pilot ----------------------------------------------------------------------------------------
 
 
-def pilot_runs(rules: Rules) -> list[CellRun]:
+def pilot_runs(rules: SearchRules) -> list[CellRun]:
     """Return the runs of the pilot, in the order of `pilot.pilot_points`; none without a pilot."""
     return cell_runs(_pilot_cells(rules), [1]) if rules.pilot else []
 
 
-def _pilot_cells(rules: Rules) -> list[Levels]:
+def _pilot_cells(rules: SearchRules) -> list[Levels]:
     return [
         {f.name: _level(rules, f, x) for f, x in zip(rules.factors, point, strict=True)}
         for point in pilot.pilot_points(rules.factors)
     ]
 
 
-def _level(rules: Rules, factor: Factor, coded: float) -> Level:
+def _level(rules: SearchRules, factor: Factor, coded: float) -> Level:
     """Return a natural level: the factor's own at its ends, three digits between them."""
     level = factor.decode(coded)
     return rules.allowed(factor, level if level in factor.levels else short_level(level))
 
 
-def narrow(rules: Rules, runs: pd.DataFrame) -> tuple[Rules, list[pilot.ScreenRange]]:
+def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pilot.ScreenRange]]:
     """Return the rules with the screen's levels where the pilot puts them, and what it found.
 
     Parameters
@@ -181,7 +181,7 @@ def narrow(rules: Rules, runs: pd.DataFrame) -> tuple[Rules, list[pilot.ScreenRa
     return replace(rules, factors=tuple(factors), pilot=False), ranges
 
 
-def _only_figure(rules: Rules, runs: pd.DataFrame, cell: Levels) -> float:
+def _only_figure(rules: SearchRules, runs: pd.DataFrame, cell: Levels) -> float:
     same = runs[[f.name for f in rules.factors]].eq(pd.Series(cell)).all(axis=1)
     figures = runs.loc[same, rules.response].dropna()
     if figures.empty:
@@ -192,7 +192,7 @@ def _only_figure(rules: Rules, runs: pd.DataFrame, cell: Levels) -> float:
 # -- screen ---------------------------------------------------------------------------------------
 
 
-def screen_runs(rules: Rules) -> list[CellRun]:
+def screen_runs(rules: SearchRules) -> list[CellRun]:
     """Return the runs of the screen, in random order: a two-level design, full or a fraction."""
     if rules.design is None:
         whole = Space(rules.factors, tuple(levels_between(f, *f.levels) for f in rules.factors))
@@ -221,7 +221,7 @@ def screen_runs(rules: Rules) -> list[CellRun]:
     ]
 
 
-def screen_effects(rules: Rules, runs: pd.DataFrame) -> Effects:
+def screen_effects(rules: SearchRules, runs: pd.DataFrame) -> Effects:
     """Fit the effects model to the runs of the screen.
 
     Raises
@@ -235,13 +235,13 @@ def screen_effects(rules: Rules, runs: pd.DataFrame) -> Effects:
 # -- refine ---------------------------------------------------------------------------------------
 
 
-def decide(rules: Rules, effects: Effects) -> Decision:
+def decide(rules: SearchRules, effects: Effects) -> Decision:
     """Decide the refined grid."""
     return decide_grid(effects, budget=rules.grid_budget)
 
 
 def refined_cells(
-    rules: Rules,
+    rules: SearchRules,
     decision: Decision | None,
     runs: pd.DataFrame,
     refined: pd.DataFrame,
@@ -265,7 +265,7 @@ def refined_cells(
     return NextCells(tuple(_moved_cells(rules, refined, last)))
 
 
-def _allowed_grid(rules: Rules, grid: Grid) -> Grid:
+def _allowed_grid(rules: SearchRules, grid: Grid) -> Grid:
     factors = {f.name: f for f in rules.factors}
     return {
         name: tuple(dict.fromkeys(rules.allowed(factors[name], level) for level in levels))
@@ -274,7 +274,7 @@ def _allowed_grid(rules: Rules, grid: Grid) -> Grid:
 
 
 def _moved_cells(
-    rules: Rules, refined: pd.DataFrame, last: Sequence[Mapping[str, Level]]
+    rules: SearchRules, refined: pd.DataFrame, last: Sequence[Mapping[str, Level]]
 ) -> list[Levels]:
     """Return the grid moved outward, if its best cell lies on an edge that can move."""
     best = select(refined, rules.factors, rules.response).best
@@ -287,7 +287,7 @@ def _moved_cells(
     return [] if allowed == grid else grid_cells(allowed)
 
 
-def region(rules: Rules, decision: Decision | None) -> Space:
+def region(rules: SearchRules, decision: Decision | None) -> Space:
     """Return where the refinement by a model may search.
 
     From the screen's levels to the refined levels outside them; without a decision, between the
@@ -296,7 +296,9 @@ def region(rules: Rules, decision: Decision | None) -> Space:
     return Space(rules.factors, tuple(_region_levels(rules, f, decision) for f in rules.factors))
 
 
-def _region_levels(rules: Rules, factor: Factor, decision: Decision | None) -> tuple[Level, ...]:
+def _region_levels(
+    rules: SearchRules, factor: Factor, decision: Decision | None
+) -> tuple[Level, ...]:
     if factor.scale == "categorical":
         return factor.levels
     outer = refined_levels(factor, decision.corner[factor.name]) if decision else ()
@@ -309,13 +311,13 @@ def _region_levels(rules: Rules, factor: Factor, decision: Decision | None) -> t
     return tuple(level for level in table if low <= float(level) <= high)
 
 
-def _is_spent(rules: Rules, refined: pd.DataFrame) -> bool:
+def _is_spent(rules: SearchRules, refined: pd.DataFrame) -> bool:
     names = [f.name for f in rules.factors]
     return len(refined[names].drop_duplicates()) >= rules.budget
 
 
 def _process_cell(
-    rules: Rules, decision: Decision | None, runs: pd.DataFrame, refined: pd.DataFrame
+    rules: SearchRules, decision: Decision | None, runs: pd.DataFrame, refined: pd.DataFrame
 ) -> NextCells:
     usable = runs[runs[rules.response].notna()]
     if _is_spent(rules, refined) or usable.empty:
@@ -330,7 +332,7 @@ def _process_cell(
 
 
 def _surface_cells(
-    rules: Rules,
+    rules: SearchRules,
     decision: Decision,
     runs: pd.DataFrame,
     refined: pd.DataFrame,
@@ -363,7 +365,7 @@ def typed_cells(factors: Sequence[Factor], runs: pd.DataFrame) -> list[Levels]:
     ]
 
 
-def refine_runs(rules: Rules, cells: Sequence[Mapping[str, Level]]) -> list[CellRun]:
+def refine_runs(rules: SearchRules, cells: Sequence[Mapping[str, Level]]) -> list[CellRun]:
     """Return the runs of refined cells, replicates outermost; the screen's cells have theirs."""
     return cell_runs(cells, range(1, rules.refine_replicates + 1))
 
@@ -371,7 +373,7 @@ def refine_runs(rules: Rules, cells: Sequence[Mapping[str, Level]]) -> list[Cell
 # -- confirm and select ---------------------------------------------------------------------------
 
 
-def select_cell(rules: Rules, runs: pd.DataFrame, images: int | None = None) -> Selection:
+def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = None) -> Selection:
     """Select among the cells that were confirmed with fresh seeds; before that, among all.
 
     Parameters
@@ -394,7 +396,7 @@ def select_cell(rules: Rules, runs: pd.DataFrame, images: int | None = None) -> 
     )
 
 
-def confirm_runs(rules: Rules, selection: Selection) -> list[CellRun]:
+def confirm_runs(rules: SearchRules, selection: Selection) -> list[CellRun]:
     """Return fresh seeds for the cells that cannot be distinguished; none if one cell leads."""
     cells = selection.tied[: rules.confirm_cells]
     if len(cells) < 2:  # noqa: PLR2004 # one cell leads

@@ -21,7 +21,7 @@ DROPPED_FIRST = ("inactive", "unknown", "active", "collapsed")
 
 
 @dataclass(frozen=True)
-class Reason:
+class LevelReason:
     """Why a factor has its refined levels.
 
     Attributes
@@ -54,7 +54,7 @@ class Decision:
 
     grid: Grid
     corner: dict[str, Level]
-    reasons: tuple[Reason, ...]
+    reasons: tuple[LevelReason, ...]
 
     @property
     def n_cells(self) -> int:
@@ -94,7 +94,7 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
     return Decision(grid, {r.factor: r.level for r in reasons}, tuple(reasons))
 
 
-def _reasons(effects: Effects, sign: float) -> dict[str, Reason]:
+def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
     """Return the reasons by factor; where a level collapses, those of the other level's runs."""
     corner = _best_corner(effects, sign)
     reasons = {f.name: _reason(effects, f, corner[f.name]) for f in effects.factors}
@@ -104,7 +104,7 @@ def _reasons(effects: Effects, sign: float) -> dict[str, Reason]:
     inner = _reasons(half.effects, sign)
     judged = {name: replace(r, at={**at, **r.at}) for name, r in inner.items()}
     own = next(f for f in effects.factors if f.name == half.factor)
-    collapsed = Reason(
+    collapsed = LevelReason(
         own.name,
         "collapsed",
         half.level,
@@ -115,13 +115,13 @@ def _reasons(effects: Effects, sign: float) -> dict[str, Reason]:
     return {**reasons, **judged, own.name: collapsed}
 
 
-def _reason(effects: Effects, factor: Factor, best: Level) -> Reason:
+def _reason(effects: Effects, factor: Factor, best: Level) -> LevelReason:
     terms = tuple(term for term in effects.active if factor.name in term.split(":"))
     known = factor.name in effects.terms.index
     code = ("active" if terms else "inactive") if known else "unknown"
     effect = table_value(effects.terms, factor.name, "effect")
     levels = refined_levels(factor, best) if known else factor.levels
-    return Reason(factor.name, code, best, effect, levels, terms, effects.verdict.test)
+    return LevelReason(factor.name, code, best, effect, levels, terms, effects.verdict.test)
 
 
 def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
@@ -171,7 +171,7 @@ def _clean(number: float) -> float:
     return float(f"{number:.12g}")
 
 
-def _within(budget: int | None, reasons: list[Reason]) -> list[Reason]:
+def _within(budget: int | None, reasons: list[LevelReason]) -> list[LevelReason]:
     """Drop levels until the grid is within the budget; see `DROPPED_FIRST`."""
     order = sorted(reasons, key=lambda r: (DROPPED_FIRST.index(r.code), abs(r.effect)))
     kept = {r.factor: r for r in reasons}

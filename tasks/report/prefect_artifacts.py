@@ -16,7 +16,7 @@ from prefect.logging.loggers import flow_run_logger
 from tasks.errors import USER_ERRORS
 from tasks.languages import translator
 from tasks.report.outcome import Outcome
-from tasks.report.registered import registered_as_text, verdict_as_text
+from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.tracking.execution import Execution
 from tasks.wording.decision import decision_as_text
 from tasks.wording.selection import selection_as_text
@@ -71,7 +71,7 @@ def decision_as_markdown(outcome: Outcome) -> str:
     winner = [
         *selection_as_text(outcome.selection, translate),
         *registered_as_text(outcome, translate),
-        *([verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
+        *([promotion_verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
     ]
     title = f"# {translate('title', name=study.name)}"
     lines = [title, "", outcome.data, "", f"## {translate('decision')}", ""]

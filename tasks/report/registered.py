@@ -28,7 +28,7 @@ def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
     return [translate("winner_text", cell=cell, **test_accuracy(registered.test)), model]
 
 
-def verdict_as_text(registered: Registered, translate: Translate) -> str:
+def promotion_verdict_as_text(registered: Registered, translate: Translate) -> str:
     """Return why the network has its alias.
 
     Records of versions before 0.2 have an English sentence; if they have the comparison with the

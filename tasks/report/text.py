@@ -2,7 +2,7 @@
 
 from tasks.languages import Translate, translator
 from tasks.report.outcome import Outcome
-from tasks.report.registered import registered_as_text, verdict_as_text
+from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text
 from tasks.wording.pilot import pilot_finding_as_text
@@ -24,7 +24,7 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
     winner = [
         *selection_as_text(outcome.selection, translate),
         *registered_as_text(outcome, translate),
-        *([verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
+        *([promotion_verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
     ]
     parts = [
         underlined(title),

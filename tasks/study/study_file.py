@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from analysis.designs.fractions import Fraction, fraction, fraction_within
 from analysis.errors import FactorError
 from analysis.factors import Factor
-from analysis.search.procedure import Rules
+from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
 from tasks.errors import StudyError
@@ -198,9 +198,9 @@ class Study(Part):
         return tuple(part.factor(name) for name, part in self.factors.items())
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> SearchRules:
         """The rules of the search that the study describes."""
-        return Rules(
+        return SearchRules(
             self.factor_list,
             self.response,
             self.design,

@@ -1,7 +1,7 @@
 """The decision after the screen as text."""
 
 from analysis.factors import show
-from analysis.search.refined_grid import Decision, Reason
+from analysis.search.refined_grid import Decision, LevelReason
 from tasks.languages import Translate
 from tasks.study.study_file import RefinePart
 from tasks.wording.values import cell_as_text
@@ -18,11 +18,11 @@ def decision_as_text(
     translate : see `tasks.languages.translator`.
     refine : how the study searches these levels; by default as a grid.
     """
-    reasons = [reason_as_text(reason, translate) for reason in decision.reasons]
+    reasons = [level_reason_as_text(reason, translate) for reason in decision.reasons]
     return [*reasons, method_as_text(decision, translate, refine)]
 
 
-def reason_as_text(reason: Reason, translate: Translate) -> str:
+def level_reason_as_text(reason: LevelReason, translate: Translate) -> str:
     """Return why a factor has its refined levels."""
     values = {
         "factor": reason.factor,
@@ -36,7 +36,7 @@ def reason_as_text(reason: Reason, translate: Translate) -> str:
     return translate("decision_factor", **values, effect=effect, at=at, level=show(reason.level))
 
 
-def why_as_text(reason: Reason, translate: Translate) -> str:
+def why_as_text(reason: LevelReason, translate: Translate) -> str:
     """Return the code of a reason as text, with the active interactions of the factor."""
     why = translate(f"why_{reason.code}")
     interacts = reason.code == "active" and any(":" in term for term in reason.terms)

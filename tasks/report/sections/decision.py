@@ -3,7 +3,7 @@
 from typing import Any
 
 from analysis.factors import show
-from analysis.search.refined_grid import Reason
+from analysis.search.refined_grid import LevelReason
 from tasks.languages import Translate
 from tasks.report.source import ReportSource
 from tasks.wording.decision import method_as_text, why_as_text
@@ -27,7 +27,7 @@ def decision_section(source: ReportSource) -> dict[str, Any]:
     }
 
 
-def _reason(reason: Reason, translate: Translate) -> dict[str, str]:
+def _reason(reason: LevelReason, translate: Translate) -> dict[str, str]:
     return {
         "factor": reason.factor,
         "why": why_as_text(reason, translate),

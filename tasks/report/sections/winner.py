@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.report.registered import registered_as_text, verdict_as_text
+from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.report.source import ReportSource
 from tasks.wording.values import percent_fixed
 
@@ -34,7 +34,7 @@ def _verdict(source: ReportSource) -> list[str]:
     # An old record without a comparison has nothing but an English sentence.
     if registered is None or (registered.verdict.kind == "recorded" and not registered.against):
         return []
-    return [verdict_as_text(registered, source.translate)]
+    return [promotion_verdict_as_text(registered, source.translate)]
 
 
 def _confusion(source: ReportSource, run_id: str) -> dict[str, Any] | None:

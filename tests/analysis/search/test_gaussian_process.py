@@ -8,7 +8,7 @@ from sklearn.gaussian_process.kernels import Matern
 from analysis.designs.fractions import fraction
 from analysis.factors import Factor
 from analysis.search import gaussian_process
-from analysis.search.procedure import Rules, decide, refined_cells, region, screen_effects
+from analysis.search.procedure import SearchRules, decide, refined_cells, region, screen_effects
 from analysis.search.space import Cell, Space
 
 SPACE = Space(
@@ -62,7 +62,7 @@ def test_it_searches_between_the_screens_levels_and_one_step_beyond() -> None:
         Factor("learning_rate", 0.001, 0.1, "log"),
         Factor("optimizer", "adam", "sgd", "categorical"),
     )
-    rules = Rules(factors, "y", fraction([f.name for f in factors], 0), method="gp")
+    rules = SearchRules(factors, "y", fraction([f.name for f in factors], 0), method="gp")
     rows = [
         {"conv_layers": c, "learning_rate": r, "optimizer": o, "y": c / 10 - r, "stage": "screen"}
         for c in (3, 6)

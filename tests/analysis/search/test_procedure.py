@@ -14,7 +14,7 @@ from analysis.designs.fractions import fraction
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level
 from analysis.search import procedure
-from analysis.search.procedure import Rules
+from analysis.search.procedure import SearchRules
 from analysis.search.space import Cell, Space
 
 FACTORS = (
@@ -22,7 +22,7 @@ FACTORS = (
     Factor("fc_layers", 1, 3, "integer", (1, 16)),
     Factor("learning_rate", 0.001, 0.1, "log", (1e-8, 10.0)),
 )
-RULES = Rules(FACTORS, "accuracy", fraction([f.name for f in FACTORS], 0))
+RULES = SearchRules(FACTORS, "accuracy", fraction([f.name for f in FACTORS], 0))
 #: The eight accuracies of the published study's screen (recovered from its table 2).
 SCREEN = dict(
     zip(
