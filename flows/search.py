@@ -43,9 +43,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
         images = steps.prepare(session)
         done = finished_execution(session.tracker, session.study, images.version)
         if done is not None:
-            session.progress.print_line(
-                f"nothing to train: run {done.run_id} has all of this study"
-            )
+            session.progress.print_line(f"nothing to train: run {done.run_id} has the whole study")
             outcome = outcome_of(done)
             steps.publish(done, outcome)
             return outcome

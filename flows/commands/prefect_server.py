@@ -22,7 +22,7 @@ def prefect_server(study: "Study", settings: "Settings") -> Iterator[None]:
         from tasks.data.find_images import check_source
 
         # Checked first, so that a wrong path is reported before a server is started.
-        check_source(study.data.source)
+        check_source(study.data.source, settings.unpacked)
     settings.create()
     from tasks.progress import status_line
     from tasks.service.local_prefect import local_prefect

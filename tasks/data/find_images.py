@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from tasks.data.folder import find_in_folder
+from tasks.data.folder import find_in_folder, picture_names
 from tasks.data.garbage_collection import rare_garbage_collection
+from tasks.data.labels import may_have_two_classes
 from tasks.data.object_store import StoreLocation
 from tasks.data.on_progress import OnProgress
 from tasks.data.source import BAD_ZIP, Source, url_of
 from tasks.data.store_folder import find_in_store
-from tasks.data.zip_archive import find_in_zip, innermost_archive
+from tasks.data.zip_archive import find_in_zip, innermost_archive, member_names
 from tasks.errors import DataError
 
 
@@ -48,18 +49,34 @@ def find_images(path: Path, scratch: Path, progress: OnProgress | None = None) -
     return replace(source, description=url, key=url)
 
 
-def check_source(path: Path) -> None:
-    """Check without a search that a source is there, and is a folder or a zip.
+def check_source(path: Path, scratch: Path) -> None:
+    """Check quickly that a source is there and has pictures of two classes.
+
+    The names are read only until two classes are seen. A source that does not seem to have them is
+    searched as a whole, which raises the error that says why.
+
+    Parameters
+    ----------
+    scratch : as for `find_images`.
 
     Raises
     ------
     DataError
-        If it is not.
+        If it cannot be used.
     """
     url = url_of(path)
     if url is not None:
         StoreLocation(url)
         return
+    _check_path(path)
+    with _explain_file_errors(path):
+        names = picture_names(path) if path.is_dir() else iter(member_names(path))
+        usable = may_have_two_classes(names)
+    if not usable:
+        _find_on_this_machine(path, scratch)
+
+
+def _check_path(path: Path) -> None:
     with _explain_file_errors(path):
         if not path.exists():
             raise DataError(
@@ -75,7 +92,7 @@ def check_source(path: Path) -> None:
 
 
 def _find_on_this_machine(path: Path, scratch: Path) -> Source:
-    check_source(path)
+    _check_path(path)
     with _explain_file_errors(path):
         if path.is_dir():
             return find_in_folder(path)

@@ -51,6 +51,11 @@ def find_in_folder(root: Path) -> Source:
     return Source(str(root), source_key(root), entries, passed_over, FolderReader(str(root)))
 
 
+def picture_names(root: Path) -> Iterator[str]:
+    """Yield the names of the pictures below a folder, in no order."""
+    return (name for name, _ in _walk(str(root)) if not reason_to_pass_over(name))
+
+
 def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield every file below a folder; links are followed, each folder only once."""
     top = Path(root).stat()

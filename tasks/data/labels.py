@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 from tasks.data.file_names import ENDINGS
 from tasks.data.reason import Reason
@@ -59,3 +60,22 @@ def _require_two_classes(entries: list[Entry], passed_over: int, where: str) -> 
             f"{where}: all {len(entries)} pictures {classes}; expected one folder per class "
             "(Cat/0.jpg) or names like cat.0.jpg, of at least two classes"
         )
+
+
+def may_have_two_classes(names: Iterable[str]) -> bool:
+    """Whether names of pictures show at least two classes; stops at the first names that do.
+
+    Parameters
+    ----------
+    names : names below the source, with slashes.
+    """
+    folders, prefixes = set[str](), set[str]()
+    for name in names:
+        folder, _, file = name.replace("\\", "/").rpartition("/")
+        match = NAME_WITH_CLASS.match(file)
+        folders.add(folder.rpartition("/")[2].lower())
+        if match:
+            prefixes.add(match[1].lower())
+        if len(prefixes) > 1 or len(folders - {""}) > 1:
+            return True
+    return False

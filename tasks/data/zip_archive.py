@@ -95,6 +95,12 @@ def find_in_zip(path: Path, archive: Path) -> Source:
     return Source(str(path), source_key(path), entries, passed_over, ZipReader(str(archive)))
 
 
+def member_names(archive: Path) -> list[str]:
+    """Return the names of the pictures in an archive."""
+    with zipfile.ZipFile(archive) as opened:
+        return [name for name in opened.namelist() if not reason_to_pass_over(name)]
+
+
 def _refuse_bomb(path: Path, archive: Path, unpacked: int) -> None:
     """Refuse an archive whose members together unpack to too much: they may share their bytes."""
     packed = archive.stat().st_size

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import OrchestratorError
-from tasks.processes.ports import free_port, is_free_port
+from tasks.processes.ports import bind_briefly, free_port
 from tasks.service.watched_program import WatchedProgram, server_answers
 from tasks.service.work_pool import POOL, WORKER, online_workers
 from tasks.settings import Settings
@@ -71,12 +71,13 @@ def choose_port(option: str, requested: int | None, default: int, host: str) -> 
     """
     if requested is None:
         return free_port(host, default)
-    if not is_free_port(host, requested):
+    try:
+        return bind_briefly(host, requested)  # port 0 is any free one
+    except OSError as error:
         raise OrchestratorError(
             f"{option} {requested} at {host}: the port cannot be used, perhaps because another "
             f"program uses it; name a free one, or omit {option} to use the next free one"
-        )
-    return requested
+        ) from error
 
 
 def create_programs(config: ServiceConfig) -> list[WatchedProgram]:

@@ -112,7 +112,7 @@ def test_the_error_for_a_missing_experiment_names_the_existing_ones(done: Done) 
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     ended = factorgrid(command, "--help", home=tmp_path / "home")
     assert ended.returncode == 0
-    assert ended.stdout.startswith("Usage: python -m flows.cli search")
+    assert ended.stdout.startswith(f"Usage: python -m flows.cli {command}")
 
 
 def test_validate_prints_one_json_object(tmp_path: Path) -> None:

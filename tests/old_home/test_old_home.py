@@ -147,18 +147,7 @@ def test_prune_lists_what_no_registered_model_stands_on(home: Path) -> None:
         assert last_execution(home, name).run_id == old_outcome(name)["run_id"]
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_search_of_a_finished_study_returns_its_outcome(home: Path, name: str) -> None:
-    ended = factorgrid("search", HERE / f"{name}.toml", "--json", home=home)
-    assert ended.returncode == 0, ended.stderr
-    found, expected = json.loads(ended.stdout), old_outcome(name)
-    for part in OUTCOME:
-        assert_equal(found[part], expected[part])
-    assert_equal(found["grid"], expected["grid"])
-    assert f"nothing to train: run {expected['run_id']}" in ended.stderr
-
-
-def test_a_changed_study_trains_every_replicate_once_more(tmp_path: Path) -> None:
+def test_a_search_of_an_old_study_trains_every_replicate_once_more(tmp_path: Path) -> None:
     """The keys of replicates are new in version 0.2.0; what was trained before stays as it is."""
     home = unpack(tmp_path)
     before = last_execution(home, "tiny")

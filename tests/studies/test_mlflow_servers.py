@@ -18,7 +18,13 @@ from tasks.tracking.tags import KEY, PARENT
 from tasks.tracking.tracker import Tracker
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# Where PostgreSQL is installed, it is the one of `make test`; `make test-slow` tries both.
+@pytest.fixture(
+    params=[
+        pytest.param("sqlite", marks=pytest.mark.slow if postgresql() else ()),
+        "postgresql",
+    ]
+)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MlflowServer]:
     with ExitStack() as stack:
         backend = ""

@@ -72,9 +72,11 @@ def test_the_champion_answers_as_the_network_did_in_training(trained: Done) -> N
     saved = np.load(execution.tracker.artifact(run_id, "model/predictions.npz", folder))
     probability = saved["test_probability"]
     *good, bad = pd.DataFrame(answers).to_dict("records")
-    assert [row["label"] for row in good] == [arrays.classes[i] for i in probability.argmax(1)]
-    expected = probability.max(axis=1)
-    assert np.allclose([row["probability"] for row in good], expected, atol=2e-3)
+    # Of two classes that are equally likely to the third digit, either may be the answer.
+    labels = [arrays.classes.index(row["label"]) for row in good]
+    answered = probability[np.arange(len(labels)), labels]
+    assert np.allclose([row["probability"] for row in good], answered, atol=2e-3)
+    assert (answered >= probability.max(axis=1) - 4e-3).all()
     assert bad["error"]
     assert bad["label"] == ""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.picture_files import JPEG, encode, picture, write_zip
 
-from tasks.data.find_images import find_images
+from tasks.data.find_images import check_source, find_images
 from tasks.errors import DataError
 
 
@@ -133,3 +133,22 @@ def test_a_name_that_is_not_text_is_read_and_can_be_printed(tmp_path: Path) -> N
     source = find_images(tmp_path, tmp_path / "x")
     assert [entry.path for entry in source.entries] == ["cat/%FF%FE.jpg", "dog/%FF%FE.jpg"]
     assert source.reader.read(source.entries[0]) == JPEG
+
+
+def test_a_source_of_two_classes_is_checked_without_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_zip(tmp_path / "in.zip")
+    for label in ("cat", "dog"):
+        (tmp_path / "folder" / label).mkdir(parents=True)
+        (tmp_path / "folder" / label / "1.jpg").write_bytes(JPEG)
+    monkeypatch.setattr("tasks.data.find_images._find_on_this_machine", None)
+    for name in ("in.zip", "folder"):
+        check_source(tmp_path / name, tmp_path / "x")
+
+
+def test_a_source_of_one_class_is_refused_by_the_check(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "1.jpg").write_bytes(JPEG)
+    with pytest.raises(DataError, match="all 1 pictures have one class, 'cat'"):
+        check_source(tmp_path, tmp_path / "x")

@@ -111,4 +111,4 @@ def test_a_study_with_a_pilot_and_a_gaussian_process_finds_the_peak(tmp_path: Pa
     check_replay(load_study(str(tmp_path / "study.toml")), execution)
     selection = select_cell(execution.study, execution.runs())
     assert selection.best == {"conv_layers": 2, "learning_rate": 0.01}
-    assert "- best mean: conv_layers=2 learning_rate=0.01, " in ended.stdout
+    assert "- Best mean: conv_layers=2 learning_rate=0.01, " in ended.stdout

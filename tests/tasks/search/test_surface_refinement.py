@@ -3,11 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.small_study import STUDY, factorgrid, last_execution, write_study
 
 from analysis.search import procedure
 
 
+@pytest.mark.slow  # tests/analysis/search holds each rule of it
 def test_a_study_refines_by_a_second_order_surface(tmp_path: Path) -> None:
     text = STUDY.replace("[refine]\nbudget = 6", '[refine]\nmethod = "surface"\nbudget = 6')
     home = tmp_path / "home"
