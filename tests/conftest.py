@@ -19,6 +19,15 @@ for name, value in QUIET.items():
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: Folders whose tests carry out whole studies.
+LONGEST_FIRST = ("studies", "old_home", "search", "comparison", "models/training")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes, so that both processes end at the same time."""
+    items.sort(key=lambda item: not item.path.parent.as_posix().endswith(LONGEST_FIRST))
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a temporary folder of this test run, the same one in all of its processes."""
