@@ -127,4 +127,4 @@ def _log_builder(execution: Execution) -> None:
     source = source_of(execution.study)
     if source is not None:
         name, text = source
-        execution.log_text(execution.run_id, text, f"builder/{name}")
+        execution.writer.log_text(execution.run_id, text, f"builder/{name}")

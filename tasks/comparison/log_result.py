@@ -43,10 +43,10 @@ def log_comparison(
         "comparison.json": json.dumps(comparison_as_json(result), indent=1),
     }
     for name, text in texts.items():
-        execution.log_text(run_id, text, f"{FOLDER}/{name}")
+        execution.writer.log_text(run_id, text, f"{FOLDER}/{name}")
     figures = comparison_figures(result)
-    execution.log_figures(run_id, {f"{FOLDER}/{name}.png": f for name, f in figures.items()})
-    execution.log_text(run_id, comparison_as_page(result), f"{FOLDER}/comparison.html")
+    execution.writer.log_figures(run_id, {f"{FOLDER}/{name}.png": f for name, f in figures.items()})
+    execution.writer.log_text(run_id, comparison_as_page(result), f"{FOLDER}/comparison.html")
     return result
 
 

@@ -31,18 +31,16 @@ def label_entries(found: list[Entry], passed_over: dict[str, Reason], where: str
     DataError
         If there are no pictures, or fewer than two classes.
     """
-    paths = [entry.path.replace("\\", "/") for entry in found]
-    matches = [NAME_WITH_CLASS.match(path.rpartition("/")[2]) for path in paths]
-    names = Counter(match[1].lower() for match in matches if match)
-    by_name = len(names) > 1 and names.total() >= MIN_SHARE_OF_NAMES * len(paths)
+    signs = [_class_signs(entry.path) for entry in found]
+    names = Counter(in_name for _, in_name in signs if in_name)
+    by_name = len(names) > 1 and names.total() >= MIN_SHARE_OF_NAMES * len(found)
     entries = []
-    for entry, path, match in zip(found, paths, matches, strict=True):
-        if by_name and not match and KAGGLE_TEST.match(path):
+    for entry, (folder, in_name) in zip(found, signs, strict=True):
+        if by_name and not in_name and KAGGLE_TEST.match(entry.path.replace("\\", "/")):
             passed_over[entry.path] = Reason("kaggle_test_picture")
             continue
-        in_name = match[1] if match else ""
-        label = in_name if by_name else path.rpartition("/")[0].rpartition("/")[2]
-        entries.append(entry._replace(label=label.lower().strip(" .") or None))
+        label = in_name if by_name else folder
+        entries.append(entry._replace(label=label.strip(" .") or None))
     _require_two_classes(entries, len(passed_over), where)
     return entries
 
@@ -71,11 +69,16 @@ def may_have_two_classes(names: Iterable[str]) -> bool:
     """
     folders, prefixes = set[str](), set[str]()
     for name in names:
-        folder, _, file = name.replace("\\", "/").rpartition("/")
-        match = NAME_WITH_CLASS.match(file)
-        folders.add(folder.rpartition("/")[2].lower())
-        if match:
-            prefixes.add(match[1].lower())
-        if len(prefixes) > 1 or len(folders - {""}) > 1:
+        folder, in_name = _class_signs(name)
+        folders.add(folder)
+        prefixes.add(in_name)
+        if len(prefixes - {""}) > 1 or len(folders - {""}) > 1:
             return True
     return False
+
+
+def _class_signs(path: str) -> tuple[str, str]:
+    """Return a picture's folder, and the class in its file name, in lower case; "" for none."""
+    folder, _, file = path.replace("\\", "/").rpartition("/")
+    match = NAME_WITH_CLASS.match(file)
+    return folder.rpartition("/")[2].lower(), match[1].lower() if match else ""

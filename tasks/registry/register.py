@@ -67,7 +67,9 @@ def register_winner(execution: Execution, arrays: ImageArrays, selection: Select
     right = right_answers(execution.tracker, run_id, labels)
     test = accuracy_with_interval(right, alpha=execution.study.alpha)
     registered = WinnerRegistration(execution, arrays).register(run_id, selection, test, labels)
-    execution.log_text(execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED)
+    execution.writer.log_text(
+        execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED
+    )
     return registered
 
 
@@ -131,7 +133,7 @@ class WinnerRegistration:
             alias = CHAMPION if done.earned else CHALLENGER
             if not done.earned:
                 self.registry.set_challenger(number)
-        self.execution.log(
+        self.execution.writer.log(
             self.execution.run_id,
             metrics={"test_accuracy": test.value, "test_low": test.low, "test_high": test.high},
             tags={PREFIX + "registered": f"{self.name} version {number} ({alias})"},

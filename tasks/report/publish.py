@@ -47,7 +47,7 @@ def log_outcome(execution: Execution) -> Outcome:
     outcome = outcome_of(execution)
     study, runs = execution.study, execution.runs("refine")
     figure = grid_heatmap(runs, study.factor_list, study.response)
-    execution.log_figures(execution.run_id, {"grid/heatmap.png": figure})
-    execution.log_text(execution.run_id, outcome_as_text(outcome), "summary.txt")
-    execution.log_text(execution.run_id, report_page(outcome, execution), "report.html")
+    execution.writer.log_figures(execution.run_id, {"grid/heatmap.png": figure})
+    execution.writer.log_text(execution.run_id, outcome_as_text(outcome), "summary.txt")
+    execution.writer.log_text(execution.run_id, report_page(outcome, execution), "report.html")
     return outcome

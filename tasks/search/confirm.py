@@ -18,8 +18,8 @@ def choose_cell(execution: Execution) -> Selection:
     """Select a cell from the runs in MLflow; log the runs and the cells."""
     runs = execution.runs()
     selection = select_cell(execution.study, runs, execution.facts.validation_images)
-    execution.log_text(execution.run_id, runs.to_csv(index=False), "runs.csv")
-    execution.log_text(execution.run_id, selection.cells.to_csv(index=False), "cells.csv")
+    execution.writer.log_text(execution.run_id, runs.to_csv(index=False), "runs.csv")
+    execution.writer.log_text(execution.run_id, selection.cells.to_csv(index=False), "cells.csv")
     return selection
 
 

@@ -28,7 +28,7 @@ def narrow_levels(execution: Execution) -> Study:
     if not execution.study.pilot.enabled:
         return execution.study
     study = narrowed_study(execution.study, execution.runs("pilot"))
-    execution.log_text(execution.run_id, study.model_dump_json(indent=1), "study.json")
+    execution.writer.log_text(execution.run_id, study.model_dump_json(indent=1), "study.json")
     return study
 
 

@@ -25,9 +25,9 @@ def plan_cells(study: Study, version: str, cells: Cells) -> list[Planned]:
 def log_decision(execution: Execution, effects: Effects) -> Decision:
     """Decide the refined grid; log it with its reasons, as data and as text."""
     decision = procedure.decide(execution.study.rules, effects)
-    execution.log_text(execution.run_id, as_json_text(decision), "decision.json")
+    execution.writer.log_text(execution.run_id, as_json_text(decision), "decision.json")
     lines = decision_as_text(decision, translator("en"), execution.study.refine)
-    execution.log_text(execution.run_id, "\n".join(lines), "decision.txt")
+    execution.writer.log_text(execution.run_id, "\n".join(lines), "decision.txt")
     return decision
 
 
@@ -38,12 +38,12 @@ def next_refined_cells(execution: Execution, decision: Decision, last: Cells = (
     ----------
     last : the cells of the step before; empty at the first.
     """
-    found = procedure.refined_cells(
-        execution.study.rules, decision, execution.runs(), execution.runs("refine"), last
-    )
+    children = execution.children()
+    runs, refined = execution.table(children), execution.table(children, "refine")
+    found = procedure.refined_cells(execution.study.rules, decision, runs, refined, last)
     if found.expected is not None:
         path = f"refine/after-{found.runs}-runs.txt"
-        execution.log_text(execution.run_id, _expectation(execution.study, found), path)
+        execution.writer.log_text(execution.run_id, _expectation(execution.study, found), path)
     return found.cells
 
 

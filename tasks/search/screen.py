@@ -35,12 +35,12 @@ def analyse_screen(execution: Execution) -> Effects:
     study = execution.study
     runs = execution.runs("screen")
     effects = analyse_runs(study, runs)
-    execution.log_text(execution.run_id, runs.to_csv(index=False), "screen/runs.csv")
+    execution.writer.log_text(execution.run_id, runs.to_csv(index=False), "screen/runs.csv")
     text = effects_as_text(effects, translator("en"))
-    execution.log_text(execution.run_id, text, "screen/effects.txt")
-    execution.log_text(execution.run_id, effects.terms.to_csv(), "screen/effects.csv")
-    execution.log_figures(execution.run_id, screen_figures(effects))
-    execution.log_text(execution.run_id, cost_as_text(study, runs), "screen/cost.txt")
+    execution.writer.log_text(execution.run_id, text, "screen/effects.txt")
+    execution.writer.log_text(execution.run_id, effects.terms.to_csv(), "screen/effects.csv")
+    execution.writer.log_figures(execution.run_id, screen_figures(effects))
+    execution.writer.log_text(execution.run_id, cost_as_text(study, runs), "screen/cost.txt")
     return effects
 
 

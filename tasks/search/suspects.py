@@ -165,10 +165,10 @@ def find_suspects(execution: Execution, arrays: ImageArrays) -> Suspects | None:
     answers = [np.mean([_probabilities(execution, run) for run in runs], axis=0) for runs in cells]
     suspects = rank_suspects(answers, arrays, arrays.side("validation"))
     figures = {CONTACT_SHEET: contact_sheet(suspects, arrays)}
-    execution.log_figures(execution.run_id, figures)
-    execution.log_text(execution.run_id, exclusion_list(suspects), "suspects/exclude.toml")
+    execution.writer.log_figures(execution.run_id, figures)
+    execution.writer.log_text(execution.run_id, exclusion_list(suspects), "suspects/exclude.toml")
     table = pd.DataFrame([vars(suspect) for suspect in suspects.found]).to_csv(index=False)
-    execution.log_text(execution.run_id, table, SUSPECTS)
+    execution.writer.log_text(execution.run_id, table, SUSPECTS)
     return suspects
 
 

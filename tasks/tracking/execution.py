@@ -11,8 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pandas as pd
 from filelock import FileLock
@@ -30,10 +29,6 @@ from tasks.tracking.run_table import runs_table
 from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import CODE_VERSION, DATASET_VERSION, KEY, KIND, STUDY_DIGEST
 from tasks.tracking.tracker import Tracker
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from PIL.Image import Image
 
 #: What a parent run is the execution of.
 RunKind = Literal["study", "comparison"]
@@ -144,33 +139,7 @@ class Execution:
         client = self.tracker.client
         client.log_dict(self.run_id, self.study.model_dump(mode="json"), STUDY)
         facts = {f"data.{name}": value for name, value in asdict(self.facts).items()}
-        self.log(self.run_id, params={**study_params(self.study), **facts})
-
-    # -- writing; see `RunWriter` ---------------------------------------------------------------
-
-    def log(
-        self,
-        run_id: str,
-        *,
-        params: Mapping[str, object] | None = None,
-        metrics: Mapping[str, float] | None = None,
-        tags: Mapping[str, str] | None = None,
-        step: int = 0,
-    ) -> None:
-        """Write params, metrics and tags."""
-        self.writer.log(run_id, params=params, metrics=metrics, tags=tags, step=step)
-
-    def log_text(self, run_id: str, text: str, path: str) -> None:
-        """Write a text artifact."""
-        self.writer.log_text(run_id, text, path)
-
-    def log_figures(self, run_id: str, figures: Mapping[str, "Figure | Image"]) -> None:
-        """Write figures as PNG artifacts, by path."""
-        self.writer.log_figures(run_id, figures)
-
-    def log_folder(self, run_id: str, folder: Path, path: str | None = None) -> None:
-        """Write all files of a folder as artifacts."""
-        self.writer.log_folder(run_id, folder, path)
+        self.writer.log(self.run_id, params={**study_params(self.study), **facts})
 
     def log_dataset(self, run_id: str, source: str, profile: Mapping[str, object]) -> None:
         """Log the study's dataset version as the run's input."""

@@ -34,9 +34,9 @@ LIBRARIES = (
 def log_provenance(execution: Execution, arrays: ImageArrays) -> None:
     """Log samples of the images, the split, the test labels, and the versions of the libraries."""
     run_id = execution.run_id
-    execution.log_figures(run_id, {SAMPLES: replicate_figures.samples(arrays)})
-    execution.log_text(run_id, json.dumps(_split_summary(arrays)), PICTURES)
-    execution.log_text(run_id, json.dumps(_versions(), indent=2), VERSIONS)
+    execution.writer.log_figures(run_id, {SAMPLES: replicate_figures.samples(arrays)})
+    execution.writer.log_text(run_id, json.dumps(_split_summary(arrays)), PICTURES)
+    execution.writer.log_text(run_id, json.dumps(_versions(), indent=2), VERSIONS)
 
 
 def _split_summary(arrays: ImageArrays) -> dict[str, Any]:

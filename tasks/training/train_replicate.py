@@ -182,7 +182,7 @@ def _raise_if_stopped_early(
         return
     seconds = (epochs - epoch) * figures["epoch_seconds"]
     saved = {"pruned_epochs_saved": float(epochs - epoch), "pruned_seconds_saved": seconds}
-    context.execution.log(run_id, metrics=saved, step=int(figures["epoch"]))
+    context.execution.writer.log(run_id, metrics=saved, step=int(figures["epoch"]))
     raise CellError(f"{planned.name}: {reason}; about {seconds:.0f} s saved")
 
 
@@ -204,7 +204,7 @@ def _train_and_track(
         _log_result(planned, context, run_id, result, folder)
     except CellError as error:
         if error.details:
-            execution.log_text(run_id, error.details, "traceback.txt")
+            execution.writer.log_text(run_id, error.details, "traceback.txt")
         execution.replicates.end(run_id, "FAILED", str(error))
         _note(planned, context, run_id, f"failed: {error}")
         context.progress.finished(planned.key, planned.name, f"failed: {error}")
@@ -232,7 +232,7 @@ def _log_result(
 ) -> None:
     """Log a result with its plots and files, and end the run as FINISHED."""
     execution = context.execution
-    execution.log(
+    execution.writer.log(
         run_id,
         metrics={
             "train_seconds": result.train_seconds,
@@ -251,7 +251,7 @@ def _log_result(
     )
     arrays = context.arrays
     rows, probability = arrays.side("validation"), np.asarray(result.val_probability)
-    execution.log_figures(
+    execution.writer.log_figures(
         run_id,
         {
             "plots/learning_curve.png": replicate_figures.learning_curve(
@@ -263,7 +263,7 @@ def _log_result(
             "plots/worst.png": replicate_figures.most_confidently_wrong(arrays, rows, probability),
         },
     )
-    execution.log_folder(run_id, folder, "model")
+    execution.writer.log_folder(run_id, folder, "model")
     execution.replicates.end(run_id, "FINISHED")
 
 

@@ -28,15 +28,15 @@ def caution_as_text(caution: Caution, translate: Translate) -> str:
     return f"{sentence} {translate('caution_judged_at', **values)}" if at else sentence
 
 
-def alias_as_text(lost: AliasedTerm, translate: Translate) -> str:
+def alias_as_text(term: AliasedTerm, translate: Translate) -> str:
     """Return an alias, as in ``C:E = A:B`` or ``A:B:C (in A, -B, ...)``."""
-    if not lost.aliased_with:
-        return translate("alias_constant", term=lost.term)
-    names = [_share_as_text(name, share) for name, share in lost.aliased_with.items()]
+    if not term.aliased_with:
+        return translate("alias_constant", term=term.term)
+    names = [_share_as_text(name, share) for name, share in term.aliased_with.items()]
     if len(names) == 1:
-        return f"{lost.term} = {names[0]}"
+        return f"{term.term} = {names[0]}"
     shown = ", ".join(names[:MOST_ALIASES]) + (", ..." if len(names) > MOST_ALIASES else "")
-    return translate("alias_in", term=lost.term, terms=shown)
+    return translate("alias_in", term=term.term, terms=shown)
 
 
 def _share_as_text(name: str, share: float) -> str:

@@ -64,11 +64,9 @@ def fit_as_text(effects: Effects, translate: Translate) -> str:
 def active_as_text(effects: Effects, translate: Translate) -> str:
     """Return which effects the verdict calls active."""
     alpha, names = percent(effects.alpha), ", ".join(effects.active)
-    return (
-        translate("active_some", alpha=alpha, names=names)
-        if names
-        else (translate("active_none", alpha=alpha))
-    )
+    if not names:
+        return translate("active_none", alpha=alpha)
+    return translate("active_some", alpha=alpha, names=names)
 
 
 def verdict_as_text(verdict: Verdict, translate: Translate) -> list[str]:

@@ -1,4 +1,4 @@
-"""A small cache of random pictures, and ways to damage it."""
+"""Small caches of random and of drawn pictures, and ways to damage one."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from models.images.arrays import ArraysWriter, write_arrays
+from models.images.drawn import draw
+from models.images.split import assign_side, content_digest
 
 N, SIZE = 200, 8
 
@@ -24,6 +26,23 @@ def write_random_cache(folder: Path) -> Path:
         names=[f"{i}.jpg" for i in range(N)],
         classes=("cat", "dog"),
         version="v",
+    )
+    return folder
+
+
+def write_drawn_cache(folder: Path, count: int) -> Path:
+    """Write `count` drawn pictures of 16 pixels, in which a network can learn the classes."""
+    images, labels, classes = draw(count, 16, seed=1)
+    digests = [content_digest(image.tobytes()) for image in images]
+    write_arrays(
+        folder,
+        images,
+        size=16,
+        labels=labels.tolist(),
+        sides=[assign_side(digest, 0.7, 0.15) for digest in digests],
+        names=digests,
+        classes=classes,
+        version="drawn",
     )
     return folder
 

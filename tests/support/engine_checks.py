@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.array_cache import write_drawn_cache
 
-from models.images.arrays import open_arrays, write_arrays
-from models.images.drawn import draw
-from models.images.split import assign_side, content_digest
+from models.images.arrays import open_arrays
 from models.networks.build_network import build_from
 from models.networks.plain_cnn import build
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
@@ -28,22 +27,6 @@ SPEC = ReplicateSpec(
     image_size=16,
     seed=3,
 )
-
-
-def write(folder: Path) -> None:
-    """Write a small cache of drawn pictures."""
-    images, labels, classes = draw(640, 16, seed=1)
-    digests = [content_digest(image.tobytes()) for image in images]
-    write_arrays(
-        folder,
-        images,
-        size=16,
-        labels=labels.tolist(),
-        sides=[assign_side(digest, 0.7, 0.15) for digest in digests],
-        names=digests,
-        classes=classes,
-        version="drawn",
-    )
 
 
 def engine(arrays: Any, micro_batch: int) -> Engine:
@@ -185,7 +168,7 @@ def programs(arrays: Any) -> dict[str, Any]:
 
 def main(folder: Path) -> None:
     """Print everything."""
-    write(folder / "cache")
+    write_drawn_cache(folder / "cache", 640)
     arrays = open_arrays(folder / "cache")
     figures = {
         "whole": fit_replicate(SPEC, arrays, weights_to=folder / "model.keras").to_dict(),

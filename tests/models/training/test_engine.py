@@ -34,7 +34,11 @@ def trained(
     folder = tmp_path_factory.mktemp(request.param)
     ended = subprocess.run(
         [sys.executable, str(TESTS / "support" / "engine_checks.py"), str(folder)],
-        env={**os.environ, "KERAS_BACKEND": request.param, "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": request.param,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -129,11 +133,12 @@ import sys
 from pathlib import Path
 
 from support import engine_checks as engines
+from support.array_cache import write_drawn_cache
 from tasks.training.devices import Device
 from tasks.training.slots import SlotPool
 
 folder = Path(sys.argv[1])
-engines.write(folder / "cache")
+write_drawn_cache(folder / "cache", 640)
 for gpu, names in (("", "a"), ("0", "bc")):
     with SlotPool((Device(gpu, 1),), compiled=folder / "compiled") as pool:
         for name in names:

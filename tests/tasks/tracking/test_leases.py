@@ -103,7 +103,7 @@ def test_a_replicate_in_training_on_another_machine_is_waited_for_and_reused(
     first, second = machines.start("a"), machines.start("b")
     run_id = first.replicates.begin(_replicate(first))
     assert run_id is not None
-    first.log(run_id, metrics={"val_accuracy": 0.75})
+    first.writer.log(run_id, metrics={"val_accuracy": 0.75})
     assert second.replicates.begin(_replicate(second)) is None
     threading.Timer(2 * HEARTBEAT_SECONDS, first.replicates.end, [run_id, "FINISHED"]).start()
     with second.replicates.claim(_replicate(second)) as finished:

@@ -122,7 +122,7 @@ def test_artifacts_ends_of_runs_and_model_versions_arrive(
     run_id = execution.replicates.begin(_replicate(execution))
     assert run_id is not None
     proxy.trouble = _disturb_first("artifacts", trouble, times=2)
-    execution.log_text(run_id, "words", "summary.txt")
+    execution.writer.log_text(run_id, "words", "summary.txt")
     proxy.trouble = _disturb_first("artifacts", trouble, times=2)
     assert execution.tracker.read(run_id, "summary.txt") == b"words"
     proxy.trouble = _disturb_first("runs/update", trouble, times=2)

@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.array_cache import write_drawn_cache
 
-from models.images.arrays import write_arrays
-from models.images.drawn import draw
-from models.images.split import assign_side, content_digest
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from tasks.errors import CellError, SlotDiedError, SlotsClosedError
 from tasks.training.slots import SlotPool
@@ -29,20 +27,7 @@ LONG = SPEC.with_levels({"epochs": 10_000})
 
 @pytest.fixture(scope="module")
 def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    images, labels, classes = draw(160, 16, seed=1)
-    folder = tmp_path_factory.mktemp("cache") / "drawn"
-    digests = [content_digest(image.tobytes()) for image in images]
-    write_arrays(
-        folder,
-        images,
-        size=16,
-        labels=labels.tolist(),
-        sides=[assign_side(digest, 0.7, 0.15) for digest in digests],
-        names=digests,
-        classes=classes,
-        version="drawn",
-    )
-    return folder
+    return write_drawn_cache(tmp_path_factory.mktemp("cache") / "drawn", 160)
 
 
 @pytest.fixture(scope="module")
