@@ -13,7 +13,6 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from tasks import steps
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.prefect_artifacts import on_failure
-from tasks.search.confirm import plan_confirm
 from tasks.search.pilot import plan_pilot
 from tasks.search.refine import plan_cells
 from tasks.search.screen import plan_screen
@@ -69,9 +68,8 @@ def procedure(context: TrainingContext) -> Outcome:
         rounds -= 1
         cells = steps.next_cells(context, decision, cells) if rounds else []
 
+    steps.train_stage(context, steps.cells_to_confirm(context))
     selection = steps.choose(context)
-    if steps.train_stage(context, plan_confirm(context.study, context.version, selection)):
-        selection = steps.choose(context)
 
     steps.suspects(context)
     steps.register(context, selection)

@@ -27,7 +27,7 @@ from tasks.registry.register import Registered, register_winner
 from tasks.report.outcome import Outcome
 from tasks.report.prefect_artifacts import publish_artifacts, publish_table
 from tasks.report.publish import log_outcome
-from tasks.search.confirm import choose_cell
+from tasks.search.confirm import choose_cell, plan_confirm
 from tasks.search.pilot import narrow_levels
 from tasks.search.prepare import prepare_images
 from tasks.search.refine import Cells, log_decision, next_refined_cells
@@ -119,6 +119,12 @@ def decide(context: TrainingContext, effects: Effects) -> Decision:
 def next_cells(context: TrainingContext, decision: Decision, last: Cells = ()) -> Cells:
     """Return the next cells of the refinement; none where it has ended."""
     return next_refined_cells(context.execution, decision, last)
+
+
+@task(name="cells to confirm", cache_policy=NO_CACHE, persist_result=False)
+def cells_to_confirm(context: TrainingContext) -> list[Planned]:
+    """Plan fresh seeds for the cells that the search could not distinguish."""
+    return plan_confirm(context.execution)
 
 
 @task(name="choose", cache_policy=NO_CACHE, persist_result=False)

@@ -252,10 +252,12 @@ def refined_cells(
     Parameters
     ----------
     decision : after the screen; None without a design, then only a Gaussian process can search.
-    runs : all runs so far.
+    runs : all runs so far; those of the confirm stage, which an execution that is resumed may have
+        already, do not count.
     refined : those of them that the refinement asked for.
     last : the cells that were returned before this call; empty at the first.
     """
+    runs = before_confirm(runs)
     if decision is None or rules.method == "gp":
         return _process_cell(rules, decision, runs, refined)
     if rules.method == "surface":
@@ -277,7 +279,10 @@ def _moved_cells(
     rules: SearchRules, refined: pd.DataFrame, last: Sequence[Mapping[str, Level]]
 ) -> list[Levels]:
     """Return the grid moved outward, if its best cell lies on an edge that can move."""
-    best = select(refined, rules.factors, rules.response).best
+    # An execution that is resumed has the runs of later grids too. A moved grid contains the best
+    # cell of the grid before, so the best of the last grid is the best of all grids up to it.
+    in_last = [cell in last for cell in typed_cells(rules.factors, refined)]
+    best = select(refined[in_last], rules.factors, rules.response).best
     grid = {name: tuple(dict.fromkeys(cell[name] for cell in last)) for name in last[0]}
     moved = move_outward(grid, best, rules.factors)
     if moved is None:
@@ -371,6 +376,15 @@ def refine_runs(rules: SearchRules, cells: Sequence[Mapping[str, Level]]) -> lis
 
 
 # -- confirm and select ---------------------------------------------------------------------------
+
+
+def before_confirm(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of the stages before the confirm stage.
+
+    What is confirmed depends on these alone, so an execution that was cut off while it confirmed
+    cells confirms the same cells when it is resumed.
+    """
+    return runs[runs["stage"] != "confirm"]
 
 
 def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = None) -> Selection:

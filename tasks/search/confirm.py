@@ -9,9 +9,12 @@ from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution
 
 
-def plan_confirm(study: Study, version: str, selection: Selection) -> list[Planned]:
+def plan_confirm(execution: Execution) -> list[Planned]:
     """Return fresh seeds for the cells that cannot be distinguished; none if one cell leads."""
-    return plan(study, version, "confirm", procedure.confirm_runs(study.rules, selection))
+    study, searched = execution.study, procedure.before_confirm(execution.runs())
+    selection = select_cell(study, searched, execution.facts.validation_images)
+    runs = procedure.confirm_runs(study.rules, selection)
+    return plan(study, execution.version, "confirm", runs)
 
 
 def choose_cell(execution: Execution) -> Selection:

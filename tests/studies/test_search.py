@@ -155,12 +155,13 @@ def _trained(home: Path) -> list[str]:
     return [r.info.run_id for r in runs if "factorgrid.reused_from" not in r.data.tags]
 
 
+@pytest.mark.parametrize("line", ["screen    2/4", "confirm    1/2"])
 def test_a_study_that_was_killed_resumes_and_ends_with_the_same_outcome(
-    done: Done, tmp_path: Path
+    done: Done, line: str, tmp_path: Path
 ) -> None:
     path, home = write_study(tmp_path), tmp_path / "home"
     process = start_study(path, home)
-    read_until(process, "screen    2/4")
+    read_until(process, line)
     process.kill()
     process.wait()
     finished = set(_finished(home))

@@ -14,7 +14,7 @@ from analysis.designs.fractions import fraction
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level
 from analysis.search import procedure
-from analysis.search.procedure import SearchRules
+from analysis.search.procedure import Method, SearchRules
 from analysis.search.space import Cell, Space
 
 FACTORS = (
@@ -93,6 +93,47 @@ def test_one_cell_that_leads_is_not_confirmed() -> None:
     )
     runs = _runs("refine", asked, [0.80, 0.50, 0.81, 0.51, 0.80, 0.50])
     assert procedure.confirm_runs(RULES, procedure.select_cell(RULES, runs)) == []
+
+
+def test_an_execution_that_is_resumed_refines_and_confirms_the_same_cells() -> None:
+    asked = procedure.screen_runs(RULES)
+    screen = _runs("screen", asked, [SCREEN[tuple(run.levels.values())] for run in asked])  # type: ignore[index] # numbers
+    decision = procedure.decide(RULES, procedure.screen_effects(RULES, screen))
+    first = procedure.refined_cells(RULES, decision, screen, screen[:0]).cells
+    asked = procedure.refine_runs(RULES, first)
+    # The best cell has the most layers, so it is outside the first grid once the grid has moved.
+    refined = _runs("refine", asked, [0.8 + 0.01 * _layers(run) for run in asked])
+    moved = procedure.refined_cells(RULES, decision, screen, refined, first).cells
+    asked = procedure.refine_runs(RULES, moved)
+    later = pd.concat([refined, _runs("refine", asked, [0.8 + 0.01 * _layers(r) for r in asked])])
+    again = procedure.refined_cells(RULES, decision, pd.concat([screen, later]), later, first).cells
+    assert again == moved
+    assert {cell["conv_layers"] for cell in moved} == {7, 8}
+
+    rules = replace(RULES, confirm_replicates=1, confirm_cells=3)
+    runs = pd.concat([screen, later], ignore_index=True)
+    confirm = procedure.confirm_runs(rules, procedure.select_cell(rules, runs))
+    assert len(confirm) == 3
+    # One of three was confirmed when the execution was cut off.
+    cut_off = pd.concat([runs, _runs("confirm", confirm[:1], [0.5])], ignore_index=True)
+    searched = procedure.before_confirm(cut_off)
+    assert procedure.confirm_runs(rules, procedure.select_cell(rules, searched)) == confirm
+
+
+@pytest.mark.parametrize("method", ["gp", "surface"])
+def test_confirmed_runs_do_not_lead_a_refinement_that_is_repeated(method: Method) -> None:
+    rules = replace(RULES, method=method)
+    asked = procedure.screen_runs(rules)
+    screen = _runs("screen", asked, [SCREEN[tuple(run.levels.values())] for run in asked])  # type: ignore[index] # numbers
+    decision = procedure.decide(rules, procedure.screen_effects(rules, screen))
+    first = procedure.refined_cells(rules, decision, screen, screen[:0])
+    confirmed = _runs("confirm", asked[:2], [0.1, 0.99])
+    runs = pd.concat([screen, confirmed], ignore_index=True)
+    assert procedure.refined_cells(rules, decision, runs, screen[:0]) == first
+
+
+def _layers(run: procedure.CellRun) -> int:
+    return int(run.levels["conv_layers"])
 
 
 def test_a_pilot_whose_run_failed_names_it() -> None:
