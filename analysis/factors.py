@@ -10,6 +10,8 @@ from analysis.errors import FactorError
 Level = bool | int | float | str
 Scale = Literal["linear", "log", "integer", "categorical"]
 
+#: A level below this share of the range is 0 with the rounding errors of its calculation.
+ZERO_SHARE = 1e-12
 #: Names of rows of the table of terms, which no factor can have.
 RESERVED_NAMES = frozenset({"intercept", "curvature"})
 
@@ -130,6 +132,8 @@ class Factor:
         value = low + (coded + 1) / 2 * (high - low)
         if self.scale == "integer":
             return round(value)
+        if self.scale == "linear" and abs(value) < ZERO_SHARE * (high - low):
+            return 0.0
         return float(f"{math.exp(value) if self.scale == 'log' else value:.12g}")
 
     def inside(self, level: Level) -> bool:

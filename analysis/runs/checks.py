@@ -9,6 +9,8 @@ import pandas as pd
 from analysis.errors import DesignError
 from analysis.factors import Factor, show
 
+#: Squares of smaller differences are below the range of floating point.
+SMALLEST_RANGE = 1e-150
 #: Coded levels closer than this are equal.
 LEVEL_TOLERANCE = 1e-6
 
@@ -35,6 +37,11 @@ def checked_runs(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -
         raise DesignError(
             f"{len(usable)} run{'s' * (len(usable) != 1)} whose {response} never changes: no "
             "effect can be estimated; add runs, or choose another response"
+        )
+    if np.ptp(usable[response]) < SMALLEST_RANGE:
+        raise DesignError(
+            f"{response} changes by less than {SMALLEST_RANGE:g}, too little to calculate with: "
+            "use a smaller unit"
         )
     return usable.reset_index(drop=True)
 

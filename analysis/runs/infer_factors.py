@@ -4,21 +4,31 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level, Scale, show
+from analysis.runs.bookkeeping import (
+    Statuses,
+    further_responses,
+    not_factors,
+    with_statuses,
+)
 from analysis.runs.columns import (
-    NOT_FACTORS,
     Experiment,
     GivenLevels,
+    block_notes,
     check_columns,
     complete_runs,
     infer_scale,
-    left_out_note,
+    left_out_columns,
     matches_a_level,
+    response_column,
+    spellings,
     typed_column,
 )
+from analysis.runs.level_order import ordered_levels
 
 #: From this ratio of high to low, a linear factor may belong on a log scale.
 WIDE_RATIO = 20
@@ -49,21 +59,10 @@ def infer_experiment(
     DesignError
         If a column is missing, or does not have two levels.
     """
-    table = table.rename(columns=str)
-    check_columns(table, [response, *(levels or {}), *log, *excluded])
-    finished = int(table[response].notna().sum())
-    if finished < 2:  # noqa: PLR2004 # two runs make a difference
-        raise DesignError(
-            f"{finished} of {len(table)} runs have a value of {response}: an experiment needs two "
-            "or more; add runs, or name another response"
-        )
+    table, has_response, statuses = _ended_runs(table, response, [*(levels or {}), *log, *excluded])
     given = dict(levels or {})
-    names = list(given) or _candidates(table, response, excluded)
-    typed = table.assign(**{name: typed_column(table[name]) for name in names})
-    complete = complete_runs(typed, names, response)
-    factors = [_two_level_factor(complete, name, given.get(name), log) for name in names]
-    runs, notes = _at_given_levels(complete, given)
-    if not factors:
+    names, measured = (list(given), []) if given else _candidates(table, response, excluded)
+    if not names:
         raise DesignError(
             f"no factors: no column besides {response} has two levels; name them and their levels"
         )
@@ -72,12 +71,49 @@ def infer_experiment(
         raise DesignError(
             f"log scale for {unknown[0]}: not a factor; the factors are {', '.join(names)}"
         )
-    if not given:
-        notes += left_out_note(table, response, names)
+    typed = table.assign(**{name: typed_column(table[name], has_response) for name in names})
+    complete = complete_runs(typed, names, response)
+    factors = [_two_level_factor(complete, name, given.get(name), log) for name in names]
+    runs, notes = _at_given_levels(complete, given)
+    notes += [_measured_note(name, names) for name in measured]
+    notes += block_notes(table, [*names, *excluded])
     notes += [_wide_range_note(f) for f in factors if _has_wide_range(f)]
     notes += [note for f in factors for note in _centre_point_note(runs[f.name], f)]
-    runs = runs.assign(**_collapsed_column(runs))
-    return Experiment(runs, tuple(factors), tuple(notes))
+    texts = [factor.name for factor in factors if isinstance(factor.low, str)]
+    return Experiment(
+        runs.assign(**_collapsed_column(runs)),
+        tuple(factors),
+        tuple(notes),
+        left_out=left_out_columns(
+            table, response, [*names, *excluded, "collapsed", statuses.column]
+        ),
+        statuses=statuses,
+        orders={name: ordered_levels(complete[name].unique())[1] for name in texts},
+        spellings={name: same for name in texts if (same := spellings(table[name]))},
+    )
+
+
+def _ended_runs(
+    table: pd.DataFrame, response: str, needed: Sequence[str]
+) -> tuple[pd.DataFrame, "pd.Series[bool]", Statuses]:
+    """Return the runs that ended, which of them have a response, and what the statuses said.
+
+    Raises
+    ------
+    DesignError
+        If a column that is needed is missing, or fewer than two runs have a response.
+    """
+    table = table.rename(columns=str)
+    check_columns(table, [response, *needed])
+    table = table.assign(**{response: response_column(table[response])})
+    ended, statuses = with_statuses(table, response)
+    has_response = ended[response].notna()
+    if has_response.sum() < 2:  # noqa: PLR2004 # two runs make a difference
+        raise DesignError(
+            f"{has_response.sum()} of {len(table)} runs have a value of {response}: an experiment "
+            "needs two or more; add runs, or name another response"
+        )
+    return ended, has_response, statuses
 
 
 def infer_design_factors(
@@ -102,7 +138,7 @@ def infer_design_factors(
     table = table.rename(columns=str)
     given = dict(levels or {})
     check_columns(table, list(given))
-    names = list(given) or _candidates(table, None, ())
+    names = list(given) or _candidates(table, None, ())[0]
     if not names:
         raise DesignError("no factors: no column has two levels; name them and their levels")
     typed = table.assign(**{name: typed_column(table[name]) for name in names})
@@ -113,8 +149,12 @@ def infer_design_factors(
     return typed, tuple(_two_level_factor(typed, name, given.get(name), ()) for name in names)
 
 
-def _candidates(table: pd.DataFrame, response: str | None, excluded: Sequence[str]) -> list[str]:
-    """Return the columns that look like factors: two values, or a few that repeat.
+def _candidates(
+    table: pd.DataFrame, response: str | None, excluded: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Return the columns that look like factors, and those that look like further responses.
+
+    Factors have two values, or two that repeat and one in the middle.
 
     Raises
     ------
@@ -122,11 +162,15 @@ def _candidates(table: pd.DataFrame, response: str | None, excluded: Sequence[st
         If a column has a few values that repeat, but not two and one in the middle.
     """
     runs = table if response is None else table[table[response].notna()]
-    names = [c for c in table.columns if c not in {response, *excluded}]
-    names = [c for c in names if c.lower() not in NOT_FACTORS and _looks_varied(runs[c])]
-    for name in names:
-        _check_two_levels(runs[name])
-    return names
+    passed_over = {response, *excluded, *not_factors(table)}
+    names = [name for name in table.columns if name not in passed_over]
+    typed = pd.DataFrame({name: typed_column(runs[name]) for name in names}, dtype=object)
+    names = [name for name in names if _looks_varied(typed[name])]
+    measured = _further_responses(table, typed[names])
+    factors = [name for name in names if name not in measured]
+    for name in factors:
+        _check_two_levels(typed[name])
+    return factors, measured
 
 
 def _looks_varied(column: "pd.Series[Any]") -> bool:
@@ -136,15 +180,42 @@ def _looks_varied(column: "pd.Series[Any]") -> bool:
     return values == 2 or 2 < values <= runs / 2  # noqa: PLR2004 # two levels
 
 
+def _further_responses(table: pd.DataFrame, typed: pd.DataFrame) -> list[str]:
+    """Return columns of numbers that were measured, if the others are an orthogonal design."""
+    two = [name for name in typed if typed[name].nunique() == 2]  # noqa: PLR2004 # two levels
+    levels = {name: typed_column(table[name]) for name in two}
+    codes = pd.DataFrame(
+        {name: np.where(column == typed[name].max(), 1, -1) for name, column in levels.items()}
+    )
+    measured = [name for name in further_responses(codes) if not _is_text(typed[name])]
+    if len(two) - len(measured) < 2:  # noqa: PLR2004 # a design of two factors
+        return measured
+    # Numbers of three and more values of a design have equal numbers of runs.
+    unequal = [
+        name
+        for name in map(str, typed)
+        if name not in two
+        and not _is_text(typed[name])
+        and not _has_centre_points(typed[name])
+        and len(set(typed[name].value_counts())) > 1
+    ]
+    return [*measured, *unequal] if len(further_responses(codes)) == len(measured) else measured
+
+
+def _is_text(column: "pd.Series[Any]") -> bool:
+    return any(isinstance(level, str) for level in column.dropna())
+
+
+def _has_centre_points(column: "pd.Series[Any]") -> bool:
+    """Whether a column of numbers has two levels and one between them."""
+    return not _is_text(column) and column.nunique() == 3  # noqa: PLR2004 # two levels and a middle
+
+
 def _check_two_levels(column: "pd.Series[Any]") -> None:
     """Check that a column has two levels, or two and one between them (centre points)."""
-    if column.nunique() == 2:  # noqa: PLR2004 # two levels
+    if column.nunique() == 2 or _has_centre_points(column):  # noqa: PLR2004 # two levels
         return
-    numbers = pd.to_numeric(column, errors="coerce")
-    between = numbers[numbers.gt(numbers.min()) & numbers.lt(numbers.max())]
-    if not numbers.isna().any() and len(set(between)) == 1:
-        return
-    levels = [show(x) for x in sorted(column.dropna().unique().tolist(), key=str)]
+    levels = [show(x) for x in ordered_levels(column.dropna().unique().tolist())[0]]
     raise DesignError(
         f"column {column.name} has {len(levels)} levels ({', '.join(levels[:6])}), not two: name "
         f"two of them, as in --factor {column.name}={levels[0]},{levels[-1]} (and each other "
@@ -167,7 +238,7 @@ def _two_level_factor(
     runs: pd.DataFrame, name: str, given: tuple[str, str] | None, log: Sequence[str]
 ) -> Factor:
     column = runs[name].dropna()
-    values = sorted(column.unique().tolist(), key=lambda x: (isinstance(x, str), x))
+    values, _ = ordered_levels(column.unique().tolist())
     if given is not None:
         values = [next((v for v in values if matches_a_level(v, (x, x))), x) for x in given]
         _check_levels_exist(name, values, column)
@@ -184,7 +255,7 @@ def _two_level_factor(
 def _check_levels_exist(name: str, levels: Sequence[Any], column: "pd.Series[Any]") -> None:
     for level in levels:
         if level not in set(column):
-            existing = ", ".join(show(x) for x in sorted(column.unique(), key=str)[:6])
+            existing = ", ".join(show(x) for x in ordered_levels(column.unique())[0][:6])
             raise DesignError(
                 f"factor {name}: no run at {level}; the levels are {existing or 'none'}"
             )
@@ -205,6 +276,15 @@ def _infer_domain(scale: Scale, low: Level, high: Level) -> tuple[float, float] 
         return None
     floor = 1.0 if scale == "integer" and least >= 1 else 0.0
     return (floor, 1.0 if most <= 1 and scale == "linear" else math.inf)
+
+
+def _measured_note(name: str, factors: Sequence[str]) -> str:
+    """Return why a column with few values is not taken as a factor."""
+    options = " ".join(f"--factor {factor}" for factor in [*factors, name])
+    return (
+        f"{name} is taken as another response, because the other columns are a balanced design "
+        f"without it; if it was set, and not measured, analyze it with {options}"
+    )
 
 
 def _centre_point_note(column: "pd.Series[Any]", factor: Factor) -> list[str]:

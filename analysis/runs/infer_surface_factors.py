@@ -7,15 +7,17 @@ import pandas as pd
 
 from analysis.errors import DesignError
 from analysis.factors import Factor
+from analysis.runs.bookkeeping import not_factors, with_statuses
 from analysis.runs.columns import (
-    NOT_FACTORS,
     Experiment,
     GivenLevels,
+    block_notes,
     check_columns,
     complete_runs,
     infer_scale,
-    left_out_note,
+    left_out_columns,
     number_or_nan,
+    response_column,
     typed_column,
 )
 
@@ -47,23 +49,32 @@ def infer_surface_experiment(
     """
     table = table.rename(columns=str)
     check_columns(table, [response, *(levels or {}), *log, *excluded])
+    table = table.assign(**{response: response_column(table[response])})
+    ended, statuses = with_statuses(table, response)
     given = dict(levels or {})
-    others = [c for c in map(str, table) if c not in {response, *excluded}]
-    candidates = [c for c in others if c.lower() not in NOT_FACTORS]
-    names = list(given) or [c for c in candidates if _has_surface_levels(table[c])]
+    passed_over = {response, *excluded, *not_factors(ended)}
+    candidates = [name for name in ended.columns if name not in passed_over]
+    names = list(given) or [name for name in candidates if _has_surface_levels(ended[name])]
     if not names:
         raise DesignError(
             "no factors: no column of numbers has three or five levels; name them and their levels"
         )
-    typed = table.assign(**{name: typed_column(table[name]) for name in names})
+    typed = ended.assign(**{name: typed_column(ended[name]) for name in names})
     runs = complete_runs(typed, names, response)
     factors = [_surface_factor(runs, name, given.get(name), log) for name in names]
-    return Experiment(runs, tuple(factors), tuple(left_out_note(table, response, names)))
+    left_out = left_out_columns(table, response, [*names, *excluded, statuses.column])
+    return Experiment(
+        runs,
+        tuple(factors),
+        tuple(block_notes(ended, [*names, *excluded])),
+        left_out=left_out,
+        statuses=statuses,
+    )
 
 
 def _has_surface_levels(column: "pd.Series[Any]") -> bool:
-    numbers = pd.to_numeric(column, errors="coerce")
-    return not numbers.isna().any() and column.nunique() in {3, 5} and len(column) >= FEWEST_RUNS
+    numbers = typed_column(column).map(number_or_nan)
+    return not numbers.isna().any() and numbers.nunique() in {3, 5} and len(column) >= FEWEST_RUNS
 
 
 def _surface_factor(

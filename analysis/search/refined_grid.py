@@ -32,6 +32,7 @@ class LevelReason:
         one level because of the budget.
     level : the better level.
     effect : its main effect, from low to high, in units of the response; NaN if unknown.
+    between : the low and the high level, between which the effect goes.
     levels : the refined levels.
     terms : the active terms that contain it.
     test : the test that decided: ``pooled``, ``lenth`` or ``none``.
@@ -42,6 +43,7 @@ class LevelReason:
     code: str
     level: Level
     effect: float
+    between: tuple[Level, Level]
     levels: tuple[Level, ...]
     terms: tuple[str, ...] = ()
     test: str = "none"
@@ -109,6 +111,7 @@ def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
         "collapsed",
         half.level,
         table_value(effects.terms, own.name, "effect"),
+        own.levels,
         refined_levels(own, half.level),
         test="none",
     )
@@ -121,7 +124,8 @@ def _reason(effects: Effects, factor: Factor, best: Level) -> LevelReason:
     code = ("active" if terms else "inactive") if known else "unknown"
     effect = table_value(effects.terms, factor.name, "effect")
     levels = refined_levels(factor, best) if known else factor.levels
-    return LevelReason(factor.name, code, best, effect, levels, terms, effects.verdict.test)
+    test = effects.verdict.test
+    return LevelReason(factor.name, code, best, effect, factor.levels, levels, terms, test)
 
 
 def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
@@ -159,10 +163,11 @@ def _around(factor: Factor, best: Level, outward: int) -> list[Level]:
         return [best]
     if factor.scale == "log":
         return [_clean(float(best) * 10.0**power) for power in (-1, 0, 1)]
-    width = float(factor.high) - float(factor.low)
     if factor.scale == "linear":
-        return [_clean(float(best) + width * part) for part in (-0.5, 0, 0.5)]
-    step = max(1, int(width) // 4) * outward
+        # Coded levels are 2 apart, so half the range is 1.
+        return [_clean(float(factor.decode(factor.code(best) + step))) for step in (-1, 0, 1)]
+    width = int(factor.high) - int(factor.low)
+    step = max(1, width // 4) * outward
     beyond = int(best) + step
     return sorted([int(best), beyond if factor.inside(beyond) else int(best) - step])
 

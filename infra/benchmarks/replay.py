@@ -98,7 +98,7 @@ def _factor(name: str, levels: tuple[Any, ...]) -> Factor:
 def open_table(name: str) -> Table:
     if name in (*TUNED_ON, *HELD_OUT, *HPOLIB):
         return published(name)
-    return read_cell_table(ROOT / "infra" / "docs" / f"{name}.csv")
+    return read_cell_table(ROOT / "infra" / "docs" / f"{name}.csv")[0]
 
 
 def show(kept: Path, names: list[str]) -> None:

@@ -18,18 +18,21 @@ from analysis.search.refined_grid import Decision, decide_grid
 from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
-from tasks.analyze.read_runs import is_study, runs_of_csv, runs_of_experiment
+from tasks.analyze.read_runs import is_study, runs_of_experiment
 from tasks.analyze.request import AnalysisRequest
 from tasks.errors import UserError
-from tasks.languages import translator
+from tasks.languages import Translate, translator
 from tasks.report.as_json import effects_as_json, outcome_as_json, surface_as_json
 from tasks.report.outcome import outcome_of
 from tasks.report.text import outcome_as_text
 from tasks.settings import Settings
+from tasks.tables.read_csv import CsvTable, read_csv
+from tasks.tables.reading import Reading, reading_as_json
 from tasks.tracking.execution import last_execution
 from tasks.tracking.tracker import Tracker
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text
+from tasks.wording.reading import reading_as_text
 from tasks.wording.surface import surface_as_text, surface_table
 from tasks.wording.terminal import bullets, wrapped
 
@@ -50,6 +53,8 @@ class Analysis:
     effects : of the factors.
     decision : where to search next.
     notes : assumptions made when the factors were inferred.
+    dispersion : of the residuals at each factor's levels, if it was requested.
+    reading : how the table was read; None for a study.
     """
 
     source: str
@@ -57,6 +62,7 @@ class Analysis:
     decision: Decision
     notes: tuple[str, ...] = ()
     dispersion: pd.DataFrame | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def analyze_request(request: AnalysisRequest, settings: Settings) -> AnalysisAns
         If it does not exist, or cannot be analysed.
     """
     if request.csv is not None:
-        return _answer_for_table(runs_of_csv(request.csv), request, str(request.csv))
+        return _answer_for_table(read_csv(request.csv), request, str(request.csv))
     tracker, name = Tracker.open(settings, create=False), str(request.experiment)
     if not is_study(tracker, name):
         return _answer_for_experiment(tracker, name, request)
@@ -95,7 +101,9 @@ def analyze_request(request: AnalysisRequest, settings: Settings) -> AnalysisAns
     return _answer(_analyse_screen(tracker, name, request))
 
 
-def _answer_for_table(table: pd.DataFrame, request: AnalysisRequest, source: str) -> AnalysisAnswer:
+def _answer_for_table(
+    table: CsvTable | pd.DataFrame, request: AnalysisRequest, source: str
+) -> AnalysisAnswer:
     if request.surface:
         return _surface_answer(table, request, source)
     return _answer(analyse_table(table, request, source))
@@ -122,6 +130,8 @@ def analysis_as_json(analysis: Analysis) -> dict[str, Any]:
     """Return an analysis as plain JSON types; numbers that do not exist are null."""
     content: dict[str, Any] = {"source": analysis.source, "notes": list(analysis.notes)}
     content |= effects_as_json(analysis.effects, analysis.decision)
+    if analysis.reading is not None:
+        content["read_as"] = reading_as_json(analysis.reading)
     if analysis.dispersion is not None:
         content["dispersion"] = dispersion_as_json(analysis.dispersion)
     return content
@@ -139,6 +149,7 @@ def analysis_as_text(analysis: Analysis, language: str = "en") -> str:
     runs = len(analysis.effects.runs)
     lines = [
         translate("table_title", source=analysis.source, runs=runs),
+        *_reading_lines(analysis.reading, translate),
         *map(wrapped, analysis.notes),
         "",
         effects_as_text(analysis.effects, translate),
@@ -151,10 +162,17 @@ def analysis_as_text(analysis: Analysis, language: str = "en") -> str:
     return "\n".join(lines)
 
 
-def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) -> AnalysisAnswer:
+def _reading_lines(reading: Reading | None, translate: Translate) -> list[str]:
+    text = reading_as_text(reading, translate) if reading else ""
+    return [wrapped(text)] if text else []
+
+
+def _surface_answer(
+    table: CsvTable | pd.DataFrame, request: AnalysisRequest, source: str
+) -> AnalysisAnswer:
     """Fit a response surface, and follow its steepest ascent."""
     found = infer_surface_experiment(
-        table,
+        _runs(table),
         request.response,
         levels=request.factors,
         log=request.log,
@@ -170,10 +188,11 @@ def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) 
     path = steepest_ascent(
         surface, step=ASCENT_STEP, steps=ASCENT_STEPS, maximise=not request.minimise
     )
-    translate = translator("en")
+    translate, reading = translator("en"), _reading(table, found)
     lines = [
         translate("table_title", source=source, runs=len(surface.runs)),
-        *found.notes,
+        *_reading_lines(reading, translate),
+        *map(wrapped, found.notes),
         "",
         surface_table(surface),
         "",
@@ -182,10 +201,13 @@ def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) 
         translate("path_title"),
         path.to_string(index=False),
     ]
-    return AnalysisAnswer(surface, surface_as_json(surface, path, source), "\n".join(lines))
+    content = {**surface_as_json(surface, path, source), "read_as": reading_as_json(reading)}
+    return AnalysisAnswer(surface, content, "\n".join(lines))
 
 
-def analyse_table(table: pd.DataFrame, request: AnalysisRequest, source: str) -> Analysis:
+def analyse_table(
+    table: CsvTable | pd.DataFrame, request: AnalysisRequest, source: str
+) -> Analysis:
     """Analyse a table of runs; see `analysis.runs.infer_factors.infer_experiment`.
 
     Raises
@@ -194,13 +216,28 @@ def analyse_table(table: pd.DataFrame, request: AnalysisRequest, source: str) ->
         If the table cannot be analysed as requested.
     """
     found = infer_experiment(
-        table,
+        _runs(table),
         request.response,
         levels=request.factors,
         log=request.log,
         excluded=request.not_factors,
     )
-    return _analyse(found, request, source)
+    return _analyse(found, request, source, _reading(table, found))
+
+
+def _runs(table: CsvTable | pd.DataFrame) -> pd.DataFrame:
+    return table.rows if isinstance(table, CsvTable) else table
+
+
+def _reading(table: CsvTable | pd.DataFrame, found: Experiment) -> Reading:
+    return Reading(
+        table if isinstance(table, CsvTable) else None,
+        {factor.name: factor.levels for factor in found.factors},
+        found.orders,
+        found.spellings,
+        found.left_out,
+        found.statuses,
+    )
 
 
 def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> Analysis:
@@ -219,11 +256,13 @@ def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> An
     response = completed.response
     if response not in runs or not runs[response].notna().any():
         raise UserError(f"study {name}: no run of its screen has {response}; run it again")
-    found = Experiment(runs, study.factor_list, ())
+    found = Experiment(runs, study.factor_list)
     return _analyse(found, completed, f"study {name}, screen of MLflow run {execution.run_id}")
 
 
-def _analyse(found: Experiment, request: AnalysisRequest, source: str) -> Analysis:
+def _analyse(
+    found: Experiment, request: AnalysisRequest, source: str, reading: Reading | None = None
+) -> Analysis:
     effects = fit_effects(
         found.runs,
         found.factors,
@@ -237,7 +276,7 @@ def _analyse(found: Experiment, request: AnalysisRequest, source: str) -> Analys
     )
     decision = decide_grid(effects, budget=request.budget, maximise=not request.minimise)
     spread = dispersion(effects) if request.dispersion else None
-    return Analysis(source, effects, decision, found.notes, spread)
+    return Analysis(source, effects, decision, found.notes, spread, reading)
 
 
 def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:

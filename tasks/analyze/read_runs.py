@@ -1,7 +1,6 @@
-"""Reading runs from a CSV file or from an MLflow experiment."""
+"""Reading runs from an MLflow experiment."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,33 +15,6 @@ IS_STUDY = "tags.`factorgrid.kind` = 'study'"
 def is_study(tracker: Tracker, experiment: str) -> bool:
     """Whether an MLflow experiment is a study of FactorGrid."""
     return bool(tracker.search([tracker.existing_experiment(experiment)], IS_STUDY, limit=1))
-
-
-def runs_of_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file; the separator may be a comma, a semicolon or a tab.
-
-    Raises
-    ------
-    UserError
-        If the file does not exist, is not text, or has no rows.
-    """
-    try:
-        table = pd.read_csv(path, skipinitialspace=True)
-        header = str(table.columns[0]) if table.shape[1] == 1 else ""
-        if ";" in header:
-            table = pd.read_csv(path, sep=";", decimal=",", skipinitialspace=True)
-        elif "\t" in header:
-            table = pd.read_csv(path, sep="\t", skipinitialspace=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; correct the path") from None
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{path}: cannot be read as CSV: {first}; save it as CSV in UTF-8"
-        ) from None
-    if table.empty:
-        raise UserError(f"{path}: no rows; write a header, and one row per run")
-    return table
 
 
 def runs_of_experiment(tracker: Tracker, experiment: str, response: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """A comparison on a table of trained cells: carried out, and shown as text, JSON and a figure."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from tasks.comparison.entrants import available_tuners, select_tuners
 from tasks.comparison.replay import ReplayResult, replay_tuners
 from tasks.comparison.request import TableRequest
 from tasks.errors import UserError
+from tasks.languages import translator
+from tasks.tables.reading import reading_as_json
+from tasks.wording.reading import reading_as_text
+from tasks.wording.terminal import wrapped
 
 
 def compare_on_table(request: TableRequest) -> ReplayResult:
@@ -21,10 +26,10 @@ def compare_on_table(request: TableRequest) -> ReplayResult:
     UserError
         If a file cannot be used, or a tuner is not available.
     """
-    table = read_cell_table(request.table, request.response)
+    table, reading = read_cell_table(request.table, request.response)
     manual = read_cells(request.manual, table) if request.manual else ()
     tuners, notes = available_tuners(manual)
-    return replay_tuners(
+    replayed = replay_tuners(
         table,
         select_tuners(tuners, request.tuners, notes),
         budgets=request.budgets,
@@ -32,6 +37,7 @@ def compare_on_table(request: TableRequest) -> ReplayResult:
         processes=os.cpu_count() or 1,
         notes=notes,
     )
+    return replace(replayed, reading=reading)
 
 
 def replay_as_json(result: ReplayResult) -> dict[str, Any]:
@@ -41,6 +47,7 @@ def replay_as_json(result: ReplayResult) -> dict[str, Any]:
     """
     truth = result.table.truth
     return {
+        **({"read_as": reading_as_json(result.reading)} if result.reading else {}),
         "table": result.table.name,
         "cells": result.table.space.n_cells,
         "best": float(truth.max()),
@@ -58,8 +65,10 @@ def replay_as_text(result: ReplayResult) -> str:
     budgets = sorted(summary["budget"].unique())
     width = max(map(len, summary["tuner"]))
     table, best, n = result.table, result.table.truth.max(), int(summary["n"].min())
+    reading = reading_as_text(result.reading, translator("en")) if result.reading else ""
     lines = [
         f"{table.name}: {table.space.n_cells} cells, true mean of the best {best:.4f}.",
+        *([wrapped(reading)] if reading else []),
         f"True mean of the delivered cell, median and 10th percentile of n = {n} repetitions:",
         f"{'runs':{width}}" + "".join(f"{budget:>18}" for budget in budgets),
     ]

@@ -19,6 +19,7 @@ from analysis.comparison.tuners import (
 from analysis.search.space import Cell
 from tasks.comparison.entrants import CONFIRM_SUFFIX
 from tasks.comparison.request import DEFAULT_BUDGETS
+from tasks.tables.reading import Reading
 
 ResultRow = dict[str, object]
 
@@ -34,11 +35,13 @@ class ReplayResult:
         cell; ``regret`` (0 for the best cell, 1 for the median); ``optimism``, the mean of the runs
         of this cell in the search minus its true mean; ``runs``, the number of runs.
     notes : one line per tuner that is not available.
+    reading : how the table was read, if it is from a file.
     """
 
     table: Table
     delivered: pd.DataFrame
     notes: tuple[str, ...] = ()
+    reading: Reading | None = None
 
     def summary(self) -> pd.DataFrame:
         """Return one row per tuner and budget, over the repetitions.

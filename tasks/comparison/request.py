@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from analysis.search.space import typed_level
 from tasks.errors import UserError
 from tasks.study.study_file import Study, load_study, parse_study
+from tasks.tables.read_csv import read_csv
 
 #: Two runs to search, two to confirm.
 SMALLEST_BUDGET = 4
@@ -235,12 +234,12 @@ def read_study(source: StudySource) -> Study:
     if source.manual is None:
         return study
     try:
-        rows = pd.read_csv(source.manual).to_dict("records")
+        rows = read_csv(source.manual).rows.to_dict("records")
         cells = [
             {f.name: typed_level(f, row[f.name]) for f in study.factor_list if f.name in row}
             for row in rows
         ]
-    except (OSError, ValueError, StopIteration) as error:
+    except (ValueError, StopIteration) as error:
         raise UserError(
             f"--manual {source.manual}: cannot be read as a list of cells: {error}"
         ) from error

@@ -13,12 +13,13 @@ from analysis.designs.factorial import (
 )
 from analysis.designs.response_surface import box_behnken, central_composite
 from analysis.designs.summary import design_as_text
-from analysis.runs.columns import LOG_SCALE_NAMES, NOT_FACTORS
+from analysis.runs.bookkeeping import NOT_FACTORS, plain_name
+from analysis.runs.columns import LOG_SCALE_NAMES
 from analysis.runs.infer_factors import infer_design_factors
-from tasks.analyze.read_runs import runs_of_csv
 from tasks.analyze.request import factor_option
 from tasks.designs.request import DesignRequest, factor_of
 from tasks.errors import UserError
+from tasks.tables.read_csv import read_csv
 
 
 def make_design(request: DesignRequest) -> Design:
@@ -33,7 +34,7 @@ def make_design(request: DesignRequest) -> Design:
         return _fold_over_of_file(Path(str(request.csv)), request)
     factors = [factor_of(text) for text in request.factors]
     for factor in factors:
-        if factor.name.lower() in NOT_FACTORS:
+        if plain_name(factor.name) in NOT_FACTORS:
             raise UserError(
                 f"--factor {factor.name}: `factorgrid analyze` reads a column of that name as a "
                 "description of the run; rename the factor"
@@ -67,7 +68,7 @@ def _axial_distance(text: str) -> str | float:
 
 def _fold_over_of_file(path: Path, request: DesignRequest) -> Design:
     """Return a design of a CSV file with its fold-over; other columns stay beside their runs."""
-    table = runs_of_csv(path)
+    table = read_csv(path).rows
     levels = dict(factor_option(text) for text in request.factors)
     typed, factors = infer_design_factors(table, levels=levels)
     design = design_of_runs(typed, factors)

@@ -32,8 +32,9 @@ def level_reason_as_text(reason: LevelReason, translate: Translate) -> str:
     if reason.code == "unknown":
         return translate("decision_unknown", **values)
     at = translate("decision_at", cell=cell_as_text(reason.at)) if reason.at else ""
-    effect = f"{reason.effect:+.4f}"
-    return translate("decision_factor", **values, effect=effect, at=at, level=show(reason.level))
+    low, high = map(show, reason.between)
+    effect = {"effect": f"{reason.effect:+.4f}", "low": low, "high": high, "at": at}
+    return translate("decision_factor", **values, **effect, level=show(reason.level))
 
 
 def why_as_text(reason: LevelReason, translate: Translate) -> str:

@@ -272,7 +272,8 @@ def test_a_column_with_a_reserved_name_is_a_factor_if_it_is_named(tmp_path: Path
     found = json.loads(_run(tmp_path, "named", *names, "--json", response="accuracy").stdout)
     assert found["decision"]["grid"]["block"] == [6, 7]
     left = json.loads(_run(tmp_path, "named", "--json", response="accuracy").stdout)
-    assert "left out: block" in " ".join(left["notes"])
+    assert left["read_as"]["left_out"] == ["block"]
+    assert "--block block" in " ".join(left["notes"])
 
 
 def test_at_a_level_that_always_collapses_the_other_factors_are_not_judged(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tasks.comparison.entrants import available_tuners
 from tasks.comparison.replay import replay_tuners
 from tasks.errors import UserError
 from tasks.study.study_file import load_study
+from tasks.tables.reading import reading_as_json
 
 FACTORS = (
     Factor("depth", 1, 5, "integer"),
@@ -129,16 +130,42 @@ def _write(path: Path) -> Path:
 def test_a_table_that_was_written_is_read_with_the_same_levels_and_responses(
     tmp_path: Path,
 ) -> None:
-    table = read_cell_table(_write(tmp_path / "cells.csv"))
+    table, _ = read_cell_table(_write(tmp_path / "cells.csv"))
     assert table.space.levels == SPACE.levels
     assert [f.scale for f in table.space.factors] == ["integer", "log", "categorical"]
     np.testing.assert_allclose(table.responses, hills().responses)
 
 
+def test_a_table_of_another_program_is_read_as_analyze_reads_it(tmp_path: Path) -> None:
+    rows = [
+        f"{run};{rate};{norm};{y};{state}"
+        for run, (rate, norm, y, state) in enumerate(
+            [
+                ("0,001", "None", "0,8", "FINISHED"),
+                ("0,1", "None", "0,6", "FINISHED"),
+                ("0,001", "batch", "0,9", "FINISHED"),
+                ("0,1", "batch", "0,1", "FAILED"),
+                ("0,1", "Batch ", "0,7", "FINISHED"),
+                ("0,1", "batch", "-inf", "FINISHED"),
+            ]
+        )
+    ]
+    path = tmp_path / "cells.csv"
+    path.write_text("\n".join([";lr ;norm;val_accuracy;State", *rows]))
+    table, reading = read_cell_table(path)
+    assert table.space.levels == ((0.001, 0.1), ("batch", "None"))
+    assert table.truth.tolist() == [0.9, 0.8, 0.7, 0.6]
+    content = reading_as_json(reading)
+    assert (content["separator"], content["without_response"]) == (";", 2)
+    assert content["status"]["failed"] == {"FAILED": 1}
+
+
 @pytest.mark.parametrize(
     ("content", "texts"),
     [
-        (None, ("nowhere.csv", "No such file", "name another")),
+        ("a,accuracy\n1,0.5\n2,-inf\n", ("1 of 2 cells have no accuracy", "a=2")),
+        ("a,a,accuracy\n1,1,0.5\n", ("'a' occurs twice",)),
+        (None, ("nowhere.csv", "no such file", "correct the path")),
         ("a,b\n1,2\n", ("no column of numbers val_accuracy", "a, b", "--response")),
         ("a,val_accuracy\n1,0.5\n1,0.6\n", ("no column changes", "at least two levels")),
         ("a,b,accuracy\n1,1,0.5\n2,1,0.6\n1,2,0.7\n", ("1 of 4 cells have no accuracy",)),

@@ -1,0 +1,1 @@
+"""Tables in CSV files, as spreadsheets and programs write them."""
