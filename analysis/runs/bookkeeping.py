@@ -66,15 +66,17 @@ PROGRAMS = (
 #: Beginnings of the names of hyperparameters. Where one is there, no other column is a factor.
 PARAMETER_PREFIXES = ("params_", "params.", "Param ", "param_", "config/", "config.", "hparams/")
 #: Columns with the status of a run, and its words.
-STATUS_COLUMNS = frozenset({"status", "state", "trialstatus", "trialstate", "runstatus"})
+STATUS_COLUMNS = frozenset(
+    {"status", "state", "trialstatus", "trialstate", "runstatus", "incl/excl"}
+)
 FINISHED = frozenset(
-    "finished complete completed done success successful succeeded ok terminated".split()  # noqa: SIM905 # words
+    "finished complete completed done success successful succeeded ok terminated incl".split()  # noqa: SIM905 # words
 )
 FAILED = frozenset("failed fail failure error errored crashed crash diverged".split())  # noqa: SIM905 # words
 NOT_ENDED = frozenset(
     """
     running pending scheduled waiting queued starting started pruned killed stopped cancelled
-    canceled preempted preempting aborted timeout early_stopped skipped
+    canceled preempted preempting aborted timeout early_stopped skipped excl
     """.split()  # noqa: SIM905 # words are easier to read
 )
 #: Names of responses, or the last words of them.

@@ -217,9 +217,8 @@ def _split(path: Path, lines: list[_Line]) -> tuple[_Line, list[_Line], list[str
     # numpy writes its header as a remark.
     widths = {len(line.fields) for line in lines[start + 1 :]}
     while start < len(lines) - 1 and lines[start].fields[0].startswith("#"):
-        first = lines[start].fields[0].lstrip("# ")
-        if first and {len(lines[start].fields)} == widths:
-            lines[start].fields[0] = first
+        if {len(lines[start].fields)} == widths:
+            lines[start].fields[0] = lines[start].fields[0].lstrip("# ") or "#"
             break
         start += 1
     header, rest = lines[start], lines[start + 1 :]

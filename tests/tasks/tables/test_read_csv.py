@@ -46,6 +46,7 @@ WRITINGS: dict[str, str | bytes] = {
     "a title": "Versuch 3\n\nTemp,Druck,Y\n150,1.5,60.2\n180,2.5,72\n",
     "remarks": "# made by hand\nTemp,Druck,Y\n# first day\n150,1.5,60.2\n180,2.5,72\n",
     "numpy's header": "# Temp,Druck,Y\n150,1.5,60.2\n180,2.5,72\n",
+    "a header that begins with a hash": "#Temp,Druck,Y\n150,1.5,60.2\n180,2.5,72\n",
     "a footnote": "Temp,Druck,Y\n150,1.5,60.2\n180,2.5,72\nY in per cent; measured twice\n",
     "blank rows": "Temp,Druck,Y\n\n150,1.5,60.2\n,,\n180,2.5,72\n,,\n\n",
     "empty columns": "Temp,Druck,Y,,\n150,1.5,60.2,,\n180,2.5,72,,\n",
@@ -127,6 +128,10 @@ def test_another_encoding_is_found_and_named(text: str, encoding: str, tmp_path:
     table = _read(tmp_path, text.encode(encoding))
     assert list(table.rows) == text.splitlines()[0].split(";")
     assert table.encoding == encoding
+
+
+def test_a_column_can_be_called_by_a_hash(tmp_path: Path) -> None:
+    assert list(_read(tmp_path, "#,a,y\n1,2,3\n2,3,4\n").rows) == ["#", "a", "y"]
 
 
 def test_names_of_columns_are_composed_characters(tmp_path: Path) -> None:
