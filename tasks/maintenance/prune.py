@@ -72,7 +72,7 @@ def plan_pruning(
     """
     if keep < 0:
         raise UserError(f"--keep {keep}: below 0; give the number of executions to keep, 0 or more")
-    names = {e.experiment_id: e.name for e in tracker.client.search_experiments()}
+    names = {e.experiment_id: e.name for e in tracker.experiments()}
     chosen = [tracker.existing_experiment(experiment)] if experiment else list(names)
     parents = {e: _old_parents(tracker, e, keep) for e in chosen}
     lineage = _lineage_runs(tracker)
@@ -112,7 +112,7 @@ def _run_ids(runs: Iterable[Any]) -> set[str]:
 
 def _lineage_runs(tracker: Tracker) -> set[str]:
     """Return the runs that registered models depend on: those that trained them, their studies."""
-    versions = tracker.client.search_model_versions()
+    versions = tracker.client.all_pages("search_model_versions")
     tagged = {v.tags.get(tag) for v in versions for tag in (SOURCE_RUN, STUDY_RUN)}
     return {run_id for run_id in tagged | {v.run_id for v in versions} if run_id}
 

@@ -52,7 +52,8 @@ class Registry:
         UserError
             If there is no model of that name; the message lists those that exist.
         """
-        names = [model.name for model in tracker.client.search_registered_models()]
+        models = tracker.client.all_pages("search_registered_models")
+        names = [model.name for model in models]
         if name not in names:
             raise UserError(
                 f"model {name!r}: not registered at {tracker.settings.tracking_uri}; "
@@ -108,7 +109,7 @@ class Registry:
     def versions(self) -> list[Any]:
         """Return all versions."""
         quoted = self.name.replace("'", "''")
-        return list(self.client.search_model_versions(f"name = '{quoted}'"))
+        return list(self.client.all_pages("search_model_versions", f"name = '{quoted}'"))
 
     def champions(self) -> list[str]:
         """Return the numbers of all champions up to the current one, oldest first."""

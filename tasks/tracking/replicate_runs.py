@@ -96,7 +96,7 @@ class ReplicateRuns:
 
         With two queries, a run that ends between them could be in neither result.
         """
-        experiments = [e.experiment_id for e in self.tracker.client.search_experiments()]
+        experiments = [e.experiment_id for e in self.tracker.experiments()]
         runs = self.tracker.search(experiments, f"tags.`{KEY}` = '{planned.key}'")
         finished = [run for run in runs if run.info.status == "FINISHED"]
         running = [run for run in runs if run.info.status == "RUNNING"]

@@ -171,6 +171,17 @@ class RetryingClient:
         method = getattr(self.mlflow_client, name)
         return lambda *given, **named: self.retry_policy.call(partial(method, *given, **named))
 
+    def all_pages(self, method: str, *given: Any, **named: Any) -> list[Any]:
+        """Return everything that one of MLflow's searches finds; each call returns one page."""
+        found: list[Any] = []
+        token = None
+        while True:
+            page = getattr(self, method)(*given, page_token=token, **named)
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
     def create_run(
         self,
         experiment_id: str,

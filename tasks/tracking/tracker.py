@@ -108,12 +108,16 @@ class Tracker:
         """
         found = self.client.get_experiment_by_name(name)
         if found is None:
-            names = [e.name for e in self.client.search_experiments() if e.name != "Default"]
+            names = [e.name for e in self.experiments() if e.name != "Default"]
             raise TrackingError(
                 f"experiment {name!r}: not at {self.settings.tracking_uri}; "
                 f"there are: {', '.join(names) or 'none'}"
             )
         return str(found.experiment_id)
+
+    def experiments(self) -> list[Any]:
+        """Return all experiments that are not deleted."""
+        return self.client.all_pages("search_experiments")
 
     def log_validation(
         self, experiment: str, counts: Mapping[str, float], tags: Mapping[str, str], folder: Path
@@ -155,16 +159,9 @@ class Tracker:
         condition : in MLflow's filter language.
         limit : at most this many runs; 0 for all.
         """
-        runs: list[Any] = []
-        token = None
-        while True:
-            page = self.client.search_runs(
-                list(experiments), condition, max_results=limit or 1000, page_token=token
-            )
-            runs.extend(page)
-            token = page.token
-            if not token or limit:
-                return runs
+        if limit:
+            return list(self.client.search_runs(list(experiments), condition, max_results=limit))
+        return self.client.all_pages("search_runs", list(experiments), condition)
 
     def children(self, run_id: str, experiment: str) -> list[Any]:
         """Return the nested runs of an execution, oldest first."""
