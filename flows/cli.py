@@ -58,6 +58,7 @@ def main() -> None:
 
 #: The module of each command. These modules must not import anything heavy at the top.
 COMMANDS = {
+    "plan": "flows.commands.plan",
     "search": "flows.commands.search",
     "validate": "flows.commands.validate",
     "analyze": "flows.commands.analyze",

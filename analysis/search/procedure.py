@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.designs.factorial import fractional_factorial, full_factorial
+from analysis.designs.factorial import Design, fractional_factorial, full_factorial
 from analysis.designs.fractions import Fraction
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
@@ -198,18 +198,7 @@ def screen_runs(rules: SearchRules) -> list[CellRun]:
         whole = Space(rules.factors, tuple(levels_between(f, *f.levels) for f in rules.factors))
         drawn = whole.draw(np.random.default_rng(rules.seed), START_CELLS)
         return [CellRun(rules.allowed_cell(whole.natural(cell)), 1) for cell in drawn]
-    # For one or two factors there is no fraction.
-    build = (
-        partial(fractional_factorial, runs=rules.design.n_runs)
-        if rules.design.p
-        else full_factorial
-    )
-    design = build(
-        rules.factors,
-        replicates=rules.replicates,
-        centre_points=rules.centre_points,
-        seed=rules.seed,
-    )
+    design = screen_design(rules)
     names = [factor.name for factor in rules.factors]
     return [
         CellRun(
@@ -219,6 +208,30 @@ def screen_runs(rules: SearchRules) -> list[CellRun]:
         )
         for row in design.cells.to_dict("records")
     ]
+
+
+def screen_design(rules: SearchRules) -> Design:
+    """Return the two-level design of the screen, in run order.
+
+    Raises
+    ------
+    DesignError
+        If the rules have no design.
+    """
+    if rules.design is None:
+        raise DesignError("the budget has no room for a design; raise it")
+    # For one or two factors there is no fraction.
+    build = (
+        partial(fractional_factorial, runs=rules.design.n_runs)
+        if rules.design.p
+        else full_factorial
+    )
+    return build(
+        rules.factors,
+        replicates=rules.replicates,
+        centre_points=rules.centre_points,
+        seed=rules.seed,
+    )
 
 
 def screen_effects(rules: SearchRules, runs: pd.DataFrame) -> Effects:

@@ -1,0 +1,80 @@
+"""The smallest effect that a design will find: power, before any run is made."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.stats import ncf
+from scipy.stats import t as student
+
+from analysis.effects.fit import fit_effects
+from analysis.effects.lenth import lenth_power
+from analysis.factors import Factor
+
+#: The usual chance with which an effect is to be found.
+POWER = 0.8
+#: No design needs an effect of more standard errors than this.
+LARGEST_RATIO = 1e4
+
+
+@dataclass(frozen=True)
+class DetectableEffect:
+    """The smallest effect that a design finds with a given power.
+
+    Attributes
+    ----------
+    size : in standard deviations between runs of one cell; infinite if no test is possible.
+    test : the test that will judge: ``pooled``, ``lenth`` or ``none``.
+    error_df : its degrees of freedom of the error.
+    power : the chance that an effect of this size is called active.
+    """
+
+    size: float
+    test: str
+    error_df: int
+    power: float = POWER
+
+
+def smallest_effect(
+    cells: pd.DataFrame, factors: Sequence[Factor], *, alpha: float = 0.05, power: float = POWER
+) -> DetectableEffect:
+    """Return the smallest effect that will be called active with a given chance.
+
+    Parameters
+    ----------
+    cells : one row per planned run: the factors, in natural units; a balanced two-level design,
+        with or without centre points.
+    factors : of the design.
+    alpha : significance level of the test of one effect.
+    power : the chance, between 0 and 1.
+
+    Notes
+    -----
+    The effect of a balanced design of N corner runs has the standard error 2 s / sqrt(N). A t-test
+    has the power of the noncentral t distribution: Montgomery (2013), section 2.4 and chapter 6.
+    Lenth's method has no such formula, so its power is simulated with all other effects zero.
+    """
+    # A fit of noise shows which test the runs allow, and its degrees of freedom.
+    noise = np.random.default_rng(1).standard_normal(len(cells))
+    verdict = fit_effects(cells.assign(_noise=noise), factors, "_noise", alpha=alpha).verdict
+    corners = sum(all(row[f.name] in f.levels for f in factors) for row in cells.to_dict("records"))
+    error = 2 / math.sqrt(corners)
+    match verdict.test:
+        case "pooled":
+            chance = _t_power(verdict.error_df, alpha)
+        case "lenth":
+            chance = lenth_power(len(verdict.scores), alpha)
+        case "none":
+            return DetectableEffect(math.inf, "none", verdict.error_df, power)
+    ratio = brentq(lambda x: chance(x) - power, 0, LARGEST_RATIO, xtol=1e-3)
+    return DetectableEffect(float(ratio) * error, verdict.test, verdict.error_df, power)
+
+
+def _t_power(df: int, alpha: float) -> Callable[[float], float]:
+    """Return the power of a two-sided t-test for an effect of a number of standard errors."""
+    limit = float(student.ppf(1 - alpha / 2, df))
+    # The square of a noncentral t is a noncentral F, whose tail SciPy knows at every distance.
+    return lambda ratio: float(ncf.sf(limit**2, 1, df, ratio**2))

@@ -1,0 +1,36 @@
+"""`factorgrid plan`."""
+
+from pathlib import Path
+
+import click
+
+from flows.commands.options import as_json_option, print_result, study_data_options
+
+
+@click.command()
+@click.argument("study", default="quick")
+@study_data_options
+@as_json_option
+def plan(
+    study: str, *, data: Path | None, per_class: int | None, image_size: int | None, as_json: bool
+) -> None:
+    """Show what a study will do, and what it can find; nothing is trained.
+
+    STUDY is a built-in study (quick, dogs-vs-cats, paper) or a TOML file. The design with its alias
+    chains, the trainings of each stage and their order, the expected minutes, and the smallest
+    effect that the screen finds with a chance of 80 %. The minutes and the spread between seeds are
+    those of the last execution of the study, as far as MLflow has one.
+    """
+    from tasks.environment import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.planning.past_runs import past_runs
+    from tasks.planning.plan_study import StudyPlan
+    from tasks.planning.show_plan import plan_as_json, plan_as_text
+    from tasks.study.study_file import load_study
+    from tasks.training.devices import available_devices
+
+    source = str(data) if data else None
+    read = load_study(study, source=source, per_class=per_class, image_size=image_size)
+    planned = StudyPlan(read, past_runs(settings, read), len(available_devices()))
+    print_result(plan_as_json(planned), plan_as_text(planned), as_json=as_json)

@@ -1,0 +1,1 @@
+"""What a study will do, and what it can find, before anything is trained."""
