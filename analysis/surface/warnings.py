@@ -6,6 +6,8 @@ from analysis.surface.result import Stationary, Surface
 
 #: A smaller component of a direction is not named.
 SMALLEST_COMPONENT = 0.1
+#: A ridge is level if the response changes along it by less than this share of its range.
+LEVEL = 0.1
 
 
 def surface_warnings(
@@ -27,14 +29,17 @@ def surface_warnings(
     - ``rising_ridge``: a second-order surface without a stationary point.
     - ``optimum_outside``: the stationary point of this ``kind`` is farther from the centre than
       the farthest run, whose coded distance is ``radius``.
+    - ``saddle``: the stationary point is a saddle within the region of the runs.
     - ``ridge``: ``directions`` in which the response changes very little, each a dict from factor
       to coded component.
+    - ``ridge_with_slope``: ``directions`` in which it hardly bends, but rises or falls, and the
+      ``changes`` of the response from one end of the region to the other.
     """
     found = [_lack_of_fit(surface, alpha)]
     if surface.model == "second" and point is None:
         found.append(Caution("rising_ridge"))
     if point is not None:
-        found += [_optimum_outside(point, surface), _ridge(point, surface)]
+        found += [_optimum_outside(point, surface), _saddle(point), *_ridges(point, surface)]
     return tuple(caution for caution in found if caution is not None)
 
 
@@ -51,11 +56,28 @@ def _optimum_outside(point: Stationary, surface: Surface) -> Caution | None:
     return Caution("optimum_outside", {"kind": point.kind, "radius": surface.radius})
 
 
-def _ridge(point: Stationary, surface: Surface) -> Caution | None:
-    if not point.ridge:
-        return None
-    directions = tuple(_direction(point, axis, surface) for axis in point.ridge)
-    return Caution("ridge", {"directions": directions})
+def _saddle(point: Stationary) -> Caution | None:
+    return Caution("saddle") if point.kind == "saddle" and point.inside else None
+
+
+def _ridges(point: Stationary, surface: Surface) -> list[Caution]:
+    """Return a caution of the directions that are level, and one of those with a slope."""
+    fitted = surface.runs["fitted"]
+    level: list[tuple[dict[str, float], float]] = []
+    sloping: list[tuple[dict[str, float], float]] = []
+    for axis in point.ridge:
+        # Through the centre, because the stationary point of a ridge may be far away.
+        change = 2 * surface.radius * float(surface.gradient @ point.eigenvectors[:, axis])
+        has_slope = abs(change) > LEVEL * float(fitted.max() - fitted.min())
+        (sloping if has_slope else level).append((_direction(point, axis, surface), change))
+    found = []
+    if level:
+        found.append(Caution("ridge", {"directions": tuple(d for d, _ in level)}))
+    if sloping:
+        directions, changes = zip(*sloping, strict=True)
+        details = {"directions": directions, "changes": tuple(abs(x) for x in changes)}
+        found.append(Caution("ridge_with_slope", details))
+    return found
 
 
 def _direction(point: Stationary, axis: int, surface: Surface) -> dict[str, float]:

@@ -69,6 +69,7 @@ _VALUES: Mapping[str, Callable[[Any, Translate], str]] = {
     "cells": _cells,
     "terms": _terms,
     "directions": _directions,
+    "changes": lambda changes, _: ", ".join(f"{change:.4g}" for change in changes),
     "at": lambda at, _: cell_as_text(at),
     "model": lambda model, translate: translate(f"model_{model}"),
     "kind": lambda kind, translate: translate(f"point_{kind}"),

@@ -102,6 +102,26 @@ def test_a_ridge_is_a_caution() -> None:
     (ridge,) = (c for c in surface.warnings if c.kind == "ridge")
     assert len(ridge.details["directions"]) == 1
     assert set(ridge.details["directions"][0]) == {"a", "b"}
+    assert "ridge_with_slope" not in {c.kind for c in surface.warnings}
+
+
+def test_a_ridge_along_which_the_response_rises_is_not_called_level() -> None:
+    table = _quadratic("5 - (a + b) ** 2 - 0.01 * (a - b) ** 2 + 2 * (a - b)")
+    surface = fit_surface(table, [Factor("a", -1.0, 1.0), Factor("b", -1.0, 1.0)], "y")
+    (ridge,) = (c for c in surface.warnings if c.kind.startswith("ridge"))
+    assert ridge.kind == "ridge_with_slope"
+    # The gradient is (2, -2), the region has the radius 1.414 on both sides of the centre.
+    assert ridge.details["changes"] == pytest.approx((8,))
+
+
+@pytest.mark.parametrize(
+    ("function", "warned"),
+    [("a ** 2 - b ** 2", True), ("(a - 5) ** 2 - b ** 2", False), ("-(a ** 2) - b ** 2", False)],
+)
+def test_a_saddle_within_the_region_is_a_caution(function: str, *, warned: bool) -> None:
+    factors = [Factor("a", -1.0, 1.0), Factor("b", -1.0, 1.0)]
+    surface = fit_surface(_quadratic(function), factors, "y")
+    assert ("saddle" in {c.kind for c in surface.warnings}) == warned
 
 
 def test_a_maximum_outside_the_region_is_an_extrapolation() -> None:

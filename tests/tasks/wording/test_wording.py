@@ -205,6 +205,8 @@ def quadratic(function: str) -> Any:
 def test_a_surface_names_its_stationary_point_and_cautions() -> None:
     ridge = quadratic("5 - (a + b) ** 2 - 0.01 * (a - b) ** 2")
     assert "A ridge: along" in " ".join(surface_as_text(ridge, ENGLISH))
+    rising = quadratic("5 - (a + b) ** 2 - 0.01 * (a - b) ** 2 + 2 * (a - b)")
+    assert "changes by 8 from one end" in " ".join(surface_as_text(rising, ENGLISH))
     outside = surface_as_text(quadratic("5 - (a - 4) ** 2 - b ** 2"), ENGLISH)
     assert any(line.startswith("maximum at a = 4, b = ") for line in outside)
     assert "outside the region" in " ".join(outside)
