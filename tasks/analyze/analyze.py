@@ -21,6 +21,7 @@ from analysis.surface.steepest_ascent import steepest_ascent
 from tasks.analyze.read_runs import is_study, runs_of_csv, runs_of_experiment
 from tasks.analyze.request import AnalysisRequest
 from tasks.errors import UserError
+from tasks.figures import save_figure
 from tasks.languages import translator
 from tasks.report.as_json import effects_as_json, outcome_as_json, surface_as_json
 from tasks.report.outcome import outcome_of
@@ -252,7 +253,7 @@ def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in _figures(found).items():
-            figure.savefig(folder / f"{name}.png", dpi=120)
+            save_figure(figure, folder / f"{name}.png", dpi=120)
             paths.append(folder / f"{name}.png")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}; name another") from None

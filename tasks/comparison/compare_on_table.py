@@ -11,6 +11,7 @@ from tasks.comparison.entrants import available_tuners, select_tuners
 from tasks.comparison.replay import ReplayResult, replay_tuners
 from tasks.comparison.request import TableRequest
 from tasks.errors import UserError
+from tasks.figures import save_figure
 
 
 def compare_on_table(request: TableRequest) -> ReplayResult:
@@ -82,7 +83,7 @@ def save_replay_figure(result: ReplayResult, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         best = float(result.table.truth.max())
-        delivered(result.summary(), best).savefig(path, dpi=120)
+        save_figure(delivered(result.summary(), best), path, dpi=120)
     except OSError as error:
         raise UserError(f"--plots {folder}: {error.strerror}; name another folder") from error
     return path

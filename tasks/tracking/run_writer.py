@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from tasks.figures import save_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -127,7 +129,7 @@ def save_png(figure: "Figure | Image.Image", file: Path) -> None:
     if isinstance(figure, Image.Image):
         figure.save(file, compress_level=1)
     else:
-        figure.savefig(file, dpi=120, pil_kwargs={"compress_level": 1})
+        save_figure(figure, file, dpi=120, pil_kwargs={"compress_level": 1})
 
 
 def as_json_text(value: object) -> str:
