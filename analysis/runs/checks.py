@@ -89,7 +89,7 @@ def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[
 
 def _has_middle(factor: Factor) -> bool:
     """Whether there is a level between its two: not for categories, nor integers 1 and 2."""
-    if factor.scale == "integer":
+    if factor.whole:
         return float(factor.high) - float(factor.low) > 1
     return factor.scale != "categorical"
 

@@ -236,7 +236,7 @@ def many_to_one(others: int, df: int, alpha: float) -> float:
 
 def _levels(row: Any, factors: Sequence[Factor]) -> dict[str, Level]:
     # A row of a table has one type: its whole numbers may have become floats.
-    return {f.name: int(row[f.name]) if f.scale == "integer" else row[f.name] for f in factors}
+    return {f.name: int(row[f.name]) if f.whole else row[f.name] for f in factors}
 
 
 @lru_cache(maxsize=64)

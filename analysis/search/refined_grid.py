@@ -185,24 +185,21 @@ def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
     below and above. A category keeps its level.
     """
     outward = -1 if best == factor.low else 1
-    return tuple(level for level in _around(factor, best, outward) if factor.inside(level))
+    found = dict.fromkeys(_around(factor, best, outward))
+    return tuple(level for level in found if factor.inside(level))
 
 
 def _around(factor: Factor, best: Level, outward: int) -> list[Level]:
     if factor.scale == "categorical" or isinstance(best, bool | str):
         return [best]
     if factor.scale == "log":
-        return [_clean(float(best) * 10.0**power) for power in (-1, 0, 1)]
+        return [factor.number(float(best) * 10.0**power) for power in (-1, 0, 1)]
     width = float(factor.high) - float(factor.low)
     if factor.scale == "linear":
-        return [_clean(float(best) + width * part) for part in (-0.5, 0, 0.5)]
+        return [factor.number(float(best) + width * part) for part in (-0.5, 0, 0.5)]
     step = max(1, int(width) // 4) * outward
     beyond = int(best) + step
     return sorted([int(best), beyond if factor.inside(beyond) else int(best) - step])
-
-
-def _clean(number: float) -> float:
-    return float(f"{number:.12g}")
 
 
 def _within(budget: int | None, reasons: list[LevelReason]) -> list[LevelReason]:
@@ -247,11 +244,12 @@ def _moved(factor: Factor, levels: list[Level], best: Level) -> tuple[Level, ...
     up = best == levels[-1]
     inner, edge = (levels[-2], levels[-1]) if up else (levels[1], levels[0])
     step = _next(factor, float(inner), float(edge))
-    if not factor.inside(step):
+    # The next whole number below 1 on a log scale is 1 itself, or 0.
+    if not factor.inside(step) or step in levels:
         return tuple(levels)
     return (*levels[1:], step) if up else (step, *levels[:-1])
 
 
 def _next(factor: Factor, inner: float, edge: float) -> Level:
     step = edge * edge / inner if factor.scale == "log" else 2 * edge - inner
-    return round(step) if factor.scale == "integer" else _clean(step)
+    return factor.number(step)

@@ -246,4 +246,5 @@ def read_study(source: StudySource) -> Study:
         ) from error
     content = study.model_dump(mode="json", exclude_unset=True)
     content["compare"] = {**content.get("compare", {}), "manual": cells}
-    return parse_study(content, f"{source.study} with --manual {source.manual}")
+    found = parse_study(content, f"{source.study} with --manual {source.manual}")
+    return found.model_copy(update={"data": study.data})

@@ -103,7 +103,7 @@ def factor_of(text: str) -> Factor:
         raise UserError(f"--factor {text}: no levels; write NAME=LOW,HIGH")
     low, high = map(_typed_level, both)
     given = {"scale": scale} if scaled else {}
-    return FactorPart(low=low, high=high, **given).factor(name)  # type: ignore[arg-type] # pydantic checks the scale
+    return FactorPart(low=low, high=high, **given).factor(name, counts=False)  # type: ignore[arg-type] # pydantic checks the scale
 
 
 def _typed_level(text: str) -> Scalar:
