@@ -18,8 +18,9 @@ from analysis.search.refined_grid import Decision, decide_grid
 from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
-from tasks.analyze.read_runs import is_study, runs_of_csv, runs_of_experiment
-from tasks.analyze.request import AnalysisRequest
+from tasks.analyze.experiment_runs import runs_of_experiment
+from tasks.analyze.read_runs import is_study, runs_of_csv
+from tasks.analyze.request import AnalysisRequest, check_study_request
 from tasks.errors import UserError
 from tasks.figures import save_figure
 from tasks.languages import translator
@@ -92,7 +93,10 @@ def analyze_request(request: AnalysisRequest, settings: Settings) -> AnalysisAns
     if request == AnalysisRequest(experiment=name):
         return _answer_for_study(tracker, name)
     if request.surface:
-        return _answer_for_experiment(tracker, name, request)
+        study = last_execution(tracker, name).study
+        named = replace(request, response=request.response or study.response)
+        return _answer_for_experiment(tracker, name, named)
+    check_study_request(request)
     return _answer(_analyse_screen(tracker, name, request))
 
 
@@ -168,13 +172,12 @@ def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) 
         alpha=request.significance,
         block=request.block,
     )
-    path = steepest_ascent(
-        surface, step=ASCENT_STEP, steps=ASCENT_STEPS, maximise=not request.minimise
-    )
+    path = steepest_ascent(surface, step=ASCENT_STEP, steps=ASCENT_STEPS, maximise=request.maximise)
+    notes = [*found.notes, *request.direction_notes]
     translate = translator("en")
     lines = [
         translate("table_title", source=source, runs=len(surface.runs)),
-        *found.notes,
+        *map(wrapped, notes),
         "",
         surface_table(surface),
         "",
@@ -183,7 +186,8 @@ def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) 
         translate("path_title"),
         path.to_string(index=False),
     ]
-    return AnalysisAnswer(surface, surface_as_json(surface, path, source), "\n".join(lines))
+    content = {**surface_as_json(surface, path, source), "notes": notes}
+    return AnalysisAnswer(surface, content, "\n".join(lines))
 
 
 def analyse_table(table: pd.DataFrame, request: AnalysisRequest, source: str) -> Analysis:
@@ -221,10 +225,18 @@ def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> An
     if response not in runs or not runs[response].notna().any():
         raise UserError(f"study {name}: no run of its screen has {response}; run it again")
     found = Experiment(runs, study.factor_list, ())
-    return _analyse(found, completed, f"study {name}, screen of MLflow run {execution.run_id}")
+    # A study whose runs are all equal has its findings, too.
+    return _analyse(
+        found,
+        completed,
+        constant=True,
+        source=f"study {name}, screen of MLflow run {execution.run_id}",
+    )
 
 
-def _analyse(found: Experiment, request: AnalysisRequest, source: str) -> Analysis:
+def _analyse(
+    found: Experiment, request: AnalysisRequest, source: str, *, constant: bool = False
+) -> Analysis:
     effects = fit_effects(
         found.runs,
         found.factors,
@@ -235,10 +247,12 @@ def _analyse(found: Experiment, request: AnalysisRequest, source: str) -> Analys
         block=request.block,
         transform=request.transform,
         images=request.images,
+        constant=constant,
     )
-    decision = decide_grid(effects, budget=request.budget, maximise=not request.minimise)
+    decision = decide_grid(effects, budget=request.budget, maximise=request.maximise)
     spread = dispersion(effects) if request.dispersion else None
-    return Analysis(source, effects, decision, found.notes, spread)
+    notes = (*found.notes, *request.direction_notes)
+    return Analysis(source, effects, decision, notes, spread)
 
 
 def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
@@ -247,12 +261,14 @@ def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
     Raises
     ------
     UserError
-        If the folder cannot be written.
+        If there are no figures, or the folder cannot be written.
     """
-    paths = []
+    paths, figures = [], _figures(found)
+    if not figures:
+        raise UserError("--plots: a surface of one factor has no contours; leave it out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in _figures(found).items():
+        for name, figure in figures.items():
             save_figure(figure, folder / f"{name}.png", dpi=120)
             paths.append(folder / f"{name}.png")
     except OSError as error:

@@ -1,11 +1,13 @@
 """A comparison on a table of trained cells: carried out, and shown as text, JSON and a figure."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from analysis.comparison.tuners import DEFAULT_TUNER
 from analysis.plots.comparison import delivered
+from analysis.runs.direction import lower_is_better
 from tasks.comparison.cell_table import read_cell_table, read_cells
 from tasks.comparison.entrants import available_tuners, select_tuners
 from tasks.comparison.replay import ReplayResult, replay_tuners
@@ -23,6 +25,10 @@ def compare_on_table(request: TableRequest) -> ReplayResult:
         If a file cannot be used, or a tuner is not available.
     """
     table = read_cell_table(request.table, request.response)
+    about: tuple[str, ...] = ()
+    if request.response and lower_is_better(request.response):
+        table = replace(table, responses=-table.responses)
+        about = (f"a lower {request.response} is taken to be better: every figure is its negative",)
     manual = read_cells(request.manual, table) if request.manual else ()
     tuners, notes = available_tuners(manual)
     return replay_tuners(
@@ -31,7 +37,7 @@ def compare_on_table(request: TableRequest) -> ReplayResult:
         budgets=request.budgets,
         repetitions=request.repetitions,
         processes=os.cpu_count() or 1,
-        notes=notes,
+        notes=(*about, *notes),
     )
 
 

@@ -205,6 +205,10 @@ def _export_request(given: Mapping[str, Any]) -> ExportRequest:
             f"--export {given['export']}: writes earlier trainings and trains nothing; leave "
             "--budget out, and run the comparison first"
         )
+    for name in ("repetitions", "fresh", "target", "tuners", "manual", "plots"):
+        if given[name] not in (None, ()):
+            option = "--tuner" if name == "tuners" else f"--{name}"
+            raise UserError(f"{option}: has no effect with --export; leave it out")
     return ExportRequest(source=_study_source(given), path=given["export"])
 
 

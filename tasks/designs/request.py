@@ -74,6 +74,10 @@ def design_request(given: Mapping[str, Any]) -> DesignRequest:
                 f"{SPELLED.get(name, f'--{name}')}: not an option of {kind}, only of "
                 f"{', '.join(kinds)}; leave it out"
             )
+    if "blocks" in typed and typed.get("replicates", 1) < 2:  # noqa: PLR2004 # one is no block
+        raise UserError(
+            "--blocks: makes each replicate a block; give --replicates 2 or more, or leave it out"
+        )
     if kind == "fold-over" and "csv" not in typed:
         raise UserError("fold-over: no design; name the table of its runs, --csv FILE")
     if kind != "fold-over" and "factors" not in typed:
