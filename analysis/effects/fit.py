@@ -280,6 +280,7 @@ def _working_level(effects: Effects, block: str | None, images: int | None) -> W
             block=block,
             transform=effects.transform,
             images=images,
+            constant=True,
         )
     except AnalysisError:  # too few runs at this level: only the whole design is analyzed
         return None

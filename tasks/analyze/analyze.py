@@ -20,7 +20,7 @@ from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
 from tasks.analyze.experiment_runs import runs_of_experiment
 from tasks.analyze.read_runs import is_study, runs_of_csv
-from tasks.analyze.request import AnalysisRequest, check_study_request
+from tasks.analyze.request import AnalysisRequest, check_log_factors, check_study_request
 from tasks.errors import UserError
 from tasks.figures import save_figure
 from tasks.languages import translator
@@ -165,6 +165,7 @@ def _surface_answer(table: pd.DataFrame, request: AnalysisRequest, source: str) 
         log=request.log,
         excluded=request.not_factors,
     )
+    check_log_factors(request, found.factors)
     surface = fit_surface(
         found.runs,
         found.factors,
@@ -205,6 +206,7 @@ def analyse_table(table: pd.DataFrame, request: AnalysisRequest, source: str) ->
         log=request.log,
         excluded=request.not_factors,
     )
+    check_log_factors(request, found.factors)
     return _analyse(found, request, source)
 
 

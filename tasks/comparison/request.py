@@ -154,6 +154,12 @@ def check_request(given: Mapping[str, Any]) -> TableRequest | StudyRequest | Exp
             option = f"--{name.replace('_', '-')}"
             kind = "a table" if study else "a study"
             raise UserError(f"{option}: only possible with {kind}; leave it out")
+    tuners = given["tuners"]
+    if given["manual"] and tuners and not any(name.startswith("manual") for name in tuners):
+        raise UserError(
+            f"--manual {given['manual']}: only used by the tuner manual; add --tuner manual, or "
+            "leave it out"
+        )
     if table is not None:
         return _table_request(given)
     return _export_request(given) if given["export"] else _study_request(given)

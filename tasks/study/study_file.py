@@ -30,6 +30,16 @@ from tasks.study.toml_file import read_toml
 STUDY_VERSION = 1
 
 
+#: Columns of the tables of runs and cells: no factor can have their names.
+TABLE_COLUMNS = frozenset(
+    {
+        *("run_id", "key", "reused_from", "stage", "replicate", "seed", "centre", "status"),
+        *("collapsed", "val_accuracy", "val_loss", "train_seconds"),
+        *("n", "mean", "sd", "cost", "cost_sd"),
+    }
+)
+
+
 def is_url(text: str) -> bool:
     """Whether a source is a URL; in a path only one of its two slashes is left."""
     return bool(re.match(r"[a-z][a-z0-9+.-]+:/", text))
@@ -169,6 +179,11 @@ class Study(Part):
     @classmethod
     def _factors_make_sense(cls, parts: dict[str, FactorPart]) -> dict[str, FactorPart]:
         for name, part in parts.items():
+            if name in TABLE_COLUMNS:
+                raise ValueError(
+                    f"factor {name}: a column of that name describes runs or cells in every table; "
+                    "rename the argument of your network"
+                )
             try:
                 part.factor(name)
             except FactorError as error:

@@ -431,3 +431,15 @@ def test_runs_that_are_all_equal_have_no_effect_if_that_is_allowed(k: int, repli
     assert np.isnan(effects.r_squared)
     with pytest.raises(DesignError, match="never changes"):
         fit_effects(runs.assign(y=1 / 3), factors, "y")
+
+
+def test_at_the_working_level_the_other_factors_may_have_no_effect_at_all() -> None:
+    runs, factors = whole(3)
+    collapsed = runs["A"] == 1
+    y = np.where(collapsed, 0.5, 1.0)
+    effects = fit_effects(runs.assign(y=y, collapsed=collapsed), factors, "y")
+    half = effects.working_level
+    assert half is not None
+    assert (half.factor, half.level) == ("A", -1)
+    assert half.effects.active == ()
+    assert "constant" in cautions(half.effects)

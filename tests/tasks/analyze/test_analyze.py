@@ -118,6 +118,11 @@ FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "terms of a surface": ("uneven", ("--surface", "--terms", "a"), ("--terms", "--surface")),
     "a scale of a surface": ("uneven", ("--surface", "--scale", "logit"), ("--scale", "--surface")),
     "dispersion of a surface": ("uneven", ("--surface", "--dispersion"), ("--dispersion",)),
+    "a log scale of no factor": (
+        "uneven",
+        ("--factor", "a", "--log", "b"),
+        ("--log b: not one of the factors, a",),
+    ),
     "no room": ("uneven", ("--budget", "0"), ("budget 0", "raise it")),
 }
 

@@ -202,6 +202,10 @@ def test_a_comparison_that_is_too_small_or_too_large_is_refused(
         (("quick", "--export", "x.csv", "--fresh", "3"), "--fresh: has no effect with --export"),
         (("quick", "--export", "x.csv", "--tuner", "x"), "--tuner: has no effect with --export"),
         (("quick", "--export", "x.csv", "--plots", "x"), "--plots: has no effect with --export"),
+        (
+            ("quick", "--budget", "8", "--manual", "x.csv", "--tuner", "random"),
+            "--manual x.csv: only used by the tuner manual",
+        ),
         (("quick", "--export", "out.csv"), "no such database"),
         (("quick", "--export", "out.csv", "--budget", "8"), "trains nothing; leave --budget out"),
     ],

@@ -81,6 +81,11 @@ BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
         {"low": 0, "high": 4, "domain": [0, 10]},
         ("factors.epochs", "0", "greater than or equal to 1"),
     ),
+    "a factor named as a column of every table": (
+        ("factors", "n"),
+        {"low": 1, "high": 2},
+        ("factor n", "rename"),
+    ),
     "no replicates": (("replicates",), 0, ("replicates", "0")),
     "no test images": (("data", "training"), 0.9, ("data", "0.9", "below 1")),
     "text for a number": (("training",), {"epochs": "many"}, ("training.epochs", "'many'")),
