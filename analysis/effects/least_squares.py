@@ -126,7 +126,7 @@ class Fit:
             {
                 "coefficient": self.coefficients,
                 "std_error": results.bse if known else missing,
-                "t": results.tvalues if known else missing,
+                "t": self.coefficients / results.bse if known else missing,
                 "p": results.pvalues if known else missing,
                 "ci_low": interval[:, 0],
                 "ci_high": interval[:, 1],

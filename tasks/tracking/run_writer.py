@@ -133,8 +133,12 @@ def save_png(figure: "Figure | Image.Image", file: Path) -> None:
 
 
 def as_json_text(value: object) -> str:
-    """Return a decision, or other data made of dataclasses and arrays, as indented JSON text."""
-    return json.dumps(value, default=_as_json_type, indent=2, ensure_ascii=False)
+    """Return a decision, or other data made of dataclasses and arrays, as indented JSON text.
+
+    Numbers that are not finite become null, which JSON does not have otherwise.
+    """
+    content = json.loads(json.dumps(value, default=_as_json_type), parse_constant=lambda _: None)
+    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def _as_json_type(value: Any) -> object:

@@ -410,6 +410,16 @@ def test_the_same_figures_have_one_verdict_in_any_unit_and_order(
         assert "exact_fit" in cautions(effects)
 
 
+def test_an_effect_that_is_only_rounding_is_zero_beside_a_real_error() -> None:
+    y = [10.0, 20.0, 15.0, 25.0, 11.0, 22.0, 14.0, 24.0]
+    runs = pd.DataFrame([row[:2] for row in PERFECT] * 2, columns=["A", "B"]).assign(y=y)
+    runs["y"] += np.array([0, 0, 0, 0, 0, -1, 0, 0]) - 0.1 * runs["A"] * 1e-15
+    effects = fit_effects(runs, [Factor("A", -1, 1), Factor("B", -1, 1)], "y")
+    row = effects.terms.loc["A:B"]
+    assert (row["coefficient"], row["t"], row["p"]) == (0, 0, pytest.approx(1))
+    assert effects.active == ("A", "B")
+
+
 def test_replicates_that_agree_except_for_rounding_show_no_lack_of_fit_by_themselves() -> None:
     runs = pd.DataFrame(PERFECT * 2, columns=["A", "B", "y"])
     runs["y"] = np.array([10, 20, 15, 31, 10, 20, 15, 31]) / 3 + np.array([*[0.0] * 7, 2e-15])
