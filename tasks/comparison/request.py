@@ -126,6 +126,11 @@ class ExportRequest:
     path: Path
 
 
+#: Options that have no effect on an export: it has the trainings on the newest dataset version.
+NOT_WITH_EXPORT = (
+    *("repetitions", "fresh", "target", "tuners", "manual", "plots"),
+    *("data", "per_class"),
+)
 #: Options that are not allowed with --table.
 STUDY_OPTIONS = ("fresh", "target", "export", "data", "per_class", "image_size")
 
@@ -211,9 +216,9 @@ def _export_request(given: Mapping[str, Any]) -> ExportRequest:
             f"--export {given['export']}: writes earlier trainings and trains nothing; leave "
             "--budget out, and run the comparison first"
         )
-    for name in ("repetitions", "fresh", "target", "tuners", "manual", "plots"):
+    for name in NOT_WITH_EXPORT:
         if given[name] not in (None, ()):
-            option = "--tuner" if name == "tuners" else f"--{name}"
+            option = "--tuner" if name == "tuners" else f"--{name.replace('_', '-')}"
             raise UserError(f"{option}: has no effect with --export; leave it out")
     return ExportRequest(source=_study_source(given), path=given["export"])
 
