@@ -27,6 +27,7 @@ class Factor:
     low, high : the levels coded -1 and +1, in natural units.
     scale : ``linear``, ``log``, ``integer``, or ``categorical`` (two values, no order).
     domain : the lowest and the highest valid value, in natural units.
+    counts : whether only whole numbers are valid, on any scale; an integer scale has no others.
 
     Raises
     ------
@@ -44,6 +45,7 @@ class Factor:
     high: Level
     scale: Scale = "linear"
     domain: tuple[float, float] | None = None
+    counts: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or ":" in self.name or self.name in RESERVED_NAMES:
@@ -78,13 +80,19 @@ class Factor:
             raise FactorError(f'{where} is not a number; give one, or scale = "categorical"')
         if self.scale == "log" and level <= 0:
             raise FactorError(f"{where} is not above 0, as a log scale needs; raise it")
-        if self.scale == "integer" and level != int(level):
-            raise FactorError(f"{where} is not a whole number; round it, or take a linear scale")
+        if self.whole and level != int(level):
+            other = "" if self.counts else ", or take a linear scale"
+            raise FactorError(f"{where} is not a whole number; round it{other}")
         if self.domain and not self.domain[0] <= level <= self.domain[1]:
             raise FactorError(
                 f"{where} lies outside {self.domain[0]:g} to {self.domain[1]:g}; move it inside, "
                 "or widen the domain"
             )
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are valid."""
+        return self.scale == "integer" or (self.counts and self.scale != "categorical")
 
     @property
     def levels(self) -> tuple[Level, Level]:
@@ -130,15 +138,21 @@ class Factor:
             )
         low, high = self._scaled(self.low), self._scaled(self.high)
         value = low + (coded + 1) / 2 * (high - low)
-        if self.scale == "integer":
-            return round(value)
         if self.scale == "linear" and abs(value) < ZERO_SHARE * (high - low):
-            return 0.0
-        return float(f"{math.exp(value) if self.scale == 'log' else value:.12g}")
+            value = 0.0
+        return self.number(math.exp(value) if self.scale == "log" else value)
+
+    def number(self, value: float) -> Level:
+        """Return the nearest valid number: a whole one, or one with twelve digits."""
+        return round(value) if self.whole else float(f"{value:.12g}")
 
     def inside(self, level: Level) -> bool:
-        """Whether a natural level lies in the factor's domain."""
-        if self.domain is None or isinstance(level, bool | str):
+        """Whether a natural level lies in the factor's domain, and on its scale."""
+        if isinstance(level, bool | str):
+            return True
+        if self.scale == "log" and level <= 0:
+            return False
+        if self.domain is None:
             return True
         return self.domain[0] <= level <= self.domain[1]
 

@@ -42,6 +42,7 @@ def fit_effects(
     block: str | None = None,
     transform: Transform = "raw",
     images: int | None = None,
+    constant: bool = False,
 ) -> Effects:
     """Fit main effects and interactions by least squares on coded levels.
 
@@ -59,6 +60,8 @@ def fit_effects(
     block : a column whose values are blocks, for example a seed shared by all cells.
     transform, images : scale of the response, see
         `analysis.effects.response_scale.transform_response`.
+    constant : whether the response may be the same in all runs: every effect is then 0, and none
+        is active.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def fit_effects(
     Montgomery, D. C. (2013), Design and Analysis of Experiments, 8th ed., chapter 6 (6.8 for centre
     points), 7.2 for blocks, 10.7 for aliases.
     """
-    usable = checked_runs(runs, factors, response)
+    usable = checked_runs(runs, factors, response, constant=constant)
     y = transform_response(usable[response], transform, images=images)
     coded = code_levels(usable, factors)
     nuisance = _nuisance_columns(coded, factors, usable[block] if block else None)
@@ -228,7 +231,7 @@ def _lenth_margins(
 ) -> tuple["pd.Series[float]", "pd.Series[float]", Lenth | None]:
     """Return the effects of all orders, these over relative standard errors, and the margins."""
     at = [i for i, n in enumerate(fit.names) if n != INTERCEPT and not _is_nuisance(n)]
-    effects = pd.Series(2 * fit.results.params[at], index=[fit.names[i] for i in at], dtype=float)
+    effects = pd.Series(2 * fit.coefficients[at], index=[fit.names[i] for i in at], dtype=float)
     covariance = fit.covariance[np.ix_(at, at)]
     spread = np.sqrt(np.diag(covariance))
     scores = effects / (spread / np.median(spread))
@@ -249,9 +252,12 @@ def _verdict(
 ) -> Verdict:
     if fit.df >= ENOUGH_ERROR_DF and not fit.exact:
         return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure_error[1], alpha, margins)
+    if not fit.total:
+        return verdicts.none(fit.df, alpha, exact=True)
+    exact = fit.exact and fit.df > 0
     if margins is None:
-        return verdicts.none(fit.df, alpha)
-    return verdicts.by_lenth(scores, margins, fit.df, alpha, terms.drop(INTERCEPT))
+        return verdicts.none(fit.df, alpha, exact=exact)
+    return verdicts.by_lenth(scores, margins, fit.df, alpha, terms.drop(INTERCEPT), exact=exact)
 
 
 def _working_level(effects: Effects, block: str | None, images: int | None) -> WorkingLevel | None:
@@ -274,6 +280,7 @@ def _working_level(effects: Effects, block: str | None, images: int | None) -> W
             block=block,
             transform=effects.transform,
             images=images,
+            constant=True,
         )
     except AnalysisError:  # too few runs at this level: only the whole design is analyzed
         return None

@@ -17,6 +17,9 @@ from analysis.errors import NotEstimableError
 LEVERAGE_TOLERANCE = 1e-9
 #: A residual sum of squares below this share of the total is rounding.
 ROUNDING_SHARE = 1e-18
+#: What is left of a response by rounding, as a share of its largest value: 64 units in the last
+#: place.
+ROUNDING = 64 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Fit:
     covariance : covariance (p, p) of the coefficients over the error variance: (X'X)^-1.
     results : the results of statsmodels.
     pure_error : sum of squares and degrees of freedom of runs about the mean of their cell.
+
+    Notes
+    -----
+    What only rounding left of a coefficient or of a sum of squares is 0, so that the same figures
+    have the same tests in any unit and in any order.
     """
 
     names: list[str]
@@ -44,11 +52,34 @@ class Fit:
         return round(float(self.results.df_resid))
 
     @property
+    def coefficients(self) -> NDArray[np.float64]:
+        """The coefficients (p,)."""
+        found = np.asarray(self.results.params, dtype=float)
+        return np.where(np.abs(found) > ROUNDING * self._largest, found, 0.0)
+
+    @property
+    def total(self) -> float:
+        """The sum of squares about the mean: 0 if the response never changes."""
+        return self._squares(float(self.results.centered_tss))
+
+    @property
     def exact(self) -> bool:
         """Whether the residual is only rounding: no error, so no test."""
-        return self.df == 0 or float(self.results.ssr) <= ROUNDING_SHARE * float(
-            self.results.centered_tss
-        )
+        return self.df == 0 or self.residual_squares <= ROUNDING_SHARE * self.total
+
+    @property
+    def residual_squares(self) -> float:
+        """The residual sum of squares."""
+        return self._squares(float(self.results.ssr))
+
+    @property
+    def _largest(self) -> float:
+        return float(np.abs(self.results.model.endog).max())
+
+    def _squares(self, found: float) -> float:
+        """Return a sum of squares; 0 if it is one of rounding errors."""
+        least = len(self.results.model.endog) * (ROUNDING * self._largest) ** 2
+        return found if found > least else 0.0
 
     @property
     def leverage(self) -> NDArray[np.float64]:
@@ -58,13 +89,13 @@ class Fit:
 
     @property
     def r_squared(self) -> float:
-        """Share of the sum of squares about the mean that the model explains."""
-        return float(self.results.rsquared)
+        """Share of the sum of squares about the mean that the model explains; NaN if that is 0."""
+        return float(self.results.rsquared) if self.total else float("nan")
 
     @property
     def r_squared_adjusted(self) -> float:
         """R squared of mean squares; NaN without residual degrees of freedom."""
-        return float(self.results.rsquared_adj) if self.df else float("nan")
+        return float(self.results.rsquared_adj) if self.df and self.total else float("nan")
 
     @property
     def press(self) -> float:
@@ -79,8 +110,8 @@ class Fit:
 
     @property
     def r_squared_predicted(self) -> float:
-        """1 - PRESS / total."""
-        return 1 - self.press / float(self.results.centered_tss)
+        """1 - PRESS / total; NaN if the response never changes."""
+        return 1 - self.press / self.total if self.total else float("nan")
 
     def terms(self, alpha: float) -> pd.DataFrame:
         """Return one row per column: coefficient, std_error, t, p, interval, sum of squares.
@@ -93,26 +124,27 @@ class Fit:
         interval = results.conf_int(alpha) if known else np.column_stack([missing, missing])
         return pd.DataFrame(
             {
-                "coefficient": results.params,
+                "coefficient": self.coefficients,
                 "std_error": results.bse if known else missing,
-                "t": results.tvalues if known else missing,
+                "t": self.coefficients / results.bse if known else missing,
                 "p": results.pvalues if known else missing,
                 "ci_low": interval[:, 0],
                 "ci_high": interval[:, 1],
-                "sum_of_squares": results.params**2 / np.diag(self.covariance),
+                "sum_of_squares": self.coefficients**2 / np.diag(self.covariance),
             },
             index=pd.Index(self.names, name="term"),
         )
 
     def anova(self) -> pd.DataFrame:
         """Return the analysis of variance, one row per source; see `Effects`."""
-        residual = float(self.results.ssr), self.df
-        model = float(self.results.ess), round(float(self.results.df_model))
+        residual = 0.0 if self.exact else self.residual_squares, self.df
+        model = self._squares(float(self.results.ess)), round(float(self.results.df_model))
         rows = {"model": model, **self._blocks_and_curvature(), "residual": residual}
         if self.pure_error[1]:
-            lack = residual[0] - self.pure_error[0], residual[1] - self.pure_error[1]
-            rows |= {"lack of fit": lack, "pure error": self.pure_error}
-        rows["total"] = float(self.results.centered_tss), len(self.results.resid) - 1
+            pure = min(self._squares(self.pure_error[0]), residual[0]), self.pure_error[1]
+            lack = residual[0] - pure[0], residual[1] - pure[1]
+            rows |= {"lack of fit": lack, "pure error": pure}
+        rows["total"] = self.total, len(self.results.resid) - 1
         return _with_f_tests(rows)
 
     def _blocks_and_curvature(self) -> dict[str, tuple[float, int]]:
@@ -122,14 +154,14 @@ class Fit:
         curvature = [i for i, name in enumerate(self.names) if name == CURVATURE]
         for source, at in (("blocks", blocks), (CURVATURE, curvature)):
             if at:
-                b, v = self.results.params[at], self.covariance[np.ix_(at, at)]
+                b, v = self.coefficients[at], self.covariance[np.ix_(at, at)]
                 parts[source] = float(b @ np.linalg.solve(v, b)), len(at)
         return parts
 
     def with_residuals(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Return the runs with ``fitted``, ``residual`` and internally ``studentised`` ones."""
         residual = np.asarray(self.results.resid)
-        error = self.results.mse_resid if self.df else 0.0
+        error = 0.0 if self.exact else self.results.mse_resid
         spread = np.sqrt(np.clip(1 - self.leverage, 0, None) * error)
         known = (1 - self.leverage > LEVERAGE_TOLERANCE) & (spread > 0)
         studentised = np.where(known, residual / np.where(known, spread, 1), np.nan)

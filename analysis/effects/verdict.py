@@ -37,6 +37,8 @@ class Verdict:
         counts with any number of degrees of freedom, its absence does not.
     mostly_zero : whether more than half of the effects are exactly zero, so that no margin of
         Lenth's method is meaningful.
+    exact : whether the model fits every run, although it has error degrees of freedom, or the
+        response never changes: there is no error to test against.
     """
 
     test: Literal["pooled", "lenth", "none"]
@@ -52,6 +54,7 @@ class Verdict:
     t_limit: float = float("nan")
     active_by_t: tuple[str, ...] = ()
     mostly_zero: bool = False
+    exact: bool = False
 
     @property
     def false_alarm_rate(self) -> float:
@@ -98,7 +101,13 @@ def pooled(
 
 
 def by_lenth(
-    scores: "pd.Series[float]", judged: Lenth, df: int, alpha: float, terms: pd.DataFrame
+    scores: "pd.Series[float]",
+    judged: Lenth,
+    df: int,
+    alpha: float,
+    terms: pd.DataFrame,
+    *,
+    exact: bool = False,
 ) -> Verdict:
     """Judge by Lenth's margins with the simulated reference distribution.
 
@@ -109,6 +118,7 @@ def by_lenth(
     df : error degrees of freedom of the t-tests of `terms`; too few for them to judge.
     alpha : of each test.
     terms : without the intercept, with the p-values of their t-tests.
+    exact : whether the model fits every run, although `df` is not 0.
     """
     return Verdict(
         "lenth",
@@ -123,12 +133,13 @@ def by_lenth(
         t_limit=float(student.ppf(1 - alpha / 2, df)) if df else float("nan"),
         active_by_t=tuple(str(name) for name in terms.index[terms["p"].lt(alpha)]) if df else (),
         mostly_zero=bool(judged.pse <= ROUNDING * scores.abs().max()),
+        exact=exact,
     )
 
 
-def none(df: int, alpha: float = 0.05) -> Verdict:
-    """Return the verdict on runs that are too few for any test."""
-    return Verdict("none", df, alpha=alpha)
+def none(df: int, alpha: float = 0.05, *, exact: bool = False) -> Verdict:
+    """Return the verdict on runs that are too few, or without any error, for a test."""
+    return Verdict("none", df, alpha=alpha, exact=exact)
 
 
 def _beyond(scores: "pd.Series[float]", margin: float) -> tuple[str, ...]:

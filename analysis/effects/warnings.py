@@ -33,6 +33,7 @@ def effect_warnings(effects: Effects, runs: pd.DataFrame) -> tuple[Caution, ...]
       levels by factor.
     - ``aliased_terms``: ``terms``, a tuple of `AliasedTerm`.
     - ``shares_of_interactions``: main effects are mixed with parts of two-way interactions.
+    - ``constant``: all ``runs`` runs have the same ``response``, its ``value``.
     - ``repeated_rows``: ``repeated`` rows are equal to another in every column.
     - ``exact_fit``: there is no residual, although it has degrees of freedom.
     - ``unbalanced``: cells have ``fewest`` to ``most`` runs.
@@ -42,6 +43,7 @@ def effect_warnings(effects: Effects, runs: pd.DataFrame) -> tuple[Caution, ...]
       factor at which the other factors are judged, empty where they are judged on all runs.
     """
     found = [
+        _constant(effects),
         _failed_runs(effects, runs),
         _missing_cells(effects),
         _aliased_terms(effects),
@@ -54,6 +56,19 @@ def effect_warnings(effects: Effects, runs: pd.DataFrame) -> tuple[Caution, ...]
         _collapsed_runs(effects),
     ]
     return tuple(caution for caution in found if caution is not None)
+
+
+def _constant(effects: Effects) -> Caution | None:
+    if not _is_constant(effects):
+        return None
+    value = float(effects.runs[effects.response].iloc[0])
+    details = {"runs": len(effects.runs), "response": effects.response, "value": value}
+    return Caution("constant", details)
+
+
+def _is_constant(effects: Effects) -> bool:
+    response = effects.runs[effects.response]
+    return bool(response.eq(response.iloc[0]).all())
 
 
 def _failed_runs(effects: Effects, runs: pd.DataFrame) -> Caution | None:
@@ -102,7 +117,8 @@ def _repeated_rows(effects: Effects) -> Caution | None:
 
 
 def _exact_fit(effects: Effects) -> Caution | None:
-    if not effects.residual_df or effects.terms["std_error"].notna().any():
+    known = effects.terms["std_error"].notna().any()
+    if not effects.residual_df or known or _is_constant(effects):
         return None
     return Caution("exact_fit")
 

@@ -223,14 +223,13 @@ def _interaction_effect(effects: Effects, pair: tuple[Factor, Factor]) -> float:
 
 
 def _draw_interaction(axes: Axes, effects: Effects, first: Factor, second: Factor) -> None:
-    runs, name = _runs_on_scale(effects), f"{first.name}:{second.name}"
+    runs, y, name = effects.runs, _response_on_scale(effects), f"{first.name}:{second.name}"
+    own = colour(effects, second.name)
+    lines = []
     for level, style, marker in zip(second.levels, ("--", "-"), ("o", "s"), strict=True):
-        at = runs[runs[second.name] == level]
-        means = [at.loc[at[first.name] == x, "y"].mean() for x in first.levels]
-        label = f"{second.name} = {show(level)}"
-        axes.plot(
-            [0, 1], means, style, marker=marker, color=colour(effects, second.name), label=label
-        )
+        at = runs[second.name] == level
+        means = [y[at & (runs[first.name] == x)].mean() for x in first.levels]
+        lines += axes.plot([0, 1], means, style, marker=marker, color=own)
     axes.set_xticks([0, 1], [show(level) for level in first.levels])
     axes.set_xlim(-0.3, 1.3)
     axes.set_xlabel(first.name)
@@ -239,12 +238,14 @@ def _draw_interaction(axes: Axes, effects: Effects, first: Factor, second: Facto
     effect = table_value(effects.terms, name, "effect")
     if np.isfinite(effect):
         axes.set_title(f"interaction {effect:+.3g}{mark}", fontsize=9, fontweight=weight)
-    axes.legend(frameon=False, fontsize=8, handlelength=2.8)
+    # Both are given: of the labels of lines, a legend leaves out those that begin with "_".
+    labels = [f"{second.name} = {show(level)}" for level in second.levels]
+    axes.legend(lines, labels, frameon=False, fontsize=8, handlelength=2.8)
 
 
-def _runs_on_scale(effects: Effects) -> pd.DataFrame:
-    """Return the runs with the response on the scale of the fit, as ``y``."""
-    return effects.runs.assign(y=effects.runs["fitted"] + effects.runs["residual"])
+def _response_on_scale(effects: Effects) -> "pd.Series[float]":
+    """Return the response of each run on the scale of the fit."""
+    return effects.runs["fitted"] + effects.runs["residual"]
 
 
 def cube(effects: Effects) -> Figure:
@@ -253,7 +254,8 @@ def cube(effects: Effects) -> Figure:
     Montgomery (2013), figure 6.1; a square for two factors.
     """
     factors = _factors_with_largest_effects(effects, 3)
-    means = _runs_on_scale(effects).groupby([f.name for f in factors], observed=True)["y"].mean()
+    cells = [effects.runs[f.name] for f in factors]
+    means = _response_on_scale(effects).groupby(cells, observed=True).mean()
     corners = (
         np.array(np.meshgrid(*[[0, 1]] * len(factors), indexing="ij")).reshape(len(factors), -1).T
     )

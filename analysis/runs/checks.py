@@ -15,8 +15,15 @@ SMALLEST_RANGE = 1e-150
 LEVEL_TOLERANCE = 1e-6
 
 
-def checked_runs(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -> pd.DataFrame:
+def checked_runs(
+    runs: pd.DataFrame, factors: Sequence[Factor], response: str, *, constant: bool = False
+) -> pd.DataFrame:
     """Return the runs that have a response, as numbers, indexed from 0.
+
+    Parameters
+    ----------
+    runs, factors, response : as for `analysis.effects.fit.fit_effects`.
+    constant : whether the response may be the same in all runs.
 
     Raises
     ------
@@ -33,7 +40,8 @@ def checked_runs(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -
     numbers = pd.to_numeric(runs[response], errors="coerce")
     _reject_text(runs[response], numbers)
     usable: pd.DataFrame = runs.assign(**{response: numbers})[np.isfinite(numbers)]
-    if len(usable) < 2 or np.ptp(usable[response]) == 0:  # noqa: PLR2004 # two runs make a difference
+    same = np.ptp(usable[response]) == 0 if len(usable) else True
+    if len(usable) < 2 or (same and not constant):  # noqa: PLR2004 # two runs make a difference
         raise DesignError(
             f"{len(usable)} run{'s' * (len(usable) != 1)} whose {response} never changes: no "
             "effect can be estimated; add runs, or choose another response"
@@ -88,7 +96,7 @@ def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[
 
 def _has_middle(factor: Factor) -> bool:
     """Whether there is a level between its two: not for categories, nor integers 1 and 2."""
-    if factor.scale == "integer":
+    if factor.whole:
         return float(factor.high) - float(factor.low) > 1
     return factor.scale != "categorical"
 

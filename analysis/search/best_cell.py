@@ -33,7 +33,8 @@ class Selection:
     best : levels of the cell with the best mean.
     chosen : the cheapest cell within one standard error of the best; of equally cheap cells, the
         one with the best mean.
-    tied : cells that cannot be distinguished from the best, best first.
+    tied : cells that cannot be distinguished from the best, best first; the cheapest first if all
+        means are equal.
     standard_error : of the best mean, from the pooled spread of replicates; NaN without replicates.
     error_df : degrees of freedom of that spread.
     optimism : the expected excess of the best mean, because it is the best of several.
@@ -52,6 +53,16 @@ class Selection:
     optimism: float
     least_lead: float = 0.0
     edges: tuple[str, ...] = ()
+
+    @property
+    def all_equal(self) -> bool:
+        """Whether there are several cells, and all have the same mean."""
+        return len(self.cells) > 1 and bool(np.ptp(self.cells["mean"]) <= ROUNDING)
+
+    @property
+    def all_collapsed(self) -> bool:
+        """Whether the networks of all runs learnt nothing."""
+        return bool(self.cells["collapsed"].eq(self.cells["n"]).all())
 
 
 def select(
@@ -118,6 +129,9 @@ def select(
     error = spread / math.sqrt(top["n"])
     least = _least_lead(images, alpha)
     tied = _tied(steady, spread, df, alpha, least)
+    if np.ptp(tied["mean"]) <= ROUNDING:
+        # No order by the means: what is confirmed and chosen is what costs least.
+        tied = tied.sort_values("cost", kind="stable")
     near = tied[tied["mean"] >= top["mean"] - (error if df else 0.0)]
     chosen = _as_cheap(near, cells).iloc[0]
     return Selection(
@@ -129,7 +143,7 @@ def select(
         df,
         float(error * _expected_maximum(len(tied))),
         least,
-        _edges(cells, chosen, factors),
+        () if np.ptp(cells["mean"]) <= ROUNDING else _edges(cells, chosen, factors),
     )
 
 
@@ -222,7 +236,7 @@ def many_to_one(others: int, df: int, alpha: float) -> float:
 
 def _levels(row: Any, factors: Sequence[Factor]) -> dict[str, Level]:
     # A row of a table has one type: its whole numbers may have become floats.
-    return {f.name: int(row[f.name]) if f.scale == "integer" else row[f.name] for f in factors}
+    return {f.name: int(row[f.name]) if f.whole else row[f.name] for f in factors}
 
 
 @lru_cache(maxsize=64)

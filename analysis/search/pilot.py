@@ -74,7 +74,8 @@ def screen_ranges(factors: Sequence[Factor], figures: Sequence[float]) -> list[S
         elif factor in looked:
             first = looked.index(factor) * len(PLACES)
             own = tuple(figures[first : first + len(PLACES)])
-            best = PLACES[own.index(max(own))]
+            # Equal figures show no direction: the levels stay around the middle.
+            best = PLACES[own.index(max(own))] if len(set(own)) > 1 else 0.0
             found.append(
                 ScreenRange(factor.name, max(-1.0, best - INNER), min(1.0, best + INNER), own)
             )

@@ -235,14 +235,14 @@ def screen_design(rules: SearchRules) -> Design:
 
 
 def screen_effects(rules: SearchRules, runs: pd.DataFrame) -> Effects:
-    """Fit the effects model to the runs of the screen.
+    """Fit the effects model to the runs of the screen; if all are equal, every effect is 0.
 
     Raises
     ------
     AnalysisError
         If the runs cannot be fitted; see `fit_effects`.
     """
-    return fit_effects(runs, rules.factors, rules.response, alpha=rules.alpha)
+    return fit_effects(runs, rules.factors, rules.response, alpha=rules.alpha, constant=True)
 
 
 # -- refine ---------------------------------------------------------------------------------------
@@ -291,11 +291,17 @@ def _allowed_grid(rules: SearchRules, grid: Grid) -> Grid:
 def _moved_cells(
     rules: SearchRules, refined: pd.DataFrame, last: Sequence[Mapping[str, Level]]
 ) -> list[Levels]:
-    """Return the grid moved outward, if its best cell lies on an edge that can move."""
+    """Return the grid moved outward, if its best cell lies on an edge that can move.
+
+    A grid whose cells are all equal has no best cell, and stays.
+    """
     # An execution that is resumed has the runs of later grids too. A moved grid contains the best
     # cell of the grid before, so the best of the last grid is the best of all grids up to it.
     in_last = [cell in last for cell in typed_cells(rules.factors, refined)]
-    best = select(refined[in_last], rules.factors, rules.response).best
+    selection = select(refined[in_last], rules.factors, rules.response)
+    if selection.all_equal:
+        return []
+    best = selection.best
     grid = {name: tuple(dict.fromkeys(cell[name] for cell in last)) for name in last[0]}
     moved = move_outward(grid, best, rules.factors)
     if moved is None:

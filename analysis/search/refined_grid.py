@@ -34,7 +34,8 @@ class LevelReason:
     effect : its main effect, from low to high, in units of the response; NaN if unknown.
     between : the low and the high level, between which the effect goes.
     levels : the refined levels.
-    terms : the active terms that contain it.
+    terms : the active terms that contain it; of a factor whose effect is unknown, the terms that
+        the runs cannot distinguish from it.
     test : the test that decided: ``pooled``, ``lenth`` or ``none``.
     at : the factor and level at which it was judged, if the runs at the other level collapsed.
     """
@@ -119,11 +120,23 @@ def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
 
 
 def _reason(effects: Effects, factor: Factor, best: Level) -> LevelReason:
-    terms = tuple(term for term in effects.active if factor.name in term.split(":"))
-    known = factor.name in effects.terms.index
-    code = ("active" if terms else "inactive") if known else "unknown"
     effect = table_value(effects.terms, factor.name, "effect")
-    levels = refined_levels(factor, best) if known else factor.levels
+    alias = next((x for x in effects.aliased if x.term == factor.name), None)
+    if alias is not None:
+        terms = tuple(alias.aliased_with)
+        return LevelReason(
+            factor.name,
+            "unknown",
+            best,
+            effect,
+            factor.levels,
+            factor.levels,
+            terms,
+            effects.verdict.test,
+        )
+    terms = tuple(term for term in effects.active if factor.name in term.split(":"))
+    code = "active" if terms else "inactive"
+    levels = refined_levels(factor, best)
     test = effects.verdict.test
     return LevelReason(factor.name, code, best, effect, factor.levels, levels, terms, test)
 
@@ -139,7 +152,35 @@ def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
     matrix = model_matrix(corners, order)[columns].to_numpy()
     predicted = sign * (matrix @ effects.terms.loc[columns, "coefficient"].to_numpy())
     best = corners.to_numpy()[int(np.argmax(predicted))]
-    return {f.name: f.levels[int(x > 0)] for f, x in zip(effects.factors, best, strict=True)}
+    corner = {f.name: f.levels[int(x > 0)] for f, x in zip(effects.factors, best, strict=True)}
+    return corner | _levels_run_with(corner, effects, sign)
+
+
+def _levels_run_with(
+    corner: Mapping[str, Level], effects: Effects, sign: float
+) -> dict[str, Level]:
+    """Return the levels of the factors whose effects are unknown.
+
+    They are those of a cell that was run: of the cells that have most of the corner's other levels,
+    the one with the best mean.
+    """
+    known = [f.name for f in effects.factors if f.name in effects.terms.index]
+    unknown = [f.name for f in effects.factors if f.name not in known]
+    if not unknown:
+        return {}
+    runs = effects.runs
+    for factor in effects.factors:
+        runs = runs[runs[factor.name].isin(factor.levels)]
+    cells = runs.groupby([*known, *unknown], observed=True, sort=False)[effects.response]
+    means = (sign * cells.mean()).reset_index()
+    same = means[known].eq(pd.Series(corner)[known]).sum(axis=1)
+    nearest = means[same == same.max()]
+    best = nearest.loc[nearest[effects.response].idxmax()]
+    factors = {f.name: f for f in effects.factors}
+    return {
+        name: next(level for level in factors[name].levels if level == best[name])
+        for name in unknown
+    }
 
 
 def _parents(term: str) -> set[str]:
@@ -155,30 +196,30 @@ def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
     below and above. A category keeps its level.
     """
     outward = -1 if best == factor.low else 1
-    return tuple(level for level in _around(factor, best, outward) if factor.inside(level))
+    found = dict.fromkeys(_around(factor, best, outward))
+    return tuple(level for level in found if factor.inside(level))
 
 
 def _around(factor: Factor, best: Level, outward: int) -> list[Level]:
     if factor.scale == "categorical" or isinstance(best, bool | str):
         return [best]
     if factor.scale == "log":
-        return [_clean(float(best) * 10.0**power) for power in (-1, 0, 1)]
+        return [factor.number(float(best) * 10.0**power) for power in (-1, 0, 1)]
     if factor.scale == "linear":
         # Coded levels are 2 apart, so half the range is 1.
-        return [_clean(float(factor.decode(factor.code(best) + step))) for step in (-1, 0, 1)]
+        around = [factor.decode(factor.code(best) + step) for step in (-1, 0, 1)]
+        return [factor.number(float(level)) for level in around]
     width = int(factor.high) - int(factor.low)
     step = max(1, width // 4) * outward
     beyond = int(best) + step
     return sorted([int(best), beyond if factor.inside(beyond) else int(best) - step])
 
 
-def _clean(number: float) -> float:
-    return float(f"{number:.12g}")
-
-
 def _within(budget: int | None, reasons: list[LevelReason]) -> list[LevelReason]:
     """Drop levels until the grid is within the budget; see `DROPPED_FIRST`."""
-    order = sorted(reasons, key=lambda r: (DROPPED_FIRST.index(r.code), abs(r.effect)))
+    order = sorted(
+        reasons, key=lambda r: (DROPPED_FIRST.index(r.code), abs(np.nan_to_num(r.effect)))
+    )
     kept = {r.factor: r for r in reasons}
     for reason in order:
         cells = math.prod(len(r.levels) for r in kept.values())
@@ -216,11 +257,12 @@ def _moved(factor: Factor, levels: list[Level], best: Level) -> tuple[Level, ...
     up = best == levels[-1]
     inner, edge = (levels[-2], levels[-1]) if up else (levels[1], levels[0])
     step = _next(factor, float(inner), float(edge))
-    if not factor.inside(step):
+    # The next whole number below 1 on a log scale is 1 itself, or 0.
+    if not factor.inside(step) or step in levels:
         return tuple(levels)
     return (*levels[1:], step) if up else (step, *levels[:-1])
 
 
 def _next(factor: Factor, inner: float, edge: float) -> Level:
     step = edge * edge / inner if factor.scale == "log" else 2 * edge - inner
-    return round(step) if factor.scale == "integer" else _clean(step)
+    return factor.number(step)

@@ -100,14 +100,12 @@ class Space:
 
 def typed_level(factor: Factor, level: object) -> Level:
     """Return a level in its factor's own type, whether it comes from numpy, pandas or MLflow."""
-    match factor.scale:
-        case "integer":
-            return int(float(str(level)))
-        case "categorical":
-            return next(own for own in factor.levels if str(own) == str(level))
-        case _:
-            # Twelve digits: a level that was decoded from a log scale must be equal to itself.
-            return float(f"{float(str(level)):.12g}")
+    if factor.scale == "categorical":
+        return next(own for own in factor.levels if str(own) == str(level))
+    if factor.whole:
+        return int(float(str(level)))
+    # Twelve digits: a level that was decoded from a log scale must be equal to itself.
+    return float(f"{float(str(level)):.12g}")
 
 
 def short_level(level: Level) -> Level:
@@ -135,7 +133,6 @@ def levels_between(factor: Factor, low: Level, high: Level) -> tuple[Level, ...]
         found = np.arange(low, high + 1)
     else:
         found = np.linspace(low, high, LINEAR_LEVELS)
-    whole = factor.scale == "integer"
-    inner = {short_level(typed_level(factor, round(x) if whole else x)) for x in found[1:-1]}
+    inner = {short_level(typed_level(factor, round(x) if factor.whole else x)) for x in found[1:-1]}
     ends = {typed_level(factor, end) for end in (low, high)}
     return tuple(sorted(inner | ends, key=float))

@@ -45,11 +45,12 @@ def steepest_ascent(
     Technometrics 5, 469-479.
     """
     sign = 1.0 if maximise else -1.0
-    if not np.any(surface.gradient):
+    second = surface.model == "second"
+    if not np.any(surface.gradient) and not (second and np.any(surface.quadratic)):
         raise AnalysisError(
             "the surface is flat: it has no direction of ascent; run a wider range of levels"
         )
-    if surface.model == "second":
+    if second:
         points = [_ridge(surface, step * i, sign) for i in range(steps + 1)]
     else:
         points = [_delta(surface, base) * step * i * sign for i in range(steps + 1)]
@@ -73,10 +74,17 @@ def _delta(surface: Surface, base: str | None) -> Vector:
 
 
 def _ridge(surface: Surface, radius: float, sign: float) -> Vector:
-    """Return the best point at a distance: (B - mu I) x = -b / 2 with mu beyond all eigenvalues."""
+    """Return the best point at a distance: (B - mu I) x = -b / 2 with mu beyond all eigenvalues.
+
+    If the centre is the stationary point, b is zero, and the best point is on the axis on which the
+    response rises most, or falls least.
+    """
     b, quadratic = sign * surface.gradient, sign * surface.quadratic
     if not radius:
         return np.zeros(len(b))
+    if not np.any(b):
+        axis = np.linalg.eigh(quadratic)[1][:, -1]
+        return np.asarray(radius * axis * np.sign(axis[np.argmax(np.abs(axis))]))
 
     def point(mu: float) -> Vector:
         return np.asarray(np.linalg.solve(quadratic - mu * np.eye(len(b)), -b / 2))

@@ -36,7 +36,12 @@ from flows.commands.options import as_json_option, print_result
     help="The scale on which the response is fitted; a proportion may need logit or log_error.",
 )
 @click.option("--images", type=int, help="The number of images on which a proportion was measured.")
-@click.option("--minimise", is_flag=True, help="A lower response is better.")
+@click.option(
+    "--minimise/--maximise",
+    "--minimize/--maximize",
+    default=None,
+    help="Whether a lower response is better; by default only that of a loss or an error.",
+)
 @click.option("--budget", type=int, help="The largest number of cells of the refined grid.")
 @click.option(
     "--surface",

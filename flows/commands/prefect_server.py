@@ -18,11 +18,12 @@ def prefect_server(study: "Study", settings: "Settings") -> Iterator[None]:
     UserError
         If the pictures of the study cannot be found, or the server does not start.
     """
-    if study.data.source is not None:
+    source = study.data.source_place
+    if source is not None:
         from tasks.data.find_images import check_source
 
         # Checked first, so that a wrong path is reported before a server is started.
-        check_source(study.data.source, settings.unpacked)
+        check_source(source, settings.unpacked)
     settings.create()
     from tasks.progress import status_line
     from tasks.service.local_prefect import local_prefect

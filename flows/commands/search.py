@@ -35,9 +35,15 @@ def search(
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
+    from tasks.errors import UserError
     from tasks.study.custom_network import with_builder
     from tasks.study.study_file import load_study
 
+    if elsewhere is not None and settings.runner != "threads":
+        raise UserError(
+            f"--elsewhere {elsewhere}: has no effect with FACTORGRID_RUNNER={settings.runner}, by "
+            "which a cluster trains; leave one of them out"
+        )
     checked = with_builder(
         load_study(
             study,

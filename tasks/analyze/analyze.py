@@ -19,8 +19,9 @@ from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
 from tasks.analyze.read_runs import is_study, runs_of_experiment
-from tasks.analyze.request import AnalysisRequest
+from tasks.analyze.request import AnalysisRequest, check_log_factors, check_study_request
 from tasks.errors import UserError
+from tasks.figures import save_figure
 from tasks.languages import Translate, translator
 from tasks.report.as_json import effects_as_json, outcome_as_json, surface_as_json
 from tasks.report.outcome import outcome_of
@@ -97,7 +98,10 @@ def analyze_request(request: AnalysisRequest, settings: Settings) -> AnalysisAns
     if request == AnalysisRequest(experiment=name):
         return _answer_for_study(tracker, name)
     if request.surface:
-        return _answer_for_experiment(tracker, name, request)
+        study = last_execution(tracker, name).study
+        named = replace(request, response=request.response or study.response)
+        return _answer_for_experiment(tracker, name, named)
+    check_study_request(request)
     return _answer(_analyse_screen(tracker, name, request))
 
 
@@ -178,6 +182,7 @@ def _surface_answer(
         log=request.log,
         excluded=request.not_factors,
     )
+    check_log_factors(request, found.factors)
     surface = fit_surface(
         found.runs,
         found.factors,
@@ -185,14 +190,13 @@ def _surface_answer(
         alpha=request.significance,
         block=request.block,
     )
-    path = steepest_ascent(
-        surface, step=ASCENT_STEP, steps=ASCENT_STEPS, maximise=not request.minimise
-    )
+    path = steepest_ascent(surface, step=ASCENT_STEP, steps=ASCENT_STEPS, maximise=request.maximise)
+    notes = [*found.notes, *request.direction_notes]
     translate, reading = translator("en"), _reading(table, found)
     lines = [
         translate("table_title", source=source, runs=len(surface.runs)),
         *_reading_lines(reading, translate),
-        *map(wrapped, found.notes),
+        *map(wrapped, notes),
         "",
         surface_table(surface),
         "",
@@ -201,7 +205,11 @@ def _surface_answer(
         translate("path_title"),
         path.to_string(index=False),
     ]
-    content = {**surface_as_json(surface, path, source), "read_as": reading_as_json(reading)}
+    content = {
+        **surface_as_json(surface, path, source),
+        "notes": notes,
+        "read_as": reading_as_json(reading),
+    }
     return AnalysisAnswer(surface, content, "\n".join(lines))
 
 
@@ -222,7 +230,8 @@ def analyse_table(
         log=request.log,
         excluded=request.not_factors,
     )
-    return _analyse(found, request, source, _reading(table, found))
+    check_log_factors(request, found.factors)
+    return _analyse(found, request, source, reading=_reading(table, found))
 
 
 def _runs(table: CsvTable | pd.DataFrame) -> pd.DataFrame:
@@ -257,11 +266,22 @@ def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> An
     if response not in runs or not runs[response].notna().any():
         raise UserError(f"study {name}: no run of its screen has {response}; run it again")
     found = Experiment(runs, study.factor_list)
-    return _analyse(found, completed, f"study {name}, screen of MLflow run {execution.run_id}")
+    # A study whose runs are all equal has its findings, too.
+    return _analyse(
+        found,
+        completed,
+        constant=True,
+        source=f"study {name}, screen of MLflow run {execution.run_id}",
+    )
 
 
 def _analyse(
-    found: Experiment, request: AnalysisRequest, source: str, reading: Reading | None = None
+    found: Experiment,
+    request: AnalysisRequest,
+    source: str,
+    *,
+    reading: Reading | None = None,
+    constant: bool = False,
 ) -> Analysis:
     effects = fit_effects(
         found.runs,
@@ -273,10 +293,12 @@ def _analyse(
         block=request.block,
         transform=request.transform,
         images=request.images,
+        constant=constant,
     )
-    decision = decide_grid(effects, budget=request.budget, maximise=not request.minimise)
+    decision = decide_grid(effects, budget=request.budget, maximise=request.maximise)
     spread = dispersion(effects) if request.dispersion else None
-    return Analysis(source, effects, decision, found.notes, spread, reading)
+    notes = (*found.notes, *request.direction_notes)
+    return Analysis(source, effects, decision, notes, spread, reading)
 
 
 def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
@@ -285,13 +307,15 @@ def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
     Raises
     ------
     UserError
-        If the folder cannot be written.
+        If there are no figures, or the folder cannot be written.
     """
-    paths = []
+    paths, figures = [], _figures(found)
+    if not figures:
+        raise UserError("--plots: a surface of one factor has no contours; leave it out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in _figures(found).items():
-            figure.savefig(folder / f"{name}.png", dpi=120)
+        for name, figure in figures.items():
+            save_figure(figure, folder / f"{name}.png", dpi=120)
             paths.append(folder / f"{name}.png")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}; name another") from None

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.effects.response_scale import Transform
+from analysis.factors import Factor
+from analysis.runs.direction import lower_is_better
 from tasks.errors import UserError
 
 #: Significance level if neither the request nor a study gives one.
@@ -27,7 +29,7 @@ class AnalysisRequest:
     alpha : significance level of the verdict; None: `DEFAULT_ALPHA`, or the study's.
     block : the column whose values are blocks.
     transform, images : the scale of the response, see `analysis.effects.response_scale`.
-    minimise : whether a lower response is better.
+    minimise : whether a lower response is better; None: if its name is that of a loss or an error.
     budget : the most cells of the refined grid.
     surface : whether to fit a second-order surface instead of effects.
     dispersion : whether to compare the spread of the residuals at each factor's levels.
@@ -44,7 +46,7 @@ class AnalysisRequest:
     block: str | None = None
     transform: Transform = "raw"
     images: int | None = None
-    minimise: bool = False
+    minimise: bool | None = None
     budget: int | None = None
     surface: bool = False
     dispersion: bool = False
@@ -64,6 +66,19 @@ class AnalysisRequest:
         return alpha
 
     @property
+    def maximise(self) -> bool:
+        """Whether a higher response is better."""
+        guessed = lower_is_better(self.response)
+        return not (guessed if self.minimise is None else self.minimise)
+
+    @property
+    def direction_notes(self) -> tuple[str, ...]:
+        """That the direction was taken from the name of the response, if it was."""
+        if self.minimise is not None or self.maximise:
+            return ()
+        return (f"a lower {self.response} is taken to be better; if not, give --maximise",)
+
+    @property
     def not_factors(self) -> list[str]:
         """Columns that are not factors although they vary."""
         return [self.block] if self.block else []
@@ -75,12 +90,14 @@ def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
     Raises
     ------
     UserError
-        If a factor does not have two levels, or an option that another one needs is missing.
+        If a factor does not have two levels, an option that another one needs is missing, or an
+        option would have no effect.
     """
     if bool(options["csv"]) == bool(options["experiment"]):
         raise UserError("analyze: give either --csv FILE or --experiment NAME")
     if options["csv"] and not options["response"]:
         raise UserError("analyze: --csv needs --response COLUMN too")
+    _check_options(options)
     terms = options["terms"]
     return AnalysisRequest(
         csv=options["csv"],
@@ -99,6 +116,61 @@ def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
         surface=options["surface"],
         dispersion=options["dispersion"],
     )
+
+
+#: Options of the effects model, which a surface does not have, by the names of `options`.
+NOT_WITH_SURFACE = {
+    "order": "--order",
+    "terms": "--terms",
+    "scale": "--scale",
+    "images": "--images",
+    "budget": "--budget",
+    "dispersion": "--dispersion",
+}
+#: Values of options that were not given.
+NOT_GIVEN = (None, False, (), "raw")
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise a `UserError` for an option that would have no effect beside the others."""
+    if options["surface"]:
+        for name, option in NOT_WITH_SURFACE.items():
+            if options[name] not in NOT_GIVEN:
+                raise UserError(f"{option}: has no effect with --surface; leave one of them out")
+    if options["terms"] and options["order"] is not None:
+        raise UserError("--order: has no effect with --terms, which names every term; leave it out")
+    if options["images"] is not None and options["scale"] == "raw":
+        raise UserError(
+            "--images: only used by --scale logit or log_error; add it, or leave it out"
+        )
+
+
+def check_study_request(request: AnalysisRequest) -> None:
+    """Check that a request for the screen of a study names no factors: the study has its own.
+
+    Raises
+    ------
+    UserError
+        If it names one.
+    """
+    named = {"--factor": request.factors, "--log": request.log}
+    for option, given in named.items():
+        if given:
+            raise UserError(
+                f"{option} {next(iter(given))}: {request.experiment} is a study of FactorGrid, "
+                "whose own factors and scales are used; leave it out"
+            )
+
+
+def check_log_factors(request: AnalysisRequest, factors: Sequence[Factor]) -> None:
+    """Raise a `UserError` if a factor that is to have a log scale is not one of the factors."""
+    names = [factor.name for factor in factors]
+    for name in request.log:
+        if name not in names:
+            raise UserError(
+                f"--log {name}: not one of the factors, {', '.join(names)}; leave it out, or name "
+                "it with --factor as well"
+            )
 
 
 def factor_option(text: str) -> tuple[str, tuple[str, str] | None]:

@@ -7,11 +7,13 @@ from typing import Any
 
 from analysis.comparison.tuners import DEFAULT_TUNER
 from analysis.plots.comparison import delivered
+from analysis.runs.direction import lower_is_better
 from tasks.comparison.cell_table import read_cell_table, read_cells
 from tasks.comparison.entrants import available_tuners, select_tuners
 from tasks.comparison.replay import ReplayResult, replay_tuners
 from tasks.comparison.request import TableRequest
 from tasks.errors import UserError
+from tasks.figures import save_figure
 from tasks.languages import translator
 from tasks.tables.reading import reading_as_json
 from tasks.wording.reading import reading_as_text
@@ -27,6 +29,10 @@ def compare_on_table(request: TableRequest) -> ReplayResult:
         If a file cannot be used, or a tuner is not available.
     """
     table, reading = read_cell_table(request.table, request.response)
+    about: tuple[str, ...] = ()
+    if request.response and lower_is_better(request.response):
+        table = replace(table, responses=-table.responses)
+        about = (f"a lower {request.response} is taken to be better: every figure is its negative",)
     manual = read_cells(request.manual, table) if request.manual else ()
     tuners, notes = available_tuners(manual)
     replayed = replay_tuners(
@@ -35,7 +41,7 @@ def compare_on_table(request: TableRequest) -> ReplayResult:
         budgets=request.budgets,
         repetitions=request.repetitions,
         processes=os.cpu_count() or 1,
-        notes=notes,
+        notes=(*about, *notes),
     )
     return replace(replayed, reading=reading)
 
@@ -91,7 +97,7 @@ def save_replay_figure(result: ReplayResult, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         best = float(result.table.truth.max())
-        delivered(result.summary(), best).savefig(path, dpi=120)
+        save_figure(delivered(result.summary(), best), path, dpi=120)
     except OSError as error:
         raise UserError(f"--plots {folder}: {error.strerror}; name another folder") from error
     return path

@@ -34,7 +34,7 @@ class ReplayResult:
     delivered : one row per tuner, budget and repetition: ``truth``, the true mean of the delivered
         cell; ``regret`` (0 for the best cell, 1 for the median); ``optimism``, the mean of the runs
         of this cell in the search minus its true mean; ``runs``, the number of runs.
-    notes : one line per tuner that is not available.
+    notes : one line per tuner that is not available, and about the response.
     reading : how the table was read, if it is from a file.
     """
 

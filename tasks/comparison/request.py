@@ -125,6 +125,11 @@ class ExportRequest:
     path: Path
 
 
+#: Options that have no effect on an export: it has the trainings on the newest dataset version.
+NOT_WITH_EXPORT = (
+    *("repetitions", "fresh", "target", "tuners", "manual", "plots"),
+    *("data", "per_class"),
+)
 #: Options that are not allowed with --table.
 STUDY_OPTIONS = ("fresh", "target", "export", "data", "per_class", "image_size")
 
@@ -153,6 +158,12 @@ def check_request(given: Mapping[str, Any]) -> TableRequest | StudyRequest | Exp
             option = f"--{name.replace('_', '-')}"
             kind = "a table" if study else "a study"
             raise UserError(f"{option}: only possible with {kind}; leave it out")
+    tuners = given["tuners"]
+    if given["manual"] and tuners and not any(name.startswith("manual") for name in tuners):
+        raise UserError(
+            f"--manual {given['manual']}: only used by the tuner manual; add --tuner manual, or "
+            "leave it out"
+        )
     if table is not None:
         return _table_request(given)
     return _export_request(given) if given["export"] else _study_request(given)
@@ -204,6 +215,10 @@ def _export_request(given: Mapping[str, Any]) -> ExportRequest:
             f"--export {given['export']}: writes earlier trainings and trains nothing; leave "
             "--budget out, and run the comparison first"
         )
+    for name in NOT_WITH_EXPORT:
+        if given[name] not in (None, ()):
+            option = "--tuner" if name == "tuners" else f"--{name.replace('_', '-')}"
+            raise UserError(f"{option}: has no effect with --export; leave it out")
     return ExportRequest(source=_study_source(given), path=given["export"])
 
 
@@ -245,4 +260,5 @@ def read_study(source: StudySource) -> Study:
         ) from error
     content = study.model_dump(mode="json", exclude_unset=True)
     content["compare"] = {**content.get("compare", {}), "manual": cells}
-    return parse_study(content, f"{source.study} with --manual {source.manual}")
+    found = parse_study(content, f"{source.study} with --manual {source.manual}")
+    return found.model_copy(update={"data": study.data})

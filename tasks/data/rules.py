@@ -8,7 +8,6 @@ import logging
 import re
 import shutil
 import string
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -22,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from tasks.data.reason import Reason, english_template, reason_as_text
 from tasks.errors import DataError
+from tasks.study.toml_file import read_toml
 
 #: What a page of Data Docs would load from other hosts. It is removed: the pages work offline, and
 #: reading them is visible to nobody.
@@ -116,9 +116,11 @@ def read_rules(path: Path | None = None) -> Rules:
     """
     where = path or Path(str(resources.files("tasks.data") / "rules.toml"))
     try:
-        return Rules.model_validate(tomllib.loads(where.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = read_toml(where)
+    except (OSError, ValueError) as error:
         raise DataError(f"rules {where}: cannot be read as TOML: {error}") from error
+    try:
+        return Rules.model_validate(content)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part + 1 if isinstance(part, int) else part) for part in fault["loc"])

@@ -74,6 +74,10 @@ def design_request(given: Mapping[str, Any]) -> DesignRequest:
                 f"{SPELLED.get(name, f'--{name}')}: not an option of {kind}, only of "
                 f"{', '.join(kinds)}; leave it out"
             )
+    if "blocks" in typed and typed.get("replicates", 1) < 2:  # noqa: PLR2004 # one is no block
+        raise UserError(
+            "--blocks: makes each replicate a block; give --replicates 2 or more, or leave it out"
+        )
     if kind == "fold-over" and "csv" not in typed:
         raise UserError("fold-over: no design; name the table of its runs, --csv FILE")
     if kind != "fold-over" and "factors" not in typed:
@@ -103,7 +107,7 @@ def factor_of(text: str) -> Factor:
         raise UserError(f"--factor {text}: no levels; write NAME=LOW,HIGH")
     low, high = map(_typed_level, both)
     given = {"scale": scale} if scaled else {}
-    return FactorPart(low=low, high=high, **given).factor(name)  # type: ignore[arg-type] # pydantic checks the scale
+    return FactorPart(low=low, high=high, **given).factor(name, counts=False)  # type: ignore[arg-type] # pydantic checks the scale
 
 
 def _typed_level(text: str) -> Scalar:

@@ -22,6 +22,8 @@ STUDY_RUN = PREFIX + "study_run"
 DATASET = DATASET_VERSION
 #: Tag of a version that was champion and was rolled back: the day, and the reason.
 ROLLED_BACK = PREFIX + "rolled_back"
+#: Tag of a version whose network does not beat the constant answer on its test images.
+NOT_LEARNED = PREFIX + "not_learned"
 #: Tag of a version that a person made champion: the day and the reason.
 FORCED = PREFIX + "forced"
 #: Tag of a version whose promotion a person approved: the day, and the reason.

@@ -21,6 +21,7 @@ from tasks.registry.model_registry import (
     CHAMPION,
     DATASET,
     FORCED,
+    NOT_LEARNED,
     ROLLED_BACK,
     SOURCE_RUN,
     STUDY_RUN,
@@ -163,6 +164,9 @@ def _verdict(
         current = "" if champion is None else str(champion.version)
         reason = challenger.tags[ROLLED_BACK]
         return PromotionVerdict("was_rolled_back", number, current, reason=reason)
+    if NOT_LEARNED in challenger.tags:
+        current = "" if champion is None else str(champion.version)
+        return PromotionVerdict("not_learned", number, current)
     if champion is None:
         return PromotionVerdict("first", number)
     current = str(champion.version)

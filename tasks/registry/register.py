@@ -18,6 +18,7 @@ from tasks.registry.model_registry import (
     CHALLENGER,
     CHAMPION,
     DATASET,
+    NOT_LEARNED,
     SOURCE_RUN,
     STUDY_RUN,
     Registry,
@@ -128,6 +129,8 @@ class WinnerRegistration:
                 verdict = PromotionVerdict("won_again", number, number)
                 return Registered(self.name, number, CHAMPION, run_id, test, verdict)
             number = self._version_of_run(run_id) or self._create_version(run_id, selection, test)
+            if test.value <= np.bincount(labels).max() / len(labels):
+                self.registry.tag(number, NOT_LEARNED, "true")
             judged = judge_challenger(self.registry, self.registry.version(number), labels)
             done = apply_verdict(self.registry, judged)
             alias = CHAMPION if done.earned else CHALLENGER

@@ -14,6 +14,7 @@ PromotionKind = Literal[
     "first",  # the model has no champion
     "better",  # the challenger beat the champion
     "not_better",  # it did not
+    "not_learned",  # on the test images it does not beat the constant answer
     "same_network",  # both versions are of one run
     "won_again",  # a study chose the champion's network again
     "other_images",  # the two were tested on different images

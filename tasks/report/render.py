@@ -4,6 +4,8 @@ import base64
 import io
 from typing import TYPE_CHECKING, Any
 
+from tasks.figures import save_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -34,7 +36,7 @@ def figure_as_data_url(figure: "Figure") -> str:
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.hashsalt": "factorgrid"}), io.BytesIO() as file:
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        save_figure(figure, file, format="svg", metadata={"Date": None})
         return data_url(file.getvalue(), "image/svg+xml")
 
 

@@ -31,8 +31,8 @@ def open_source(data: DataPart, settings: Settings, progress: OnProgress | None 
     DataError
         If the source is missing, or has no pictures of at least two classes.
     """
-    if data.source is not None:
-        return find_images(data.source, settings.unpacked, progress)
+    if data.source_place is not None:
+        return find_images(data.source_place, settings.unpacked, progress)
     return draw_images(data.drawn or DRAWN, data.image_size, data.seed)
 
 
@@ -48,7 +48,7 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
     """
     data, settings = study.data, tracker.settings
     store = MetadataStore(settings.metadata, settings.locks)
-    with open_reader_pool(data.source, store) as readers:
+    with open_reader_pool(data.source_place, store) as readers:
         source = open_source(data, settings, progress.show_count)
         folder = validation_folder(source, settings)
 
@@ -80,7 +80,7 @@ def _request(data: DataPart) -> DatasetRequest:
     return DatasetRequest(
         data.image_size,
         SplitShares(data.training, data.validation),
-        read_rules(data.rules),
+        read_rules(data.rules_place),
         data.exclude,
         data.per_class,
         data.seed,

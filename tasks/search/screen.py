@@ -59,11 +59,13 @@ def analyse_runs(study: Study, runs: pd.DataFrame) -> Effects:
     Raises
     ------
     UserError
-        If none of them finished.
+        If at most one of them finished.
     """
-    if runs[study.response].notna().sum() == 0:
+    finished = int(runs[study.response].notna().sum())
+    if finished < 2:  # noqa: PLR2004 # two runs make a difference
+        what = "only one cell" if finished else "no cell"
         raise UserError(
-            f"study {study.name}: no cell of the screen has a finished run; read the descriptions "
+            f"study {study.name}: {what} of the screen has a finished run; read the descriptions "
             "of the failed runs in MLflow (`factorgrid ui`), correct the cause, and run it again"
         )
     return procedure.screen_effects(study.rules, runs)

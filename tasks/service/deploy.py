@@ -15,7 +15,7 @@ from tasks.errors import OrchestratorError
 from tasks.service.watched_program import server_answers
 from tasks.service.work_pool import POOL, Api, create_automations
 from tasks.settings import Settings
-from tasks.study.study_file import Study
+from tasks.study.study_file import Study, is_url
 
 DEPLOYMENTS_FILE = Path(__file__).parents[2] / "infra" / "prefect.yaml"
 
@@ -68,7 +68,12 @@ def read_deployments(request: DeploymentRequest, file: Path = DEPLOYMENTS_FILE) 
     content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     by_name = {entry["name"]: entry for entry in content["deployments"]}
     if request.study is not None:
+        data = request.study.data
         study = request.study.model_dump(mode="json", exclude_unset=True)
+        # The worker has another current folder.
+        for key, place in (("source", data.source_place), ("rules", data.rules_place)):
+            if place is not None and not is_url(str(place)):
+                study["data"][key] = str(place.absolute())
         for name in ("search", "compare"):
             by_name[name]["parameters"]["study"] = study
         by_name["promote"]["parameters"]["model"] = request.study.model_name

@@ -36,11 +36,23 @@ class FactorPart(Part):
     scale: Literal["linear", "log", "integer", "categorical"] | None = None
     domain: tuple[float, float] | None = None
 
-    def factor(self, name: str) -> Factor:
-        """Return the factor that the analysis knows."""
+    def factor(self, name: str, *, counts: bool = True) -> Factor:
+        """Return the factor that the analysis knows.
+
+        Parameters
+        ----------
+        name : of the setting.
+        counts : whether an unknown setting takes whole numbers only, if its levels are whole
+            numbers on a log scale, as those of layers and units are.
+        """
         known, domain = KNOWN_SCALES.get(name, (None, None))
-        scale = self.scale or known or _scale_of(self.low, self.high)
-        return Factor(name, self.low, self.high, scale, self.domain or domain)  # type: ignore[arg-type] # a Literal by construction
+        guessed = _scale_of(self.low, self.high)
+        scale = self.scale or known or guessed
+        if known is not None:
+            counts = known == "integer"
+        else:
+            counts = counts and scale == "log" and guessed == "integer"
+        return Factor(name, self.low, self.high, scale, self.domain or domain, counts)  # type: ignore[arg-type] # a Literal by construction
 
 
 def _scale_of(low: Scalar, high: Scalar) -> str:

@@ -1,12 +1,20 @@
 """A study file, checked: an error is one line that names the field, the value and the remedy."""
 
-import tomllib
+import difflib
+import re
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from analysis.designs.fractions import Fraction, fraction, fraction_within
 from analysis.errors import FactorError
@@ -16,9 +24,25 @@ from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
 from tasks.errors import StudyError
 from tasks.study.hyperparameters import FactorPart, ModelPart, Part, TrainingPart
+from tasks.study.toml_file import read_toml
 
 #: Raised by one whenever a default below changes: a study that was interrupted is then not resumed.
 STUDY_VERSION = 1
+
+
+#: Columns of the tables of runs and cells: no factor can have their names.
+TABLE_COLUMNS = frozenset(
+    {
+        *("run_id", "key", "reused_from", "stage", "replicate", "seed", "centre", "status"),
+        *("collapsed", "val_accuracy", "val_loss", "train_seconds"),
+        *("n", "mean", "sd", "cost", "cost_sd"),
+    }
+)
+
+
+def is_url(text: str) -> bool:
+    """Whether a source is a URL; in a path only one of its two slashes is left."""
+    return bool(re.match(r"[a-z][a-z0-9+.-]+:/", text))
 
 
 class DataPart(Part):
@@ -33,6 +57,34 @@ class DataPart(Part):
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     exclude: dict[str, str] = Field(default_factory=dict)
     rules: Path | None = None
+    #: Where relative paths start. No key of the file, and no part of the study's identity.
+    _source_folder: Path = PrivateAttr(default=Path())
+    _rules_folder: Path = PrivateAttr(default=Path())
+
+    def in_folder(self, folder: Path, *, source: bool) -> "DataPart":
+        """Return the same with relative paths that start from a folder, not from the current one.
+
+        Parameters
+        ----------
+        folder : that of the study file.
+        source : whether the source is from the file, too.
+        """
+        copied = self.model_copy()
+        copied._rules_folder = folder  # noqa: SLF001 # of this class
+        copied._source_folder = folder if source else Path()  # noqa: SLF001 # of this class
+        return copied
+
+    @property
+    def source_place(self) -> Path | None:
+        """Where the pictures are; a URL stays as it is."""
+        if self.source is None or is_url(str(self.source)):
+            return self.source
+        return self._source_folder / self.source.expanduser()
+
+    @property
+    def rules_place(self) -> Path | None:
+        """Where the file of rules is."""
+        return self.rules and self._rules_folder / self.rules.expanduser()
 
     @model_validator(mode="after")
     def _leaves_a_test_side(self) -> Self:
@@ -127,6 +179,11 @@ class Study(Part):
     @classmethod
     def _factors_make_sense(cls, parts: dict[str, FactorPart]) -> dict[str, FactorPart]:
         for name, part in parts.items():
+            if name in TABLE_COLUMNS:
+                raise ValueError(
+                    f"factor {name}: a column of that name describes runs or cells in every table; "
+                    "rename the argument of your network"
+                )
             try:
                 part.factor(name)
             except FactorError as error:
@@ -246,8 +303,13 @@ class Study(Part):
 def _reject(given: Iterable[str], known: set[str], where: str) -> None:
     for name in given:
         if name not in known:
+            near = closest(name, known)
+            meant = f"did you mean {near}? " if near else ""
+            if where == "model" and name in TrainingPart.model_fields:
+                meant = "it belongs in the table [training]; "
             raise ValueError(
-                f"{where}.{name} is not a setting; known settings: {', '.join(sorted(known))}"
+                f"{where}.{name} is not a setting; {meant}known settings: "
+                f"{', '.join(sorted(known))}"
             )
 
 
@@ -260,6 +322,9 @@ def built_in_studies() -> dict[str, Path]:
 def load_study(name_or_path: str, **changes: Any) -> Study:
     """Read a study by built-in name or path; `changes` replace keys of ``[data]``.
 
+    Relative paths in the file start from its folder, those in `changes` from the current folder;
+    ``~`` is the home folder of the user.
+
     Raises
     ------
     StudyError
@@ -268,23 +333,32 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
     """
     path = built_in_studies().get(name_or_path, Path(name_or_path))
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except FileNotFoundError as error:
         names = ", ".join(built_in_studies())
         raise StudyError(
             f"study {name_or_path!r}: not a file and not a built-in study ({names}); "
             "name one of these or a TOML file"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error
-    model = content.get("model", {})
+    folder = path.parent.absolute()
+    model, data = content.get("model", {}), content.get("data", {})
     if isinstance(model, dict) and model.get("builder", DEFAULT_BUILDER) not in BUILT_IN:
-        folder = path.parent / model.get("builder_folder", "")
-        content["model"] = {**model, "builder_folder": folder.absolute()}
+        content["model"] = {**model, "builder_folder": _from(folder, model.get("builder_folder"))}
     given = {key: value for key, value in changes.items() if value is not None}
-    if given:
-        content["data"] = {**content.get("data", {}), **given}
-    return parse_study(content, str(path))
+    if given and isinstance(data, dict):
+        content["data"] = {**data, **given}
+    study = parse_study(content, str(path))
+    if study.data.source is None and study.data.rules is None:
+        return study
+    places = study.data.in_folder(folder, source="source" not in given)
+    return study.model_copy(update={"data": places})
+
+
+def _from(folder: Path, path: object) -> object:
+    """Return the place of a path of a study file; what is no path stays, for its own error."""
+    return folder / Path(path or "").expanduser() if isinstance(path, str | None) else path
 
 
 def parse_study(content: dict[str, Any], where: str) -> Study:
@@ -302,11 +376,15 @@ def parse_study(content: dict[str, Any], where: str) -> Study:
 
 
 def _in_words(error: ValidationError) -> str:
-    fault = error.errors(include_url=False)[0]
+    faults = error.errors(include_url=False)
+    # A key that is missing may be there in another spelling.
+    fault = next((x for x in faults if x["type"] == "extra_forbidden"), faults[0])
     field = ".".join(str(part) for part in fault["loc"])
     match fault["type"]:
         case "extra_forbidden":
-            return f"{field}: unknown key; remove it, or correct the spelling{_known(fault)}"
+            return f"{field}: unknown key; {_remedy(fault)}"
+        case "model_type" | "dict_type":
+            return f"{field}: {fault['input']!r} is not a table; write [{field}] above its keys"
         case "missing":
             return f"{field}: missing; add it"
         case "value_error":
@@ -316,16 +394,37 @@ def _in_words(error: ValidationError) -> str:
             return f"{field}: {fault['msg']}, given {fault['input']!r}; correct it"
 
 
-def _known(fault: Any) -> str:
-    parts: dict[str, type[BaseModel]] = {
-        "data": DataPart,
-        "training": TrainingPart,
-        "pilot": PilotPart,
-        "refine": RefinePart,
-        "confirm": ConfirmPart,
-        "compare": ComparePart,
-        "factors": FactorPart,
-    }
-    table = fault["loc"][0] if len(fault["loc"]) > 1 else ""
-    part = parts.get(str(table), Study)
-    return f" (known: {', '.join(part.model_fields)})"
+def _remedy(fault: Any) -> str:
+    """Return what to do about an unknown key: its likely spelling or table, and all known keys."""
+    *tables, key = (str(part) for part in fault["loc"])
+    own = tables[0] if tables else ""
+    names = f" (known: {', '.join(TABLES[own])})"
+    if near := closest(key, TABLES[own]):
+        table = {"factors": "[factors.NAME]"}.get(near, f"[{near}]" if near in TABLES else near)
+        return f"did you mean {near if tables else table}?{names}"
+    for table, known in TABLES.items():
+        if table not in {own, "factors"} and (near := closest(key, known)):
+            where = f"in the table [{table}]" if table else "above the first table"
+            return f"write {near} {where}{names}"
+    return f"remove it, or correct the spelling{names}"
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that one with a spelling mistake most likely means; empty if none."""
+    return next(iter(difflib.get_close_matches(name.lower(), list(known), n=1)), "")
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "": Study,
+    "data": DataPart,
+    "factors": FactorPart,
+    "training": TrainingPart,
+    "pilot": PilotPart,
+    "refine": RefinePart,
+    "confirm": ConfirmPart,
+    "compare": ComparePart,
+}
+#: The keys of each table of a study file; those above the first table have no name.
+TABLES: dict[str, list[str]] = {
+    name: [key for key in part.model_fields if key != "found"] for name, part in _PARTS.items()
+}

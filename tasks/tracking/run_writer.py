@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from tasks.figures import save_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -127,12 +129,16 @@ def save_png(figure: "Figure | Image.Image", file: Path) -> None:
     if isinstance(figure, Image.Image):
         figure.save(file, compress_level=1)
     else:
-        figure.savefig(file, dpi=120, pil_kwargs={"compress_level": 1})
+        save_figure(figure, file, dpi=120, pil_kwargs={"compress_level": 1})
 
 
 def as_json_text(value: object) -> str:
-    """Return a decision, or other data made of dataclasses and arrays, as indented JSON text."""
-    return json.dumps(value, default=_as_json_type, indent=2, ensure_ascii=False)
+    """Return a decision, or other data made of dataclasses and arrays, as indented JSON text.
+
+    Numbers that are not finite become null, which JSON does not have otherwise.
+    """
+    content = json.loads(json.dumps(value, default=_as_json_type), parse_constant=lambda _: None)
+    return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def _as_json_type(value: Any) -> object:

@@ -1,24 +1,25 @@
 """The figures of one replicate: samples, learning curve, confusion matrix, wrong answers."""
 
-import functools
+import unicodedata
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import cv2
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from models.images.arrays import ImageArrays
+from tasks.figures import font_file
 
 #: How many wrong answers are shown.
 WRONG_ANSWERS = 12
 #: Size of the sheet of wrong answers, and of each image on it: width and height, pixels.
 SHEET_SIZE, IMAGE_SIZE = (1080, 468), (162, 178)
-#: Width of one letter of a tick label, inches.
+#: Width of one letter of a tick label, inches; letters as wide as those of Hangul count twice.
 LETTER_INCHES = 0.085
+#: Of a confusion matrix: the least width and height, and those of one class, inches.
+MATRIX_INCHES, CLASS_INCHES = (3.6, 3.4), 0.34
 #: On the sheet of samples: the largest number of classes, and the images per class.
 SAMPLE_CLASSES, SAMPLES_PER_CLASS = 6, 8
 
@@ -75,10 +76,10 @@ def confusion_matrix(
     size = len(classes)
     counts = np.zeros((size, size), dtype=int)
     np.add.at(counts, (labels, probability.argmax(axis=1)), 1)
-    width, height = 3.6, 3.4
-    figure = Figure(figsize=(width, height))
     # Fixed margins here too; the width of the longest name is estimated.
-    longest = min(LETTER_INCHES * max(map(len, classes)), 0.45 * width)
+    longest = min(LETTER_INCHES * max(map(_letters, classes)), 0.45 * MATRIX_INCHES[0])
+    width, height = (max(least, 1 + longest + CLASS_INCHES * size) for least in MATRIX_INCHES)
+    figure = Figure(figsize=(width, height))
     left = 0.5 + longest
     rotated = longest > (0.96 * width - left) / size
     bottom = 0.45 + (longest if rotated else 0.1)
@@ -95,6 +96,11 @@ def confusion_matrix(
     axes.set_xlabel("answer")
     axes.set_ylabel("truth")
     return figure
+
+
+def _letters(name: str) -> int:
+    """Return the width of a name in letters of the usual width."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 
 def most_confidently_wrong(
@@ -114,7 +120,8 @@ def most_confidently_wrong(
     wrong = np.flatnonzero(probability.argmax(axis=1) != labels)
     worst = wrong[np.argsort(probability[wrong, labels[wrong]], kind="stable")][:WRONG_ANSWERS]
     sheet = Image.new("RGB", SHEET_SIZE, "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.truetype(_font_file(), 13)
+    font = ImageFont.truetype(font_file("".join(arrays.classes)), 13)
+    pen = ImageDraw.Draw(sheet)
     for position, index in enumerate(worst):
         left, top = _top_left(position)
         image = np.asarray(arrays.images[rows[index]])
@@ -137,9 +144,3 @@ def _top_left(position: int) -> tuple[int, int]:
     per_row = WRONG_ANSWERS // 2
     row, column = divmod(position, per_row)
     return column * SHEET_SIZE[0] // per_row + 9, row * SHEET_SIZE[1] // 2 + 46
-
-
-@functools.cache
-def _font_file() -> str:
-    """Return the file of matplotlib's default font, which the other figures use."""
-    return str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")

@@ -74,5 +74,6 @@ _VALUES: Mapping[str, Callable[[Any, Translate], str]] = {
     "model": lambda model, translate: translate(f"model_{model}"),
     "kind": lambda kind, translate: translate(f"point_{kind}"),
     "p": lambda p, _: f"{p:.2g}",
+    "value": lambda value, _: f"{value:.4f}",
     "radius": lambda radius, _: f"{radius:.2f}",
 }

@@ -1,5 +1,7 @@
 """The decision after the screen as text."""
 
+import math
+
 from analysis.factors import show
 from analysis.search.refined_grid import Decision, LevelReason
 from tasks.languages import Translate
@@ -29,16 +31,24 @@ def level_reason_as_text(reason: LevelReason, translate: Translate) -> str:
         "why": why_as_text(reason, translate),
         "levels": ", ".join(map(show, reason.levels)),
     }
-    if reason.code == "unknown":
-        return translate("decision_unknown", **values)
     at = translate("decision_at", cell=cell_as_text(reason.at)) if reason.at else ""
+    if math.isnan(reason.effect):
+        key = "decision_unknown_budget" if reason.code == "budget" else "decision_unknown"
+        return translate(key, **values, at=at)
     low, high = map(show, reason.between)
     effect = {"effect": f"{reason.effect:+.4f}", "low": low, "high": high, "at": at}
-    return translate("decision_factor", **values, **effect, level=show(reason.level))
+    key = "decision_factor" if reason.effect or reason.terms else "decision_no_effect"
+    return translate(key, **values, **effect, level=show(reason.level))
 
 
 def why_as_text(reason: LevelReason, translate: Translate) -> str:
-    """Return the code of a reason as text, with the active interactions of the factor."""
+    """Return the code of a reason as text, with the active interactions of the factor.
+
+    For a factor whose effect is unknown, the terms that it cannot be distinguished from.
+    """
+    if math.isnan(reason.effect) and reason.code != "collapsed":
+        terms = ", ".join(reason.terms) or translate("why_constant")
+        return translate("why_unknown", terms=terms)
     why = translate(f"why_{reason.code}")
     interacts = reason.code == "active" and any(":" in term for term in reason.terms)
     return f"{why} ({', '.join(reason.terms)})" if interacts else why

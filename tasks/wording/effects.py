@@ -10,7 +10,7 @@ from analysis.factors import show
 from tasks.languages import Translate
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.terminal import wrapped
-from tasks.wording.values import percent, table_number
+from tasks.wording.values import fixed, percent, table_number
 
 #: A longer table shows main effects, two-way interactions and active terms only.
 MOST_TERMS = 31
@@ -47,8 +47,8 @@ def half_title(half: WorkingLevel, translate: Translate) -> str:
 def fit_as_text(effects: Effects, translate: Translate) -> str:
     """Return how well the model fits: R², degrees of freedom, and the tests of the whole model."""
     df = effects.residual_df
-    parts = [translate("fit", r2=f"{effects.r_squared:.4f}", df=df, runs=len(effects.runs))]
-    if df:
+    parts = [translate("fit", r2=fixed(effects.r_squared), df=df, runs=len(effects.runs))]
+    if pd.notna(effects.r_squared_adjusted):
         parts.append(translate("fit_adjusted", r2=f"{effects.r_squared_adjusted:.4f}"))
     if pd.notna(effects.r_squared_predicted):
         predicted, press = f"{effects.r_squared_predicted:.4f}", f"{effects.press:.4g}"
@@ -77,7 +77,8 @@ def verdict_as_text(verdict: Verdict, translate: Translate) -> list[str]:
         case "lenth":
             return _lenth(verdict, translate)
         case "none":
-            return [translate("verdict_none", df=verdict.error_df)]
+            key = "verdict_exact" if verdict.exact else "verdict_none"
+            return [translate(key, df=verdict.error_df)]
 
 
 def _pooled(verdict: Verdict, translate: Translate) -> list[str]:
@@ -129,7 +130,9 @@ def _lenth(verdict: Verdict, translate: Translate) -> list[str]:
 
 
 def _t_tests(verdict: Verdict, translate: Translate) -> list[str]:
-    """Return what t-tests show on few error degrees of freedom."""
+    """Return what t-tests show on few error degrees of freedom, or without any error."""
+    if verdict.exact:
+        return [translate("verdict_exact")]
     if not verdict.error_df:
         return [translate("verdict_no_t_test")]
     limit = f"{verdict.t_limit:.1f}"

@@ -12,6 +12,10 @@ from tasks.wording.values import cell_as_text
 
 def selection_as_text(selection: Selection, translate: Translate) -> list[str]:
     """Return the best and the chosen cell, and how reliable their figures are, as sentences."""
+    if selection.all_collapsed:
+        return [nothing_learned_as_text(selection, translate), *_all_equal(selection, translate)]
+    if selection.all_equal:
+        return _all_equal(selection, translate)
     return [
         _best(selection, translate),
         *_unreliable_cells(selection, translate),
@@ -19,6 +23,21 @@ def selection_as_text(selection: Selection, translate: Translate) -> list[str]:
         _chosen(selection, translate),
         *_edges(selection, translate),
     ]
+
+
+def nothing_learned_as_text(selection: Selection, translate: Translate) -> str:
+    """Return that the networks of all runs learnt nothing, and what to change."""
+    runs, best = int(selection.cells["n"].sum()), selection.cells["mean"].max()
+    return translate("selection_nothing_learned", runs=runs, mean=f"{best:.4f}")
+
+
+def _all_equal(selection: Selection, translate: Translate) -> list[str]:
+    """Return which cell is chosen if all means are equal, or equal to those of guessing."""
+    cells, mean = len(selection.cells), f"{selection.cells['mean'].max():.4f}"
+    if not selection.all_equal:
+        return [_chosen(selection, translate)]
+    text = translate("selection_all_equal", n=cells, mean=mean, cell=cell_name(selection.chosen))
+    return [text]
 
 
 def _best(selection: Selection, translate: Translate) -> str:

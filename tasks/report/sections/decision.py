@@ -1,5 +1,6 @@
 """Report section: the levels that the refinement tries, and why."""
 
+import math
 from typing import Any
 
 from analysis.factors import show
@@ -7,7 +8,7 @@ from analysis.search.refined_grid import LevelReason
 from tasks.languages import Translate
 from tasks.report.source import ReportSource
 from tasks.wording.decision import method_as_text, why_as_text
-from tasks.wording.values import cell_as_text, signed
+from tasks.wording.values import MISSING, cell_as_text, signed
 
 
 def decision_section(source: ReportSource) -> dict[str, Any]:
@@ -28,11 +29,12 @@ def decision_section(source: ReportSource) -> dict[str, Any]:
 
 
 def _reason(reason: LevelReason, translate: Translate) -> dict[str, str]:
+    shown = bool(reason.terms or reason.effect) and not math.isnan(reason.effect)
     return {
         "factor": reason.factor,
         "why": why_as_text(reason, translate),
         "at": cell_as_text(reason.at),
         "effect": signed(reason.effect),
-        "better": show(reason.level),
+        "better": show(reason.level) if shown else MISSING,
         "tried": ", ".join(map(show, reason.levels)),
     }

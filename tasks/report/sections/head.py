@@ -6,6 +6,7 @@ from typing import Any
 from analysis.factors import cell_name
 from tasks.report.registered import test_accuracy
 from tasks.report.source import ReportSource
+from tasks.wording.selection import nothing_learned_as_text
 from tasks.wording.values import percent_fixed
 
 
@@ -34,7 +35,10 @@ def _winner(source: ReportSource) -> list[str]:
     if outcome.registered is None:
         return [translate("short_unfinished", cell=cell)]
     test, chance = outcome.registered.test, _chance_on_test(source)
-    sentences = [translate("short_winner", cell=cell, **test_accuracy(test))]
+    sentences = []
+    if outcome.selection.all_collapsed:
+        sentences.append(nothing_learned_as_text(outcome.selection, translate))
+    sentences.append(translate("short_winner", cell=cell, **test_accuracy(test)))
     if test.low <= chance:
         sentences.append(translate("short_chance", chance=percent_fixed(chance)))
     return sentences

@@ -386,3 +386,70 @@ def test_active_terms_of_a_t_test_on_two_degrees_of_freedom_are_named_too() -> N
     assert effects.verdict.test == "lenth"
     assert effects.active == ()
     assert effects.verdict.active_by_t == ("a", "b", "a:b")
+
+
+PERFECT = [(-1, -1, 10.0), (1, -1, 20.0), (-1, 1, 15.0), (1, 1, 25.0)]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1, 1 / 3, 1e-9, 1e9])
+@pytest.mark.parametrize("shift", [0.0, 0.7, 1e6, 1e9])
+@pytest.mark.parametrize("order", [None, 1, 2])
+def test_the_same_figures_have_one_verdict_in_any_unit_and_order(
+    scale: float, shift: float, order: int | None
+) -> None:
+    runs = pd.DataFrame(PERFECT * 2, columns=["A", "B", "y"])
+    factors = [Factor("A", -1, 1), Factor("B", -1, 1)]
+    runs["y"] = scale * (runs["y"] + shift)
+    for table in (runs, runs[::-1], runs.sample(frac=1, random_state=3)):
+        effects = fit_effects(table, factors, "y", order=order)
+        assert (effects.verdict.test, effects.verdict.active) == ("lenth", ())
+        assert effects.verdict.exact
+        assert effects.terms["p"].isna().all()
+        assert effects.anova["p"].isna().all()
+        assert effects.contrasts["A:B"] == 0
+        assert "exact_fit" in cautions(effects)
+
+
+def test_an_effect_that_is_only_rounding_is_zero_beside_a_real_error() -> None:
+    y = [10.0, 20.0, 15.0, 25.0, 11.0, 22.0, 14.0, 24.0]
+    runs = pd.DataFrame([row[:2] for row in PERFECT] * 2, columns=["A", "B"]).assign(y=y)
+    runs["y"] += np.array([0, 0, 0, 0, 0, -1, 0, 0]) - 0.1 * runs["A"] * 1e-15
+    effects = fit_effects(runs, [Factor("A", -1, 1), Factor("B", -1, 1)], "y")
+    row = effects.terms.loc["A:B"]
+    assert (row["coefficient"], row["t"], row["p"]) == (0, 0, pytest.approx(1))
+    assert effects.active == ("A", "B")
+
+
+def test_replicates_that_agree_except_for_rounding_show_no_lack_of_fit_by_themselves() -> None:
+    runs = pd.DataFrame(PERFECT * 2, columns=["A", "B", "y"])
+    runs["y"] = np.array([10, 20, 15, 31, 10, 20, 15, 31]) / 3 + np.array([*[0.0] * 7, 2e-15])
+    effects = fit_effects(runs, [Factor("A", -1, 1), Factor("B", -1, 1)], "y", order=1)
+    assert effects.verdict.test == "pooled"
+    assert np.isnan(table_value(effects.anova, "lack of fit", "p"))
+
+
+@pytest.mark.parametrize(("k", "replicates"), [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)])
+def test_runs_that_are_all_equal_have_no_effect_if_that_is_allowed(k: int, replicates: int) -> None:
+    runs, factors = whole(k, replicates=replicates)
+    effects = fit_effects(runs.assign(y=1 / 3), factors, "y", constant=True)
+    assert (effects.terms["effect"].dropna() == 0).all()
+    assert effects.active == ()
+    assert effects.verdict.test == "none"
+    assert effects.verdict.exact
+    assert cautions(effects)["constant"] == {"runs": len(runs), "response": "y", "value": 1 / 3}
+    assert "exact_fit" not in cautions(effects)
+    assert np.isnan(effects.r_squared)
+    with pytest.raises(DesignError, match="never changes"):
+        fit_effects(runs.assign(y=1 / 3), factors, "y")
+
+
+def test_at_the_working_level_the_other_factors_may_have_no_effect_at_all() -> None:
+    runs, factors = whole(3)
+    collapsed = runs["A"] == 1
+    y = np.where(collapsed, 0.5, 1.0)
+    effects = fit_effects(runs.assign(y=y, collapsed=collapsed), factors, "y")
+    half = effects.working_level
+    assert half is not None
+    assert (half.factor, half.level) == ("A", -1)
+    assert half.effects.active == ()
+    assert "constant" in cautions(half.effects)

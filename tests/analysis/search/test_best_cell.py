@@ -115,3 +115,21 @@ def test_a_winner_on_the_edge_of_the_tried_levels_is_reported(
     selection = select(_runs(figures), [factor], "y")
     assert selection.edges == edges
     assert selection.chosen == {"depth": best}
+
+
+def test_of_cells_that_are_all_equal_the_cheapest_comes_first_and_none_is_an_edge() -> None:
+    runs = _runs({3: [1.0, 1.0], 4: [1.0, 1.0], 6: [1.0, 1.0]})
+    runs["train_seconds"] = [9, 9, 1, 1, 5, 5]
+    selection = select(runs, [DEPTH], "y")
+    assert selection.all_equal
+    assert selection.chosen == {"depth": 4}
+    assert selection.tied == ({"depth": 4}, {"depth": 6}, {"depth": 3})
+    assert selection.edges == ()
+    assert not select(_runs({3: [1.0], 4: [0.9]}), [DEPTH], "y").all_equal
+    assert not select(_runs({3: [1.0, 1.0]}), [DEPTH], "y").all_equal
+
+
+def test_a_study_in_which_every_run_collapsed_says_so() -> None:
+    runs = _runs({3: [0.5], 4: [0.51]}, collapsed=[True, True])
+    assert select(runs, [DEPTH], "y").all_collapsed
+    assert not select(runs.assign(collapsed=[True, False]), [DEPTH], "y").all_collapsed

@@ -197,3 +197,25 @@ def test_a_search_on_a_space_of_all_levels_runs_what_its_rules_ask_for() -> None
     # The two cells that the screen has run already are not run again.
     assert set(cells[8:]) == {(*k, r) for k in GRID for r in RATES} - set(SCREEN)
     assert tuple(space.natural(delivered).values()) == (7, 1, 0.001)
+
+
+def test_a_screen_whose_cells_are_all_equal_is_decided_and_its_grid_stays() -> None:
+    asked = procedure.screen_runs(RULES)
+    screen = _runs("screen", asked, [1.0] * len(asked))
+    effects = procedure.screen_effects(RULES, screen)
+    assert effects.active == ()
+    decision = procedure.decide(RULES, effects)
+    first = procedure.refined_cells(RULES, decision, screen, screen[:0])
+    refined = _runs("refine", procedure.refine_runs(RULES, first.cells), [1.0] * len(first.cells))
+    runs = pd.concat([screen, refined], ignore_index=True)
+    assert procedure.refined_cells(RULES, decision, runs, refined, first.cells).cells == ()
+
+
+def test_a_pilot_whose_runs_are_all_equal_leaves_the_levels_in_the_middle() -> None:
+    rules = replace(RULES, pilot=True)
+    pilot = _runs("pilot", procedure.pilot_runs(rules), [0.5, 0.5, 0.5])
+    narrowed, (*_, rate) = procedure.narrow(rules, pilot)
+    assert (rate.low, rate.high) == (-0.5, 0.5)
+    low, high = narrowed.factors[2].levels
+    assert low == pytest.approx(0.00316)
+    assert high == pytest.approx(0.0316)

@@ -139,3 +139,36 @@ def test_a_best_cell_inside_or_at_the_end_of_the_domain_stays() -> None:
     inside = {"conv": 6, "fc": 1, "lr": 0.001}
     factors = [Factor("conv", 6, 8, "integer", (6, 16)), FC, RATE]
     assert move_outward(GRID, inside, factors) is None
+
+
+ALIASED = [(1, 10, "x", 10), (2, 10, "z", 20), (1, 20, "x", 15), (2, 20, "z", 26)]
+
+
+@pytest.mark.parametrize(("maximise", "levels"), [(True, (2, "z")), (False, (1, "x"))])
+@pytest.mark.parametrize("budget", [1, 2, 4])
+def test_within_a_budget_an_aliased_factor_keeps_its_level_of_the_best_runs(
+    budget: int, levels: tuple[int, str], *, maximise: bool
+) -> None:
+    runs = pd.DataFrame(ALIASED * 2, columns=["A", "B", "D", "y"])
+    runs["y"] += [0, 0, 0, 0, 1, 1, -1, -1]
+    factors = [
+        Factor("A", 1, 2, "integer"),
+        Factor("B", 10, 20, "integer"),
+        Factor("D", "x", "z", "categorical"),
+    ]
+    effects = fit_effects(runs, factors, "y")
+    decision = decide_grid(effects, budget=budget, maximise=maximise)
+    assert (decision.corner["A"], decision.corner["D"]) == levels
+    assert decision.grid["D"] == levels[1:]
+    reason = decision.reasons[2]
+    assert (reason.code, reason.terms) == ("budget", ("A",))
+    whole = decide_grid(effects, maximise=maximise)
+    assert whole.grid["D"] == ("x", "z")
+
+
+def test_a_factor_without_any_effect_has_no_better_level() -> None:
+    runs, factors = whole(2)
+    effects = fit_effects(runs.assign(y=[0.1, 0.3, 0.1, 0.3]), factors, "y")
+    reasons = {r.factor: r for r in decide_grid(effects).reasons}
+    assert reasons["A"].effect == pytest.approx(0.2)
+    assert (reasons["B"].effect, reasons["B"].level) == (0.0, -1)

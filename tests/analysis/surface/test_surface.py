@@ -185,3 +185,17 @@ def test_contours_mark_runs_and_the_best_point() -> None:
     axes = figure.axes[0]
     assert axes.get_xlabel() == "time"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["80", "85", "90"]
+
+
+def test_a_maximum_in_the_centre_has_a_path_along_which_the_response_falls_least() -> None:
+    points = [(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)]
+    runs = pd.DataFrame(points, columns=["x", "y"])
+    runs["z"] = 0.7 - runs["x"] ** 2 - 0.1 * runs["y"] ** 2
+    surface = fit_surface(runs, [Factor("x", -1, 1), Factor("y", -1, 1)], "z")
+    assert not surface.gradient.any()
+    path = steepest_ascent(surface, steps=2)
+    assert path["y"].tolist() == pytest.approx([0, 1, 2])
+    assert path["x"].tolist() == pytest.approx([0, 0, 0])
+    assert path["predicted"].tolist() == pytest.approx([0.7, 0.6, 0.3])
+    with pytest.raises(AnalysisError, match="flat"):
+        steepest_ascent(fit_surface(runs, surface.factors, "z", model="first"))

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from support.small_study import Done, factorgrid
 
 from flows.cli import main
-from tasks.analyze.read_runs import runs_of_experiment
+from tasks.analyze.experiment_runs import runs_of_experiment
 from tasks.errors import UserError
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
@@ -111,6 +111,18 @@ FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "alpha above 1": ("uneven", ("--alpha", "2"), ("--alpha 2", "between 0 and 1")),
     "order 0": ("uneven", ("--order", "0"), ("order 0", "raise it")),
     "a share above 1": ("uneven", ("--scale", "logit"), ("not a share", "raw")),
+    "an order beside terms": ("uneven", ("--terms", "a", "--order", "1"), ("--order", "--terms")),
+    "images of a raw response": ("uneven", ("--images", "40"), ("--images", "--scale")),
+    "a budget of a surface": ("uneven", ("--surface", "--budget", "4"), ("--budget", "--surface")),
+    "an order of a surface": ("uneven", ("--surface", "--order", "1"), ("--order", "--surface")),
+    "terms of a surface": ("uneven", ("--surface", "--terms", "a"), ("--terms", "--surface")),
+    "a scale of a surface": ("uneven", ("--surface", "--scale", "logit"), ("--scale", "--surface")),
+    "dispersion of a surface": ("uneven", ("--surface", "--dispersion"), ("--dispersion",)),
+    "a log scale of no factor": (
+        "uneven",
+        ("--factor", "a", "--log", "b"),
+        ("--log b: not one of the factors, a",),
+    ),
     "no room": ("uneven", ("--budget", "0"), ("budget 0", "raise it")),
 }
 
@@ -287,3 +299,66 @@ def test_at_a_level_that_always_collapses_the_other_factors_are_not_judged(tmp_p
     content = json.loads(result.stdout)
     assert content["half"]["factor"] == "lr"
     assert content["half"]["effects"]["conv"] == pytest.approx(0.0938, abs=5e-5)
+
+
+@pytest.mark.parametrize("option", ["--factor", "--log"])
+def test_a_study_has_its_own_factors(option: str, done: Done) -> None:
+    found = factorgrid("analyze", "--experiment", "tiny", option, "nosuch", home=done.home)
+    assert found.returncode == 2
+    (line,) = found.stderr.strip().splitlines()
+    assert f"{option} nosuch: tiny is a study of FactorGrid" in line
+    assert found.stdout == ""
+
+
+def test_a_lower_loss_is_taken_to_be_better_and_it_is_said(tmp_path: Path) -> None:
+    for name, lower in (("val_loss", True), ("accuracy", False)):
+        (tmp_path / "loss.csv").write_text(PAPER.replace("accuracy", name))
+        notes, corner = {}, {}
+        for option in ("", "--minimise", "--maximise", "--minimize", "--maximize"):
+            options = [option] if option else []
+            result = _run(tmp_path, "loss", *options, "--json", response=name)
+            content = json.loads(result.stdout)
+            notes[option] = " ".join(content["notes"])
+            corner[option] = content["decision"]["corner"]["lr"]
+        assert corner[""] == (0.1 if lower else 0.001)
+        assert corner["--minimise"] == corner["--minimize"] == 0.1
+        assert corner["--maximise"] == corner["--maximize"] == 0.001
+        assert ("a lower val_loss is taken to be better" in notes[""]) == lower
+        assert not any("taken to be better" in notes[option] for option in notes if option)
+
+
+def _log(tracker: Tracker, name: str, *, params: bool, metric: bool) -> None:
+    """Log a search with a parent run that has the best metric of its four children."""
+    experiment = tracker.experiment(name)
+    client = tracker.client
+    parent = client.create_run(experiment, run_name="search").info.run_id
+    client.log_metric(parent, "accuracy", 0.9)
+    if params:
+        client.log_param(parent, "trials", 4)
+    for lr, conv, accuracy in ((0.1, 1, 0.6), (0.1, 2, 0.7), (0.01, 1, 0.8), (0.01, 2, 0.9)):
+        tags = {"mlflow.parentRunId": parent}
+        child = client.create_run(experiment, tags=tags).info.run_id
+        client.log_param(child, "lr", lr)
+        client.log_param(child, "conv", conv)
+        client.log_metric(child, "accuracy" if metric else "loss", accuracy)
+        client.set_terminated(child)
+    client.set_terminated(parent)
+
+
+def test_a_parent_that_sums_up_its_children_is_no_run_of_the_experiment(tracker: Tracker) -> None:
+    _log(tracker, "nested", params=True, metric=True)
+    table = runs_of_experiment(tracker, "nested", "accuracy")
+    assert table["accuracy"].tolist() == [0.6, 0.7, 0.8, 0.9]
+    assert set(table) == {"lr", "conv", "accuracy"}
+
+
+@pytest.mark.parametrize("params", [False, True])
+def test_a_metric_that_only_the_parent_has_is_said_to_be_there(
+    tracker: Tracker, *, params: bool
+) -> None:
+    _log(tracker, f"best {params}", params=params, metric=False)
+    with pytest.raises(UserError) as caught:
+        runs_of_experiment(tracker, f"best {params}", "accuracy")
+    line = str(caught.value)
+    assert "only runs that are no trials have a metric 'accuracy' (search" in line
+    assert "log it in the 4 runs that have the params, or name one of their metrics: loss" in line

@@ -15,8 +15,10 @@ from analysis.factors import Factor
 from analysis.search import pilot
 from analysis.search.space import Space
 from tasks.comparison.cell_table import read_cell_table
+from tasks.comparison.compare_on_table import compare_on_table
 from tasks.comparison.entrants import available_tuners
 from tasks.comparison.replay import replay_tuners
+from tasks.comparison.request import TableRequest
 from tasks.errors import UserError
 from tasks.study.study_file import load_study
 from tasks.tables.reading import reading_as_json
@@ -204,3 +206,14 @@ def test_the_command_compares_on_a_table(tmp_path: Path) -> None:
     assert (bad.returncode, bad.stdout) == (2, "")
     assert "a budget of 4 runs or more" in bad.stderr
     assert bad.stderr.count("\n") == 1
+
+
+def test_a_loss_is_compared_by_its_negative_and_it_is_said(tmp_path: Path) -> None:
+    rows = ["a,b,val_loss"]
+    rows += [f"{a},{b},{0.1 * a + b}" for a in (1, 2, 3) for b in (1, 2, 3) for _ in range(2)]
+    path = tmp_path / "loss.csv"
+    path.write_text("\n".join(rows))
+    request = TableRequest(path, "val_loss", (4,), 2, ("random",), None, None)
+    result = compare_on_table(request)
+    assert result.table.truth.max() == pytest.approx(-1.1)
+    assert result.notes[0].startswith("a lower val_loss is taken to be better")

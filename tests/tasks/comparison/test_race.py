@@ -276,6 +276,44 @@ def _study_with_options(**given: object) -> Study:
     return read_study(request.source)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "option"),
+    [
+        ("fresh", 3, "--fresh"),
+        ("repetitions", 3, "--repetitions"),
+        ("target", 0.9, "--target"),
+        ("tuners", ("random",), "--tuner"),
+        ("manual", Path("x.csv"), "--manual"),
+        ("plots", Path("x"), "--plots"),
+        ("data", Path("x"), "--data"),
+        ("per_class", 8, "--per-class"),
+    ],
+)
+def test_an_option_without_effect_on_an_export_is_refused(
+    name: str, value: object, option: str
+) -> None:
+    options = {**dict.fromkeys(OPTIONS), "budgets": (), "tuners": (), "study": "quick"}
+    options |= {"export": Path("x.csv"), name: value}
+    with pytest.raises(UserError, match=f"{option}.*(no effect with --export|only used by)"):
+        check_request(options)
+
+
+def test_a_manual_list_beside_other_tuners_is_refused() -> None:
+    options = {**dict.fromkeys(OPTIONS), "budgets": (8,), "study": "quick"}
+    options |= {"manual": Path("x.csv"), "tuners": ("random",)}
+    with pytest.raises(UserError, match=r"--manual x\.csv: only used by the tuner manual"):
+        check_request(options)
+    assert check_request({**options, "tuners": ("random", "manual + confirm")})
+
+
+def test_a_manual_list_leaves_the_pictures_where_the_file_has_them(tmp_path: Path) -> None:
+    text = STUDY.replace("drawn = 240", 'source = "pets"')
+    path, listed = write_study(tmp_path, text), tmp_path / "mine.csv"
+    listed.write_text("learning_rate,conv_layers\n1e-2,2\n", "utf-8")
+    study = _study_with_options(study=str(path), manual=listed)
+    assert study.data.source_place == tmp_path / "pets"
+
+
 def test_a_manual_list_can_be_read_from_a_file(tmp_path: Path) -> None:
     path, listed = write_study(tmp_path, STUDY), tmp_path / "mine.csv"
     listed.write_text("learning_rate,conv_layers,note\n1e-2,2,first\n0.1,1,then\n", "utf-8")

@@ -132,6 +132,7 @@ def test_a_fold_over_on_one_factor_changes_its_levels_only(tmp_path: Path) -> No
 
 BAD: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "an unknown kind": (("latin-square", *RATE), ("'latin-square'", "full, fraction, plackett")),
+    "blocks of one replicate": (("full", *RATE, "--blocks"), ("--blocks", "--replicates 2")),
     "no factors": (("full",), ("full: no factors", "--factor NAME=LOW,HIGH")),
     "one level": (("full", "--factor", "a=1"), ("--factor a=1", "NAME=LOW,HIGH")),
     "no levels": (("full", "--factor", "a"), ("--factor a", "NAME=LOW,HIGH")),

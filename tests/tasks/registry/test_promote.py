@@ -27,6 +27,7 @@ from tasks.registry.model_registry import (
 from tasks.registry.promote import (
     Promotion,
     judge_challenger,
+    promote_model,
     promotion_result_as_text,
     right_answers,
     roll_back,
@@ -228,6 +229,27 @@ def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
     described = Registry(execution.tracker, "tiny-2").version("2").description
     assert described.count("Judged") == 1
     assert promotion_as_text(second.verdict, translator("en")) in described
+
+
+def test_a_network_that_does_not_beat_the_constant_answer_is_no_champion_without_force(
+    done: Done,
+) -> None:
+    study = done.execution.study.model_copy(update={"registered_model": "constant"})
+    execution = replace(done.execution, study=study)
+    arrays = open_arrays(next(path for path in (done.home / "cache").iterdir()))
+    labels = arrays.labels[arrays.side("test")]
+    most = int(np.bincount(labels).max())
+    selection: Any = SimpleNamespace(chosen={"conv_layers": 1})
+    run_id = execution.runs()["run_id"].iloc[0]
+    test = accuracy_with_interval(np.arange(len(labels)) < most)
+    found = WinnerRegistration(execution, arrays).register(run_id, selection, test, labels)
+    assert (found.alias, found.verdict.kind) == (CHALLENGER, "not_learned")
+    assert "not better than the constant answer" in promotion_as_text(
+        found.verdict, translator("en")
+    )
+    tracker = execution.tracker
+    assert promote_model(tracker, "constant").verdict.kind == "not_learned"
+    assert promote_model(tracker, "constant", because="for a test").champion == found.version
 
 
 def test_a_stored_verdict_is_read_back_as_data(done: Done) -> None:

@@ -2,14 +2,17 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from analysis.search import procedure
 from analysis.search.procedure import cell_runs
 from analysis.search.space import grid_cells
 from tasks.errors import StudyError
+from tasks.search.pilot import narrowed_study
 from tasks.search.screen import plan_screen
 from tasks.study.replicates import plan, planned, seed_of
-from tasks.study.study_file import STUDY_VERSION, built_in_studies, load_study, parse_study
+from tasks.study.study_file import STUDY_VERSION, Study, built_in_studies, load_study, parse_study
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -77,6 +80,11 @@ BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
         ("factors", "epochs"),
         {"low": 0, "high": 4, "domain": [0, 10]},
         ("factors.epochs", "0", "greater than or equal to 1"),
+    ),
+    "a factor named as a column of every table": (
+        ("factors", "n"),
+        {"low": 1, "high": 2},
+        ("factor n", "rename"),
     ),
     "no replicates": (("replicates",), 0, ("replicates", "0")),
     "no test images": (("data", "training"), 0.9, ("data", "0.9", "below 1")),
@@ -202,3 +210,173 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
         "confirm": {"replicates": 2, "cells": 4},
         "compare": {"manual": [], "levels": {}},
     }
+
+
+TEXT = """name = "small"
+[factors.conv_layers]
+low = 3
+high = 6
+[factors.learning_rate]
+low = 0.001
+high = 0.1
+"""
+
+
+def _load(folder: Path, more: str = "", encoding: str = "utf-8", **changes: Any) -> Study:
+    path = folder / "study.toml"
+    path.write_bytes(f"{TEXT}{more}".encode(encoding))
+    return load_study(str(path), **changes)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_study(tmp_path: Path) -> None:
+    plain = _load(tmp_path)
+    assert _load(tmp_path, encoding="utf-8-sig").identity == plain.identity
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("utf-16", ("UTF-16", "save it in UTF-8")),
+        ("utf-16-be", ("UTF-16", "save it in UTF-8")),
+        ("cp949", ("line 8 is not in UTF-8", "save the file in UTF-8")),
+    ],
+)
+def test_another_encoding_is_named(encoding: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(StudyError) as caught:
+        _load(tmp_path, "# 고양이\n", encoding)
+    for word in words:
+        assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_of_a_study_file_start_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    study = _load(tmp_path, '[data]\nsource = "pets"\nrules = "../rules.toml"\n')
+    assert study.data.source_place == tmp_path / "pets"
+    assert study.data.rules_place == tmp_path / ".." / "rules.toml"
+    study = _load(tmp_path, '[data]\nsource = "~/pets"\nrules = "~/rules.toml"\n')
+    assert study.data.source_place == tmp_path / "me" / "pets"
+    assert study.data.rules_place == tmp_path / "me" / "rules.toml"
+    for place in ("/pets", "s3://bucket/pets"):
+        study = _load(tmp_path, f'[data]\nsource = "{place}"\n')
+        assert study.data.source_place == study.data.source == Path(place)
+    own = '[model]\nbuilder = "net:build"\nbuilder_folder = "{}"\n'
+    assert _load(tmp_path, own.format("nets")).model.builder_folder == tmp_path / "nets"
+    assert _load(tmp_path, own.format("~/nets")).model.builder_folder == tmp_path / "me" / "nets"
+
+
+def test_a_source_of_the_command_line_starts_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    more = '[data]\nsource = "pets"\nrules = "rules.toml"\n'
+    study = _load(tmp_path, more, source="other")
+    assert study.data.source_place == Path("other")
+    assert study.data.rules_place == tmp_path / "rules.toml"
+    assert _load(tmp_path, more, source="~/other").data.source_place == tmp_path / "me" / "other"
+
+
+def test_the_identity_of_a_study_has_its_paths_as_they_are_written(tmp_path: Path) -> None:
+    assert _load(tmp_path).identity == parse_study({**GOOD, "data": {}}, "x").identity
+    study = _load(tmp_path, '[data]\nsource = "pets"\n')
+    assert study.identity["data"] == {"source": "pets"}
+    assert study.model_dump(mode="json")["data"]["source"] == "pets"
+
+
+MISSPELT = {
+    "[factor.epochs]\nlow = 1\nhigh = 2": "factor: unknown key; did you mean [factors.NAME]?",
+    "[Factors.epochs]\nlow = 1\nhigh = 2": "Factors: unknown key; did you mean [factors.NAME]?",
+    "[trainning]\nepochs = 3": "trainning: unknown key; did you mean [training]?",
+    "[data]\nsourse = 'pets'": "data.sourse: unknown key; did you mean source?",
+    "[data]\nreplicates = 2": "data.replicates: unknown key; write replicates above the",
+    "[refine]\nepoch = 2": "refine.epoch: unknown key; write epochs in the table [training]",
+    "[model]\nfiltres = 3": "model.filtres is not a setting; did you mean filters?",
+    "[model]\nepochs = 3": "model.epochs is not a setting; it belongs in the table [training]",
+    "[factors.dropuot]\nlow = 0.1\nhigh = 0.2": "factors.dropuot is not a setting; did you mean",
+    "[factors]\ndropout = [0.1, 0.2]": "[0.1, 0.2] is not a table; write [factors.dropout]",
+}
+
+
+@pytest.mark.parametrize("more", MISSPELT)
+def test_a_misspelt_key_is_answered_with_the_right_one(more: str, tmp_path: Path) -> None:
+    text = TEXT if "[factors]" not in more else 'name = "small"\n'
+    path = tmp_path / "study.toml"
+    path.write_text(text + more)
+    with pytest.raises(StudyError, match=r"^study ") as caught:
+        load_study(str(path))
+    assert MISSPELT[more] in str(caught.value)
+
+
+def test_a_study_whose_only_table_of_factors_is_misspelt_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(TEXT.replace("[factors.", "[factor."))
+    with pytest.raises(StudyError, match=r"did you mean \[factors.NAME\]"):
+        load_study(str(path))
+
+
+#: An integer factor, as a study may give it.
+COUNTS: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    "on a log scale": ("filters", (4, 16), {"scale": "log"}),
+    "on a log scale that is no square": ("dense_units", (5, 64), {"scale": "log"}),
+    "on a linear scale": ("filters", (4, 15), {"scale": "linear"}),
+    "written with a point": ("dense_units", (8.0, 33.0), {"scale": "log"}),
+    "close together": ("filters", (1, 2), {"scale": "log"}),
+    "from 1": ("epochs", (1, 3), {"scale": "log"}),
+}
+
+
+@pytest.mark.parametrize("method", ["grid", "gp", "surface"])
+@pytest.mark.parametrize("pilot", [False, True])
+@pytest.mark.parametrize("case", COUNTS)
+def test_an_integer_factor_has_whole_numbers_in_every_stage(
+    case: str, method: str, *, pilot: bool
+) -> None:
+    name, (low, high), scale = COUNTS[case]
+    factors = {name: {"low": low, "high": high, **scale}, **GOOD["factors"]}
+    refine = {"method": method, "budget": 9}
+    content = {"name": "whole", "factors": factors, "refine": refine, "centre_points": 2}
+    study = parse_study({**content, "pilot": {"enabled": pilot}}, "x")
+    rows: list[dict[str, Any]] = []
+
+    def train(stage: Any, runs: Any) -> pd.DataFrame:
+        for one in plan(study, "v", stage, runs):
+            settings = {**one.spec.model.settings, **vars(one.spec.training)}
+            assert type(settings[name]) is int
+            assert settings[name] >= 1
+            # The more the better, so that a grid moves.
+            figure = 0.5 + 0.1 * sum(one.coded.values()) / (1 + abs(sum(one.coded.values())))
+            rows.append({**one.levels, "val_accuracy": figure, "stage": stage})
+        return pd.DataFrame(rows)
+
+    if pilot:
+        study = narrowed_study(study, train("pilot", procedure.pilot_runs(study.rules)))
+        rows.clear()
+    runs = train("screen", procedure.screen_runs(study.rules))
+    decision = procedure.decide(study.rules, procedure.screen_effects(study.rules, runs))
+    cells: Any = ()
+    for _ in range(3):
+        refined = runs[runs["stage"] == "refine"]
+        cells = procedure.refined_cells(study.rules, decision, runs, refined, cells).cells
+        if not cells:
+            break
+        runs = train("refine", procedure.refine_runs(study.rules, cells))
+    selection = procedure.select_cell(study.rules, runs)
+    assert type(selection.chosen[name]) is int
+
+
+def test_a_setting_of_an_own_network_counts_on_a_log_scale_if_its_levels_do() -> None:
+    content = {"name": "own", "model": {"builder": "net:build"}}
+    factors = {"units": {"low": 8, "high": 64, "scale": "log"}}
+    (units,) = parse_study({**content, "factors": factors}, "x").factor_list
+    assert units.decode(0) == 23
+    factors = {"rate": {"low": 1.0, "high": 10.0, "scale": "log"}}
+    (rate,) = parse_study({**content, "factors": factors}, "x").factor_list
+    assert rate.decode(0) == pytest.approx(10**0.5)
+
+
+def test_a_level_of_an_integer_factor_that_is_no_whole_number_is_an_error() -> None:
+    factors = {"filters": {"low": 4.5, "high": 16, "scale": "log"}}
+    with pytest.raises(StudyError, match=r"4\.5 is not a whole number"):
+        parse_study({"name": "x", "factors": factors}, "x")

@@ -253,3 +253,46 @@ def test_decimal_points_align() -> None:
 
 def test_a_long_list_is_cut_and_counted() -> None:
     assert listed([str(i) for i in range(10)], ENGLISH).endswith("7; and 2 more")
+
+
+def test_equal_cells_and_an_aliased_factor_are_described_without_a_number_that_does_not_exist() -> (
+    None
+):
+    runs, factors = coded(2, replicates=2)
+    effects = fit_effects(runs.assign(y=1.0), factors, "y", constant=True)
+    text = effects_as_text(effects, ENGLISH) + "\n".join(
+        decision_as_text(decide_grid(effects), ENGLISH)
+    )
+    assert "All 8 runs have the same y, 1.0000" in text
+    assert "A: not shown to be active, no difference between its levels; -1 is kept" in text
+    assert "nan" not in text.lower()
+    table = runs.assign(D=runs["A"], y=[10, 20, 15, 26, 11, 21, 14, 25])
+    effects = fit_effects(table, [*factors, Factor("D", -1, 1)], "y")
+    for budget, words in ((2, "only 1, its level in the best runs"), (99, "so try -1, 1")):
+        for language in LANGUAGES:
+            lines = decision_as_text(decide_grid(effects, budget=budget), translator(language))
+            assert "nan" not in "".join(lines)
+        (line,) = (
+            x for x in decision_as_text(decide_grid(effects, budget=budget), ENGLISH) if "D:" in x
+        )
+        assert line.startswith("D: cannot be told from A")
+        assert words in line
+
+
+def test_an_exact_fit_is_not_called_too_few_runs() -> None:
+    effects = fit_effects(
+        pd.DataFrame({"A": [-1, 1, -1, 1], "y": [1.0, 2.0, 1.0, 2.0]}), [Factor("A", -1, 1)], "y"
+    )
+    assert verdict_text(effects).startswith("The model fits every run to the last digit")
+
+
+def test_the_choice_among_equal_cells_and_among_collapsed_ones_says_why() -> None:
+    runs = pd.DataFrame({"depth": [3, 4], "y": [1.0, 1.0], "train_seconds": [2.0, 1.0]})
+    (line,) = selection_as_text(select(runs, [DEPTH], "y"), ENGLISH)
+    assert line.startswith("All 2 cells have the same mean, 1.0000: no factor is shown to matter.")
+    assert line.endswith("the cheapest of them: depth=4.")
+    collapsed = runs.assign(y=[0.5, 0.52], collapsed=True)
+    first, second = selection_as_text(select(collapsed, [DEPTH], "y"), ENGLISH)
+    assert first.startswith("Nothing was learned: in none of the 2 runs")
+    assert "epochs" in first
+    assert second.startswith("Chosen")
