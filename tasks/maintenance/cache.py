@@ -82,7 +82,7 @@ def clear_caches(caches: Sequence[CacheEntry]) -> list[CacheEntry]:
             continue
         with lock_if_unused(cached.path) as free:
             if free:
-                shutil.rmtree(cached.path, ignore_errors=True)
+                shutil.rmtree(cached.path)
                 removed.append(cached)
     return removed
 

@@ -12,7 +12,7 @@ import httpx
 import yaml
 
 from tasks.errors import OrchestratorError
-from tasks.service.watched_program import server_answers
+from tasks.service.prefect_address import check_prefect_address
 from tasks.service.work_pool import POOL, Api, create_automations
 from tasks.settings import Settings
 from tasks.study.study_file import Study
@@ -42,7 +42,7 @@ def prefect_api_url(settings: Settings) -> str:
     Raises
     ------
     OrchestratorError
-        If none is configured, or it does not answer.
+        If none is configured, or no Prefect server answers there.
     """
     url = os.environ.get("PREFECT_API_URL")
     if not url:
@@ -50,11 +50,8 @@ def prefect_api_url(settings: Settings) -> str:
             f"no Prefect server: `factorgrid up` does not run on {settings.home}; start it in "
             "another terminal, or set PREFECT_API_URL"
         )
-    if not server_answers(f"{url}/health"):
-        raise OrchestratorError(
-            f"PREFECT_API_URL {url}: no server answers; start it, or correct the address"
-        )
-    return url
+    check_prefect_address(url)
+    return url.rstrip("/")
 
 
 def read_deployments(request: DeploymentRequest, file: Path = DEPLOYMENTS_FILE) -> dict[str, Any]:

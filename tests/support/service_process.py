@@ -86,8 +86,8 @@ class Service:
     def worker(self) -> psutil.Process:
         """Return the worker's own process."""
         started = psutil.Process(self.process.pid).children(recursive=True)
-        words = ["-m", "prefect", "worker", "start"]
-        (worker,) = (p for p in started if _words(p)[1:5] == words)
+        words = ["-P", "-m", "prefect", "worker", "start"]
+        (worker,) = (p for p in started if _words(p)[1:6] == words)
         return worker
 
 
