@@ -23,6 +23,7 @@ from tasks.settings import Settings
 from tasks.tracking.artifact_paths import as_path_name
 from tasks.tracking.database_schema import is_missing_file, refuse_other_schema, refuse_read_only
 from tasks.tracking.leases import Leases
+from tasks.tracking.moved_home import follow_moved_home
 from tasks.tracking.retry import Notify, RetryingClient, RetryPolicy, print_notice, temporary_reason
 from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import BROKEN, KIND, PARENT, PREFIX, REUSED_FROM
@@ -76,7 +77,7 @@ class Tracker:
         if create:
             refuse_read_only(settings.tracking_uri)
         policy = RetryPolicy(settings.tracking_uri, settings.retry_minutes, notify)
-        client = RetryingClient(connect_to_mlflow(settings), policy)
+        client = RetryingClient(connect_to_mlflow(settings, notify), policy)
         return cls(settings, client, Leases(client, settings.locks, settings.heartbeat_seconds))
 
     @property
@@ -257,8 +258,10 @@ class Tracker:
         self.client.delete_run(run_id)
 
 
-def connect_to_mlflow(settings: Settings) -> "MlflowClient":
+def connect_to_mlflow(settings: Settings, notify: Notify = print_notice) -> "MlflowClient":
     """Connect to MLflow; create the local database if it is missing.
+
+    If the home was moved or copied, the addresses in its database are corrected, with a notice.
 
     Several processes that create a database at once would all migrate it, and all but one would
     fail: a lock of the home lets one at a time do it.
@@ -279,6 +282,8 @@ def connect_to_mlflow(settings: Settings) -> "MlflowClient":
     try:
         with _creation_lock(settings):
             refuse_other_schema(settings.tracking_uri)
+            for old in follow_moved_home(settings, settings.tracking_uri):
+                notify(f"artifacts of {old} are now read and written in {settings.artifacts}", "")
             client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
             client.search_experiments(max_results=1)
     except ImportError as error:
