@@ -180,7 +180,7 @@ def _run_prefect(settings: Settings, *arguments: str) -> None:
     # Not in the folder of the code: flows must import the installed package.
     ended = subprocess.run(  # noqa: S603 # our own interpreter and arguments
         [sys.executable, "-P", "-m", "prefect", *arguments],
-        cwd=settings.home,
+        cwd=settings.create().logs,
         capture_output=True,
         text=True,
         check=False,
