@@ -5,6 +5,7 @@ nowhere. After a copy they would lead to the files of the original, which a `pru
 would delete.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -42,7 +43,6 @@ def follow_moved_home(settings: Settings, database: str) -> list[Path]:
         If the home is used under its old path at this moment, or the database is read-only.
     """
     import sqlalchemy
-    from sqlalchemy.exc import OperationalError
 
     file = Path(database.removeprefix("sqlite:///"))
     if not database.startswith("sqlite:///") or not file.exists():
@@ -57,16 +57,17 @@ def follow_moved_home(settings: Settings, database: str) -> list[Path]:
             old = _old_folders(connection, settings) if "experiments" in tables else {}
             if not old:
                 return []
+            if not os.access(file, os.W_OK) or not os.access(settings.home, os.W_OK):
+                raise TrackingError(
+                    f"{settings.home}: was moved from {_home(old)} and is read-only, so that the "
+                    f"addresses in its {file.name} cannot be corrected; make it writable, or copy "
+                    "it to a folder that is"
+                )
             _refuse_if_in_use(settings, old)
             for table, column in columns:
                 for prefix in old:
                     _replace(connection, table, column, prefix, settings.artifacts)
             connection.commit()
-    except OperationalError as error:
-        raise TrackingError(
-            f"{settings.home}: was moved, and the addresses in its {file.name} cannot be corrected "
-            f"({error.orig}); make it writable"
-        ) from error
     finally:
         engine.dispose()
     return sorted(set(old.values()))
@@ -114,11 +115,15 @@ def _refuse_if_in_use(settings: Settings, old: dict[str, Path]) -> None:
             with FileLock(file, timeout=0):
                 continue
         except Timeout:
-            before = next(iter(old.values())).parent
             raise TrackingError(
-                f"{settings.home}: a study runs on it under the path {before}; wait until it has "
-                "ended, or use that path"
+                f"{settings.home}: a study runs on it under the path {_home(old)}; wait until it "
+                "has ended, or use that path"
             ) from None
+
+
+def _home(old: dict[str, Path]) -> Path:
+    """Return the home before the move, for messages."""
+    return next(iter(old.values())).parent
 
 
 def _replace(connection: Any, table: str, column: str, prefix: str, artifacts: Path) -> None:

@@ -1,5 +1,6 @@
 """A home that was moved, copied or renamed is read and written where it is."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -95,3 +96,15 @@ def test_a_home_on_which_a_study_runs_under_another_path_is_not_changed(
         pytest.raises(TrackingError, match="a study runs on it under the path"),
     ):
         follow_moved_home(settings, settings.tracking_uri)
+
+
+def test_a_moved_home_that_is_read_only_is_reported(
+    made: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = _copy(made, tmp_path)
+    settings = Settings(home, f"sqlite:///{home / 'mlflow.db'}")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    with pytest.raises(TrackingError, match=f"was moved from {made[0]} and is read-only") as caught:
+        Tracker.open(settings, create=False)
+    assert "make it writable" in str(caught.value)
