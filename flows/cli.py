@@ -5,10 +5,20 @@ else goes to standard error. No heavy library is imported before a command needs
 ``--help`` answers at once.
 """
 
+import sys
+
+if __name__ == "__main__":
+    # ``python -m flows.cli`` puts the current folder first on the path, where any file may have the
+    # name of a module that is imported below.
+    if not sys.flags.safe_path:
+        del sys.path[0]
+    import factorgrid
+
+    factorgrid.main()
+
 import atexit
 import os
 import signal
-import sys
 from importlib import import_module
 from typing import Any
 
@@ -30,14 +40,15 @@ class Commands(click.Group):
             click.echo("factorgrid: interrupted; run the same command again to continue", err=True)
             sys.exit(EXIT_INTERRUPTED)
         except Exception as error:
-            from tasks.errors import USER_ERRORS, HandedOverError
+            from tasks.errors import USER_ERRORS, HandedOverError, file_fault
 
             if isinstance(error, HandedOverError):
                 click.echo(f"factorgrid: {error}", err=True)
                 sys.exit(EXIT_HANDED_OVER)
-            if not isinstance(error, USER_ERRORS):
+            message = str(error) if isinstance(error, USER_ERRORS) else file_fault(error)
+            if message is None:
                 raise
-            click.echo(f"factorgrid: {' '.join(str(error).split())}", err=True)
+            click.echo(f"factorgrid: {' '.join(message.split())}", err=True)
             sys.exit(EXIT_USER_ERROR)
 
 
@@ -100,7 +111,3 @@ def command() -> None:
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
         raise
-
-
-if __name__ == "__main__":
-    command()

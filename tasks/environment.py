@@ -1,6 +1,7 @@
 """Environment variables that keep the libraries quiet and offline."""
 
 import os
+from pathlib import Path
 
 from tasks.redaction import move_password_to_environment
 from tasks.settings import Settings, read_settings
@@ -27,6 +28,9 @@ QUIET = {
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     # On a busy machine Prefect's temporary server needs more than its default of 20 s.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # A child of Python would import a file of the current folder, for example a `tasks.py`, instead
+    # of an installed package.
+    "PYTHONSAFEPATH": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
@@ -44,8 +48,13 @@ def prepare_environment() -> Settings:
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         os.environ["MLFLOW_TRACKING_URI"] = move_password_to_environment(uri)
     settings = read_settings()
+    # Absolute for the processes that run in other folders, such as the flows of a worker.
+    os.environ["FACTORGRID_HOME"] = str(settings.home)
+    os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri
+    if folders := os.environ.get("FACTORGRID_BUILDERS"):
+        absolute = [str(Path(f).expanduser().absolute()) for f in folders.split(os.pathsep) if f]
+        os.environ["FACTORGRID_BUILDERS"] = os.pathsep.join(absolute)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))
-    os.environ.setdefault("MLFLOW_TRACKING_URI", settings.tracking_uri)
     return settings

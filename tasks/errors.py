@@ -8,12 +8,15 @@ class                who acts on it                               what happens
 `CellError`          the user, later: a cell cannot be trained    the cell fails, study continues
 `HandedOverError`    the user trains on another machine           one line, exit status 3
 `UnreadableError`    the user, later: an image cannot be read     the image is quarantined
+`OSError`            the user, if `file_fault` knows a remedy     one line, exit status 2
 any other exception  the developers: it is a bug                  a traceback
 ===================  ===========================================  ==============================
 
 `models` and `analysis` must not import this file; `USER_ERRORS` lists their errors that the user
 corrects.
 """
+
+import errno
 
 from analysis.errors import AnalysisError
 from models.errors import SpecError
@@ -87,6 +90,29 @@ class CellError(FactorGridError):
     def __init__(self, message: str, details: str = "") -> None:
         super().__init__(message)
         self.details = details
+
+
+#: Why a file or folder cannot be used, as the system reports it, and what to do about it.
+FILE_REMEDIES = {
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "name a place that you can write to, or change its permissions",
+    ),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space on its disk"),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+        "a file and a folder have the same name: rename one of them",
+    ),
+    errno.ENAMETOOLONG: "use a shorter name",
+}
+
+
+def file_fault(error: Exception) -> str | None:
+    """Return as one line why the system refused a file, and what to do; None for other errors."""
+    remedy = FILE_REMEDIES.get(error.errno or 0) if isinstance(error, OSError) else None
+    if remedy is None or not isinstance(error, OSError) or error.filename is None:
+        return None
+    return f"{error.filename}: {error.strerror}; {remedy}"
 
 
 #: The errors that the command line prints as one line, with exit status 2.

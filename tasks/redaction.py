@@ -1,12 +1,16 @@
 """Addresses without their passwords: what is shown, logged or passed on has no password."""
 
 import os
+import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 
 def without_password(url: str) -> str:
     """Return an address with its password, if it has one, replaced by ``***``."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # not a valid address, such as http://[::1
+        return re.sub("//.*@", "//***@", url)
     if "@" not in parts.netloc:
         return url
     credentials, _, host = parts.netloc.rpartition("@")
@@ -20,7 +24,10 @@ def move_password_to_environment(url: str) -> str:
     MLflow's client and PostgreSQL's library read it from there, and nothing prints it. An address
     without a password is returned unchanged.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
     if parts.password is None:
         return url
     user, password = unquote(parts.username or ""), unquote(parts.password)

@@ -22,6 +22,7 @@ variable                       meaning
 """
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -91,15 +92,30 @@ class Settings:
         return self.home / "compiled"
 
     @property
+    def logs(self) -> Path:
+        """Log files of the servers, which run in this folder: it has no Python files."""
+        return self.home / "logs"
+
+    @property
     def locks(self) -> Path:
         """Lock files, for example one per replicate in training; see `tasks.tracking.leases`."""
         return self.home / "locks"
 
     def create(self) -> "Settings":
-        """Create the home and Prefect's folder, which Prefect's temporary server needs."""
-        prefect = Path(os.environ.get("PREFECT_HOME") or self.home / "prefect")
-        for folder in (self.home, prefect):
-            folder.mkdir(parents=True, exist_ok=True)
+        """Create the home, its logs, and Prefect's folder, which Prefect's server needs.
+
+        Raises
+        ------
+        SettingError
+            If a folder cannot be created or written.
+        """
+        prefect = Path(os.environ.get("PREFECT_HOME") or self.home / "prefect").absolute()
+        folders = {"FACTORGRID_HOME": self.home, "PREFECT_HOME": prefect}
+        for name, folder in folders.items():
+            _create_folder(name, folder)
+        if self.artifacts.exists():
+            _create_folder("FACTORGRID_HOME", self.artifacts)
+        self.logs.mkdir(exist_ok=True)
         return self
 
 
@@ -113,17 +129,41 @@ def read_settings() -> Settings:
         password.
     """
     home = Path(os.environ.get("FACTORGRID_HOME", ".factorgrid")).expanduser().absolute()
-    # MLflow accepts SQLite addresses with absolute paths only.
     default = f"sqlite:///{home / 'mlflow.db'}"
     return Settings(
         home,
-        os.environ.get("MLFLOW_TRACKING_URI") or default,
+        _absolute_database(os.environ.get("MLFLOW_TRACKING_URI") or default),
         _positive_number("FACTORGRID_PATIENCE", "minutes", Settings.retry_minutes),
         _positive_number("FACTORGRID_HEARTBEAT", "seconds", Settings.heartbeat_seconds),
         os.environ.get("FACTORGRID_RUNNER") or "threads",
         os.environ.get("FACTORGRID_RUNNER_ADDRESS") or "",
         _share_address(os.environ.get("FACTORGRID_SHARE") or ""),
     )
+
+
+def _create_folder(name: str, folder: Path) -> None:
+    """Create a folder that an environment variable names, unless it exists, and try to write."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # For root and on network disks, the permissions do not tell whether a folder is writable.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "a file is there" if is_file else error.strerror
+        raise SettingError(
+            f"{folder}: cannot be created or written ({reason}); set {name} to a folder that you "
+            "can write to"
+        ) from error
+
+
+def _absolute_database(uri: str) -> str:
+    """Return the address of an SQLite file with its absolute path: servers run in other folders."""
+    prefix = "sqlite:///"
+    path = uri.removeprefix(prefix)
+    if path == uri or not path or path.startswith(("/", ":memory:", "file:")):
+        return uri
+    return f"{prefix}{Path(path).absolute()}"
 
 
 def _share_address(given: str) -> str:

@@ -33,9 +33,9 @@ def prefect_server(study: "Study", settings: "Settings") -> Iterator[None]:
             # Needed later: loaded, and the database created, while the server starts.
             import flows.search  # noqa: F401 # loaded here, used by the command
             from tasks.data.rules import load_great_expectations
-            from tasks.tracking.tracker import connect_to_mlflow
+            from tasks.tracking.tracker import Tracker
 
-            connect_to_mlflow(settings)
+            Tracker.open(settings).find_experiment(study.name)  # a deleted one is reported here
             load_great_expectations()
             if server is not None:
                 server.wait()

@@ -50,9 +50,10 @@ def up(**options: Any) -> None:
 )
 @as_json_option
 def deploy(study: str | None, *, data: Path | None, cron: str | None, as_json: bool) -> None:
-    """Create the deployments of infra/prefect.yaml at the Prefect server, with their schedules.
+    """Create the deployments of a study at the Prefect server, with their schedules.
 
-    STUDY is a built-in study or a TOML file; by default `quick`. The server is the one that
+    STUDY is a built-in study or a TOML file; by default `quick`. Each study has its own
+    deployments; the same study again changes them. The server is the one that
     `factorgrid up` runs, or the one that PREFECT_API_URL names.
     """
     from tasks.environment import prepare_environment

@@ -1,11 +1,13 @@
 """Reading runs from an MLflow experiment."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from tasks.errors import UserError
+from tasks.tracking.tags import PARENT
 from tasks.tracking.tracker import Tracker
 
 #: The condition that a run is the parent run of one of FactorGrid's studies.
@@ -20,7 +22,9 @@ def is_study(tracker: Tracker, experiment: str) -> bool:
 def runs_of_experiment(tracker: Tracker, experiment: str, response: str) -> pd.DataFrame:
     """Return the runs of an MLflow experiment: their params, and the response.
 
-    Runs without params, and runs that have not ended, are left out.
+    Runs without params, and runs that have not ended, are left out. Of nested runs those count that
+    have both: a parent that summarises them is left out, which a line says, and so are the parts of
+    a run without the response, such as folds.
 
     Parameters
     ----------
@@ -37,18 +41,66 @@ def runs_of_experiment(tracker: Tracker, experiment: str, response: str) -> pd.D
     TrackingError
         If there is no such experiment; the existing names are given.
     UserError
-        If no finished run has the metric; the existing metrics are given.
+        If no finished run has params and the metric; the existing metrics are given.
     """
     runs = tracker.search([tracker.existing_experiment(experiment)], "")
     ended = [run for run in runs if run.info.status in {"FINISHED", "FAILED"} and run.data.params]
-    rows = [{**run.data.params, response: _metric(run, response)} for run in reversed(ended)]
-    if not any(math.isfinite(row[response]) for row in rows):
-        metrics = sorted({metric for run in runs for metric in run.data.metrics})
-        raise UserError(
-            f"experiment {experiment}: no finished run has a metric {response!r}; there are: "
-            f"{', '.join(metrics) or 'none'}"
+    measured = [run for run in ended if math.isfinite(_metric(run, response))]
+    if not measured:
+        raise UserError(f"experiment {experiment}: {_why_none(runs, response)}")
+    parents = {run.info.run_id: run.data.tags.get(PARENT) for run in runs}
+    summaries = {parent for run in measured for parent in _ancestors(run, parents)}
+    kept = {run.info.run_id for run in measured} - summaries
+    parts = {run.info.run_id for run in ended if not kept.isdisjoint(_ancestors(run, parents))}
+    not_runs = summaries | (parts - kept)
+    chosen = [run for run in ended if run.info.run_id not in not_runs]
+    left_out = [run for run in ended if run.info.run_id in not_runs]
+    if left_out:
+        used = {name for run in chosen for name in run.data.params}
+        unused = sorted({name for run in left_out for name in run.data.params} - used)
+        tracker.notify(
+            f"experiment {experiment}: {len(left_out)} of {len(ended)} runs with params are left "
+            f"out, as parents or parts of the {len(kept)} runs that have {response!r}"
+            + (f"; params that only they have: {', '.join(unused)}" if unused else "")
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [{**run.data.params, response: _metric(run, response)} for run in reversed(chosen)]
+    )
+
+
+def _ancestors(run: Any, parents: Mapping[str, str | None]) -> list[str]:
+    """Return the ids of the runs in which a run is nested, the nearest first."""
+    found: list[str] = []
+    parent = parents.get(run.info.run_id)
+    while parent is not None and parent not in found:
+        found.append(parent)
+        parent = parents.get(parent)
+    return found
+
+
+def _why_none(runs: Sequence[Any], response: str) -> str:
+    """Return why no run has both params and the response, and what to do."""
+    with_params = {run.info.run_id for run in runs if run.data.params}
+    finished = [run for run in runs if math.isfinite(_metric(run, response))]
+    nested_in = {run.data.tags.get(PARENT) for run in runs if run.data.params}
+    if any(run.data.tags.get(PARENT) in with_params for run in finished):
+        return (
+            f"{response!r} is in nested runs, and the params are in their parents; log both "
+            "in one run"
+        )
+    if any(run.info.run_id in nested_in for run in finished):
+        children = [run for run in runs if run.data.params and run.data.metrics]
+        return (
+            f"{response!r} is only in parent runs, and the params are in their nested runs; name a "
+            f"metric of the nested runs: {_metric_names(children)}"
+        )
+    if finished:
+        return f"no run with {response!r} has params; log the factors as params of the same run"
+    return f"no finished run has a metric {response!r}; there are: {_metric_names(runs)}"
+
+
+def _metric_names(runs: Sequence[Any]) -> str:
+    return ", ".join(sorted({name for run in runs for name in run.data.metrics})) or "none"
 
 
 def _metric(run: Any, name: str) -> float:

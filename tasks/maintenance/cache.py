@@ -10,6 +10,7 @@ from typing import Any
 from models.errors import ArraysError
 from models.images.arrays import PARTIAL, lock_if_unused, open_arrays
 from tasks.data.object_store import ABOUT
+from tasks.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,26 @@ def clear_caches(caches: Sequence[CacheEntry]) -> list[CacheEntry]:
             continue
         with lock_if_unused(cached.path) as free:
             if free:
-                shutil.rmtree(cached.path, ignore_errors=True)
+                _delete(cached.path)
                 removed.append(cached)
     return removed
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder.
+
+    Raises
+    ------
+    UserError
+        If the system refuses it.
+    """
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be deleted ({error.strerror}); change its permissions, then run the "
+            "same command again"
+        ) from error
 
 
 def caches_as_json(found: Sequence[CacheEntry], removed: Sequence[CacheEntry]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Finding free TCP ports."""
 
+import errno
 import socket
 
 #: How many ports are tried from the first one up.
@@ -41,9 +42,13 @@ def bind_briefly(host: str, port: int) -> int:
     Raises
     ------
     OSError
-        If it cannot be bound: it is in use, or the user must not use it.
+        If it cannot be bound: it is in use, the user must not use it, or it is no port.
     """
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+        try:
+            probe.bind((host, port))
+        except OverflowError:
+            raise OSError(errno.EINVAL, "ports are numbers from 0 to 65535") from None
         return int(probe.getsockname()[1])

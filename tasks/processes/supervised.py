@@ -15,7 +15,7 @@ class SupervisedProgram:
     Parameters
     ----------
     command : the program and its arguments.
-    log : file to which the output is appended.
+    log : file to which the output is appended; the program runs in its folder.
     environment : variables to set in addition to those of this process.
     """
 
@@ -25,11 +25,13 @@ class SupervisedProgram:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603 # our own interpreter and command
-                [sys.executable, "-m", "tasks.processes.supervisor", *command],
+                [sys.executable, "-P", "-m", "tasks.processes.supervisor", *command],
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # MLflow's server imports from its current folder first, even with `-P`.
+                cwd=log.parent,
                 env={**os.environ, **(environment or {})},
             )
 

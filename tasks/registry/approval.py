@@ -67,7 +67,7 @@ def _request_approval(found: Promotion) -> Approval:
     if deployment.id is None:
         raise UserError(
             "approval: only the run of a deployment can wait for a person; start it as "
-            "promote/promote (`factorgrid deploy`), or leave approval out"
+            "promote/MODEL (`factorgrid deploy`), or leave approval out"
         )
     verdict = promotion_as_text(found.verdict, translator("en"))
     form = Approval.with_initial_data(description=f"{verdict}\n\nMay the alias move?")

@@ -1,9 +1,11 @@
-"""`factorgrid deploy`: creates the deployments of infra/prefect.yaml for the user's study."""
+"""`factorgrid deploy`: creates the deployments of prefect.yaml for the user's study."""
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,16 @@ import httpx
 import yaml
 
 from tasks.errors import OrchestratorError
-from tasks.service.watched_program import server_answers
+from tasks.service.prefect_address import check_prefect_address
 from tasks.service.work_pool import POOL, Api, create_automations
 from tasks.settings import Settings
 from tasks.study.study_file import Study, is_url
 
-DEPLOYMENTS_FILE = Path(__file__).parents[2] / "infra" / "prefect.yaml"
+DEPLOYMENTS_FILE = Path(__file__).with_name("prefect.yaml")
+
+
+#: Tag of a deployment that has the name of its study.
+_OF_STUDY = "factorgrid-study"
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ def prefect_api_url(settings: Settings) -> str:
     Raises
     ------
     OrchestratorError
-        If none is configured, or it does not answer.
+        If none is configured, or no Prefect server answers there.
     """
     url = os.environ.get("PREFECT_API_URL")
     if not url:
@@ -50,11 +56,8 @@ def prefect_api_url(settings: Settings) -> str:
             f"no Prefect server: `factorgrid up` does not run on {settings.home}; start it in "
             "another terminal, or set PREFECT_API_URL"
         )
-    if not server_answers(f"{url}/health"):
-        raise OrchestratorError(
-            f"PREFECT_API_URL {url}: no server answers; start it, or correct the address"
-        )
-    return url
+    check_prefect_address(url)
+    return url.rstrip("/")
 
 
 def read_deployments(request: DeploymentRequest, file: Path = DEPLOYMENTS_FILE) -> dict[str, Any]:
@@ -98,8 +101,28 @@ def _valid_cron(cron: str) -> str:
         ) from error
 
 
+def named_by_study(content: dict[str, Any]) -> dict[str, Any]:
+    """Name the deployments by their study, so that two studies do not replace each other.
+
+    The deployment of `promote` has the name of the model, which several studies may share.
+    """
+    study = _subject(content["deployments"][0])
+    named = [
+        {**entry, "name": _subject(entry) or study, "tags": [*entry["tags"], _OF_STUDY]}
+        for entry in content["deployments"]
+    ]
+    return {**content, "deployments": named}
+
+
+def _subject(deployment: dict[str, Any]) -> str:
+    """Return the study or the model of a deployment; empty if its parameters name none."""
+    parameters = deployment["parameters"]
+    study = parameters.get("study")
+    return str(study["name"] if isinstance(study, dict) else parameters.get("model", ""))
+
+
 def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[str, Any]:
-    """Create the deployments at the server, or replace them if they exist.
+    """Create the deployments of a study at the server, or replace them if they exist.
 
     Returns
     -------
@@ -110,11 +133,12 @@ def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[s
     OrchestratorError
         If no server answers, or Prefect refuses the deployments.
     """
-    content = read_deployments(request)
+    content = named_by_study(read_deployments(request))
     url = prefect_api_url(settings)
     try:
         _create_pool(settings, url)
         _deploy(settings, content)
+        _delete_unnamed(url, content["deployments"])
         create_automations(url)
     except httpx.HTTPError as error:
         raise OrchestratorError(f"Prefect at {url}: {error}") from error
@@ -143,11 +167,25 @@ def _deploy(settings: Settings, content: dict[str, Any]) -> None:
         _run_prefect(settings, "--no-prompt", "deploy", "--all", "--prefect-file", str(file))
 
 
+def _delete_unnamed(url: str, created: Sequence[dict[str, Any]]) -> None:
+    """Delete the deployments that version 0.2.0 made for the same studies, models and images.
+
+    They had the name of their flow, such as ``search/search``, and would run beside the new ones.
+    """
+    for old in Api(url).post("deployments/filter", {"deployments": {"tags": {"all_": [POOL]}}}):
+        if _OF_STUDY in old["tags"] or old["entrypoint"] not in (e["entrypoint"] for e in created):
+            continue
+        (new,) = (entry for entry in created if entry["entrypoint"] == old["entrypoint"])
+        same = _subject(old) == _subject(new)
+        if same and old["parameters"].get("source") == new["parameters"].get("source"):
+            Api(url).delete(f"deployments/{old['id']}")
+
+
 def _run_prefect(settings: Settings, *arguments: str) -> None:
     # Not in the folder of the code: flows must import the installed package.
     ended = subprocess.run(  # noqa: S603 # our own interpreter and arguments
         [sys.executable, "-P", "-m", "prefect", *arguments],
-        cwd=settings.home,
+        cwd=settings.create().logs,
         capture_output=True,
         text=True,
         check=False,
@@ -164,6 +202,7 @@ def deployments_as_text(created: dict[str, Any]) -> str:
     for entry in created["deployments"]:
         when = f"cron {', '.join(entry['crons'])} (UTC)" if entry["crons"] else "manual"
         lines.append(f"  {entry['name']:<34} queue {entry['queue']:<10} {when}")
-    command = f"PREFECT_API_URL={server} prefect deployment run search/search"
+    name = shlex.quote(created["deployments"][0]["name"])
+    command = f"PREFECT_API_URL={server} prefect deployment run {name}"
     lines.append(f"To run one now, use the form in Prefect's pages, or:  {command}")
     return "\n".join(lines)

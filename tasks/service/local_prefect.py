@@ -20,6 +20,7 @@ from filelock import FileLock
 from tasks.errors import OrchestratorError
 from tasks.processes.ports import free_port
 from tasks.processes.supervised import SupervisedProgram
+from tasks.service.prefect_address import check_prefect_address
 from tasks.settings import Settings
 
 STARTUP_SECONDS = 120
@@ -34,7 +35,7 @@ class LocalServer:
         self._starting.acquire()
         self.port = free_port()
         self.log = log
-        command = [sys.executable, "-m", "prefect", "server", "start", "--no-ui"]
+        command = [sys.executable, "-P", "-m", "prefect", "server", "start", "--no-ui"]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         self._program = SupervisedProgram(command, log)
 
@@ -84,11 +85,17 @@ def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
 
     Enter it before Prefect is imported, because Prefect reads its settings only once. It does not
     wait for the server, so that the caller can import libraries meanwhile.
+
+    Raises
+    ------
+    OrchestratorError
+        If no Prefect server answers at ``PREFECT_API_URL``.
     """
-    if os.environ.get("PREFECT_API_URL"):
+    if url := os.environ.get("PREFECT_API_URL"):
+        check_prefect_address(url)
         yield None
         return
-    server = LocalServer(settings.home / "prefect-server.log")
+    server = LocalServer(settings.logs / "prefect-server.log")
     os.environ["PREFECT_API_URL"] = server.api_url
     # This server ends with the study; unsent log lines would delay the exit by a minute.
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")

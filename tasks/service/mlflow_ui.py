@@ -4,7 +4,7 @@ import os
 import sys
 
 from tasks.errors import UserError
-from tasks.processes.ports import is_free_port
+from tasks.processes.ports import bind_briefly
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
 
@@ -22,16 +22,20 @@ def serve_mlflow_ui(settings: Settings, host: str, port: int) -> None:
     """
     if settings.tracking_uri.startswith("http"):
         raise UserError(f"MLflow's server is at {settings.tracking_uri}: open it in a browser")
-    if not is_free_port(host, port):
+    try:
+        port = bind_briefly(host, port)  # port 0 is any free one
+    except OSError as error:
         raise UserError(
-            f"--port {port} at {host}: the port cannot be used, perhaps because another program "
-            "uses it; name a free one with --port"
-        )
+            f"--port {port} at {host}: the port cannot be used ({error.strerror}); name a free one "
+            "with --port"
+        ) from error
+    # MLflow's server imports from its current folder first, even with `-P`.
+    os.chdir(settings.create().logs)
     Tracker.open(settings)  # creates the database once, before the server's workers do
     address = f"http://{host}:{port}/{EXPERIMENTS_PAGE}"
     print(f"MLflow's pages: {address} (Ctrl-C ends them)", file=sys.stderr, flush=True)  # noqa: T201 # the last output before exec
     # One worker: by default the server uses 15 processes and 2.6 GB.
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", host, "--port", str(port)]
     command += ["--backend-store-uri", settings.tracking_uri]
     command += ["--default-artifact-root", settings.artifacts.as_uri()]

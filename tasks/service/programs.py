@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from tasks.errors import OrchestratorError
 from tasks.processes.ports import bind_briefly, free_port
@@ -55,11 +54,6 @@ class ServiceConfig:
         """The environment variables that address both servers."""
         return {"MLFLOW_TRACKING_URI": self.mlflow_url, "PREFECT_API_URL": self.prefect_url}
 
-    @property
-    def logs(self) -> Path:
-        """The folder of the log files, one file per program."""
-        return self.settings.home / "logs"
-
 
 def choose_port(option: str, requested: int | None, default: int, host: str) -> int:
     """Return the requested port; without a request the default, or the next port that is free.
@@ -75,8 +69,8 @@ def choose_port(option: str, requested: int | None, default: int, host: str) -> 
         return bind_briefly(host, requested)  # port 0 is any free one
     except OSError as error:
         raise OrchestratorError(
-            f"{option} {requested} at {host}: the port cannot be used, perhaps because another "
-            f"program uses it; name a free one, or omit {option} to use the next free one"
+            f"{option} {requested} at {host}: the port cannot be used ({error.strerror}); "
+            f"name a free one, or omit {option} to use the next free one"
         ) from error
 
 
@@ -86,7 +80,7 @@ def create_programs(config: ServiceConfig) -> list[WatchedProgram]:
 
 
 def _mlflow(config: ServiceConfig) -> WatchedProgram:
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", config.host, "--port", str(config.mlflow_port)]
     artifacts = config.settings.artifacts.as_uri()
     if config.host in LOOPBACK:
@@ -105,13 +99,13 @@ def _mlflow(config: ServiceConfig) -> WatchedProgram:
         config.mlflow_url,
         command,
         environment,
-        config.logs / "mlflow.log",
+        config.settings.logs / "mlflow.log",
         lambda: server_answers(f"{config.mlflow_url}/health"),
     )
 
 
 def _prefect(config: ServiceConfig) -> WatchedProgram:
-    command = [sys.executable, "-m", "prefect", "server", "start"]
+    command = [sys.executable, "-P", "-m", "prefect", "server", "start"]
     command += ["--host", config.host, "--port", str(config.prefect_port)]
     environment = {
         "PREFECT_API_URL": config.prefect_url,
@@ -123,19 +117,19 @@ def _prefect(config: ServiceConfig) -> WatchedProgram:
         config.prefect_url.removesuffix("/api"),
         command,
         environment,
-        config.logs / "prefect.log",
+        config.settings.logs / "prefect.log",
         lambda: server_answers(f"{config.prefect_url}/health"),
     )
 
 
 def _worker(config: ServiceConfig) -> WatchedProgram:
-    command = [sys.executable, "-m", "prefect", "worker", "start"]
+    command = [sys.executable, "-P", "-m", "prefect", "worker", "start"]
     command += ["--pool", POOL, "--type", "process", "--name", WORKER]
     return WatchedProgram(
         "worker",
         f"work pool {POOL}",
         command,
         {**config.environment, "PREFECT_LOGGING_LEVEL": "INFO", **HEARTBEATS},
-        config.logs / "worker.log",
+        config.settings.logs / "worker.log",
         lambda: WORKER in online_workers(config.prefect_url),
     )

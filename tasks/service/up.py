@@ -27,6 +27,7 @@ from tasks.service.watched_program import WatchedProgram
 from tasks.service.work_pool import reschedule_lost_runs
 from tasks.settings import Settings
 from tasks.tracking.database_schema import refuse_other_schema
+from tasks.tracking.moved_home import follow_moved_home
 
 #: Seconds between two rounds of checks.
 POLL_SECONDS = 0.5
@@ -187,5 +188,6 @@ def run_service(settings: Settings, options: ServiceOptions) -> None:
     with lock:
         config = configure_service(settings, options)
         refuse_other_schema(config.mlflow_database)
+        follow_moved_home(settings, config.mlflow_database)
         write_addresses(settings.home, config.environment)
         ServiceRunner(config).run()

@@ -5,6 +5,7 @@ and without a backup. It asks first only if no table is missing.
 """
 
 import importlib.metadata
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,23 @@ class DatabaseSchema:
 def is_missing_file(uri: str) -> bool:
     """Whether an address names an SQLite file that does not exist yet."""
     return uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def refuse_read_only(uri: str) -> None:
+    """Stop if an SQLite file cannot be written, which MLflow reports with a traceback.
+
+    Raises
+    ------
+    TrackingError
+        If the file exists and the user must not write it, or its disk is read-only.
+    """
+    if uri.startswith("sqlite") and not is_missing_file(uri):
+        file = Path(uri.removeprefix("sqlite:///"))
+        if not os.access(file, os.W_OK):
+            raise TrackingError(
+                f"MLflow at {uri}: the file is read-only; make it writable, or set "
+                "FACTORGRID_HOME or MLFLOW_TRACKING_URI to another place"
+            )
 
 
 def read_schema(uri: str) -> DatabaseSchema:

@@ -199,7 +199,7 @@ def finished_execution(tracker: Tracker, study: Study, version: str) -> Executio
     None if there is no such execution, if one of its replicates failed, or if another version of
     FactorGrid wrote it: then the study is worth running again.
     """
-    found = tracker.client.get_experiment_by_name(study.name)
+    found = tracker.find_experiment(study.name)
     if found is None:
         return None
     condition = (

@@ -76,6 +76,7 @@ class RetryPolicy:
             except Exception as error:
                 reason = temporary_reason(error)
                 if reason is None:
+                    self._raise_if_refused(error)
                     raise
                 # Random, so that the threads of many studies do not all call a server that has
                 # just started at the same moment.
@@ -90,6 +91,23 @@ class RetryPolicy:
             else:
                 self._notify_reachable()
                 return answer
+
+    def _raise_if_refused(self, error: Exception) -> None:
+        """Raise TrackingError if MLflow refused a call for a reason that the user can remove.
+
+        The run or its experiment was deleted, or the SQLite file cannot be written.
+        """
+        message = _database_message(error)
+        remedies = {
+            "must be in the 'active' state": "restore it there",
+            "(sqlite3.OperationalError)": "make its file and folder writable, with space on disk",
+        }
+        for sign, remedy in remedies.items():
+            if sign in message:
+                raise TrackingError(
+                    f"MLflow at {self.address}: {message}; {remedy}, then run the same command "
+                    "again"
+                ) from error
 
     def _unreachable_error(self, reason: str, seconds: float) -> TrackingError:
         waited = f" for {seconds / 60:.0f} min" if seconds >= 60 else ""  # noqa: PLR2004 # a minute
@@ -123,11 +141,11 @@ def temporary_reason(error: BaseException) -> str | None:
 
     code = error.error_code if isinstance(error, MlflowException) else None
     if code in TEMPORARY_CODES:
-        message = " ".join(str(error).split())[:100]
+        message = _database_message(error)
         # SQLite has no server that could be unreachable: only a lock of another writer is
         # temporary.
         is_permanent = "sqlite3." in message and "locked" not in message
-        return None if is_permanent else f"it is not available ({message})"
+        return None if is_permanent else f"it is not available ({message[:100]})"
     # MLflow keeps only the text of the cause; Python keeps the exception.
     cause = error if isinstance(error, requests.RequestException) else error.__context__
     if isinstance(cause, requests.RequestException):
@@ -135,6 +153,13 @@ def temporary_reason(error: BaseException) -> str | None:
     # MLflow's download threads do not pass their errors on; a missing file has another code.
     was_interrupted = code == "INTERNAL_ERROR" and "occurred while downloading" in str(error)
     return "a download was interrupted" if was_interrupted else None
+
+
+def _database_message(error: BaseException) -> str:
+    """Return the first line of an error, without SQLAlchemy's remark on when it happened."""
+    lines = str(error).strip().splitlines() or [""]
+    is_remark = lines[0].startswith("(raised as a result of") and len(lines) > 1
+    return lines[int(is_remark)].strip().rstrip(".")
 
 
 def _connection_reason(error: "RequestException") -> str | None:

@@ -9,23 +9,30 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 
 from tasks.errors import TrackingError
+from tasks.redaction import without_password
 from tasks.settings import Settings
 from tasks.tracking.artifact_paths import as_path_name
-from tasks.tracking.database_schema import is_missing_file, refuse_other_schema
+from tasks.tracking.database_schema import is_missing_file, refuse_other_schema, refuse_read_only
 from tasks.tracking.leases import Leases
+from tasks.tracking.moved_home import follow_moved_home
 from tasks.tracking.retry import Notify, RetryingClient, RetryPolicy, print_notice, temporary_reason
 from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import BROKEN, KIND, PARENT, PREFIX, REUSED_FROM
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+#: The kinds of addresses under which MLflow stores runs and models; plain folders no longer are.
+SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
 
 @dataclass
@@ -59,15 +66,18 @@ class Tracker:
         ------
         TrackingError
             If the server or database does not exist or is not MLflow's, or the database's schema
-            is of another version.
+            is of another version, or it is to be written and is read-only.
         """
+        _check_address(settings.tracking_uri)
         if not create and is_missing_file(settings.tracking_uri):
             raise TrackingError(
                 f"MLflow at {settings.tracking_uri}: no such database; run `factorgrid search` "
                 "first, or set FACTORGRID_HOME or MLFLOW_TRACKING_URI to where it is"
             )
+        if create:
+            refuse_read_only(settings.tracking_uri)
         policy = RetryPolicy(settings.tracking_uri, settings.retry_minutes, notify)
-        client = RetryingClient(connect_to_mlflow(settings), policy)
+        client = RetryingClient(connect_to_mlflow(settings, notify), policy)
         return cls(settings, client, Leases(client, settings.locks, settings.heartbeat_seconds))
 
     @property
@@ -81,11 +91,34 @@ class Tracker:
 
     # -- experiments ----------------------------------------------------------------------------
 
+    def find_experiment(self, name: str) -> Any:
+        """Return an experiment; None if there is none of that name.
+
+        Raises
+        ------
+        TrackingError
+            If it was deleted: MLflow keeps it and its name, and accepts no runs for it.
+        """
+        found = self.client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == "deleted":
+            raise TrackingError(
+                f"experiment {name!r}: deleted in MLflow at {self.settings.tracking_uri}; restore "
+                f"it with `mlflow experiments restore --experiment-id {found.experiment_id}` "
+                "(MLFLOW_TRACKING_URI set to that address), or use another name"
+            )
+        return found
+
     def experiment(self, name: str) -> str:
-        """Return an experiment's id; create the experiment if it is missing."""
+        """Return an experiment's id; create the experiment if it is missing.
+
+        Raises
+        ------
+        TrackingError
+            If it was deleted.
+        """
         from mlflow.exceptions import MlflowException
 
-        found = self.client.get_experiment_by_name(name)
+        found = self.find_experiment(name)
         if found is not None:
             return str(found.experiment_id)
         local = self.settings.tracking_uri.startswith(("sqlite:", "postgresql"))
@@ -104,9 +137,9 @@ class Tracker:
         Raises
         ------
         TrackingError
-            If there is no experiment of that name; the message lists those that exist.
+            If it was deleted, or there is none of that name; the message lists those that exist.
         """
-        found = self.client.get_experiment_by_name(name)
+        found = self.find_experiment(name)
         if found is None:
             names = [e.name for e in self.experiments() if e.name != "Default"]
             raise TrackingError(
@@ -222,8 +255,10 @@ class Tracker:
         self.client.delete_run(run_id)
 
 
-def connect_to_mlflow(settings: Settings) -> "MlflowClient":
+def connect_to_mlflow(settings: Settings, notify: Notify = print_notice) -> "MlflowClient":
     """Connect to MLflow; create the local database if it is missing.
+
+    If the home was moved or copied, the addresses in its database are corrected, with a notice.
 
     Several processes that create a database at once would all migrate it, and all but one would
     fail: a lock of the home lets one at a time do it.
@@ -238,21 +273,52 @@ def connect_to_mlflow(settings: Settings) -> "MlflowClient":
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    settings.home.mkdir(parents=True, exist_ok=True)
     # `RetryPolicy` retries instead of MLflow: a server that cannot be reached is reported
     # immediately here, and waited for in all later calls.
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     try:
-        with FileLock(settings.home / "mlflow.lock"):
+        with _creation_lock(settings):
             refuse_other_schema(settings.tracking_uri)
+            for old in follow_moved_home(settings, settings.tracking_uri):
+                notify(f"artifacts of {old} are now read and written in {settings.artifacts}", "")
             client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
             client.search_experiments(max_results=1)
+    except ImportError as error:
+        raise TrackingError(
+            f"MLflow at {without_password(settings.tracking_uri)}: the driver of this kind of "
+            f"database is not installed ({error}); install it, or correct MLFLOW_TRACKING_URI "
+            "(unset it to use a local database)"
+        ) from error
     except (MlflowException, OSError, SQLAlchemyError) as error:
         raise TrackingError(
-            f"MLflow at {settings.tracking_uri}: {_first_line(error)}; start it, or correct "
-            "MLFLOW_TRACKING_URI (unset it to use a local database)"
+            f"MLflow at {without_password(settings.tracking_uri)}: {_first_line(error)}; start it, "
+            "or correct MLFLOW_TRACKING_URI (unset it to use a local database)"
         ) from error
     return client
+
+
+def _check_address(uri: str) -> None:
+    try:
+        scheme = urlsplit(uri).scheme.partition("+")[0] or uri
+    except ValueError:
+        scheme = ""
+    # A database in memory ends with each process.
+    in_memory = uri in ("sqlite:", "sqlite://", "sqlite:///", "sqlite:///:memory:")
+    if scheme not in SCHEMES or in_memory:
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI {without_password(uri)}: not the address of an MLflow server "
+            "(http://host:5000) or database (sqlite:////folder/mlflow.db, "
+            "postgresql://user@host/name); correct it, or unset it to use a local database"
+        )
+
+
+def _creation_lock(settings: Settings) -> AbstractContextManager[object]:
+    """Return the lock under which a database is created; none where nothing is created."""
+    is_server = settings.tracking_uri.startswith("http")
+    is_read_only = settings.home.exists() and not os.access(settings.home, os.W_OK)
+    if is_server or (is_read_only and not is_missing_file(settings.tracking_uri)):
+        return nullcontext()
+    return FileLock(settings.create().home / "mlflow.lock")
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Self
@@ -210,7 +210,10 @@ class Cluster:
         UserError
             If the runner is unknown, or its library is not installed.
         """
-        with create_runner(settings) as runner:
+        with ExitStack() as stack:
+            # Ray's workers import from the folder in which they are started before any other.
+            with chdir(settings.create().logs):
+                runner = stack.enter_context(create_runner(settings))
             yield cls(runner, task)
 
     def train(self, todo: Sequence[Planned], context: TrainingContext) -> list[str]:

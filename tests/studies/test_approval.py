@@ -33,7 +33,7 @@ def _fake_registry(up: Service, name: str) -> FakeRegistry:
 
 def _ask(up: Service, model: str) -> str:
     """Start the promotion and wait until it asks."""
-    run_id = up.start_run("promote", {"model": model, "approval": True})
+    run_id = up.start_run("promote/tiny", {"model": model, "approval": True})
     asked = up.await_state(run_id, {"PAUSED"})
     assert asked["state"]["name"] == "Suspended", asked["state"]
     return run_id

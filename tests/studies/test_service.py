@@ -71,7 +71,7 @@ def _pictures(folder: Path) -> Path:
 @pytest.mark.timeout(1800)
 def test_a_schedule_fires_and_validates_the_pictures(running: Service, tmp_path: Path) -> None:
     running.deploy("quick", "--data", _pictures(tmp_path / "pictures"), "--cron", "0 0 1 1 *")
-    run = _fire_once(running, "validate-images")
+    run = _fire_once(running, "validate-images/quick")
     assert run["auto_scheduled"]
     ended = running.await_state(run["id"], {"COMPLETED", "FAILED"}, 300)
     assert ended["state_type"] == "COMPLETED", ended["state"]
@@ -86,7 +86,7 @@ def test_a_schedule_fires_and_validates_the_pictures(running: Service, tmp_path:
 def scheduled(running: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Deploy, let a schedule fire, kill the worker mid-study, and wait for the run's end."""
     running.deploy(write_study(tmp_path_factory.mktemp("study")), "--cron", "0 0 1 1 *")
-    run = _fire_once(running, "search")
+    run = _fire_once(running, "search/tiny")
     assert run["auto_scheduled"]
     until(lambda: _replicates(running, "FINISHED"), 600, "the first replicate")
     running.worker().send_signal(signal.SIGKILL)
@@ -139,7 +139,7 @@ def _in_training(up: Service) -> bool:
 def test_a_cancelled_study_resumes(running: Service, tmp_path: Path) -> None:
     text = STUDY.replace('"tiny"', '"long"').replace("epochs = 4", "epochs = 3000")
     running.deploy(write_study(tmp_path, text), "--cron", "0 0 1 1 *")
-    worker, run_id = running.worker(), running.start_run("search")
+    worker, run_id = running.worker(), running.start_run("search/long")
     until(lambda: _in_training(running), 600, "the first replicate")
     assert worker.children(recursive=True)
     running.api.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
@@ -200,7 +200,7 @@ def test_when_one_of_two_workers_is_killed_the_other_finishes_the_run(
             stdout=log,
             stderr=log,
         )
-    run_id = running.start_run("search")
+    run_id = running.start_run("search/shared")
     until(lambda: _replicates(running, "FINISHED", "shared"), 600, "the first replicate")
     assert running.run(run_id)["labels"]["prefect.worker.name"] == "elsewhere"
     for process in psutil.Process(guard.pid).children(recursive=True):

@@ -52,23 +52,20 @@ class Service:
         ended = factorgrid("deploy", *words, home=self.home, **more)
         assert ended.returncode == 0, ended.stderr
 
-    def runs(self, name: str = "search") -> list[dict[str, Any]]:
+    def runs(self, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.api.post(
-            "flow_runs/filter",
-            {"deployments": {"name": {"any_": [name]}}, "sort": "EXPECTED_START_TIME_ASC"},
+            "flow_runs/filter", {**_selected(name), "sort": "EXPECTED_START_TIME_ASC"}
         )
         return found
 
-    def start_run(self, name: str = "search", parameters: dict[str, Any] | None = None) -> str:
+    def start_run(self, name: str, parameters: dict[str, Any] | None = None) -> str:
         (deployment,) = self.deployments(name)
         content = {"parameters": parameters or {}}
         run = self.api.post(f"deployments/{deployment['id']}/create_flow_run", content)
         return str(run["id"])
 
     def deployments(self, name: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.api.post(
-            "deployments/filter", {"deployments": {"name": {"any_": [name]}}}
-        )
+        found: list[dict[str, Any]] = self.api.post("deployments/filter", _selected(name))
         return found
 
     def run(self, run_id: str) -> dict[str, Any]:
@@ -86,9 +83,15 @@ class Service:
     def worker(self) -> psutil.Process:
         """Return the worker's own process."""
         started = psutil.Process(self.process.pid).children(recursive=True)
-        words = ["-m", "prefect", "worker", "start"]
-        (worker,) = (p for p in started if _words(p)[1:5] == words)
+        words = ["-P", "-m", "prefect", "worker", "start"]
+        (worker,) = (p for p in started if _words(p)[1:6] == words)
         return worker
+
+
+def _selected(name: str) -> dict[str, Any]:
+    """Return the filter of a deployment by its full name: the flow's and its own."""
+    flow, own = name.split("/")
+    return {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [own]}}}
 
 
 def _words(process: psutil.Process) -> list[str]:

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from support.small_study import Done, factorgrid
 
 from flows.cli import main
-from tasks.analyze.experiment_runs import runs_of_experiment
+from tasks.analyze.read_runs import runs_of_experiment
 from tasks.errors import UserError
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker

@@ -5,10 +5,16 @@ from pathlib import Path
 
 import prefect
 import pytest
-from support.small_study import factorgrid
+from support.small_study import STUDY, factorgrid, write_study
 
 from tasks.errors import OrchestratorError
-from tasks.service.deploy import DeploymentRequest, read_deployments
+from tasks.service.deploy import (
+    DeploymentRequest,
+    _delete_unnamed,
+    named_by_study,
+    read_deployments,
+)
+from tasks.service.work_pool import Api
 from tasks.study.study_file import load_study, parse_study
 
 
@@ -53,3 +59,37 @@ def test_without_a_server_the_error_says_how_to_start_one(tmp_path: Path) -> Non
     (line,) = ended.stderr.strip().splitlines()
     assert "factorgrid up" in line
     assert "PREFECT_API_URL" in line
+
+
+def test_deployments_have_the_name_of_their_study_and_its_model(tmp_path: Path) -> None:
+    text = f'registered_model = "pets"\n{STUDY}'
+    study = load_study(str(write_study(tmp_path, text)))
+    named = named_by_study(read_deployments(DeploymentRequest(study)))["deployments"]
+    found = {entry["entrypoint"].rpartition(".")[2]: entry["name"] for entry in named}
+    assert found == {
+        "search": "tiny",
+        "compare": "tiny",
+        "validate_images": "tiny",
+        "promote": "pets",
+    }
+    default = named_by_study(read_deployments(DeploymentRequest()))["deployments"]
+    assert {entry["name"] for entry in default} == {"quick"}
+
+
+def test_deployments_of_the_version_before_are_deleted_if_they_are_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = read_deployments(DeploymentRequest())["deployments"]
+    other = {**old[0], "parameters": {"study": {"name": "other"}}}
+    new = named_by_study(read_deployments(DeploymentRequest()))["deployments"]
+    there = [{**entry, "id": str(number)} for number, entry in enumerate([*old, other, *new])]
+    monkeypatch.setattr(Api, "post", lambda *_: there)
+    deleted: list[str] = []
+    monkeypatch.setattr(Api, "delete", lambda _, path: deleted.append(path))
+    _delete_unnamed("http://127.0.0.1:9/api", new)
+    assert deleted == [f"deployments/{number}" for number in range(len(old))]
+
+
+def test_a_run_of_a_deployment_imports_nothing_from_its_folder() -> None:
+    for entry in read_deployments(DeploymentRequest())["deployments"]:
+        assert entry["work_pool"]["job_variables"] == {"env": {"PYTHONSAFEPATH": "1"}}
