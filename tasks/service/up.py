@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx
-from filelock import Timeout
+from filelock import FileLock, Timeout
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -26,8 +26,7 @@ from tasks.service.running_service import service_lock, write_addresses
 from tasks.service.watched_program import WatchedProgram
 from tasks.service.work_pool import reschedule_lost_runs
 from tasks.settings import Settings
-from tasks.tracking.database_schema import refuse_other_schema
-from tasks.tracking.moved_home import follow_moved_home
+from tasks.tracking.prepare_database import CREATION_LOCK, prepare_database
 
 #: Seconds between two rounds of checks.
 POLL_SECONDS = 0.5
@@ -187,7 +186,7 @@ def run_service(settings: Settings, options: ServiceOptions) -> None:
         ) from error
     with lock:
         config = configure_service(settings, options)
-        refuse_other_schema(config.mlflow_database)
-        follow_moved_home(settings, config.mlflow_database)
+        with FileLock(settings.home / CREATION_LOCK):
+            prepare_database(settings, config.mlflow_database)
         write_addresses(settings.home, config.environment)
         ServiceRunner(config).run()

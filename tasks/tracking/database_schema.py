@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tasks.errors import TrackingError
 from tasks.redaction import without_password
+from tasks.tracking.local_database import is_missing
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,6 @@ class DatabaseSchema:
     remedy: str = ""
 
 
-def is_missing_file(uri: str) -> bool:
-    """Whether an address names an SQLite file that does not exist yet."""
-    return uri.startswith("sqlite") and not Path(uri.removeprefix("sqlite:///")).exists()
-
-
 def refuse_read_only(uri: str) -> None:
     """Stop if an SQLite file cannot be written, which MLflow reports with a traceback.
 
@@ -42,7 +38,7 @@ def refuse_read_only(uri: str) -> None:
     TrackingError
         If the file exists and the user must not write it, or its disk is read-only.
     """
-    if uri.startswith("sqlite") and not is_missing_file(uri):
+    if uri.startswith("sqlite") and not is_missing(uri):
         file = Path(uri.removeprefix("sqlite:///"))
         if not os.access(file, os.W_OK):
             raise TrackingError(
@@ -109,7 +105,7 @@ def refuse_other_schema(uri: str) -> None:
     TrackingError
         If the schema is of another version; the message has the command that upgrades it.
     """
-    if not uri.startswith(("sqlite", "postgres")) or is_missing_file(uri):
+    if not uri.startswith(("sqlite", "postgres")) or is_missing(uri):
         return
     schema = read_schema(uri)
     if schema.fault:

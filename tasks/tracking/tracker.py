@@ -21,9 +21,10 @@ from tasks.errors import TrackingError
 from tasks.redaction import without_password
 from tasks.settings import Settings
 from tasks.tracking.artifact_paths import as_path_name
-from tasks.tracking.database_schema import is_missing_file, refuse_other_schema, refuse_read_only
+from tasks.tracking.database_schema import refuse_read_only
 from tasks.tracking.leases import Leases
-from tasks.tracking.moved_home import follow_moved_home
+from tasks.tracking.local_database import is_missing
+from tasks.tracking.prepare_database import CREATION_LOCK, prepare_database
 from tasks.tracking.retry import Notify, RetryingClient, RetryPolicy, print_notice, temporary_reason
 from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import BROKEN, KIND, PARENT, PREFIX, REUSED_FROM
@@ -69,7 +70,7 @@ class Tracker:
             is of another version, or it is to be written and is read-only.
         """
         _check_address(settings.tracking_uri)
-        if not create and is_missing_file(settings.tracking_uri):
+        if not create and is_missing(settings.tracking_uri):
             raise TrackingError(
                 f"MLflow at {settings.tracking_uri}: no such database; run `factorgrid search` "
                 "first, or set FACTORGRID_HOME or MLFLOW_TRACKING_URI to where it is"
@@ -278,8 +279,7 @@ def connect_to_mlflow(settings: Settings, notify: Notify = print_notice) -> "Mlf
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     try:
         with _creation_lock(settings):
-            refuse_other_schema(settings.tracking_uri)
-            for old in follow_moved_home(settings, settings.tracking_uri):
+            for old in prepare_database(settings, settings.tracking_uri):
                 notify(f"artifacts of {old} are now read and written in {settings.artifacts}", "")
             client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
             client.search_experiments(max_results=1)
@@ -316,9 +316,9 @@ def _creation_lock(settings: Settings) -> AbstractContextManager[object]:
     """Return the lock under which a database is created; none where nothing is created."""
     is_server = settings.tracking_uri.startswith("http")
     is_read_only = settings.home.exists() and not os.access(settings.home, os.W_OK)
-    if is_server or (is_read_only and not is_missing_file(settings.tracking_uri)):
+    if is_server or (is_read_only and not is_missing(settings.tracking_uri)):
         return nullcontext()
-    return FileLock(settings.create().home / "mlflow.lock")
+    return FileLock(settings.create().home / CREATION_LOCK)
 
 
 def _first_line(error: Exception) -> str:
