@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.data.reason import Reason, kind_as_text
+from tasks.data.reason import Reason, kind_as_text, reason_as_text
 from tasks.languages import Translate
 from tasks.report.source import ReportSource
 from tasks.tracking.artifact_paths import SAMPLES
@@ -72,6 +72,8 @@ def _left_out(source: ReportSource) -> dict[str, Any]:
     per_class = source.study.data.per_class
     if per_class:
         sentences.append(source.translate("sampled", per_class=f"{per_class:,}"))
+    notes = (Reason.from_json(note) for note in validation.get("notes", ()))
+    sentences += [f"{reason_as_text(note, source.translate)}." for note in notes]
     left_out = {path: reasons[0] for path, reasons in validation["reasons"].items()}
     left_out |= validation["passed_over_reasons"]
     return {"found": " ".join(sentences), "reasons": _by_kind(left_out, source.translate)}
