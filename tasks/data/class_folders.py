@@ -5,6 +5,7 @@ another purpose: folders around everything (``dataset/dataset``), splits (``trai
 parts of one class (``batch0``, ``2022``, ``images`` beside ``masks``).
 """
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -138,13 +139,14 @@ class _Folders:
             if n > 1
         }
         self.kinds: dict[Folder, Kind] = {}
+        self.classes_of_sides: dict[Folder, str] = {}
         for parent in sorted(children, key=len):
             self.kinds |= self._kinds_below(parent)
 
     def _kinds_below(self, parent: Folder) -> dict[Folder, Kind]:
         names = self.children[parent]
         kinds = dict.fromkeys(names, Kind.CLASS)
-        are_sides = all({*_words(name)} & (SPLIT_WORDS | TEST_WORDS) for name in names)
+        are_sides = self._are_sides(parent, names)
         for name in names:
             if self._is_repeated(parent, name):
                 kinds[name] = self.kinds[parent]
@@ -153,15 +155,34 @@ class _Folders:
             elif are_sides or _is_side(name):
                 kinds[name] = Kind.TEST if {*_words(name)} & TEST_WORDS else Kind.SPLIT
         sides = [name for name in names if kinds[name] in {Kind.SPLIT, Kind.TEST}]
-        rest = [name for name in names if kinds[name] == Kind.CLASS]
+        rest = {name for name in names if kinds[name] == Kind.CLASS}
         if len(sides) == 1 and rest and kinds[sides[0]] == Kind.SPLIT:
             folder = (*parent, sides[0])
             if folder not in self.children and folder not in self.flat:
                 # A class of trains, or of valid parts: one side alone, without classes in it.
                 kinds[sides[0]] = Kind.CLASS
-                rest = []
+                rest = set()
         kind = _kind_of_all(rest)
         return {(*parent, n): kind if n in rest else kinds[n] for n in names}
+
+    def _are_sides(self, parent: Folder, names: Collection[str]) -> bool:
+        """Whether folders differ only in the side of a split: pets_train, pets_test.
+
+        Of train_cats, train_dogs and test_cats the rest of the name is the class.
+        """
+        sides = {name: {*_words(name)} & (SPLIT_WORDS | TEST_WORDS) for name in names}
+        rests = {
+            name: " ".join(
+                w for w in _words(name) if w not in sides[name] and w not in FILLING_WORDS
+            )
+            for name in names
+        }
+        if not all(sides.values()):
+            return False
+        different = len({*rests.values()})
+        if 1 < different < len(names) and all(rests.values()):
+            self.classes_of_sides |= {(*parent, name): rest for name, rest in rests.items()}
+        return different == 1 or "" in rests.values()
 
     def _is_repeated(self, parent: Folder, name: str) -> bool:
         """Whether a folder is in a folder of its own name: seg_train/seg_train."""
@@ -180,7 +201,7 @@ class _Folders:
     def _candidates(self, folder: Folder, most: Kind) -> list[str]:
         """Return the names on the way to a folder that may be its class, the outermost first."""
         names = [
-            self._label(name)
+            self._label(self.classes_of_sides.get(folder[:at], name))
             for at, name in enumerate(folder, 1)
             if self._kind(folder[:at]) <= most and tidy_name(name)
         ]
@@ -189,7 +210,11 @@ class _Folders:
     def sides_of(self, folder: Folder) -> list[Folder]:
         """Return the folders on the way to a folder that are sides of a split."""
         ways = (folder[:at] for at in range(1, len(folder) + 1))
-        return [way for way in ways if self._kind(way) in {Kind.SPLIT, Kind.TEST}]
+        return [
+            way
+            for way in ways
+            if self._kind(way) in {Kind.SPLIT, Kind.TEST} or way in self.classes_of_sides
+        ]
 
     def classes(self, most: Kind) -> FolderClasses:
         """Return the classes, from names of at most a kind."""
@@ -280,10 +305,11 @@ class _Folders:
         ]
 
 
-def _words(name: str) -> list[str]:
+@functools.lru_cache(4096)
+def _words(name: str) -> tuple[str, ...]:
     """Return the words and numbers in a name, in lower case: ``trainSet_2`` -> train, set, 2."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name)).lower()
-    return re.findall(r"[^\W\d_]+|\d+", parted)
+    return tuple(re.findall(r"[^\W\d_]+|\d+", parted))
 
 
 def _shape(name: str) -> str:
@@ -346,7 +372,7 @@ def _around_others(ways: Iterable[Sequence[str]]) -> set[str]:
     for way in ways:
         if way:
             inner.setdefault(way[0], set()).add(way[1] if len(way) > 1 else "")
-    return {name for name, names in inner.items() if names <= inner.keys() - {name}}
+    return {name for name, names in inner.items() if names <= inner.keys() and name not in names}
 
 
 def _chosen_level(

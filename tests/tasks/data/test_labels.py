@@ -41,6 +41,9 @@ LAYOUTS: dict[str, dict[str, int]] = {
     "훈련/강아지 훈련/고양이 검증/강아지": {"강아지": 8, "고양이": 4},
     "seg_train/seg_train/sea seg_train/seg_train/ice seg_test/seg_test/sea": {"sea": 8, "ice": 4},
     "x/train/NORMAL x/train/ILL x/x/train/NORMAL x/x/train/ILL": {"normal": 8, "ill": 8},
+    "pets_train/cat pets_train/dog pets_test/cat": {"cat": 8, "dog": 4},
+    "train_cats train_dogs test_cats": {"cats": 8, "dogs": 4},
+    "test_pass test_fail": {"test_pass": 4, "test_fail": 4},
     # parts and properties of a class, inside and outside
     "cats/batch0 cats/batch1 dogs/batch0": {"cats": 8, "dogs": 4},
     "rust/2022 rust/2023 ok/2022": {"rust": 8, "ok": 4},
@@ -87,6 +90,7 @@ WITHOUT_CLASS = [
     ("cats dogs", "시험", "unlabelled_folder"),
     ("seg_train/seg_train/sea seg_train/seg_train/ice", "seg_pred/seg_pred", "unlabelled_folder"),
     ("train/cats train/dogs", "test/unknown", "unlabelled_folder"),
+    ("fruit/Training/Pear fruit/Training/Fig", "fruit/test-mixed", "unlabelled_folder"),
     ("train/cats train/dogs", "test/images", "unlabelled_folder"),
     ("benign/images malignant/images", "benign/masks malignant/masks", "mask"),
     ("images/benign images/malignant", "masks/benign masks/malignant", "mask"),
