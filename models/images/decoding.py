@@ -33,6 +33,8 @@ END, PROGRESSIVE, METADATA = 0xD9, 0xC2, {*range(0xE0, 0xF0), 0xFE}
 COLOUR_SEGMENTS = (b"JFIF\0\1", b"Adobe")
 #: The beginning of a segment; within the data of a scan there is none.
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+#: The marker of a frame, which says how the pixels are coded.
+FRAME = re.compile(rb"\xff[\xc0-\xc2]")
 #: What the decoder says if pixels are missing or wrong; its other warnings are about headers,
 #: metadata, and bytes that it skips.
 DAMAGE = ("premature end", "Premature end", "bad Huffman", "bad arithmetic", "instead of RST")
@@ -133,6 +135,29 @@ def resize(image: Pixels, size: int, into: Pixels | None = None) -> Pixels:
 
 
 def _load_jpeg(data: bytes, min_side: int) -> tuple[Header, Pixels]:
+    """Decode a JPEG, also one that lacks nothing but its last two bytes."""
+    try:
+        return _load_whole_jpeg(data, min_side)
+    except DecodeError:
+        ended = data + bytes((0xFF, END))
+        if not _has_all_pixels(ended):
+            raise
+        return _load_whole_jpeg(ended, min_side)
+
+
+def _has_all_pixels(data: bytes) -> bool:
+    """Whether a sequential JPEG is decoded without a warning; scans of others may be missing."""
+    frame = FRAME.search(_essential(data))  # metadata may contain a small JPEG
+    if frame is None or frame[0][1] == PROGRESSIVE:
+        return False
+    try:
+        simplejpeg.decode_jpeg(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _load_whole_jpeg(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     """Decode with simplejpeg; with Pillow if that fails, or if the picture must be rotated."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)

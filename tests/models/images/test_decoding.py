@@ -139,10 +139,15 @@ def long_text() -> bytes:
         (with_bytes_before_scan(), picture(1)),
         (with_repeated_scan(0), picture(3)),
         (with_repeated_scan(1), picture(3)),
+        (JPEG[:-2], picture(1)),
+        (rotated_jpeg(6)[:-2], picture(11)),
         (long_text(), picture(2)),
         (png_with(b"iCCP", b"a profile\0\0" + zlib.compress(bytes(2**22))), picture(2)),
     ],
-    ids=["scan header", "bytes", "scan 0 again", "scan 1 again", "text", "profile"],
+    ids=[
+        *("scan header", "bytes", "scan 0 again", "scan 1 again", "no end", "no end, rotated"),
+        *("text", "profile"),
+    ],
 )
 def test_a_warning_that_is_not_about_pixels_is_no_damage(
     data: bytes, expected: Image.Image
@@ -163,6 +168,12 @@ def test_a_warning_that_is_not_about_pixels_is_no_damage(
 )
 def test_damage_behind_such_a_warning_is_found(data: bytes, flaw: str) -> None:
     assert flaw in load(data, 64)[0].flaw
+
+
+@pytest.mark.parametrize("cut", [3, 8, 200])
+def test_a_jpeg_without_its_last_pixels_is_damaged(cut: int) -> None:
+    with pytest.raises(DecodeError, match="truncated"):
+        load(JPEG[:-cut], 64)
 
 
 def test_a_cut_png_with_a_long_text_is_damaged() -> None:
