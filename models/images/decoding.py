@@ -1,6 +1,8 @@
 """Decoding: from a picture's bytes to RGB pixels, upright and of one size, and its header."""
 
 import io
+import re
+from itertools import product
 from typing import NamedTuple
 
 import cv2
@@ -25,6 +27,21 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 ORIENTATION = 0x0112
 #: A JPEG's markers of a metadata block and of the first scan, and the first bytes of EXIF data.
 APP1, SCAN, EXIF = 0xE1, 0xDA, b"Exif\x00\x00"
+#: Markers of the end, of a frame with progressive scans, and of segments with metadata; of these,
+#: the beginnings of those that say what the colours mean.
+END, PROGRESSIVE, METADATA = 0xD9, 0xC2, {*range(0xE0, 0xF0), 0xFE}
+COLOUR_SEGMENTS = (b"JFIF\0\1", b"Adobe")
+#: The beginning of a segment; within the data of a scan there is none.
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+#: The marker of a frame, which says how the pixels are coded.
+FRAME = re.compile(rb"\xff[\xc0-\xc2]")
+#: What the decoder says if pixels are missing or wrong; its other warnings are about headers,
+#: metadata, and bytes that it skips.
+DAMAGE = ("premature end", "Premature end", "bad Huffman", "bad arithmetic", "instead of RST")
+#: The first bytes of a PNG, and its optional chunks that change pixels.
+PNG, PNG_PIXELS = b"\x89PNG\r\n\x1a\n", (b"tRNS", b"eXIf")
+#: Of 16 bits, the bits that a picture uses at most if it is dark because of that.
+FEW_BITS = 14
 #: Colour spaces as simplejpeg names them -> Pillow's mode.
 MODES = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}
 
@@ -35,7 +52,8 @@ class Header(NamedTuple):
     Attributes
     ----------
     format : JPEG, PNG, WEBP, GIF, BMP or MPO, by its bytes and not by its name.
-    mode : Pillow's name of its colour mode: RGB, L, CMYK, P, RGBA and so on.
+    mode : Pillow's name of its colour mode: RGB, L, CMYK, P, RGBA and so on; I;12 or RGB;12 if a
+        picture of 16 bits uses only 12.
     width, height : pixels of the upright picture.
     orientation : as in EXIF, 1 to 8; 1 is upright.
     flaw : damage that the decoder could correct, in the decoder's words; empty if there is none.
@@ -117,11 +135,35 @@ def resize(image: Pixels, size: int, into: Pixels | None = None) -> Pixels:
 
 
 def _load_jpeg(data: bytes, min_side: int) -> tuple[Header, Pixels]:
+    """Decode a JPEG, also one that lacks nothing but its last two bytes."""
+    try:
+        return _load_whole_jpeg(data, min_side)
+    except DecodeError:
+        ended = data + bytes((0xFF, END))
+        if not _has_all_pixels(ended):
+            raise
+        return _load_whole_jpeg(ended, min_side)
+
+
+def _has_all_pixels(data: bytes) -> bool:
+    """Whether a sequential JPEG is decoded without a warning; scans of others may be missing."""
+    frame = FRAME.search(_essential(data))  # metadata may contain a small JPEG
+    if frame is None or frame[0][1] == PROGRESSIVE:
+        return False
+    try:
+        simplejpeg.decode_jpeg(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _load_whole_jpeg(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     """Decode with simplejpeg; with Pillow if that fails, or if the picture must be rotated."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
-        return _load_with_pillow(data, min_side)
+        header, pixels = _load_with_pillow(data, min_side)
+        return header._replace(flaw=_damage(data)), pixels
     _refuse_too_many_pixels(width, height)
     mode = MODES.get(colours, "RGB")
     if mode == "CMYK" or _orientation(data) != 1:
@@ -130,10 +172,67 @@ def _load_jpeg(data: bytes, min_side: int) -> tuple[Header, Pixels]:
         pixels = simplejpeg.decode_jpeg(data, min_height=min_side, min_width=min_side)
     except ValueError as error:
         header, pixels = _load_with_pillow(data, min_side)
-        # Many cameras leave bytes between two segments, which change no pixel.
-        harmless = "extraneous bytes" in str(error)
-        return header._replace(flaw="" if harmless else str(error)), pixels
+        is_damage = any(words in str(error) for words in DAMAGE)
+        return header._replace(flaw=str(error) if is_damage else _damage(data)), pixels
     return Header("JPEG", mode, width, height), pixels
+
+
+def _damage(data: bytes) -> str:
+    """Return the damage of a JPEG whose first warning is not about pixels; empty if there is none.
+
+    The decoder reports only its first warning: of a scan header that cameras write wrongly, of a
+    repeated scan, of bytes between segments. The picture is decoded once more without what such
+    warnings are about. It is undamaged if there is no warning now, and the pixels are the same.
+    """
+    try:
+        essential = simplejpeg.decode_jpeg(_essential(data))
+        whole = simplejpeg.decode_jpeg(data, strict=False)
+    except ValueError as error:
+        return str(error) if any(words in str(error) for words in DAMAGE) else ""
+    return "" if np.array_equal(essential, whole) else "a repeated scan changes the pixels"
+
+
+def _essential(data: bytes) -> bytes:
+    """Return a JPEG without metadata, bytes between segments and repeated scans."""
+    kept, at = [data[:2]], 2
+    progressive, precision = False, dict[tuple[int, int], int]()
+    while found := MARKER.search(data, at):
+        at, marker = found.start(), data[found.start() + 1]
+        if marker == END:
+            kept.append(data[at : at + 2])
+            break
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        segment, at = data[at:end], end
+        if marker == SCAN:
+            after = MARKER.search(data, end)
+            at = after.start() if after else len(data)
+            if not progressive:
+                # A sequential scan has all coefficients, whatever its header says.
+                segment = segment[:-3] + b"\0\x3f\0"
+            elif _is_repeated(segment, precision):
+                continue
+            segment += data[end:at]
+        progressive |= marker == PROGRESSIVE
+        if marker not in METADATA or segment.startswith(COLOUR_SEGMENTS, 4):
+            kept.append(segment)
+    return b"".join(kept)
+
+
+def _is_repeated(scan: bytes, precision: dict[tuple[int, int], int]) -> bool:
+    """Whether a scan does not refine what the scans before it have left.
+
+    Parameters
+    ----------
+    scan : the header of the scan.
+    precision : component and coefficient -> the lowest bit that the scans have given so far; gets
+        the bits of this scan if it is not repeated. See ITU-T T.81, B.2.3 and G.1.1.1.
+    """
+    components, (first, last, bits) = scan[5:-3:2], scan[-3:]
+    coefficients = list(product(components, range(first, last + 1)))
+    if any(precision.get(each, 0) != bits >> 4 for each in coefficients):
+        return True
+    precision.update(dict.fromkeys(coefficients, bits & 15))
+    return False
 
 
 def _orientation(data: bytes) -> int:
@@ -165,7 +264,17 @@ def _valid_orientation(value: object) -> int:
 
 
 def _load_with_pillow(data: bytes, min_side: int) -> tuple[Header, Pixels]:
-    """Decode any format with Pillow."""
+    """Decode any format with Pillow; a PNG without its metadata, if that is why it fails."""
+    try:
+        header, pixels = _load_any(data, min_side)
+    except DecodeError:
+        if not data.startswith(PNG) or len(pixels_only := _png_pixels_only(data)) == len(data):
+            raise
+        header, pixels = _load_any(pixels_only, min_side)
+    return header._replace(mode=_mode_with_bits(header.mode, data)), pixels
+
+
+def _load_any(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _refuse_too_many_pixels(*picture.size)
@@ -182,6 +291,30 @@ def _load_with_pillow(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     except Exception as error:  # whatever Pillow raises, these bytes are the cause
         message = str(error) or type(error).__name__
         raise DecodeError(f"damaged: {message}", "damaged", message=message) from error
+
+
+def _png_pixels_only(data: bytes) -> bytes:
+    """Return a PNG without the chunks that do not change its pixels, such as long texts."""
+    kept, at = [PNG], len(PNG)
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        if name[:1].isupper() or name in PNG_PIXELS:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def _mode_with_bits(mode: str, data: bytes) -> str:
+    """Return the mode, and the bits that a PNG of 16 bits uses if these are few: I;12."""
+    if not data.startswith(PNG) or data[24:25] != b"\x10":
+        return mode
+    deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if deep is None:
+        return mode
+    highest = int(deep[:, :, :3].max() if deep.ndim > 2 else deep.max())  # noqa: PLR2004 # colours
+    bits = max(highest.bit_length(), 1)
+    return f"{mode.partition(';')[0]};{bits}" if bits <= FEW_BITS else mode
 
 
 def _load_opened(picture: Image.Image, min_side: int) -> tuple[Header, Pixels]:

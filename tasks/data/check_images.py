@@ -1,11 +1,13 @@
 """Checking the pictures of a source: rules, exclusions, copies, drift."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from models.images.decoding import FEW_BITS
 from tasks.data.drift import drift, profile_of
 from tasks.data.duplicates import find_duplicates
 from tasks.data.garbage_collection import rare_garbage_collection
@@ -17,6 +19,12 @@ from tasks.data.rules import Rules, Validation, Validator, read_rules
 from tasks.data.scan import Scan, scan
 from tasks.data.source import Source
 from tasks.errors import DataError
+
+#: The share of the pictures for validation, if a study says nothing else; and the number of
+#: validation images from which on one of them changes the accuracy by 2 % at most.
+VALIDATION_SHARE, MANY_FOR_VALIDATION = 0.15, 50
+#: Of 16 bits, the bits that a picture uses at most if it comes out almost black.
+BLACK_BITS = 12
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class CheckedImages:
     not_found : names of the exclusion list that are not among the pictures.
     profile : what the drift of the next version is measured from.
     read : number of pictures read; the others were known.
+    notes : what was taken for a class, and what to know about the pictures before training.
     """
 
     description: str
@@ -45,6 +54,12 @@ class CheckedImages:
     not_found: tuple[str, ...] = ()
     profile: dict[str, Any] = field(default_factory=dict, repr=False)
     read: int = 0
+    notes: tuple[Reason, ...] = ()
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Class -> the number of its accepted pictures, in the order of the classes."""
+        return {str(name): int(n) for name, n in sorted(Counter(self.accepted["label"]).items())}
 
     @property
     def accepted(self) -> pd.DataFrame:
@@ -114,6 +129,7 @@ def validate_scan(
     *,
     rules: Rules | None = None,
     exclude: Mapping[str, str] | None = None,
+    validation_share: float = VALIDATION_SHARE,
 ) -> CheckedImages:
     """Validate scanned pictures: rules for each picture, exclusions, copies, rules for the set."""
     table, exclude = found.table, exclude or {}
@@ -142,6 +158,12 @@ def validate_scan(
         tuple(sorted(exclude.keys() - paths)),
         profile,
         found.read,
+        (
+            *source.notes,
+            *_classes_without_pictures(table, reasons),
+            *_few_bits(table),
+            *_few_for_validation(profile["accepted"], validation_share),
+        ),
     )
 
 
@@ -167,4 +189,44 @@ def _class_figures(profile: Mapping[str, Any]) -> dict[str, float]:
         "accepted": profile["accepted"],
         "classes": len(classes),
         "smallest_class_share": smallest,
+        "smallest_class_of_equal_share": smallest * len(classes),
     }
+
+
+def _classes_without_pictures(
+    table: pd.DataFrame, reasons: Mapping[str, list[Reason]]
+) -> list[Reason]:
+    """Return the classes whose pictures are all in quarantine."""
+    files: dict[str, list[str]] = {}
+    for path, label in zip(table["path"], table["label"], strict=True):
+        if label is not None:
+            files.setdefault(label, []).append(path)
+    return [
+        Reason(
+            "class_without_pictures",
+            {"label": label, "n": len(own), "example": own[0], "why": reasons[own[0]][0]},
+        )
+        for label, own in sorted(files.items())
+        if all(path in reasons for path in own)
+    ]
+
+
+def _few_bits(table: pd.DataFrame) -> list[Reason]:
+    """Return whether pictures of 16 bits have values of fewer bits, so that they come out dark."""
+    deep = [int(mode.partition(";")[2]) for mode in table["mode"] if mode and ";" in mode]
+    # Some pictures of 16 bits are dark by themselves, but not most pictures of a set.
+    are_all = bool(deep) and max(deep) <= FEW_BITS and 2 * len(deep) > len(table)
+    few = [bits for bits in deep if are_all or bits <= BLACK_BITS]
+    if not few:
+        return []
+    bits, scale = max(few), 2 ** (16 - max(few))
+    details = {"n": len(few), "bits": bits, "factor": scale, "brightest": 255 // scale}
+    return [Reason("few_bits", details)]
+
+
+def _few_for_validation(accepted: int, share: float) -> list[Reason]:
+    """Return whether the accuracy on the validation images can only change in large steps."""
+    images = round(accepted * share)
+    if not 0 < images < MANY_FOR_VALIDATION:
+        return []
+    return [Reason("few_for_validation", {"accepted": accepted, "n": images, "step": 1 / images})]

@@ -13,7 +13,7 @@ from models.images.arrays import ArraysWriter, remove_abandoned
 from models.images.decoding import DECODING
 from models.images.split import SIDES, assign_side
 from tasks.data.cache import DatasetVersion, explain_disk_errors, is_complete, write_cache
-from tasks.data.check_images import CheckedImages, validate_scan
+from tasks.data.check_images import VALIDATION_SHARE, CheckedImages, validate_scan
 from tasks.data.garbage_collection import rare_garbage_collection
 from tasks.data.measure import ReaderPool
 from tasks.data.metadata_store import MetadataStore, short_name
@@ -29,7 +29,7 @@ class SplitShares:
     """The shares of the pictures for training and validation; the rest is for the test."""
 
     training: float = 0.7
-    validation: float = 0.15
+    validation: float = VALIDATION_SHARE
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,14 @@ def prepare_dataset(
         )
         if target:
             stack.enter_context(target)
-        checked = validate_scan(source, found, store, rules=request.rules, exclude=request.exclude)
+        checked = validate_scan(
+            source,
+            found,
+            store,
+            rules=request.rules,
+            exclude=request.exclude,
+            validation_share=request.shares.validation,
+        )
         dataset = _split(checked, request)
         if on_checked is not None:
             on_checked(checked, dataset.version)

@@ -8,6 +8,11 @@ from tasks.data.reason import Reason
 
 #: How the names of pictures end.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
+#: How the names of pictures end that are in other formats, which are not read.
+OTHER_ENDINGS = (
+    *(".heic", ".heif", ".avif", ".tif", ".tiff", ".jp2", ".jxl", ".psd", ".dcm", ".ppm", ".pgm"),
+    *(".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".svg", ".tga", ".ico"),
+)
 #: Files that operating systems leave beside pictures: names of the file or of a folder above it.
 SYSTEM = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
 #: Bytes of one picture file, at most.

@@ -47,8 +47,8 @@ def find_in_folder(root: Path) -> Source:
             continue
         fault = size_fault(status.st_size)
         found.append(Entry(name, None, _file_stamp(status), location, fault))
-    entries = label_entries(found, passed_over, f"--data {root}")
-    return Source(str(root), source_key(root), entries, passed_over, FolderReader(str(root)))
+    entries, notes = label_entries(found, passed_over, f"--data {root}")
+    return Source(str(root), source_key(root), entries, passed_over, FolderReader(str(root)), notes)
 
 
 def picture_names(root: Path) -> Iterator[str]:

@@ -62,6 +62,7 @@ class Source:
     entries : the pictures found.
     passed_over : file -> why it is not a picture.
     reader : reads the entries.
+    notes : what was taken for a class and what was not, where that is not obvious.
     """
 
     description: str
@@ -69,6 +70,7 @@ class Source:
     entries: list[Entry]
     passed_over: dict[str, Reason]
     reader: Reader
+    notes: tuple[Reason, ...] = ()
 
 
 def url_of(path: Path) -> str | None:

@@ -19,6 +19,7 @@ from tasks.data.file_names import (
 from tasks.data.labels import label_entries
 from tasks.data.reason import Reason
 from tasks.data.source import Entry, Source, source_key
+from tasks.data.zip_names import member_paths
 from tasks.errors import DataError, UnreadableError
 
 #: Deflate makes photographs only a little smaller: data that unpack to more than this multiple of
@@ -76,10 +77,11 @@ def find_in_zip(path: Path, archive: Path) -> Source:
     found: list[Entry] = []
     passed_over: dict[str, Reason] = {}
     names: Counter[str] = Counter()
-    for number, member in enumerate(members):
+    paths, decoded = member_paths(members)
+    for number, (member, path_of_member) in enumerate(zip(members, paths, strict=True)):
         if member.is_dir():
             continue
-        name = printable_name(member.filename)
+        name = printable_name(path_of_member)
         names[name] += 1
         is_repeated = names[name] > 1
         path_in_archive = f"{name} (again, {names[name]})" if is_repeated else name
@@ -87,18 +89,27 @@ def find_in_zip(path: Path, archive: Path) -> Source:
         if reason is not None:
             passed_over[path_in_archive] = reason
             continue
-        fault = _member_fault(member) or (Reason("repeated_name") if is_repeated else None)
+        fault = _member_fault(member, path_of_member) or (
+            Reason("repeated_name") if is_repeated else None
+        )
         found.append(Entry(path_in_archive, None, _member_stamp(member), str(number), fault))
     readable = [members[int(entry.location)] for entry in found if not entry.fault]
     _refuse_bomb(path, archive, sum(member.file_size for member in readable))
-    entries = label_entries(found, passed_over, f"--data {path}")
-    return Source(str(path), source_key(path), entries, passed_over, ZipReader(str(archive)))
+    entries, notes = label_entries(found, passed_over, f"--data {path}")
+    return Source(
+        str(path),
+        source_key(path),
+        entries,
+        passed_over,
+        ZipReader(str(archive)),
+        (*decoded, *notes),
+    )
 
 
 def member_names(archive: Path) -> list[str]:
     """Return the names of the pictures in an archive."""
     with zipfile.ZipFile(archive) as opened:
-        return [name for name in opened.namelist() if not reason_to_pass_over(name)]
+        return [n for n in member_paths(opened.infolist())[0] if not reason_to_pass_over(n)]
 
 
 def _refuse_bomb(path: Path, archive: Path, unpacked: int) -> None:
@@ -115,9 +126,9 @@ def _member_stamp(member: zipfile.ZipInfo) -> str:
     return f"{member.CRC:08x}-{member.file_size}"
 
 
-def _member_fault(member: zipfile.ZipInfo) -> Reason | None:
+def _member_fault(member: zipfile.ZipInfo, path: str) -> Reason | None:
     """Return why a member must not be read; None if it can be read."""
-    if leaves_folder(member.filename):
+    if leaves_folder(path):
         return Reason("leaves_archive")
     if stat.S_ISLNK(member.external_attr >> 16):
         return Reason("link")

@@ -30,6 +30,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         {
             "study": outcome.study.name,
             "data": outcome.data,
+            "classes": dict(outcome.classes),
             "screen": screen,
             "reasons": screen["decision"]["reasons"],
             "grid": outcome.grid.to_dict("records"),

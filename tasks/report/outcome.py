@@ -13,6 +13,7 @@ from tasks.registry.register import Registered, read_registered
 from tasks.search.confirm import select_cell
 from tasks.search.screen import analyse_runs
 from tasks.study.study_file import Study
+from tasks.tracking.artifact_paths import PICTURES
 from tasks.tracking.execution import Execution
 
 
@@ -24,6 +25,8 @@ class Outcome:
     ----------
     study : the study that was carried out.
     data : its images, as text.
+    classes : class -> its images in training, validation and test together; empty if they were not
+        logged.
     effects : the effects model of the screen.
     decision : the refined grid and its reasons.
     grid : one row per cell of the refined grid: its levels, ``n``, ``mean`` and ``sd`` of the
@@ -35,6 +38,7 @@ class Outcome:
 
     study: Study
     data: str
+    classes: Mapping[str, int]
     effects: Effects
     decision: Decision
     grid: pd.DataFrame
@@ -56,6 +60,7 @@ def outcome_of(execution: Execution) -> Outcome:
     return Outcome(
         study,
         execution.facts.pictures,
+        _classes(execution),
         effects,
         procedure.decide(study.rules, effects),
         grid_table(execution.table(children, "refine"), study),
@@ -63,6 +68,14 @@ def outcome_of(execution: Execution) -> Outcome:
         read_registered(execution),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
     )
+
+
+def _classes(execution: Execution) -> dict[str, int]:
+    logged = execution.tracker.read_json(execution.run_id, PICTURES)
+    if logged is None:
+        return {}
+    totals = (sum(own) for own in zip(*logged["counts"].values(), strict=True))
+    return dict(zip(logged["classes"], totals, strict=True))
 
 
 def grid_table(runs: pd.DataFrame, study: Study) -> pd.DataFrame:

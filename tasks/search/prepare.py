@@ -11,12 +11,14 @@ from tasks.data.drawn_images import draw_images
 from tasks.data.find_images import find_images
 from tasks.data.metadata_store import MetadataStore
 from tasks.data.on_progress import OnProgress
+from tasks.data.reason import reason_as_text
 from tasks.data.rules import read_rules
 from tasks.data.source import Source
 from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.study.study_file import DataPart, Study
 from tasks.tracking.tracker import Tracker
+from tasks.validation.report import classes_as_text
 from tasks.validation.validate import log_validation, open_reader_pool, validation_folder
 
 #: Number of drawn pictures if a study gives neither a source nor a number.
@@ -54,6 +56,9 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
 
         def record(checked: CheckedImages, version: str) -> None:
             page = log_validation(checked, folder, tracker, study.name, version)
+            progress.print_line(classes_as_text(checked.classes))
+            for note in checked.notes:
+                progress.print_line(f"note: {reason_as_text(note)}")
             if checked.validation.faults:
                 progress.print_line(f"every reason and rule: {page}")
             if checked.not_found:

@@ -17,19 +17,23 @@ from tasks.data.reason import (
 EXAMPLES = 3
 #: Files that are listed on the page, at most.
 MAX_LISTED = 500
+#: Classes that are named in the text, at most.
+MAX_CLASSES = 30
 RULE_TABLES = ("pictures", "set")
 SETTING_TEXTS = {"min_value": "at least", "max_value": "at most", "value_set": "in"}
 
 
 def validation_as_text(checked: CheckedImages, page: Path) -> str:
-    """Return the result as text: counts, reasons with examples, broken rules."""
+    """Return the result as text: classes and counts, reasons with examples, broken rules."""
     counts = checked.counts
     first = (
         f"{checked.description}: {counts['found']:,} files found, {counts['accepted']:,} accepted, "
         f"{counts['quarantined']:,} in quarantine, {counts['passed_over']:,} passed over"
     )
     passed_over = {path: [reason] for path, reason in checked.passed_over.items()}
-    lines = [first, *_grouped("quarantined", checked.reasons)]
+    lines = [classes_as_text(checked.classes), first]
+    lines += [f"note: {reason_as_text(note)}" for note in checked.notes]
+    lines += _grouped("quarantined", checked.reasons)
     lines += _grouped("passed over", passed_over)
     lines += [f"excluded, but not found: {name}" for name in checked.not_found]
     lines += [f"broken rule: {reason_as_text(fault)}" for fault in checked.validation.faults]
@@ -37,11 +41,22 @@ def validation_as_text(checked: CheckedImages, page: Path) -> str:
     return "\n".join(lines)
 
 
+def classes_as_text(classes: Mapping[str, int]) -> str:
+    """Return the classes with the numbers of their accepted pictures, on one line."""
+    listed = [f"{name} ({n:,})" for name, n in list(classes.items())[:MAX_CLASSES]]
+    if len(classes) > MAX_CLASSES:
+        listed.append(f"and {len(classes) - MAX_CLASSES:,} more")
+    return f"{len(classes):,} classes: {', '.join(listed)}" if listed else "0 classes"
+
+
 def validation_as_json(checked: CheckedImages) -> dict[str, Any]:
     """Return the result for programs: counts, and reasons as kinds and as English text."""
     faults = checked.validation.faults
     return {
+        "classes": checked.classes,
         **checked.counts,
+        "notes": [reason_as_text(note) for note in checked.notes],
+        "note_kinds": [note.kind for note in checked.notes],
         "reasons": {
             path: [reason_as_text(reason) for reason in own]
             for path, own in checked.reasons.items()
@@ -65,7 +80,9 @@ def validation_record(checked: CheckedImages) -> dict[str, Any]:
     """Return what MLflow keeps of the result, with reasons as data: a report words them."""
     faults = checked.validation.faults
     return {
+        "classes": checked.classes,
         **checked.counts,
+        "notes": [note.as_json() for note in checked.notes],
         "reasons": reasons_record(checked),
         "passed_over_reasons": {
             path: reason.as_json() for path, reason in checked.passed_over.items()
@@ -98,6 +115,8 @@ def validation_page(checked: CheckedImages, folder: Path) -> str:
     content = {
         **checked.counts,
         "description": checked.description,
+        "classes": checked.classes,
+        "notes": [reason_as_text(note) for note in checked.notes],
         "faults": [reason_as_text(fault) for fault in checked.validation.faults],
         "most": MAX_LISTED,
         "reasons": [(path, reasons_as_text(own)) for path, own in checked.reasons.items()],

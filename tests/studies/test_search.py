@@ -56,6 +56,12 @@ def test_the_study_finds_the_cell_that_is_the_best(done: Done) -> None:
     assert outcome["edges"] == []
 
 
+def test_the_classes_are_named_with_counts_before_the_training_and_in_the_json(done: Done) -> None:
+    cats, dogs = (done.outcome["classes"][name] for name in ("cat", "dog"))
+    before, _, _ = done.said.partition("screen: 4 replicates")
+    assert f"2 classes: cat ({cats}), dog ({dogs})\n" in before
+
+
 def test_the_figures_are_those_that_the_networks_reached(done: Done) -> None:
     noise = ACCURACY["noise"] + 1 / 41  # of the seed, and the accuracy of a whole image
     for row in done.outcome["grid"]:
@@ -123,8 +129,12 @@ def test_nothing_tries_to_reach_the_internet(done: Done, tmp_path: Path) -> None
 
 
 def test_standard_error_has_only_lines_of_the_study(done: Done) -> None:
+    lines = (
+        *("2 classes: ", "note: ", "pictures: ", "screen", "refine", "confirm", "  "),
+        "suspects: ",
+    )
     for line in done.said.splitlines():
-        assert line.startswith(("pictures: ", "screen", "refine", "confirm", "  ", "suspects: "))
+        assert line.startswith(lines)
 
 
 def test_analyze_rebuilds_the_outcome_from_mlflow(done: Done) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.data.reason import Reason, kind_as_text
+from tasks.data.reason import Reason, kind_as_text, reason_as_text
 from tasks.languages import Translate
 from tasks.report.source import ReportSource
 from tasks.tracking.artifact_paths import SAMPLES
@@ -72,9 +72,18 @@ def _left_out(source: ReportSource) -> dict[str, Any]:
     per_class = source.study.data.per_class
     if per_class:
         sentences.append(source.translate("sampled", per_class=f"{per_class:,}"))
+    sentences += _notes(validation, source.translate)
     left_out = {path: reasons[0] for path, reasons in validation["reasons"].items()}
     left_out |= validation["passed_over_reasons"]
     return {"found": " ".join(sentences), "reasons": _by_kind(left_out, source.translate)}
+
+
+def _notes(validation: Mapping[str, Any], translate: Translate) -> list[str]:
+    """Return the notes of a validation as sentences; versions up to 0.2 logged none."""
+    texts = (
+        reason_as_text(Reason.from_json(note), translate) for note in validation.get("notes", ())
+    )
+    return [f"{text[:1].upper()}{text[1:]}." for text in texts]
 
 
 def _last_validation(execution: Execution) -> Any:

@@ -1,11 +1,16 @@
 """Decoding: every supported format, upright, as an image viewer shows it."""
 
+import struct
+import zlib
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 from support.picture_files import JPEG, encode, picture
 
-from models.images.decoding import decode
+from models.errors import DecodeError
+from models.images.decoding import decode, load
 
 
 def is_close(data: bytes, expected: Image.Image, by: float = 9.0) -> bool:
@@ -87,3 +92,105 @@ def on_white() -> Image.Image:
 )
 def test_every_format_is_read_as_a_viewer_shows_it(data: bytes, expected: Image.Image) -> None:
     assert is_close(data, expected)
+
+
+def segments(data: bytes, marker: int) -> list[int]:
+    """Return where the segments with a marker begin; data between 0xFF and 0x00 are skipped."""
+    return [at for at in range(len(data) - 1) if data[at] == 0xFF and data[at + 1] == marker]
+
+
+def with_wrong_scan_header(data: bytes = JPEG) -> bytes:
+    """Return a JPEG whose scan says that it ends at coefficient 0, as some cameras write it."""
+    at = segments(data, 0xDA)[0]
+    changed = bytearray(data)
+    changed[at + 6 + 2 * data[at + 4]] = 0
+    return bytes(changed)
+
+
+def with_bytes_before_scan(data: bytes = JPEG) -> bytes:
+    at = segments(data, 0xDA)[0]
+    return data[:at] + b"bytes that are no segment" + data[at:]
+
+
+def with_repeated_scan(number: int) -> bytes:
+    """Return a progressive JPEG with one of its scans twice."""
+    data = encode(picture(3), progressive=True)
+    starts = segments(data, 0xDA)
+    ends = [min(e for m in (0xC4, 0xDA, 0xD9) for e in segments(data, m) if e > s) for s in starts]
+    scan = data[starts[number] : ends[number]]
+    return data[: ends[number]] + scan + data[ends[number] :]
+
+
+def png_with(chunk: bytes, content: bytes) -> bytes:
+    """Return a PNG with a chunk after its header."""
+    data = encode(picture(2), "PNG")
+    length, crc = (struct.pack(">I", n) for n in (len(content), zlib.crc32(chunk + content)))
+    return data[:33] + length + chunk + content + crc + data[33:]
+
+
+def long_text() -> bytes:
+    return png_with(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(2**22)))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (with_wrong_scan_header(), picture(1)),
+        (with_bytes_before_scan(), picture(1)),
+        (with_repeated_scan(0), picture(3)),
+        (with_repeated_scan(1), picture(3)),
+        (JPEG[:-2], picture(1)),
+        (rotated_jpeg(6)[:-2], picture(11)),
+        (long_text(), picture(2)),
+        (png_with(b"iCCP", b"a profile\0\0" + zlib.compress(bytes(2**22))), picture(2)),
+    ],
+    ids=[
+        *("scan header", "bytes", "scan 0 again", "scan 1 again", "no end", "no end, rotated"),
+        *("text", "profile"),
+    ],
+)
+def test_a_warning_that_is_not_about_pixels_is_no_damage(
+    data: bytes, expected: Image.Image
+) -> None:
+    assert load(data, 64)[0].flaw == ""
+    assert is_close(data, expected)
+
+
+@pytest.mark.parametrize(
+    ("data", "flaw"),
+    [
+        (with_wrong_scan_header()[:-800] + b"\xff\xd9", "premature end"),
+        (with_bytes_before_scan()[:-800] + b"\xff\xd9", "premature end"),
+        (with_repeated_scan(1)[:-800] + b"\xff\xd9", "premature end"),
+        (with_repeated_scan(-1), "a repeated scan changes the pixels"),
+    ],
+    ids=["scan header", "bytes", "scan again", "another scan again"],
+)
+def test_damage_behind_such_a_warning_is_found(data: bytes, flaw: str) -> None:
+    assert flaw in load(data, 64)[0].flaw
+
+
+@pytest.mark.parametrize("cut", [3, 8, 200])
+def test_a_jpeg_without_its_last_pixels_is_damaged(cut: int) -> None:
+    with pytest.raises(DecodeError, match="truncated"):
+        load(JPEG[:-cut], 64)
+
+
+def test_a_cut_png_with_a_long_text_is_damaged() -> None:
+    with pytest.raises(DecodeError, match="damaged"):
+        load(long_text()[:-2000], 64)
+
+
+@pytest.mark.parametrize(("bits", "mode"), [(16, "I;16"), (14, "I;14"), (12, "I;12"), (8, "I;8")])
+def test_a_deep_picture_says_how_many_bits_it_uses(bits: int, mode: str) -> None:
+    grey = np.asarray(picture(12).convert("L"), dtype=np.uint16)
+    full = grey * 257 | (grey == grey.max()) * np.uint16(2**16 - 1)
+    assert load(encode(Image.fromarray(full >> (16 - bits)), "PNG"), 64)[0].mode == mode
+
+
+@pytest.mark.parametrize(("bits", "mode"), [(16, "RGB"), (12, "RGB;12")])
+def test_a_deep_picture_in_colour_says_it_too(bits: int, mode: str) -> None:
+    colours = np.asarray(picture(12), dtype=np.uint16) * 257
+    colours[0, 0] = 2**16 - 1
+    data = cv2.imencode(".png", colours >> (16 - bits))[1].tobytes()
+    assert load(data, 64)[0].mode == mode

@@ -29,9 +29,10 @@ def test_a_set_that_follows_the_rules_passes(tmp_path: Path) -> None:
 
 def test_too_few_pictures_of_one_class_break_two_rules(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "data", 30, 2)
+    share = "6.2% of the pictures, less than 20% of an equal share among 2 classes"
     assert faults_of(tmp_path / "data", tmp_path) == (
         "32 pictures are accepted, fewer than 40",
-        "the smallest class has 6.2% of the pictures, less than 10%",
+        f"the smallest class has {share}",
     )
 
 

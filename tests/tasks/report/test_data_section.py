@@ -2,7 +2,7 @@
 
 from tasks.data.reason import Reason
 from tasks.languages import translator
-from tasks.report.sections.data import _by_kind
+from tasks.report.sections.data import _by_kind, _notes
 
 EMPTY = Reason("not_decodable", {"why": Reason("empty")}).as_json()
 
@@ -33,3 +33,13 @@ def test_sentences_that_an_earlier_version_logged_are_still_counted_by_kind() ->
         {"kind": "not decodable", "n": "2", "examples": ["a.jpg", "d.jpg"]},
         {"kind": "a copy", "n": "1", "examples": ["b.jpg"]},
     ]
+
+
+def test_notes_are_sentences_in_the_language_of_the_report() -> None:
+    validation = {"notes": [Reason("folders_joined", {"folders": ["batch0", "batch1"]}).as_json()]}
+    (english,) = _notes(validation, translator("en"))
+    assert english.startswith("Folders that are parts of a class and not classes: batch0, batch1;")
+    (korean,) = _notes(validation, translator("ko"))
+    assert "batch0, batch1" in korean
+    assert "클래스" in korean
+    assert _notes({}, translator("en")) == []

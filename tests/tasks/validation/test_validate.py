@@ -39,6 +39,8 @@ def test_the_command_prints_one_json_object_and_logs_the_validation(
     answer = json.loads(result.stdout)
     counts = {name: answer[name] for name in ("found", "accepted", "quarantined", "passed_over")}
     assert counts == {"found": 51, "accepted": 49, "quarantined": 1, "passed_over": 1}
+    assert answer["classes"] == {"cat": 24, "dog": 25}
+    assert answer["note_kinds"] == ["few_for_validation"]
     assert answer["reasons"] == {"cat/0.png": ["not decodable: empty: 0 bytes"]}
     assert answer["reason_kinds"] == {"cat/0.png": ["not_decodable"]}
     assert answer["passed_over_kinds"] == {"Thumbs.db": "system_file"}
@@ -57,13 +59,19 @@ def test_the_command_prints_one_json_object_and_logs_the_validation(
     broken = Reason("not_decodable", {"why": Reason("empty")})
     assert logged["reasons"] == {"cat/0.png": [broken.as_json()]}
     assert Reason.from_json(logged["passed_over_reasons"]["Thumbs.db"]) == Reason("system_file")
-    assert list(home.glob("validation/*/validation.html"))
+    assert logged["classes"] == answer["classes"]
+    assert [note["kind"] for note in logged["notes"]] == answer["note_kinds"]
+    (page,) = home.glob("validation/*/validation.html")
+    text = page.read_text(encoding="utf-8")
+    assert '<tr><td>cat<td class="n">24</tr>' in text
+    assert answer["notes"][0] in text
 
 
 def test_a_failed_validation_is_logged_too_and_exits_with_2(tmp_path: Path, home: Path) -> None:
     write_class_folders(tmp_path / "data", 4, 4)
     result = CliRunner().invoke(main, ["validate", "--data", str(tmp_path / "data")])
     assert result.exit_code == 2
+    assert result.stdout.startswith("2 classes: cat (4), dog (4)\n")
     assert "broken rule: 8 pictures are accepted, fewer than 40" in result.stdout
 
     from tasks.settings import read_settings
