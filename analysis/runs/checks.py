@@ -46,7 +46,7 @@ def checked_runs(
             f"{len(usable)} run{'s' * (len(usable) != 1)} whose {response} never changes: no "
             "effect can be estimated; add runs, or choose another response"
         )
-    if np.ptp(usable[response]) < SMALLEST_RANGE:
+    if not same and np.ptp(usable[response]) < SMALLEST_RANGE:
         raise DesignError(
             f"{response} changes by less than {SMALLEST_RANGE:g}, too little to calculate with: "
             "use a smaller unit"

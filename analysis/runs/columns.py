@@ -71,6 +71,22 @@ def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
         )
 
 
+def check_log_scales(log: Sequence[str], factors: Sequence[str]) -> None:
+    """Check that what is to have a log scale is a factor.
+
+    Raises
+    ------
+    DesignError
+        If it is not.
+    """
+    unknown = [name for name in log if name not in factors]
+    if unknown:
+        raise DesignError(
+            f"--log {unknown[0]}: not one of the factors, {', '.join(factors)}; leave it out, or "
+            "name it with --factor as well"
+        )
+
+
 def response_column(column: "pd.Series[Any]") -> "pd.Series[Any]":
     """Return a response without what programs write for a missing number.
 

@@ -20,6 +20,7 @@ from analysis.runs.columns import (
     GivenLevels,
     block_notes,
     check_columns,
+    check_log_scales,
     complete_runs,
     infer_scale,
     left_out_columns,
@@ -66,11 +67,7 @@ def infer_experiment(
         raise DesignError(
             f"no factors: no column besides {response} has two levels; name them and their levels"
         )
-    unknown = [name for name in log if name not in names]
-    if unknown:
-        raise DesignError(
-            f"log scale for {unknown[0]}: not a factor; the factors are {', '.join(names)}"
-        )
+    check_log_scales(log, names)
     typed = table.assign(**{name: typed_column(table[name], has_response) for name in names})
     complete = complete_runs(typed, names, response)
     factors = [_two_level_factor(complete, name, given.get(name), log) for name in names]

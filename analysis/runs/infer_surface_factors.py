@@ -13,6 +13,7 @@ from analysis.runs.columns import (
     GivenLevels,
     block_notes,
     check_columns,
+    check_log_scales,
     complete_runs,
     infer_scale,
     left_out_columns,
@@ -59,6 +60,7 @@ def infer_surface_experiment(
         raise DesignError(
             "no factors: no column of numbers has three or five levels; name them and their levels"
         )
+    check_log_scales(log, names)
     typed = ended.assign(**{name: typed_column(ended[name]) for name in names})
     runs = complete_runs(typed, names, response)
     factors = [_surface_factor(runs, name, given.get(name), log) for name in names]

@@ -19,7 +19,7 @@ from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
 from tasks.analyze.read_runs import is_study, runs_of_experiment
-from tasks.analyze.request import AnalysisRequest, check_log_factors, check_study_request
+from tasks.analyze.request import AnalysisRequest, check_study_request
 from tasks.errors import UserError
 from tasks.figures import save_figure
 from tasks.languages import Translate, translator
@@ -182,7 +182,6 @@ def _surface_answer(
         log=request.log,
         excluded=request.not_factors,
     )
-    check_log_factors(request, found.factors)
     surface = fit_surface(
         found.runs,
         found.factors,
@@ -230,7 +229,6 @@ def analyse_table(
         log=request.log,
         excluded=request.not_factors,
     )
-    check_log_factors(request, found.factors)
     return _analyse(found, request, source, reading=_reading(table, found))
 
 

@@ -46,7 +46,9 @@ def runs_of_experiment(tracker: Tracker, experiment: str, response: str) -> pd.D
     runs = tracker.search([tracker.existing_experiment(experiment)], "")
     ended = [run for run in runs if run.info.status in {"FINISHED", "FAILED"} and run.data.params]
     measured = [run for run in ended if math.isfinite(_metric(run, response))]
-    if not measured:
+    nested_in = {run.data.tags.get(PARENT) for run in ended}
+    # A single parent with the best metric of its nested runs is no experiment.
+    if not measured or (len(measured) == 1 and measured[0].info.run_id in nested_in):
         raise UserError(f"experiment {experiment}: {_why_none(runs, response)}")
     parents = {run.info.run_id: run.data.tags.get(PARENT) for run in runs}
     summaries = {parent for run in measured for parent in _ancestors(run, parents)}
@@ -89,7 +91,7 @@ def _why_none(runs: Sequence[Any], response: str) -> str:
             "in one run"
         )
     if any(run.info.run_id in nested_in for run in finished):
-        children = [run for run in runs if run.data.params and run.data.metrics]
+        children = [run for run in runs if run.data.params and run.info.run_id not in nested_in]
         return (
             f"{response!r} is only in parent runs, and the params are in their nested runs; name a "
             f"metric of the nested runs: {_metric_names(children)}"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from analysis.effects.response_scale import Transform
-from analysis.factors import Factor
 from analysis.runs.direction import lower_is_better
 from tasks.errors import UserError
 
@@ -159,17 +158,6 @@ def check_study_request(request: AnalysisRequest) -> None:
             raise UserError(
                 f"{option} {next(iter(given))}: {request.experiment} is a study of FactorGrid, "
                 "whose own factors and scales are used; leave it out"
-            )
-
-
-def check_log_factors(request: AnalysisRequest, factors: Sequence[Factor]) -> None:
-    """Raise a `UserError` if a factor that is to have a log scale is not one of the factors."""
-    names = [factor.name for factor in factors]
-    for name in request.log:
-        if name not in names:
-            raise UserError(
-                f"--log {name}: not one of the factors, {', '.join(names)}; leave it out, or name "
-                "it with --factor as well"
             )
 
 

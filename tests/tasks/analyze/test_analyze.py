@@ -360,5 +360,5 @@ def test_a_metric_that_only_the_parent_has_is_said_to_be_there(
     with pytest.raises(UserError) as caught:
         runs_of_experiment(tracker, f"best {params}", "accuracy")
     line = str(caught.value)
-    assert "only runs that are no trials have a metric 'accuracy' (search" in line
-    assert "log it in the 4 runs that have the params, or name one of their metrics: loss" in line
+    assert "'accuracy' is only in parent runs, and the params are in their nested runs" in line
+    assert "name a metric of the nested runs: loss" in line
