@@ -35,7 +35,8 @@ def samples(arrays: ImageArrays, seed: int = 1) -> Figure:
         chosen = rng.permutation(of_class)[:SAMPLES_PER_CLASS]
         for axes, row in zip(panel_row, chosen, strict=False):
             axes.imshow(arrays.images[row])
-        panel_row[0].set_ylabel(arrays.classes[label], fontsize=9)
+        name = arrays.classes[label]
+        panel_row[0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)

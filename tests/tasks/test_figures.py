@@ -4,7 +4,9 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Mapping
-from itertools import product
+from itertools import combinations, product
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -21,7 +23,7 @@ from analysis.plots.response_surface import contours
 from analysis.surface.fit import fit_surface
 from tasks import figures
 from tasks.figures import fallback_fonts, font_file, save_figure
-from tasks.training.replicate_figures import confusion_matrix, learning_curve
+from tasks.training.replicate_figures import confusion_matrix, learning_curve, samples
 
 NAMES = ("cost ($)", "yield_% ($a_{)", r"_\alpha^2")
 RESPONSE = r"Y_{$ok$}"
@@ -125,6 +127,21 @@ def test_an_installed_font_is_used_for_letters_that_matplotlibs_font_lacks(
         save_figure(figure, io.BytesIO(), format="png")
     assert not caplog.records
     assert figures.family_of(found[0]) in figure.findobj(mpl.text.Text)[0].get_fontfamily()
+
+
+def test_the_names_beside_a_sheet_of_samples_are_not_cut() -> None:
+    images = np.zeros((6, 16, 16, 3), dtype=np.uint8)
+    arrays: Any = SimpleNamespace(
+        classes=[*NAMES[:2], f"{HANGUL} " * 4],
+        labels=np.arange(6) % 3,
+        images=images,
+        side=lambda _: np.arange(6),
+    )
+    figure = samples(arrays)
+    save_figure(figure, io.BytesIO(), format="png")
+    boxes = [axes.yaxis.label.get_window_extent() for axes in figure.axes[::8]]
+    assert all(box.x0 >= 0 for box in boxes)
+    assert all(not a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_letters_of_matplotlibs_font_need_no_other() -> None:
