@@ -213,7 +213,7 @@ def explain_disk_errors(cache: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        is_elsewhere = error.filename and not Path(error.filename).is_relative_to(cache.parent)
+        is_elsewhere = error.filename and not Path(error.filename).is_relative_to(cache)
         if error.errno not in DISK_ERRORS or is_elsewhere:
             raise
         existing = next(f for f in (cache, *cache.parents) if f.exists())

@@ -1,5 +1,6 @@
 """A disk that is really full: a small one is mounted, if that is permitted."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from models.images.arrays import open_arrays
 from models.images.decoding import decode
 from models.images.drawn import draw_one, generator
+from tasks.data.cache import explain_disk_errors
 from tasks.data.dataset import DatasetRequest, Prepared, prepare_dataset
 from tasks.data.find_images import find_images
 from tasks.data.metadata_store import MetadataStore
@@ -117,3 +119,11 @@ def test_a_disk_that_fills_up_leaves_no_cache_and_the_same_command_continues(
     reported: list[int] = []
     assert_whole(run(data, state, lambda _, __, total: reported.append(total)), data)
     assert reported
+
+
+@pytest.mark.parametrize(("place", "error"), [("cache/x", DataError), ("artifacts/x", OSError)])
+def test_only_an_error_of_the_cache_is_explained_as_one(
+    place: str, error: type[Exception], tmp_path: Path
+) -> None:
+    with pytest.raises(error), explain_disk_errors(tmp_path / "cache"):
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / place))
