@@ -109,11 +109,12 @@ def _labels(
     has_two = len({*classes.labels.values()}) > 1
     # Names do not overrule folders that tell classes apart: dog/cat.1.jpg is a dog.
     labelled = sum(sign.folder in classes.labels for sign in signs) if has_two else 0
-    if by_name and (classes.are_parts or labelled < in_names.total()):
-        return [sign.in_name for sign in signs], []
-    if not has_two and (guessed := _labels_by_number(found, signs, classes)):
+    if not has_two and not by_name and (guessed := _labels_by_number(found, signs, classes)):
         example = next(e.path for e, label in zip(found, guessed, strict=True) if label)
         return guessed, [Reason("classes_in_names", {"example": example})]
+    one_name = len(in_names) == 1 and not has_two  # for the message: one class, 'cat'
+    if one_name or (by_name and (classes.are_parts or labelled < in_names.total())):
+        return [sign.in_name for sign in signs], []
     return _labels_by_folder(signs, classes, by_name=by_name), list(classes.notes)
 
 

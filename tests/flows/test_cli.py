@@ -41,7 +41,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], tuple[str, ...]]] 
     ),
     "a zip that is not one": (_no_zip, ("--data", "pictures.zip", "not a zip", "name a folder")),
     "a folder without pictures": (_empty, ("--data", "no pictures", "cat.0.jpg")),
-    "pictures of one class": (_one_class, ("--data", "one class", "'train'", "cat.0.jpg")),
+    "pictures of one class": (_one_class, ("--data", "one class", "'cat'", "cat.0.jpg")),
     "a study that is not there": (
         lambda _: ["search", "nowhere.toml"],
         ("nowhere.toml", "quick", "name one of these"),
