@@ -11,16 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from charset_normalizer import from_bytes
 
 from analysis.runs.columns import MISSING
+from tasks.encodings import likely_encoding
 from tasks.errors import UserError
 from tasks.tables.numbers import NumberFormat, is_number, read_numbers
 
 #: Separators of fields, in the order in which they are preferred.
 SEPARATORS = (",", ";", "\t", "|")
-#: Encodings of spreadsheets in use, which are tried where a file is not UTF-8.
-ENCODINGS = ("cp1252", "cp949", "cp932", "cp936", "cp950", "cp1250", "cp1251")
+#: Encodings of Windows, in which spreadsheets save where a file is not UTF-8.
+SINGLE_BYTE = ("cp1252", "cp1251")
+WINDOWS = (*SINGLE_BYTE, "cp949", "cp932", "gbk", "big5")
+#: Words by which the encoding is chosen, at most.
+MOST_WORDS = 500
 #: The first bytes of files that are saved as a table, but are not text.
 NOT_TEXT = {b"PK\x03\x04": "an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook"}
 #: Excel's own first line, as in ``sep=;``.
@@ -153,11 +156,15 @@ def _decoded(content: bytes) -> tuple[str | None, str]:
         return content.decode("utf-8-sig"), ""
     except UnicodeDecodeError:
         pass
-    # Chinese, Japanese and Korean characters have two bytes. A single byte is a letter with an
-    # accent, or a degree sign, in which a detector of languages sees anything.
-    single = any(len(run) == 1 for run in re.findall(rb"[\x80-\xff]+", content))
-    best = from_bytes(content, cp_isolation=["cp1252"] if single else list(ENCODINGS)).best()
-    return (None, "") if best is None else (str(best), best.encoding)
+    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", content)]
+    # Chinese, Japanese and Korean characters have two bytes each, and Cyrillic words many single
+    # ones. In single signs, such as that of degrees, a language cannot be seen.
+    possible = ("cp1252",) if max(runs) == 1 else SINGLE_BYTE if 1 in runs else WINDOWS
+    words = [
+        word for word in dict.fromkeys(re.split(rb"[\s,;|\"]+", content)) if not word.isascii()
+    ]
+    encoding = likely_encoding(words[:MOST_WORDS], possible)
+    return (content.decode(encoding, errors="replace"), encoding) if encoding else (None, "")
 
 
 def _lines(text: str, separator: str) -> list[_Line]:

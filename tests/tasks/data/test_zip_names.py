@@ -9,7 +9,7 @@ import pytest
 from support.picture_files import encode, picture
 
 from tasks.data.find_images import check_source, find_images
-from tasks.data.zip_names import likely_encoding
+from tasks.encodings import likely_encoding
 
 NAMES = {
     "cp949": ["고양이 강아지", "사과 배 포도", "정상 불량", "개", "꽃 나무", "양성 음성", "남 여"],

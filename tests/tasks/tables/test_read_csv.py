@@ -122,7 +122,15 @@ def test_a_text_in_a_column_of_numbers_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "encoding"),
-    [("조건;수율\n높음;60\n낮음;72\n", "cp949"), ("Größe;Y\nüber;60\nunter;72\n", "cp1252")],
+    [
+        ("조건;수율\n높음;60\n낮음;72\n", "cp949"),
+        ("Größe;Y\nüber;60\nunter;72\n", "cp1252"),
+        ("Temp °C;m²\n5;60\n6;72\n", "cp1252"),
+        ("Température;Y\nélevée;60\nbasse;72\n", "cp1252"),
+        ("температура;Y\nвысокая;60\nнизкая;72\n", "cp1251"),  # noqa: RUF001 # Cyrillic
+        ("温度;収率\n高い;60\n低い;72\n", "cp932"),
+        ("温度;产率\n高;60\n低;72\n", "gbk"),
+    ],
 )
 def test_another_encoding_is_found_and_named(text: str, encoding: str, tmp_path: Path) -> None:
     table = _read(tmp_path, text.encode(encoding))
