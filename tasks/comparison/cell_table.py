@@ -149,7 +149,7 @@ def read_cells(path: Path, table: Table) -> list[Cell]:
         If the file cannot be read, or a factor has no column.
     """
     try:
-        rows = read_csv(path).rows.to_dict("records")
+        rows = read_csv(path, columns=1).rows.to_dict("records")
         return [table.space.cell({str(k): v for k, v in row.items()}) for row in rows]
     except (ValueError, AnalysisError) as error:
         raise UserError(f"--manual {path}: cannot be read as a list of cells: {error}") from error

@@ -249,7 +249,7 @@ def read_study(source: StudySource) -> Study:
     if source.manual is None:
         return study
     try:
-        rows = read_csv(source.manual).rows.to_dict("records")
+        rows = read_csv(source.manual, columns=1).rows.to_dict("records")
         cells = [
             {f.name: typed_level(f, row[f.name]) for f in study.factor_list if f.name in row}
             for row in rows

@@ -70,11 +70,16 @@ class _Line:
         return sum(map(bool, self.fields))
 
 
-def read_csv(path: Path) -> CsvTable:
+def read_csv(path: Path, *, columns: int = 2) -> CsvTable:
     """Read a CSV file with a header and one row per run.
 
     The separator, the decimal separator, the encoding and lines that do not belong to the table
     are found from the content. ``None`` and ``NA`` are text, because they can be levels.
+
+    Parameters
+    ----------
+    path : of the file.
+    columns : how many it has at least: a response and a factor.
 
     Raises
     ------
@@ -95,20 +100,20 @@ def read_csv(path: Path) -> CsvTable:
         raise UserError(
             f"{path}: cannot be read as CSV: {error}; look for a quote that is not closed"
         ) from None
-    header, rows, remarks = _split(path, table)
+    header, rows, remarks = _split(path, table, columns)
     if lines[header.number - 1].lstrip().startswith('"'):
         rows = _without_row_names(rows, header)
     rows = _of_width(path, rows, header)
     names, renamed = _names(path, header, rows)
     rows, units = _without_units_row(rows)
     short = tuple(i + 1 for i, row in enumerate(rows) if len(row.fields) < len(header.fields))
-    columns = {
+    fields = {
         name: [row.fields[i] if i < len(row.fields) else "" for row in rows]
         for i, name in enumerate(names)
     }
     unnamed = [name for name, title in zip(names, header.fields, strict=True) if not title]
-    left_out = [name for name in unnamed if any(columns[name])]
-    kept = {name: column for name, column in columns.items() if name not in unnamed}
+    left_out = [name for name in unnamed if any(fields[name])]
+    kept = {name: column for name, column in fields.items() if name not in unnamed}
     values, numbers = read_numbers(kept, separator)
     for name, unit in zip(names, units, strict=True):
         if unit and name in kept:
@@ -218,7 +223,7 @@ def _header_index(lines: Sequence[_Line]) -> int:
     return next((i for i, line in enumerate(lines) if line.filled >= least), 0)
 
 
-def _split(path: Path, lines: list[_Line]) -> tuple[_Line, list[_Line], list[str]]:
+def _split(path: Path, lines: list[_Line], columns: int) -> tuple[_Line, list[_Line], list[str]]:
     """Return the header, the rows, and the lines that do not belong to the table."""
     start = _header_index(lines)
     # numpy writes its header as a remark.
@@ -230,7 +235,7 @@ def _split(path: Path, lines: list[_Line]) -> tuple[_Line, list[_Line], list[str
         start += 1
     header, rest = lines[start], lines[start + 1 :]
     width = len(header.fields)
-    if width < 2:  # noqa: PLR2004 # a response and a factor
+    if width < columns:
         raise UserError(
             f"{path}: one column, {header.fields[0][:40]!r}; separate the fields with a comma, a "
             "semicolon or a tab"

@@ -138,14 +138,17 @@ def test_the_korean_page_has_no_english_sentence(done: Done) -> None:
 @pytest.mark.parametrize("name", built_in_studies())
 def test_a_study_as_toml_is_the_same_study(name: str) -> None:
     study = load_study(name, source='odd "path"/pictures.zip')
-    assert parse_study(tomllib.loads(study_toml(study)), "test") == study
+    read = parse_study(tomllib.loads(study_toml(study)), "test")
+    # The folder of the study file, from which its own paths start, is no part of the study.
+    assert read.model_dump() == study.model_dump()
+    assert read.identity == study.identity
 
 
 def test_a_report_that_cannot_be_written_is_one_line_and_exit_status_2(
     done: Done, tmp_path: Path
 ) -> None:
     for arguments, message in (
-        (("--experiment", "nowhere"), "there are: tiny"),
+        (("--experiment", "nowhere"), "there are: "),
         (
             ("--experiment", "tiny", "--out", tmp_path / "no" / "file.html"),
             "its folder does not exist",

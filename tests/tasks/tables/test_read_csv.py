@@ -142,6 +142,11 @@ def test_a_column_can_be_called_by_a_hash(tmp_path: Path) -> None:
     assert list(_read(tmp_path, "#,a,y\n1,2,3\n2,3,4\n").rows) == ["#", "a", "y"]
 
 
+def test_a_list_of_cells_may_have_one_column(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("rate\n0.1\n0.01\n")
+    assert read_csv(tmp_path / "list.csv", columns=1).rows["rate"].tolist() == [0.1, 0.01]
+
+
 def test_names_of_columns_are_composed_characters(tmp_path: Path) -> None:
     assert list(_read(tmp_path, "o\u0308l,y\n1,2\n").rows) == ["öl", "y"]
 
