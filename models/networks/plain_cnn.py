@@ -7,6 +7,12 @@ if TYPE_CHECKING:
 
 #: Pooling stops at feature maps of this size (pixels per side).
 SMALLEST_MAP = 4
+#: Keras's activations that suit a hidden layer.
+ACTIVATIONS = (
+    *("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish", "mish"),
+    *("tanh", "sigmoid", "softplus", "softsign", "hard_sigmoid", "hard_silu", "exponential"),
+    *("linear", "squareplus", "log_sigmoid", "hard_tanh", "tanh_shrink", "soft_shrink"),
+)
 
 
 def build(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from analysis.factors import Factor
+from models.networks.plain_cnn import ACTIVATIONS
 from models.spec import DEFAULT_BUILDER, Scalar
 
 #: The scale and the domain of the factors that are known, so that a study need not give them.
@@ -20,6 +21,25 @@ KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
     "learning_rate": ("log", (1e-8, 10.0)),
     "dropout": ("linear", (0.0, 0.95)),
 }
+
+
+#: Settings of a network that may also be 0 where they do not vary.
+MAY_BE_ZERO = frozenset({"conv_layers", "fc_layers"})
+
+
+def setting_fault(name: str, value: object) -> str:
+    """Return why a value of a setting of a built-in network is not valid; empty if it is."""
+    if name == "activation":
+        return "" if value in ACTIVATIONS else f"not one of {', '.join(ACTIVATIONS)}"
+    scale, domain = KNOWN_SCALES.get(name, (None, None))
+    if domain is None:
+        return ""
+    low, high = (0.0 if name in MAY_BE_ZERO else domain[0]), domain[1]
+    whole = scale == "integer"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and low <= float(str(value)) <= high and (not whole or float(str(value)) % 1 == 0):
+        return ""
+    return f"not a {'whole ' * whole}number from {low:g} to {high:g}"
 
 
 class Part(BaseModel):
@@ -65,8 +85,8 @@ def _scale_of(low: Scalar, high: Scalar) -> str:
 class TrainingPart(Part):
     """``[training]``: `models.spec.TrainingSpec`, with bounds."""
 
-    epochs: Annotated[int, Field(ge=1)] = 8
-    batch_size: Annotated[int, Field(ge=1)] = 64
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 8
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
     augment: bool = False

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +23,13 @@ from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
 from tasks.errors import StudyError
-from tasks.study.hyperparameters import FactorPart, ModelPart, Part, TrainingPart
+from tasks.study.hyperparameters import (
+    FactorPart,
+    ModelPart,
+    Part,
+    TrainingPart,
+    setting_fault,
+)
 from tasks.study.toml_file import read_toml
 
 #: Raised by one whenever a default below changes: a study that was interrupted is then not resumed.
@@ -45,11 +51,15 @@ def is_url(text: str) -> bool:
     return bool(re.match(r"[a-z][a-z0-9+.-]+:/", text))
 
 
+#: Names that MLflow accepts, and that need no quotes in its filters.
+ModelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")]
+
+
 class DataPart(Part):
     """``[data]``: which pictures, how many, and their size (pixels per side)."""
 
     source: Path | None = None
-    drawn: Annotated[int, Field(ge=64)] | None = None
+    drawn: Annotated[int, Field(ge=64, le=1_000_000)] | None = None
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
     per_class: Annotated[int, Field(ge=8)] | None = None
     seed: int = 1
@@ -128,7 +138,7 @@ class RefinePart(Part):
     """
 
     method: Literal["grid", "gp", "surface"] = "grid"
-    budget: Annotated[int, Field(ge=1)] = 12
+    budget: Annotated[int, Field(ge=1, le=10_000)] = 12
     replicates: Annotated[int, Field(ge=1)] | None = None
     rounds: Annotated[int, Field(ge=1)] = 2
     prune: bool = False
@@ -157,7 +167,7 @@ class ComparePart(Part):
 class Study(Part):
     """One whole procedure: screen, refine, confirm, register."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .-]*$")]
+    name: ModelName
     description: str = ""
     response: Literal["val_accuracy"] = "val_accuracy"
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
@@ -165,7 +175,7 @@ class Study(Part):
     centre_points: Annotated[int, Field(ge=0, le=50)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    registered_model: str | None = None
+    registered_model: ModelName | None = None
     data: DataPart = DataPart()
     factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=7)]
     model: ModelPart = ModelPart()
@@ -215,6 +225,11 @@ class Study(Part):
         training = set(TrainingPart.model_fields)
         _reject(self.model.settings, known, "model")
         _reject(self.factors, known | training, "factors")
+        _check_settings(self.model.settings, "model")
+        for name in self.factors.keys() & known:
+            part = self.factors[name]
+            _check_settings({name: part.low}, "factors")
+            _check_settings({name: part.high}, "factors")
         return self
 
     @model_validator(mode="after")
@@ -298,6 +313,12 @@ class Study(Part):
             seed,
         )
         return base.with_levels(levels)
+
+
+def _check_settings(settings: Mapping[str, object], where: str) -> None:
+    for name, value in settings.items():
+        if fault := setting_fault(name, value):
+            raise ValueError(f"{where}.{name}: {value!r} is {fault}; correct it")
 
 
 def _reject(given: Iterable[str], known: set[str], where: str) -> None:

@@ -53,6 +53,22 @@ def test_the_learning_rate_is_on_a_log_scale_by_default() -> None:
 
 
 BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
+    "negative filters": (("model", "filters"), -1, ("model.filters", "-1", "whole", "1 to 4096")),
+    "half a layer": (("model", "fc_layers"), 1.5, ("model.fc_layers", "1.5", "whole number")),
+    "a truth value for a number": (("model", "kernel_size"), True, ("model.kernel_size", "True")),
+    "text for units": (("model", "dense_units"), "64", ("model.dense_units", "'64'")),
+    "all units dropped": (("model", "dropout"), 1.5, ("model.dropout", "1.5", "0 to 0.95")),
+    "an unknown activation": (("model", "activation"), "nonsense", ("'nonsense'", "relu, ")),
+    "an unknown activation as a level": (
+        ("factors", "activation"),
+        {"low": "relu", "high": "nonsense"},
+        ("factors.activation", "'nonsense'"),
+    ),
+    "a name that MLflow refuses": (("registered_model",), "a/b", ("registered_model", "'a/b'")),
+    "a name with a quote": (("registered_model",), "a'b", ("registered_model",)),
+    "too many drawn pictures": (("data", "drawn"), 10**9, ("data.drawn", "1000000")),
+    "too many epochs": (("training", "epochs"), 10**9, ("training.epochs", "100000")),
+    "too large a budget": (("refine", "budget"), 10**9, ("refine.budget", "10000")),
     "an unknown key": (("replicate",), 2, ("replicate", "unknown key", "replicates")),
     "an unknown key in a table": (("data", "imagesize"), 2, ("data.imagesize", "image_size")),
     "low not below high": (
@@ -99,7 +115,7 @@ def test_an_error_in_a_study_is_one_line_with_field_and_value(fault: str) -> Non
     content = copy.deepcopy(GOOD)
     table = content
     for key in path[:-1]:
-        table = table[key]
+        table = table.setdefault(key, {})
     table[path[-1]] = value
     with pytest.raises(StudyError) as caught:
         parse_study(content, "small.toml")
