@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from support.small_study import Done, factorgrid, network_log, write_study
 
 from tasks.environment import QUIET
@@ -14,6 +15,10 @@ from tasks.environment import QUIET
 for name, value in QUIET.items():
     os.environ.setdefault(name, value)
 
+
+# No test depends on the speed of the machine.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # A process that a shell starts in the background ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -80,13 +80,13 @@ def _check_path(path: Path) -> None:
     with _explain_file_errors(path):
         if not path.exists():
             raise DataError(
-                f"--data {path}: no such file or folder; name a folder or zip of pictures"
+                f"pictures {path}: no such file or folder; name a folder or zip of pictures"
             )
         if path.is_dir():
             return
         if not path.is_file():  # reading a pipe would wait without end
             raise DataError(
-                f"--data {path}: neither a file nor a folder; name a folder or zip of pictures"
+                f"pictures {path}: neither a file nor a folder; name a folder or zip of pictures"
             )
         zipfile.ZipFile(path).close()
 
@@ -106,11 +106,12 @@ def _explain_file_errors(path: Path) -> Iterator[None]:
         yield
     except BAD_ZIP as error:
         raise DataError(
-            f"--data {path}: not a zip, or a damaged one ({error}); name a folder or an "
+            f"pictures {path}: not a zip, or a damaged one ({error}); name a folder or an "
             "undamaged zip of pictures"
         ) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise DataError(
-            f"--data {path}: {error.strerror or error}{where}; fix this, then run the command again"
+            f"pictures {path}: {error.strerror or error}{where}; fix this, then run the command "
+            "again"
         ) from error

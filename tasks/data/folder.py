@@ -47,7 +47,7 @@ def find_in_folder(root: Path) -> Source:
             continue
         fault = size_fault(status.st_size)
         found.append(Entry(name, None, _file_stamp(status), location, fault))
-    entries, notes = label_entries(found, passed_over, f"--data {root}")
+    entries, notes = label_entries(found, passed_over, f"pictures {root}")
     return Source(str(root), source_key(root), entries, passed_over, FolderReader(str(root)), notes)
 
 

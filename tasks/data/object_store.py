@@ -93,12 +93,12 @@ class StoreLocation:
         if parts.password is not None:
             without_password = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
             raise DataError(
-                f"--data {without_password}: a password in the address would be kept in MLflow "
+                f"pictures {without_password}: a password in the address would be kept in MLflow "
                 "with the study; give credentials in the environment, as the store's package "
                 "reads them"
             )
         self.url = url
-        with explain_store_errors(f"--data {url}"):
+        with explain_store_errors(f"pictures {url}"):
             from fsspec.core import url_to_fs
 
             self._system, self._path = url_to_fs(url)
@@ -128,7 +128,7 @@ class StoreLocation:
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f".partial-{os.getpid()}-{target.name}"
         with (
-            explain_store_errors(f"--data {self.url}"),
+            explain_store_errors(f"pictures {self.url}"),
             self._temporary_copy(self._path, partial, self._info["size"]),
         ):
             if not _version_digest(self.url, self._current_info()).startswith(version):
@@ -144,7 +144,7 @@ class StoreLocation:
         DataError
             If the store is not available.
         """
-        with explain_store_errors(f"--data {self.url}"):
+        with explain_store_errors(f"pictures {self.url}"):
             self._system.invalidate_cache()
             listed = self._system.find(self._path, detail=True)
             root = f"{self._path.rstrip('/')}/"
@@ -182,7 +182,7 @@ class StoreLocation:
         name = f"{_digest(self.url)[:16]}-{PurePosixPath(urlsplit(self.url).path).name[-80:]}"
         folder = scratch / name
         folder.mkdir(parents=True, exist_ok=True)
-        with explain_store_errors(f"--data {self.url}"), FileLock(folder / LOCK):
+        with explain_store_errors(f"pictures {self.url}"), FileLock(folder / LOCK):
             if not (folder / ABOUT).exists():
                 partial = folder / f".partial-{ABOUT}"
                 partial.write_text(json.dumps({"url": self.url}), encoding="utf-8")
@@ -260,7 +260,7 @@ class StoreLocation:
 
     def _changed_error(self, what: str) -> DataError:
         return DataError(
-            f"--data {self.url}: {what} changed while it was copied; run the command again when "
+            f"pictures {self.url}: {what} changed while it was copied; run the command again when "
             "nothing writes there"
         )
 

@@ -66,7 +66,7 @@ def find_in_store(location: StoreLocation, scratch: Path, progress: OnProgress |
         found.append(Entry(name, None, item.copy_name, item.copy_name, fault))
         if fault is None:
             readable[name] = item
-    entries, notes = label_entries(found, passed_over, f"--data {location.url}")
+    entries, notes = label_entries(found, passed_over, f"pictures {location.url}")
     wanted = [readable[entry.path] for entry in entries if not entry.fault]
     copies = location.copy_objects(wanted, scratch, progress)
     unavailable = {n for n, item in readable.items() if item.name in copies.unavailable}

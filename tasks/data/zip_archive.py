@@ -95,7 +95,7 @@ def find_in_zip(path: Path, archive: Path) -> Source:
         found.append(Entry(path_in_archive, None, _member_stamp(member), str(number), fault))
     readable = [members[int(entry.location)] for entry in found if not entry.fault]
     _refuse_bomb(path, archive, sum(member.file_size for member in readable))
-    entries, notes = label_entries(found, passed_over, f"--data {path}")
+    entries, notes = label_entries(found, passed_over, f"pictures {path}")
     return Source(
         str(path),
         source_key(path),
@@ -117,7 +117,7 @@ def _refuse_bomb(path: Path, archive: Path, unpacked: int) -> None:
     packed = archive.stat().st_size
     if unpacked > MAX_RATIO * max(packed, MIN_BOMB_BYTES):
         raise DataError(
-            f"--data {path}: a decompression bomb: {packed:,} bytes that would unpack to "
+            f"pictures {path}: a decompression bomb: {packed:,} bytes that would unpack to "
             f"{unpacked:,} bytes; name another archive"
         )
 
@@ -181,7 +181,7 @@ def _unpack(path: Path, outer: zipfile.ZipFile, member: zipfile.ZipInfo, scratch
         fault = "encrypted"
     if fault:
         raise DataError(
-            f"--data {path}: {member.filename} inside it is {fault}; name another archive"
+            f"pictures {path}: {member.filename} inside it is {fault}; name another archive"
         )
     target = scratch / f"{_member_stamp(member)}.zip"
     if target.exists() and target.stat().st_size == member.file_size:

@@ -37,11 +37,11 @@ def _empty(folder: Path) -> list[str | Path]:
 MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], tuple[str, ...]]] = {
     "a missing path": (
         lambda f: ["search", "quick", "--data", f / "nowhere.zip"],
-        ("--data", "nowhere.zip", "no such file", "name a folder or zip"),
+        ("pictures ", "nowhere.zip", "no such file", "name a folder or zip"),
     ),
-    "a zip that is not one": (_no_zip, ("--data", "pictures.zip", "not a zip", "name a folder")),
-    "a folder without pictures": (_empty, ("--data", "no pictures", "cat.0.jpg")),
-    "pictures of one class": (_one_class, ("--data", "one class", "'cat'", "cat.0.jpg")),
+    "a zip that is not one": (_no_zip, ("pictures ", "pictures.zip", "not a zip", "name a folder")),
+    "a folder without pictures": (_empty, ("pictures ", "no pictures", "cat.0.jpg")),
+    "pictures of one class": (_one_class, ("pictures ", "one class", "'cat'", "cat.0.jpg")),
     "a study that is not there": (
         lambda _: ["search", "nowhere.toml"],
         ("nowhere.toml", "quick", "name one of these"),

@@ -100,7 +100,7 @@ def test_a_url_without_pictures_is_one_line(memory: Any, url: str, tmp_path: Pat
     memory.pipe_file("/folder/a.png", b"x")
     with pytest.raises(DataError) as error:
         find_images(Path(url), tmp_path)
-    assert str(error.value).startswith(f"--data {url.replace('me:secret@', '')}: ")
+    assert str(error.value).startswith(f"pictures {url.replace('me:secret@', '')}: ")
     assert BAD[url] in str(error.value)
 
 
@@ -122,7 +122,7 @@ def test_validate_takes_a_url(tmp_path: Path) -> None:
     missing = factorgrid("validate", "--data", f"{url}x", home=tmp_path / "home")
     assert missing.returncode == 2
     (line,) = missing.stderr.strip().splitlines()
-    assert f"--data {url}x: no such object" in line
+    assert f"pictures {url}x: no such object" in line
 
 
 def test_an_archive_behind_http_is_read(tmp_path: Path) -> None:

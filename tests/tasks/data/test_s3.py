@@ -34,7 +34,7 @@ TRAIN = "s3://bucket/train.zip"
 def _refused(url: str, scratch: Path) -> str:
     with pytest.raises(DataError) as caught:
         find_images(Path(url), scratch)
-    assert str(caught.value).startswith(f"--data {url}: ")
+    assert str(caught.value).startswith(f"pictures {url}: ")
     return str(caught.value)
 
 
@@ -51,7 +51,7 @@ def test_a_zip_in_a_bucket_is_validated_by_the_command(s3: S3, tmp_path: Path) -
     ended = validate()
     assert ended.returncode == 2
     (line,) = ended.stderr.strip().splitlines()
-    assert line.startswith(f"factorgrid: --data {TRAIN}: not available (")
+    assert line.startswith(f"factorgrid: pictures {TRAIN}: not available (")
 
 
 def test_a_missing_object_or_missing_credentials_are_reported(s3: S3, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_an_unavailable_server_is_reported_and_the_copies_stay(s3: S3, tmp_path:
         s3.put(name, data)
     assert len(find_images(Path("s3://bucket"), tmp_path / "x").entries) == 64
     s3.stop()
-    with pytest.raises(DataError, match="--data s3://bucket: not available"):
+    with pytest.raises(DataError, match="pictures s3://bucket: not available"):
         find_images(Path("s3://bucket"), tmp_path / "x")
     (folder,) = (tmp_path / "x").iterdir()
     assert len(list(folder.iterdir())) == 64 + 2
