@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor, Level, Scale, show
-from analysis.runs.bookkeeping import BLOCKS, Statuses, plain_name
+from analysis.runs.bookkeeping import BLOCKS, Statuses, plain_name, with_statuses
 from analysis.runs.level_order import Order
 
 #: Names of hyperparameters that are varied by ratio in every experiment.
@@ -69,6 +69,27 @@ def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
         raise DesignError(
             f"no column {missing[0]!r}; the table has: {', '.join(table.columns) or 'none'}{hint}"
         )
+
+
+def ended_runs(
+    table: pd.DataFrame, response: str, needed: Sequence[str]
+) -> tuple[pd.DataFrame, Statuses]:
+    """Return the runs that ended, and what the statuses said; a run that failed has no response.
+
+    Parameters
+    ----------
+    table : as it was read.
+    response : its column of responses.
+    needed : further columns that must be there.
+
+    Raises
+    ------
+    DesignError
+        If a column is missing or occurs twice, or a response is too large to calculate with.
+    """
+    table = table.rename(columns=str)
+    check_columns(table, [response, *needed])
+    return with_statuses(table.assign(**{response: response_column(table[response])}), response)
 
 
 def check_log_scales(log: Sequence[str], factors: Sequence[str]) -> None:

@@ -9,12 +9,7 @@ import pandas as pd
 
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level, Scale, show
-from analysis.runs.bookkeeping import (
-    Statuses,
-    further_responses,
-    not_factors,
-    with_statuses,
-)
+from analysis.runs.bookkeeping import further_responses, not_factors
 from analysis.runs.columns import (
     Experiment,
     GivenLevels,
@@ -22,10 +17,10 @@ from analysis.runs.columns import (
     check_columns,
     check_log_scales,
     complete_runs,
+    ended_runs,
     infer_scale,
     left_out_columns,
     matches_a_level,
-    response_column,
     spellings,
     typed_column,
 )
@@ -60,7 +55,15 @@ def infer_experiment(
     DesignError
         If a column is missing, or does not have two levels.
     """
-    table, has_response, statuses = _ended_runs(table, response, [*(levels or {}), *log, *excluded])
+    needed = [*(levels or {}), *log, *excluded]
+    table, statuses = ended_runs(table, response, needed)
+    has_response = table[response].notna()
+    if has_response.sum() < 2:  # noqa: PLR2004 # two runs make a difference
+        n = len(table) + sum(statuses.left_out.values())
+        raise DesignError(
+            f"{has_response.sum()} of {n} runs have a value of {response}: an experiment "
+            "needs two or more; add runs, or name another response"
+        )
     given = dict(levels or {})
     names, measured = (list(given), []) if given else _candidates(table, response, excluded)
     if not names:
@@ -88,29 +91,6 @@ def infer_experiment(
         orders={name: ordered_levels(complete[name].unique())[1] for name in texts},
         spellings={name: same for name in texts if (same := spellings(table[name]))},
     )
-
-
-def _ended_runs(
-    table: pd.DataFrame, response: str, needed: Sequence[str]
-) -> tuple[pd.DataFrame, "pd.Series[bool]", Statuses]:
-    """Return the runs that ended, which of them have a response, and what the statuses said.
-
-    Raises
-    ------
-    DesignError
-        If a column that is needed is missing, or fewer than two runs have a response.
-    """
-    table = table.rename(columns=str)
-    check_columns(table, [response, *needed])
-    table = table.assign(**{response: response_column(table[response])})
-    ended, statuses = with_statuses(table, response)
-    has_response = ended[response].notna()
-    if has_response.sum() < 2:  # noqa: PLR2004 # two runs make a difference
-        raise DesignError(
-            f"{has_response.sum()} of {len(table)} runs have a value of {response}: an experiment "
-            "needs two or more; add runs, or name another response"
-        )
-    return ended, has_response, statuses
 
 
 def infer_design_factors(
@@ -184,8 +164,9 @@ def _further_responses(table: pd.DataFrame, typed: pd.DataFrame) -> list[str]:
     codes = pd.DataFrame(
         {name: np.where(column == typed[name].max(), 1, -1) for name, column in levels.items()}
     )
-    measured = [name for name in further_responses(codes) if not _is_text(typed[name])]
-    if len(two) - len(measured) < 2:  # noqa: PLR2004 # a design of two factors
+    further = further_responses(codes)
+    measured = [name for name in further if not _is_text(typed[name])]
+    if len(measured) < len(further) or len(two) - len(measured) < 2:  # noqa: PLR2004 # two factors
         return measured
     # Numbers of three and more values of a design have equal numbers of runs.
     unequal = [
@@ -196,7 +177,7 @@ def _further_responses(table: pd.DataFrame, typed: pd.DataFrame) -> list[str]:
         and not _has_centre_points(typed[name])
         and len(set(typed[name].value_counts())) > 1
     ]
-    return [*measured, *unequal] if len(further_responses(codes)) == len(measured) else measured
+    return [*measured, *unequal]
 
 
 def _is_text(column: "pd.Series[Any]") -> bool:

@@ -7,18 +7,17 @@ import pandas as pd
 
 from analysis.errors import DesignError
 from analysis.factors import Factor
-from analysis.runs.bookkeeping import not_factors, with_statuses
+from analysis.runs.bookkeeping import not_factors
 from analysis.runs.columns import (
     Experiment,
     GivenLevels,
     block_notes,
-    check_columns,
     check_log_scales,
     complete_runs,
+    ended_runs,
     infer_scale,
     left_out_columns,
     number_or_nan,
-    response_column,
     typed_column,
 )
 
@@ -48,10 +47,7 @@ def infer_surface_experiment(
     DesignError
         If there are no such columns, or one is missing.
     """
-    table = table.rename(columns=str)
-    check_columns(table, [response, *(levels or {}), *log, *excluded])
-    table = table.assign(**{response: response_column(table[response])})
-    ended, statuses = with_statuses(table, response)
+    ended, statuses = ended_runs(table, response, [*(levels or {}), *log, *excluded])
     given = dict(levels or {})
     passed_over = {response, *excluded, *not_factors(ended)}
     candidates = [name for name in ended.columns if name not in passed_over]
@@ -64,7 +60,7 @@ def infer_surface_experiment(
     typed = ended.assign(**{name: typed_column(ended[name]) for name in names})
     runs = complete_runs(typed, names, response)
     factors = [_surface_factor(runs, name, given.get(name), log) for name in names]
-    left_out = left_out_columns(table, response, [*names, *excluded, statuses.column])
+    left_out = left_out_columns(ended, response, [*names, *excluded, statuses.column])
     return Experiment(
         runs,
         tuple(factors),

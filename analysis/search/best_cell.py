@@ -123,7 +123,7 @@ def select(
         raise DesignError(f"no run has a {response}: there is no best cell; train again")
     names = [f.name for f in factors]
     cells = _cells(usable, names, response, cost)
-    spread, df = _pooled(cells)
+    spread, df = pooled_spread(cells)
     steady = _steady(cells if among is None else cells.merge(among[names].drop_duplicates()))
     top = steady.iloc[0]
     error = spread / math.sqrt(top["n"])
@@ -192,8 +192,17 @@ def _steady(cells: pd.DataFrame) -> pd.DataFrame:
     return cells[steady] if steady.any() else cells
 
 
-def _pooled(cells: pd.DataFrame) -> tuple[float, int]:
-    """Return the pooled standard deviation of the runs that learnt, and its degrees of freedom."""
+def pooled_spread(cells: pd.DataFrame) -> tuple[float, int]:
+    """Return the pooled standard deviation of the runs that learnt, and its degrees of freedom.
+
+    Parameters
+    ----------
+    cells : as in `Selection.cells`.
+
+    Returns
+    -------
+    The deviation, NaN if no cell learnt twice, and its degrees of freedom.
+    """
     df = (cells["n"] - cells["collapsed"] - 1).clip(lower=0)
     total = int(df.sum())
     return (

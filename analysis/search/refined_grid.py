@@ -122,21 +122,12 @@ def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
 def _reason(effects: Effects, factor: Factor, best: Level) -> LevelReason:
     effect = table_value(effects.terms, factor.name, "effect")
     alias = next((x for x in effects.aliased if x.term == factor.name), None)
+    levels: tuple[Level, ...] = factor.levels
     if alias is not None:
-        terms = tuple(alias.aliased_with)
-        return LevelReason(
-            factor.name,
-            "unknown",
-            best,
-            effect,
-            factor.levels,
-            factor.levels,
-            terms,
-            effects.verdict.test,
-        )
-    terms = tuple(term for term in effects.active if factor.name in term.split(":"))
-    code = "active" if terms else "inactive"
-    levels = refined_levels(factor, best)
+        code, terms = "unknown", tuple(alias.aliased_with)
+    else:
+        terms = tuple(term for term in effects.active if factor.name in term.split(":"))
+        code, levels = "active" if terms else "inactive", refined_levels(factor, best)
     test = effects.verdict.test
     return LevelReason(factor.name, code, best, effect, factor.levels, levels, terms, test)
 

@@ -1,5 +1,8 @@
 """The cautions of a response surface: lack of fit, a ridge, an optimum outside the region."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from analysis.effects.caution import Caution
 from analysis.effects.least_squares import table_value
 from analysis.surface.result import Stationary, Surface
@@ -63,21 +66,26 @@ def _saddle(point: Stationary) -> Caution | None:
 def _ridges(point: Stationary, surface: Surface) -> list[Caution]:
     """Return a caution of the directions that are level, and one of those with a slope."""
     fitted = surface.runs["fitted"]
-    level: list[tuple[dict[str, float], float]] = []
-    sloping: list[tuple[dict[str, float], float]] = []
-    for axis in point.ridge:
-        # Through the centre, because the stationary point of a ridge may be far away.
-        change = 2 * surface.radius * float(surface.gradient @ point.eigenvectors[:, axis])
-        has_slope = abs(change) > LEVEL * float(fitted.max() - fitted.min())
-        (sloping if has_slope else level).append((_direction(point, axis, surface), change))
+    # Through the centre, because the stationary point of a ridge may be far away.
+    slopes = surface.gradient @ point.eigenvectors
+    changes = {axis: 2 * surface.radius * abs(float(slopes[axis])) for axis in point.ridge}
+    least = LEVEL * float(fitted.max() - fitted.min())
+    level = [axis for axis in point.ridge if changes[axis] <= least]
+    sloping = [axis for axis in point.ridge if changes[axis] > least]
     found = []
     if level:
-        found.append(Caution("ridge", {"directions": tuple(d for d, _ in level)}))
+        found.append(Caution("ridge", {"directions": _directions(point, level, surface)}))
     if sloping:
-        directions, changes = zip(*sloping, strict=True)
-        details = {"directions": directions, "changes": tuple(abs(x) for x in changes)}
+        details: dict[str, Any] = {"directions": _directions(point, sloping, surface)}
+        details["changes"] = tuple(changes[axis] for axis in sloping)
         found.append(Caution("ridge_with_slope", details))
     return found
+
+
+def _directions(
+    point: Stationary, axes: Sequence[int], surface: Surface
+) -> tuple[dict[str, float], ...]:
+    return tuple(_direction(point, axis, surface) for axis in axes)
 
 
 def _direction(point: Stationary, axis: int, surface: Surface) -> dict[str, float]:

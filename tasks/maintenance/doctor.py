@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import httpx
@@ -21,7 +20,7 @@ from tasks.service.running_service import running_service
 from tasks.service.work_pool import POOL, online_workers, prefect_credentials
 from tasks.settings import Settings
 from tasks.tracking.database_schema import read_schema
-from tasks.tracking.local_database import is_missing
+from tasks.tracking.local_database import is_missing, sqlite_file
 from tasks.training.devices import query_gpus
 
 GIGABYTE = 1e9
@@ -151,8 +150,8 @@ def _mlflow(settings: Settings) -> Iterator[Finding]:
     if uri.startswith("http"):
         yield _server("MLflow", uri, f"{uri}/version", "mlflow", _mlflow_credentials())
         return
-    if is_missing(uri):
-        file = Path(uri.removeprefix("sqlite:///"))
+    file = sqlite_file(uri)
+    if file is not None and is_missing(uri):
         begun = "its creation was interrupted; the next study makes it again"
         found = begun if file.exists() else "is created by the first study"
         yield Finding("database", "ok", f"{file}, {found}")

@@ -1,10 +1,13 @@
 """What earlier runs of a study show: seconds per training, and the spread between seeds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
+from analysis.factors import Factor
+from analysis.search.best_cell import pooled_spread, select
+from tasks.analyze.read_runs import is_study
 from tasks.settings import Settings
 from tasks.study.study_file import Study
 from tasks.tracking.execution import last_execution
@@ -45,31 +48,25 @@ def past_runs(settings: Settings, study: Study) -> PastRuns:
     if is_missing(settings.tracking_uri):
         return PastRuns()
     tracker = Tracker.open(settings, create=False)
-    if tracker.client.get_experiment_by_name(study.name) is None:
-        return PastRuns()
-    experiment = tracker.existing_experiment(study.name)
-    if not tracker.search([experiment], "tags.`factorgrid.kind` = 'study'", limit=1):
+    if tracker.find_experiment(study.name) is None or not is_study(tracker, study.name):
         return PastRuns()
     execution = last_execution(tracker, study.name)
     before = execution.study
     same = (before.data, before.model, before.training) == (study.data, study.model, study.training)
     if not same or set(before.factors) != set(study.factors):
         return PastRuns()
-    return _of_table(execution.runs(), list(study.factors), study.response)
+    return _of_table(execution.runs(), study.factor_list, study.response)
 
 
-def _of_table(runs: pd.DataFrame, factors: list[str], response: str) -> PastRuns:
+def _of_table(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -> PastRuns:
     finished = runs[runs[response].notna()]
     if finished.empty:
         return PastRuns()
     trained = finished[finished["reused_from"].fillna("").astype(str).eq("")]
-    learnt = finished[~finished["collapsed"]] if "collapsed" in finished else finished
-    groups = learnt.groupby(factors)[response]
-    df = len(learnt) - groups.ngroups
-    within = float((learnt[response] - groups.transform("mean")).pow(2).sum())
+    spread, df = pooled_spread(select(finished, factors, response).cells)
     return PastRuns(
         float(trained["train_seconds"].median()) if len(trained) else None,
         len(trained),
-        float(np.sqrt(within / df)) if df else None,
+        spread if df else None,
         df,
     )

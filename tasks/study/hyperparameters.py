@@ -37,7 +37,7 @@ def setting_fault(name: str, value: object) -> str:
     low, high = (0.0 if name in MAY_BE_ZERO else domain[0]), domain[1]
     whole = scale == "integer"
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and low <= float(str(value)) <= high and (not whole or float(str(value)) % 1 == 0):
+    if is_number and low <= value <= high and not (whole and value % 1):  # type: ignore[operator] # a number
         return ""
     return f"not a {'whole ' * whole}number from {low:g} to {high:g}"
 

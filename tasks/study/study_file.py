@@ -228,8 +228,8 @@ class Study(Part):
         _check_settings(self.model.settings, "model")
         for name in self.factors.keys() & known:
             part = self.factors[name]
-            _check_settings({name: part.low}, "factors")
-            _check_settings({name: part.high}, "factors")
+            for level in (part.low, part.high):
+                _check_settings({name: level}, "factors")
         return self
 
     @model_validator(mode="after")

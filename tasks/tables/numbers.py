@@ -1,5 +1,6 @@
 """Numbers in a table: which sign is the decimal separator, and units behind the numbers."""
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -111,11 +112,13 @@ def _possible_decimals(column: Sequence[str]) -> list[str]:
     return both or ["."]
 
 
-def _decimals_of(text: str) -> list[str]:
+@functools.lru_cache(maxsize=2**16)
+def _decimals_of(text: str) -> tuple[str, ...]:
+    """Return the decimal separators with which a text is a number; asked of a field many times."""
     plain = _plain(text)
     if _NOT_FINITE.fullmatch(plain):
-        return list(_FORMS)
-    return [d for d, forms in _FORMS.items() if any(form.fullmatch(plain) for form in forms)]
+        return tuple(_FORMS)
+    return tuple(d for d, forms in _FORMS.items() if any(form.fullmatch(plain) for form in forms))
 
 
 def _value(text: str, decimal: str) -> int | float:

@@ -92,8 +92,9 @@ def read_csv(path: Path, *, columns: int = 2) -> CsvTable:
     if stated:
         # A blank line instead, so that the numbers of lines stay those of the file.
         lines[0] = ""
-    hashes = [line for line in lines if line.startswith("#")]
-    separator = stated[1] if stated else _separator("\n".join(x for x in lines if x not in hashes))
+    # Lines that begin with a hash may be remarks, in which separators mean nothing.
+    without_hashes = "\n".join(line for line in lines if not line.startswith("#"))
+    separator = stated[1] if stated else _separator(without_hashes)
     try:
         table = _lines("\n".join(lines), separator)
     except csv.Error as error:
@@ -210,8 +211,9 @@ def _separator(text: str) -> str:
         regular = sum(len(row.fields) == width for row in rows) / max(len(lines) - 1, 1)
         return (regular + 1, sum(map(is_number, fields)) / max(len(fields), 1))
 
-    best = max(SEPARATORS, key=score)
-    if score(best) == (0.0, 0.0) and score(" ") > (1.5, 0.0):
+    scores = {separator: score(separator) for separator in SEPARATORS}
+    best = max(scores, key=scores.__getitem__)
+    if scores[best] == (0.0, 0.0) and score(" ") > (1.5, 0.0):
         return " "
     return best
 
@@ -244,15 +246,14 @@ def _split(path: Path, lines: list[_Line], columns: int) -> tuple[_Line, list[_L
         raise UserError(
             f"{path}, line {header.number}: numbers instead of the names of columns; write a header"
         )
-    rows = [
-        row
-        for row in rest
-        if not row.fields[0].startswith("#") and (row.filled > 1 or width < 3)  # noqa: PLR2004 # a line of text below the table
-    ]
-    remarks = [" ".join(x.fields).strip() for x in (*lines[:start], *rest) if x not in rows]
+    rows: list[_Line] = []
+    others = lines[:start]
+    for line in rest:
+        is_text = line.filled == 1 and width > 2  # noqa: PLR2004 # a line of text below the table
+        (others if is_text or line.fields[0].startswith("#") else rows).append(line)
     if not rows:
         raise UserError(f"{path}: no rows; write a header, and one row per run")
-    return header, rows, remarks
+    return header, rows, [" ".join(line.fields).strip() for line in others]
 
 
 def _without_row_names(rows: list[_Line], header: _Line) -> list[_Line]:

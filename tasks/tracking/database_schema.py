@@ -7,11 +7,10 @@ and without a backup. It asks first only if no table is missing.
 import importlib.metadata
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from tasks.errors import TrackingError
 from tasks.redaction import without_password
-from tasks.tracking.local_database import is_missing
+from tasks.tracking.local_database import is_missing, sqlite_file
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,12 @@ def refuse_read_only(uri: str) -> None:
     TrackingError
         If the file exists and the user must not write it, or its disk is read-only.
     """
-    if uri.startswith("sqlite") and not is_missing(uri):
-        file = Path(uri.removeprefix("sqlite:///"))
-        if not os.access(file, os.W_OK):
-            raise TrackingError(
-                f"MLflow at {uri}: the file is read-only; make it writable, or set "
-                "FACTORGRID_HOME or MLFLOW_TRACKING_URI to another place"
-            )
+    file = sqlite_file(uri)
+    if file is not None and not is_missing(uri) and not os.access(file, os.W_OK):
+        raise TrackingError(
+            f"MLflow at {uri}: the file is read-only; make it writable, or set "
+            "FACTORGRID_HOME or MLFLOW_TRACKING_URI to another place"
+        )
 
 
 def read_schema(uri: str) -> DatabaseSchema:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from tasks.errors import TrackingError
 from tasks.settings import Settings
 from tasks.tracking.artifact_paths import as_path_name
+from tasks.tracking.local_database import sqlite_file
 
 #: The columns of MLflow's tables that have addresses of artifacts.
 COLUMNS = (
@@ -44,10 +45,8 @@ def follow_moved_home(settings: Settings, database: str) -> list[Path]:
     """
     import sqlalchemy
 
-    file = Path(database.removeprefix("sqlite:///"))
-    if not database.startswith("sqlite:///") or not file.exists():
-        return []
-    if not file.parent.samefile(settings.home):
+    file = sqlite_file(database)
+    if file is None or not file.exists() or not file.parent.samefile(settings.home):
         return []
     engine = sqlalchemy.create_engine(database)
     try:

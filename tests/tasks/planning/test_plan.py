@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from support.small_study import STUDY, Done, write_study
 
+from analysis.factors import Factor
 from flows.cli import main
 from tasks.planning.past_runs import PastRuns, _of_table
 from tasks.planning.plan_study import StudyPlan
@@ -101,7 +102,7 @@ def test_the_spread_is_pooled_over_cells_that_learnt() -> None:
             "train_seconds": [1.0, 2.0, 3.0, 99.0, 4.0, 5.0],
         }
     )
-    found = _of_table(runs, ["rate"], "y")
+    found = _of_table(runs, [Factor("rate", 1, 3)], "y")
     assert (found.seconds, found.trained, found.spread_df) == (3.0, 5, 2)
     # Sums of squares 0.005 and 0.02 on one degree of freedom each.
     assert found.spread == pytest.approx((0.025 / 2) ** 0.5)
