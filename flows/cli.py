@@ -19,7 +19,9 @@ if __name__ == "__main__":
 import atexit
 import os
 import signal
+import traceback
 from importlib import import_module
+from types import TracebackType
 from typing import Any
 
 import click
@@ -41,6 +43,7 @@ class Commands(click.Group):
             sys.exit(EXIT_INTERRUPTED)
         except Exception as error:
             from tasks.errors import USER_ERRORS, HandedOverError, file_fault
+            from tasks.redaction import redact
 
             if isinstance(error, HandedOverError):
                 click.echo(f"factorgrid: {error}", err=True)
@@ -48,7 +51,7 @@ class Commands(click.Group):
             message = str(error) if isinstance(error, USER_ERRORS) else file_fault(error)
             if message is None:
                 raise
-            click.echo(f"factorgrid: {' '.join(message.split())}", err=True)
+            click.echo(f"factorgrid: {redact(' '.join(message.split()))}", err=True)
             sys.exit(EXIT_USER_ERROR)
 
 
@@ -89,6 +92,15 @@ for name, module in COMMANDS.items():
     main.add_command(getattr(import_module(module), name))
 
 
+def print_traceback(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    """Print a traceback without secrets: libraries put addresses in their errors."""
+    from tasks.redaction import redact
+
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))
+
+
 def command() -> None:
     """Run the command and end the process at once, with its exit status.
 
@@ -106,6 +118,7 @@ def command() -> None:
         os._exit(status)
 
     atexit.register(leave)
+    sys.excepthook = print_traceback
     try:
         main()
     except SystemExit as ended:

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
-from tasks.redaction import move_password_to_environment
+from tasks.credentials import (
+    move_password_to_environment,
+    move_prefect_password_to_environment,
+)
 from tasks.settings import Settings, read_settings
 
 #: Set unless the user has set them. Without these, Prefect, its server, MLflow and Great
@@ -38,8 +41,9 @@ QUIET = {
 def prepare_environment() -> Settings:
     """Set the variables of the libraries, keep Prefect's state in the home, return the settings.
 
-    If `factorgrid up` runs on this home, its servers are used. A password in MLflow's address is
-    moved to the variable that MLflow reads, so that no address that is shown or logged has it.
+    If `factorgrid up` runs on this home, its servers are used. Passwords in the addresses of MLflow
+    and Prefect are moved to the variables that these read, so that no address that is shown or
+    logged has one.
     """
     from tasks.service.running_service import running_service
 
@@ -47,6 +51,8 @@ def prepare_environment() -> Settings:
         os.environ.setdefault(name, value)
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         os.environ["MLFLOW_TRACKING_URI"] = move_password_to_environment(uri)
+    if url := os.environ.get("PREFECT_API_URL"):
+        os.environ["PREFECT_API_URL"] = move_prefect_password_to_environment(url)
     settings = read_settings()
     # Absolute for the processes that run in other folders, such as the flows of a worker.
     os.environ["FACTORGRID_HOME"] = str(settings.home)

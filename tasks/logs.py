@@ -11,6 +11,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from tasks.redaction import redact
+
 LOGGER = logging.getLogger("factorgrid")
 #: The ids that a line may have.
 IDS = ("study", "cell", "run_id", "stage", "study_run_id", "flow_run_id")
@@ -80,4 +82,4 @@ def log_event(message: str, **ids: str | None) -> None:
     """
     known = {name: value for name, value in ids.items() if value}
     text = ", ".join(f"{name}={value}" for name, value in known.items())
-    LOGGER.info("%s (%s)", message, text, extra=known)
+    LOGGER.info("%s (%s)", redact(message), redact(text), extra=known)

@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from tasks.redaction import redact
+
 
 @dataclass
 class ReplicateProgress:
@@ -90,7 +92,7 @@ class Progress:
 
     def print_line(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(redact(text), markup=False, soft_wrap=True)
 
     def show_waiting(self, text: str, status: str) -> None:
         """Print a line about something that the study waits for, and show a status until the next.

@@ -14,6 +14,7 @@ variable                       meaning
 ``FACTORGRID_LOG``             ``json`` writes events as JSON lines; see `tasks.logs`
 ``FACTORGRID_LOCKS``           the folder of device locks; see `tasks.training.device_locks`
 ``FACTORGRID_BUILDERS``        folders of trusted networks; see `tasks.study.custom_network`
+``FACTORGRID_DATA_QUERY``      of a signed address of pictures: its query with the signature
 ``FACTORGRID_DATABASE``        the database of ``factorgrid up``; see `flows.commands.service`
 ``MLFLOW_TRACKING_URI``        MLflow's server or database; default SQLite in the home
 ``PREFECT_API_URL``            Prefect's server; by default each study starts its own
@@ -25,10 +26,9 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tasks.errors import SettingError
-from tasks.redaction import without_password
+from tasks.redaction import has_secret, without_password
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,10 @@ def _share_address(given: str) -> str:
             f"FACTORGRID_SHARE={given}: neither a URL nor an absolute path; give one of them, for "
             "example s3://bucket/share"
         )
-    if urlsplit(given).password is not None:
+    if has_secret(given):
         raise SettingError(
-            f"FACTORGRID_SHARE={without_password(given)}: has a password; give credentials in the "
-            "environment variables that the store's package reads"
+            f"FACTORGRID_SHARE={without_password(given)}: has a password or a signature; "
+            "give credentials in the environment variables that the store's package reads"
         )
     return given.rstrip("/")
 

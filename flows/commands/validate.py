@@ -25,12 +25,14 @@ def validate(data: Path, rules: Path | None, *, accept: bool, as_json: bool) -> 
     from tasks.environment import prepare_environment
 
     settings = prepare_environment().create()
+    from tasks.credentials import move_signature_to_environment
     from tasks.progress import Progress
     from tasks.validation.report import validation_as_json, validation_as_text
     from tasks.validation.validate import validate_pictures
 
+    pictures = Path(move_signature_to_environment(str(data)))
     with Progress().display() as progress:
-        checked, page = validate_pictures(data, settings, progress, rules=rules, accept=accept)
+        checked, page = validate_pictures(pictures, settings, progress, rules=rules, accept=accept)
     content = {**validation_as_json(checked), "page": str(page)}
     print_result(content, validation_as_text(checked, page), as_json=as_json)
     sys.exit(0 if content["success"] else EXIT_USER_ERROR)

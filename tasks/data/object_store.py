@@ -20,8 +20,10 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from tasks.credentials import with_signature
 from tasks.data.on_progress import OnProgress
 from tasks.errors import DataError
+from tasks.redaction import DATA_QUERY, has_secret, redact, without_password
 
 #: The names under which different stores give the version of an object.
 VERSION_KEYS = (
@@ -85,23 +87,21 @@ class StoreLocation:
     ------
     DataError
         If nothing is there, if the store or the protocol's package is not available, or if the URL
-        has a password.
+        has a password, a token or a signature.
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.password is not None:
-            without_password = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        if has_secret(url):
             raise DataError(
-                f"pictures {without_password}: a password in the address would be kept in MLflow "
-                "with the study; give credentials in the environment, as the store's package "
-                "reads them"
+                f"pictures {without_password(url)}: a password, token or signature in the address "
+                "would be kept in MLflow with the study; give credentials in the environment, as "
+                f"the store's package reads them, or the address's parameters in {DATA_QUERY}"
             )
         self.url = url
         with explain_store_errors(f"pictures {url}"):
             from fsspec.core import url_to_fs
 
-            self._system, self._path = url_to_fs(url)
+            self._system, self._path = url_to_fs(with_signature(url))
             self._info = self._current_info()
 
     @property
@@ -318,8 +318,8 @@ def explain_store_errors(what: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise DataError(
-            f"{what}: a package for this protocol is not installed ({error}); install it, or "
-            "name a path"
+            f"{what}: a package for this protocol is not installed "
+            f"({redact(str(error))}); install it, or name a path"
         ) from error
     except FileNotFoundError as error:
         raise DataError(
@@ -327,7 +327,7 @@ def explain_store_errors(what: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         # Each protocol's package has its own exceptions.
-        message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        message = redact(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
         raise DataError(
             f"{what}: not available ({message}); fix that, or correct the address, or its "
             "credentials in the environment"

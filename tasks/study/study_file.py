@@ -22,7 +22,9 @@ from analysis.factors import Factor
 from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
+from tasks.credentials import move_signature_to_environment
 from tasks.errors import StudyError
+from tasks.redaction import DATA_QUERY, has_secret, without_password
 from tasks.study.hyperparameters import (
     FactorPart,
     ModelPart,
@@ -95,6 +97,18 @@ class DataPart(Part):
     def rules_place(self) -> Path | None:
         """Where the file of rules is."""
         return self.rules and self._rules_folder / self.rules.expanduser()
+
+    @field_validator("source")
+    @classmethod
+    def _has_no_secret(cls, source: Path | None) -> Path | None:
+        url = re.sub(":/+", "://", str(source), count=1)
+        if source is not None and is_url(url) and has_secret(url):
+            raise ValueError(
+                f"{without_password(url)} has a password, token or signature, which would "
+                f"be kept in MLflow with the study; give a signature in {DATA_QUERY}, and other "
+                "credentials in the environment, as the store's package reads them"
+            )
+        return source
 
     @model_validator(mode="after")
     def _leaves_a_test_side(self) -> Self:
@@ -368,8 +382,11 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
     if isinstance(model, dict) and model.get("builder", DEFAULT_BUILDER) not in BUILT_IN:
         content["model"] = {**model, "builder_folder": _from(folder, model.get("builder_folder"))}
     given = {key: value for key, value in changes.items() if value is not None}
-    if given and isinstance(data, dict):
-        content["data"] = {**data, **given}
+    if isinstance(data, dict):
+        data = {**data, **given}
+        if isinstance(source := data.get("source"), str):
+            data["source"] = move_signature_to_environment(source)
+        content["data"] = data
     study = parse_study(content, str(path))
     if study.data.source is None and study.data.rules is None:
         return study

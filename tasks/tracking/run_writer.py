@@ -1,4 +1,7 @@
-"""Writing to MLflow runs: params, metrics and tags in batches, text, figures, folders, inputs."""
+"""Writing to MLflow runs: params, metrics and tags in batches, text, figures, folders, inputs.
+
+No param, tag or text is written with a secret; see `tasks.redaction`.
+"""
 
 import datetime as dt
 import getpass
@@ -14,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from tasks.figures import save_figure
+from tasks.redaction import redact
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,9 +48,9 @@ class RunWriter:
 
         self._log_batches(
             run_id,
-            params=[Param(k, str(v)) for k, v in (params or {}).items()],
+            params=[Param(k, redact(str(v))) for k, v in (params or {}).items()],
             metrics=metric_rows(metrics or {}, step),
-            tags=[RunTag(k, str(v)) for k, v in (tags or {}).items()],
+            tags=[RunTag(k, redact(str(v))) for k, v in (tags or {}).items()],
         )
 
     def log_metrics(self, run_id: str, rows: Sequence[Any]) -> None:
@@ -61,7 +65,7 @@ class RunWriter:
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Write a text artifact."""
-        self.client.log_text(run_id, text, path)
+        self.client.log_text(run_id, redact(text), path)
 
     def log_figures(self, run_id: str, figures: Mapping[str, "Figure | Image.Image"]) -> None:
         """Write figures as PNG artifacts, by path."""

@@ -9,7 +9,6 @@ from support.small_study import Done
 
 from tasks.errors import DataError
 from tasks.logs import LOGGER, JsonLines
-from tasks.redaction import move_password_to_environment, without_password
 from tasks.report.outcome import outcome_of
 from tasks.report.prefect_artifacts import (
     advice,
@@ -72,19 +71,3 @@ def test_a_line_of_the_log_is_json_with_its_ids() -> None:
     assert {"level": "INFO", "message": "finished", "cell": "a=1", "run_id": "r"}.items() <= (
         line.items()
     )
-
-
-def test_a_password_is_taken_out_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD"):
-        monkeypatch.setenv(name, "")
-    assert without_password("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert move_password_to_environment("http://me:s%40@host:5000/x") == "http://host:5000/x"
-    assert (
-        move_password_to_environment("postgresql://me:other@host/db") == "postgresql://me@host/db"
-    )
-    assert move_password_to_environment("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
-    import os
-
-    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "me"
-    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "s@"  # noqa: S105 # of nobody
-    assert os.environ["PGPASSWORD"] == "other"
