@@ -7,6 +7,7 @@ from tasks.credentials import (
     move_password_to_environment,
     move_prefect_password_to_environment,
 )
+from tasks.processes.own_folder import remove_abandoned, use_own_temporary_folder
 from tasks.settings import Settings, read_settings
 
 #: Set unless the user has set them. Without these, Prefect, its server, MLflow and Great
@@ -53,7 +54,9 @@ def prepare_environment() -> Settings:
         os.environ["MLFLOW_TRACKING_URI"] = move_password_to_environment(uri)
     if url := os.environ.get("PREFECT_API_URL"):
         os.environ["PREFECT_API_URL"] = move_prefect_password_to_environment(url)
+    use_own_temporary_folder()
     settings = read_settings()
+    remove_abandoned(settings.work, "*")
     # Absolute for the processes that run in other folders, such as the flows of a worker.
     os.environ["FACTORGRID_HOME"] = str(settings.home)
     os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri

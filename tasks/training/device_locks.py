@@ -1,4 +1,4 @@
-"""Locks on devices: one training per device at a time, for all workers, studies and users.
+"""Locks on devices: one training per device at a time, for all workers and studies of a user.
 
 Each lock is a file lock: the system frees it when its holder ends, even if the holder is killed.
 Prefect's own limits are freed only minutes after a holder was killed, and studies that run without
@@ -8,21 +8,24 @@ a server do not take part in them.
 import contextlib
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tasks.processes.own_folder import temporary_parent
 
 #: Seconds between two attempts to take a lock.
 RETRY_SECONDS = 0.2
 
 
 def machine_locks() -> Path:
-    """Return the folder of the locks that all homes and users of this machine share: for GPUs.
+    """Return the folder of the locks that all homes of a user on this machine share: for GPUs.
 
-    ``FACTORGRID_LOCKS`` names another folder, for containers that share a device but not ``/tmp``.
+    Nobody else can hold these locks. ``FACTORGRID_LOCKS`` names another folder, for users or
+    containers that share a device and trust each other; its permissions say who takes part.
     """
-    return Path(os.environ.get("FACTORGRID_LOCKS") or Path(tempfile.gettempdir()) / "factorgrid")
+    given = os.environ.get("FACTORGRID_LOCKS")
+    return Path(given) if given else temporary_parent() / "locks"
 
 
 @contextlib.contextmanager
@@ -49,19 +52,20 @@ def device_lock(
 
 
 def _open_lock_file(folder: Path, device: str) -> int:
-    """Open the file of a lock, which other users can open too; return its descriptor."""
+    """Open the file of a lock, and return its descriptor.
+
+    The folder's permissions say who can open it: a folder that is made here is for its user only.
+    """
     if not folder.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(PermissionError):
-            folder.chmod(0o1777)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / f"device-{device}.lock"
-    # Created only if it is missing: in a folder for all users the system refuses O_CREAT for a
-    # file of another user.
+    # Created only if it is missing: in a folder with the sticky bit the system refuses O_CREAT for
+    # a file of another user.
     with contextlib.suppress(FileNotFoundError):
         return os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
     before = os.umask(0)
     try:
-        return os.open(file, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        return os.open(file, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o660)
     finally:
         os.umask(before)
 

@@ -23,6 +23,7 @@ import numpy as np
 from models.training.result import ReplicateResult, load_result
 from tasks.errors import CellError, RetryableError, SlotsClosedError
 from tasks.logs import log_event
+from tasks.processes.own_folder import own_folder
 from tasks.study.replicates import Planned
 from tasks.tracking.epoch_log import EpochLog
 from tasks.tracking.system_metrics import system_metrics
@@ -99,7 +100,7 @@ def _slot_trainer(planned: Planned, context: TrainingContext, resources: ExitSta
         slot.begin(
             planned.spec,
             context.images.arrays_folder,
-            context.settings.work,
+            own_folder(context.settings.work),
             builder_folder=context.execution.study.model.builder_folder,
         )
     )
@@ -194,7 +195,7 @@ def _train_and_track(
 ) -> str | None:
     """Train, and end the run in the way in which the training ended."""
     _note(planned, context, run_id, "training")
-    folder = context.settings.work / run_id
+    folder = own_folder(context.settings.work) / run_id
     execution = context.execution
     try:
         execution.log_dataset(

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -65,10 +66,24 @@ def test_a_slot_waits_for_another_process_and_a_closed_pool_ends_the_wait(tmp_pa
     process.wait()
 
 
-def test_every_user_can_take_the_locks_of_the_machine(
+def test_no_other_user_can_reach_the_locks_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("FACTORGRID_LOCKS", raising=False)
+    monkeypatch.delenv("FACTORGRID_TEMPORARY", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with device_lock("gpu-1", machine_locks()):
+        (folder,) = tmp_path.iterdir()
+        assert folder.stat().st_mode & 0o7777 == 0o700
+        assert (folder / "locks" / "device-gpu-1.lock").exists()
+
+
+def test_users_who_trust_each_other_share_a_folder_that_they_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks").chmod(0o2770)
     monkeypatch.setenv("FACTORGRID_LOCKS", str(tmp_path / "locks"))
     with device_lock("gpu-1", machine_locks()):
-        assert (tmp_path / "locks").stat().st_mode & 0o7777 == 0o1777
-        assert (tmp_path / "locks" / "device-gpu-1.lock").stat().st_mode & 0o777 == 0o644
+        assert (tmp_path / "locks").stat().st_mode & 0o7777 == 0o2770
+        assert (tmp_path / "locks" / "device-gpu-1.lock").stat().st_mode & 0o777 == 0o660
