@@ -125,10 +125,10 @@ def read_settings() -> Settings:
     Raises
     ------
     SettingError
-        If a variable is not a positive number, or the share's address is relative or has a
-        password.
+        If a variable is not a positive number, if the home's path cannot be part of an address, or
+        if the share's address is relative or has a password.
     """
-    home = Path(os.environ.get("FACTORGRID_HOME", ".factorgrid")).expanduser().absolute()
+    home = _home_folder(os.environ.get("FACTORGRID_HOME") or ".factorgrid")
     default = f"sqlite:///{home / 'mlflow.db'}"
     return Settings(
         home,
@@ -141,10 +141,27 @@ def read_settings() -> Settings:
     )
 
 
-def _create_folder(name: str, folder: Path) -> None:
-    """Create a folder that an environment variable names, unless it exists, and try to write."""
+def _home_folder(given: str) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        home = Path(given).expanduser().absolute()
+    except RuntimeError:  # a user that does not exist, such as ~nobody2
+        home = Path(given).absolute()
+    # The addresses of its databases and artifacts have its path, which such a character ends.
+    if any(character in "?#" or not character.isprintable() for character in str(home)):
+        raise SettingError(
+            f"FACTORGRID_HOME={str(home)!r}: a path with ?, # or a character that is not printable "
+            "cannot be part of a database's address; set it to another folder"
+        )
+    return home
+
+
+def _create_folder(name: str, folder: Path) -> None:
+    """Create a folder that an environment variable names, unless it exists, and try to write.
+
+    A new one is for its user only: a home has passwords and pictures.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # For root and on network disks, the permissions do not tell whether a folder is writable.
         with tempfile.TemporaryFile(dir=folder):
             pass

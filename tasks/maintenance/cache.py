@@ -54,7 +54,10 @@ def _cache_entry(path: Path, unpacked: Path) -> CacheEntry:
     with lock_if_unused(path) as free:
         in_use = not free
     if path.parent == unpacked:
-        url = json.loads((path / ABOUT).read_bytes())["url"]
+        try:
+            url = str(json.loads((path / ABOUT).read_bytes())["url"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return replace(blank, state="damaged", in_use=in_use)
         return replace(blank, source=url, state="copies of objects", in_use=in_use)
     if path.name.startswith(PARTIAL):
         state = "being written" if in_use else "left by a killed writer"

@@ -2,17 +2,21 @@
 
 import importlib.metadata
 import os
+import shlex
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 import psutil
 from packaging.requirements import Requirement
 
+from tasks.processes.own_folder import PREFIX, own_folder, temporary_parent
 from tasks.processes.ports import is_free_port
 from tasks.redaction import without_password
 from tasks.service.programs import MLFLOW_PORT, PREFECT_PORT
@@ -96,16 +100,38 @@ def _home(settings: Settings) -> Iterator[Finding]:
         with tempfile.TemporaryFile(dir=existing):
             pass
         state = "" if home.exists() else ", is created by the first study"
-        yield Finding("home", "ok", f"{home}{state}")
+        if home.exists() and home.stat().st_mode & stat.S_IRWXO:
+            remedy = f"it has passwords and pictures; run: chmod o-rwx {shlex.quote(str(home))}"
+            yield Finding("home", "warn", f"{home}: every user of this machine can read it", remedy)
+        else:
+            yield Finding("home", "ok", f"{home}{state}")
     except OSError as error:
         remedy = "set FACTORGRID_HOME to a folder that you can write to"
         yield Finding("home", "fail", f"{existing}: {error.strerror}", remedy)
+    yield Finding("temporary", "ok", _temporary_files(settings))
     free = shutil.disk_usage(existing).free / GIGABYTE
     remedy = (
         "run `factorgrid prune` or `factorgrid cache --clear`, or set FACTORGRID_HOME to a folder "
         "on another disk"
     )
     yield _amount_finding("disk", free, DISK, f"{free:,.1f} GB free at {existing}", remedy)
+
+
+def _temporary_files(settings: Settings) -> str:
+    """Return how much the living processes of this user hold; the rest was removed at the start."""
+    found = []
+    for folder in (temporary_parent(), settings.work):
+        held = [own for own in folder.glob(f"{PREFIX}*") if own != own_folder(temporary_parent())]
+        megabytes = sum(_file_size(file) for own in held for file in own.rglob("*")) / 1e6
+        found.append(f"{megabytes:,.1f} MB of {len(held)} running processes in {folder}")
+    return "; ".join(found)
+
+
+def _file_size(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except OSError:  # removed meanwhile
+        return 0
 
 
 def _amount_finding(

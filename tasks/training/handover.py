@@ -8,10 +8,16 @@ import json
 import os
 import shutil
 import threading
+import zipfile
+import zlib
 from pathlib import Path
 
-from tasks.errors import HandedOverError
+from models.training.result import load_result
+from tasks.errors import HandedOverError, UserError
 from tasks.study.replicates import Planned
+
+#: What reading a file raises that was copied in part, or is not a result.
+DAMAGED = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class Handover:
@@ -28,9 +34,16 @@ class Handover:
         self._lock = threading.Lock()
 
     def find_result(self, planned: Planned) -> Path | None:
-        """Return the folder of a replicate's result; None adds the replicate to the next jobs."""
+        """Return the folder of a replicate's result; None adds the replicate to the next jobs.
+
+        Raises
+        ------
+        UserError
+            If the folder is there, but was not copied whole.
+        """
         folder = self.folder / "results" / planned.key
-        if (folder / "result.json").exists():
+        if folder.exists():
+            _check_result(folder)
             return folder
         with self._lock:
             self._missing[planned.key] = planned
@@ -52,9 +65,7 @@ class Handover:
             return
         self._copy_arrays(arrays_folder)
         specs = [planned.spec.to_dict() for planned in missing]
-        partial = self.folder / f".partial-{os.getpid()}.json"
-        partial.write_text(json.dumps(specs, indent=1), encoding="utf-8")
-        partial.replace(self.folder / "jobs.json")
+        _write_whole(self.folder / "jobs.json", json.dumps(specs, indent=1))
         raise HandedOverError(
             f"{len(missing)} replicates of the {missing[0].stage} are in {self.folder}/jobs.json; "
             "train them on a machine with `models/`, in that folder: python -m models.standalone "
@@ -62,12 +73,60 @@ class Handover:
         )
 
     def _copy_arrays(self, arrays_folder: Path) -> None:
-        """Copy the cache, unless it is there already: its name has the dataset version and size."""
+        """Copy the cache, unless it is there already: its name has the dataset version and size.
+
+        Raises
+        ------
+        UserError
+            If ``arrays/`` is there, and this command did not write it.
+        """
         arrays, mark = self.folder / "arrays", self.folder / "arrays.txt"
-        if mark.exists() and mark.read_text(encoding="utf-8") == arrays_folder.name:
-            return
-        mark.unlink(missing_ok=True)
-        shutil.rmtree(arrays, ignore_errors=True)
+        if arrays.exists():
+            if not mark.is_file():
+                raise UserError(
+                    f"--elsewhere {self.folder}: has a folder `arrays` that this command did not "
+                    "write; name an empty folder, or rename that one"
+                )
+            if mark.read_text(encoding="utf-8") == arrays_folder.name:
+                return
+        # Whole or not at all. The mark stays until the end: if this is killed, `arrays` is known.
+        partial, old = self.folder / ".arrays-partial", self.folder / ".arrays-old"
+        for left in (partial, old):
+            shutil.rmtree(left, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(arrays_folder, arrays)
-        mark.write_text(arrays_folder.name, encoding="utf-8")
+        shutil.copytree(arrays_folder, partial)
+        if arrays.exists():
+            arrays.rename(old)
+        if not mark.exists():
+            mark.write_text("", encoding="utf-8")
+        partial.rename(arrays)
+        _write_whole(mark, arrays_folder.name)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_whole(file: Path, text: str) -> None:
+    partial = file.with_name(f".partial-{os.getpid()}-{file.name}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(file)
+
+
+def _check_result(folder: Path) -> None:
+    """Check that a result was copied whole.
+
+    Raises
+    ------
+    UserError
+        If it was not.
+    """
+    fault = ""
+    try:
+        load_result(folder)
+        if not zipfile.is_zipfile(folder / "model.keras"):
+            fault = "model.keras is missing or incomplete"
+    except DAMAGED as error:
+        fault = f"{type(error).__name__}: {error}"
+    if fault:
+        raise UserError(
+            f"{folder}: is not a whole result ({fault}); copy it again, or remove it and it is "
+            "trained again; then run the same command again"
+        )

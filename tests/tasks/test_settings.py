@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from tasks.errors import SettingError, file_fault
-from tasks.settings import Settings
+from tasks.settings import Settings, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +83,21 @@ def test_the_command_prints_such_a_file_as_one_line(
     result = CliRunner().invoke(main, ["cache"])
     assert result.exit_code == 2
     assert result.output.startswith(f"factorgrid: {tmp_path / 'file'}: Permission denied; name a")
+
+
+@pytest.mark.parametrize("name", ["what?", "a#b", "a\nb"])
+def test_a_home_that_no_address_can_name_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACTORGRID_HOME", str(tmp_path / name))
+    with pytest.raises(SettingError, match=r"FACTORGRID_HOME=.* set it to another folder"):
+        read_settings()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_home_is_for_its_user_only(tmp_path: Path) -> None:
+    Settings(tmp_path / "home", "").create()
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "shared").mkdir(mode=0o755)
+    Settings(tmp_path / "shared", "").create()
+    assert (tmp_path / "shared").stat().st_mode & 0o777 == 0o755

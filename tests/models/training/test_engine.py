@@ -187,6 +187,13 @@ def test_a_study_is_trained_on_another_machine_and_logged_here(tmp_path: Path) -
     first = subprocess.run(train, cwd=trip, env=env, capture_output=True, text=True, check=False)
     assert first.returncode == 0, first.stderr
     assert first.stdout.count("accuracy") == 4
+    result = next((trip / "results").iterdir()) / "predictions.npz"
+    whole = result.read_bytes()
+    result.write_bytes(whole[:100])  # copied in part
+    partial = small_study.factorgrid(*arguments, home=home)
+    assert partial.returncode == 2, partial.stderr
+    assert "is not a whole result" in partial.stderr.splitlines()[-1]
+    result.write_bytes(whole)
     again = small_study.factorgrid(*arguments, home=home)
     assert again.returncode == 3, again.stderr
     assert "of the refine are in" in again.stderr.splitlines()[-1]

@@ -13,6 +13,7 @@ from support.small_study import Done, factorgrid
 
 from tasks.maintenance import doctor
 from tasks.maintenance.doctor import Finding, examine, findings_as_text
+from tasks.processes.own_folder import own_folder
 from tasks.settings import Settings
 
 
@@ -39,14 +40,31 @@ def test_an_installation_without_faults_has_exit_status_0(done: Done) -> None:
     assert {"Python", "packages", "home", "disk", "memory", "devices", "database"} <= names
 
 
+def test_a_home_that_everybody_can_read_is_reported(tmp_path: Path) -> None:
+    home = tmp_path / "a home"
+    home.mkdir(mode=0o755)
+    found = _found(_local(home), "home")
+    assert found.state == "warn"
+    assert found.remedy.endswith(f"chmod o-rwx '{home}'")
+    home.chmod(0o750)
+    assert _found(_local(home), "home").state == "ok"
+
+
+def test_files_of_running_processes_are_reported(tmp_path: Path) -> None:
+    (own_folder(tmp_path / "home" / "work") / "model.keras").write_bytes(b"x" * 2_000_000)
+    assert (
+        "2.0 MB of 1 running processes in" in _found(_local(tmp_path / "home"), "temporary").found
+    )
+
+
 def test_servers_that_do_not_answer_give_exit_status_2_and_a_remedy(tmp_path: Path) -> None:
-    more = {"MLFLOW_TRACKING_URI": "http://u:secret@127.0.0.1:9"}
+    more = {"MLFLOW_TRACKING_URI": "http://u:hidden-word@127.0.0.1:9"}
     more["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
     ended = factorgrid("doctor", home=tmp_path / "home", **more)
     assert ended.returncode == 2
     for words in ("fail  MLflow", "fail  Prefect", "start it, or correct PREFECT_API_URL"):
         assert words in ended.stdout
-    assert "secret" not in ended.stdout + ended.stderr
+    assert "hidden-word" not in ended.stdout + ended.stderr
     assert not (tmp_path / "home").exists()
 
 

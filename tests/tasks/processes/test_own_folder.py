@@ -66,7 +66,7 @@ def test_only_folders_of_processes_that_have_ended_are_removed(tmp_path: Path) -
 
 
 def test_temporary_files_of_a_killed_process_are_removed_by_the_next_one() -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t-") as name:  # noqa: S108 # a short name
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="t-") as name:
         _remove_temporary_files(Path(name))
 
 
