@@ -106,7 +106,7 @@ def read_csv(path: Path, *, columns: int = 2) -> CsvTable:
         rows = _without_row_names(rows, header)
     rows = _of_width(path, rows, header)
     names, renamed = _names(path, header, rows)
-    rows, units = _without_units_row(rows)
+    rows, units = _without_units_row(rows, len(header.fields))
     short = tuple(i + 1 for i, row in enumerate(rows) if len(row.fields) < len(header.fields))
     fields = {
         name: [row.fields[i] if i < len(row.fields) else "" for row in rows]
@@ -305,13 +305,12 @@ def _names(path: Path, header: _Line, rows: Sequence[_Line]) -> tuple[list[str],
     return names, renamed
 
 
-def _without_units_row(rows: list[_Line]) -> tuple[list[_Line], list[str]]:
+def _without_units_row(rows: list[_Line], width: int) -> tuple[list[_Line], list[str]]:
     """Return the rows without a first one that has units, and the unit of each column.
 
     A row has units if no field of it is a number where all others of the column are, and its other
     fields do not occur again.
     """
-    width = max(len(row.fields) for row in rows)
     columns = [[*row.fields, *[""] * (width - len(row.fields))] for row in rows]
     first, below = columns[0], [list(column) for column in zip(*columns[1:], strict=True)]
     none: tuple[list[_Line], list[str]] = (rows, [""] * width)
