@@ -1,4 +1,4 @@
-"""Changed inputs: a result or one line for the user, never a traceback, a hang or a lost picture."""
+"""Changed inputs: a result or one line, never a traceback, a hang or a lost picture."""
 
 import json
 import os
