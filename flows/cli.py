@@ -41,14 +41,15 @@ class Commands(click.Group):
             sys.exit(EXIT_INTERRUPTED)
         except Exception as error:
             from tasks.errors import USER_ERRORS, HandedOverError, file_fault
+            from tasks.escaping import printable
 
             if isinstance(error, HandedOverError):
-                click.echo(f"factorgrid: {error}", err=True)
+                click.echo(f"factorgrid: {printable(str(error))}", err=True)
                 sys.exit(EXIT_HANDED_OVER)
             message = str(error) if isinstance(error, USER_ERRORS) else file_fault(error)
             if message is None:
                 raise
-            click.echo(f"factorgrid: {' '.join(message.split())}", err=True)
+            click.echo(f"factorgrid: {printable(' '.join(message.split()))}", err=True)
             sys.exit(EXIT_USER_ERROR)
 
 

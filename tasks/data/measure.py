@@ -25,6 +25,7 @@ from models.images.split import content_digest
 from tasks.data.reason import Reason
 from tasks.data.source import Entry, Reader
 from tasks.errors import DataError, UnreadableError
+from tasks.escaping import printable
 from tasks.processes.child import follow_parent
 
 #: Version of the measures: raise it by one when equal bytes get other measures than before.
@@ -149,7 +150,7 @@ def measure_picture(
         mean.item(),
         deviation.item(),
         decodable=True,
-        flaw=header.flaw,
+        flaw=printable(header.flaw),
         thumb=cv2.resize(probe, (THUMB, THUMB), interpolation=cv2.INTER_AREA).tobytes(),
     )
     return metadata, pixels

@@ -5,14 +5,13 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tasks.data.file_names import (
+    NamesInReports,
     has_picture_ending,
     leaves_folder,
-    printable_name,
     reason_to_pass_over,
     size_fault,
 )
@@ -21,6 +20,7 @@ from tasks.data.reason import Reason
 from tasks.data.source import Entry, Source, source_key
 from tasks.data.zip_names import member_paths
 from tasks.errors import DataError, UnreadableError
+from tasks.escaping import printable
 
 #: Deflate makes photographs only a little smaller: data that unpack to more than this multiple of
 #: their size are a decompression bomb, if they unpack to more than `MIN_BOMB_BYTES`.
@@ -76,23 +76,20 @@ def find_in_zip(path: Path, archive: Path) -> Source:
         members = opened.infolist()
     found: list[Entry] = []
     passed_over: dict[str, Reason] = {}
-    names: Counter[str] = Counter()
+    names = NamesInReports()
     paths, decoded = member_paths(members)
     for number, (member, path_of_member) in enumerate(zip(members, paths, strict=True)):
         if member.is_dir():
             continue
-        name = printable_name(path_of_member)
-        names[name] += 1
-        is_repeated = names[name] > 1
-        path_in_archive = f"{name} (again, {names[name]})" if is_repeated else name
-        reason = reason_to_pass_over(name)
+        name, is_repeated = names.add(path_of_member)
+        reason = reason_to_pass_over(path_of_member)
         if reason is not None:
-            passed_over[path_in_archive] = reason
+            passed_over[name] = reason
             continue
         fault = _member_fault(member, path_of_member) or (
             Reason("repeated_name") if is_repeated else None
         )
-        found.append(Entry(path_in_archive, None, _member_stamp(member), str(number), fault))
+        found.append(Entry(name, None, _member_stamp(member), str(number), fault))
     readable = [members[int(entry.location)] for entry in found if not entry.fault]
     _refuse_bomb(path, archive, sum(member.file_size for member in readable))
     entries, notes = label_entries(found, passed_over, f"pictures {path}")
@@ -181,7 +178,8 @@ def _unpack(path: Path, outer: zipfile.ZipFile, member: zipfile.ZipInfo, scratch
         fault = "encrypted"
     if fault:
         raise DataError(
-            f"pictures {path}: {member.filename} inside it is {fault}; name another archive"
+            f"pictures {path}: {printable(member.filename)} inside it is {fault}; name another "
+            "archive"
         )
     target = scratch / f"{_member_stamp(member)}.zip"
     if target.exists() and target.stat().st_size == member.file_size:
