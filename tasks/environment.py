@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from tasks.data.allowed_folders import FOLDERS, allowed_places
 from tasks.redaction import move_password_to_environment
 from tasks.settings import Settings, read_settings
 
@@ -54,6 +55,8 @@ def prepare_environment() -> Settings:
     if folders := os.environ.get("FACTORGRID_BUILDERS"):
         absolute = [str(Path(f).expanduser().absolute()) for f in folders.split(os.pathsep) if f]
         os.environ["FACTORGRID_BUILDERS"] = os.pathsep.join(absolute)
+    if places := os.environ.get(FOLDERS):
+        os.environ[FOLDERS] = os.pathsep.join(allowed_places(places))
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))

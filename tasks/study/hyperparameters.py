@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from analysis.factors import Factor
 from models.networks.plain_cnn import ACTIVATIONS
@@ -40,6 +40,16 @@ def setting_fault(name: str, value: object) -> str:
     if is_number and low <= value <= high and not (whole and value % 1):  # type: ignore[operator] # a number
         return ""
     return f"not a {'whole ' * whole}number from {low:g} to {high:g}"
+
+
+def _without_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot have a NUL character; correct it")
+    return path
+
+
+#: A path of a study file.
+StudyPath = Annotated[Path, AfterValidator(_without_nul)]
 
 
 class Part(BaseModel):
@@ -103,7 +113,7 @@ class ModelPart(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
     builder: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] = DEFAULT_BUILDER
-    builder_folder: Path | None = None
+    builder_folder: StudyPath | None = None
     builder_source: str = ""
 
     @property

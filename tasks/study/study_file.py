@@ -27,6 +27,7 @@ from tasks.study.hyperparameters import (
     FactorPart,
     ModelPart,
     Part,
+    StudyPath,
     TrainingPart,
     setting_fault,
 )
@@ -58,7 +59,7 @@ ModelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\
 class DataPart(Part):
     """``[data]``: which pictures, how many, and their size (pixels per side)."""
 
-    source: Path | None = None
+    source: StudyPath | None = None
     drawn: Annotated[int, Field(ge=64, le=1_000_000)] | None = None
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
     per_class: Annotated[int, Field(ge=8)] | None = None
@@ -66,7 +67,7 @@ class DataPart(Part):
     training: Annotated[float, Field(gt=0, lt=1)] = 0.7
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     exclude: dict[str, str] = Field(default_factory=dict)
-    rules: Path | None = None
+    rules: StudyPath | None = None
     #: Where relative paths start. No key of the file, and no part of the study's identity.
     _source_folder: Path = PrivateAttr(default=Path())
     _rules_folder: Path = PrivateAttr(default=Path())
@@ -221,6 +222,12 @@ class Study(Part):
     def _the_network_takes_them(self) -> Self:
         if self.model.builder not in BUILT_IN:
             return self
+        if self.model.builder_folder is not None:
+            raise ValueError(
+                f"model.builder_folder: {self.model.builder_folder} has no effect with the "
+                "built-in network; remove it, or name your network in model.builder "
+                "(module:function)"
+            )
         known = set(network_settings(self.model.builder))
         training = set(TrainingPart.model_fields)
         _reject(self.model.settings, known, "model")
