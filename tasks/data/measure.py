@@ -29,7 +29,7 @@ from tasks.escaping import printable
 from tasks.processes.child import follow_parent
 
 #: Version of the measures: raise it by one when equal bytes get other measures than before.
-MEASURES = 3
+MEASURES = 4
 #: Pixels per side of the thumbnail by which pictures are compared, and of the grey picture from
 #: which brightness, contrast and the perceptual hash are computed.
 THUMB, PROBE = 16, 32

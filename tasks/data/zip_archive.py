@@ -1,12 +1,14 @@
 """Finding and reading the pictures of a zip archive, without unpacking it."""
 
-import shutil
+import contextlib
+import hashlib
 import stat
 import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from tasks.data.file_names import (
     NamesInReports,
@@ -181,13 +183,43 @@ def _unpack(path: Path, outer: zipfile.ZipFile, member: zipfile.ZipInfo, scratch
             f"pictures {path}: {printable(member.filename)} inside it is {fault}; name another "
             "archive"
         )
-    target = scratch / f"{_member_stamp(member)}.zip"
-    if target.exists() and target.stat().st_size == member.file_size:
-        return target
+    identity = _identity(path, member)
     scratch.mkdir(parents=True, exist_ok=True)
+    for known in scratch.glob(f"{identity}-*.zip"):
+        if known.stat().st_size == member.file_size:
+            return known
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".partial-") as folder:
-        partial = Path(folder, target.name)
+        partial = Path(folder, "inner.zip")
         with outer.open(member) as packed, partial.open("wb") as file:
-            shutil.copyfileobj(packed, file, 2**20)
+            digest = _copy_and_digest(packed, file)
+        target = scratch / f"{identity}-{digest}.zip"
+        for same in scratch.glob(f"*-{digest}.zip"):
+            # Not a second time on the disk, where it can have two names.
+            with contextlib.suppress(OSError):
+                partial.unlink()
+                partial.hardlink_to(same)
         partial.replace(target)
     return target
+
+
+def _identity(path: Path, member: zipfile.ZipInfo) -> str:
+    """Return what identifies a member of an archive without reading it.
+
+    The checksum of a zip can be forged, and the time of a change can be set. The time of the last
+    change of a file's status cannot.
+    """
+    status = path.stat()
+    parts = (
+        *(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns),
+        *(member.header_offset, member.file_size, member.CRC),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _copy_and_digest(packed: IO[bytes], file: IO[bytes]) -> str:
+    """Copy a file in pieces; return the SHA-256 of its bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    while piece := packed.read(2**20):
+        digest.update(piece)
+        file.write(piece)
+    return digest.hexdigest()
