@@ -19,9 +19,31 @@ MAX_CHARACTERS, MAX_VALUES = 500, 1000
 #: unbounded time for some patterns, instead of RE2, which does not.
 NOT_IN_PATTERNS = re.compile(r"\\[0-9A-Za-z]|\(\?(?!:)")
 
-Whole = Annotated[int, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
-Real = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER, allow_inf_nan=False)]
-Number = Whole | Real
+
+def _is_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and -LARGEST_NUMBER <= value <= LARGEST_NUMBER  # false for NaN
+
+
+def _number(value: Any) -> int | float:
+    if not _is_number(value):
+        raise PydanticCustomError("number", "a finite number of at most 2^53 is required")
+    return value  # type: ignore[no-any-return] # checked above
+
+
+def _set_value(value: Any) -> bool | int | float | str:
+    if isinstance(value, bool) or _is_number(value):
+        return value  # type: ignore[no-any-return] # checked above
+    if isinstance(value, str) and len(value) <= MAX_CHARACTERS:
+        return value
+    raise PydanticCustomError(
+        "value", "each value is a text of at most 500 characters, a finite number, true or false"
+    )
+
+
+Number = Annotated[Any, AfterValidator(_number)]
+Length = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
+Value = Annotated[Any, AfterValidator(_set_value)]
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 
 
@@ -75,7 +97,7 @@ class BetweenSettings(ColumnSettings):
 class SetSettings(ColumnSettings):
     """The values that are allowed, or that are not."""
 
-    value_set: Annotated[list[bool | Number | Text], Field(min_length=1, max_length=MAX_VALUES)]
+    value_set: Annotated[list[Value], Field(min_length=1, max_length=MAX_VALUES)]
 
 
 class PatternSettings(ColumnSettings):
@@ -87,8 +109,8 @@ class PatternSettings(ColumnSettings):
 class LengthSettings(ColumnSettings):
     """The least and the largest number of characters."""
 
-    min_value: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None = None
-    max_value: Annotated[int, Field(ge=0, le=LARGEST_NUMBER)] | None = None
+    min_value: Length | None = None
+    max_value: Length | None = None
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> Self:
