@@ -257,7 +257,7 @@ def _map_files(folder: Path, hold: io.BufferedReader) -> ImageArrays:
     rows = (folder / "rows.npz").read_bytes()
     if content_digest(rows) != about["rows"]:
         raise ValueError("rows.npz is damaged")
-    # Caches of versions before 0.4 have no seal.
+    # Caches of earlier versions have no seal.
     if "seal" in about and _seal(about) != about["seal"]:
         raise ValueError("about.json is damaged")
     images = np.load(folder / "images.npy", mmap_mode="r")

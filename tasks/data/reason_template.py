@@ -35,8 +35,8 @@ class ReasonTemplate:
         rest = FIELD.sub("", self.text)
         if "{" in rest or "}" in rest:
             return (
-                "a field is {name} or {name:format}, with one of the formats , .0f .1% .3g and "
-                "the like; write {{ and }} for braces"
+                "a field is {name} or {name:format}, where format is a comma, .0f, .1%, .3g or "
+                "similar; write {{ and }} for braces"
             )
         return ""
 
