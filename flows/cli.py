@@ -43,15 +43,16 @@ class Commands(click.Group):
             sys.exit(EXIT_INTERRUPTED)
         except Exception as error:
             from tasks.errors import USER_ERRORS, HandedOverError, file_fault
+            from tasks.escaping import as_line
             from tasks.redaction import redact
 
             if isinstance(error, HandedOverError):
-                click.echo(f"factorgrid: {error}", err=True)
+                click.echo(f"factorgrid: {as_line(redact(str(error)))}", err=True)
                 sys.exit(EXIT_HANDED_OVER)
             message = str(error) if isinstance(error, USER_ERRORS) else file_fault(error)
             if message is None:
                 raise
-            click.echo(f"factorgrid: {redact(' '.join(message.split()))}", err=True)
+            click.echo(f"factorgrid: {as_line(redact(message))}", err=True)
             sys.exit(EXIT_USER_ERROR)
 
 

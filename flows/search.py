@@ -38,7 +38,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     study : what to vary, how to train, and on which pictures.
     elsewhere : a folder by which another machine trains; see `tasks.training.handover`.
     """
-    with open_session(study) as session:
+    with open_session(study, elsewhere) as session:
         images = steps.prepare(session)
         done = finished_execution(session.tracker, session.study, images.version)
         if done is not None:

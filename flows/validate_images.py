@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
+from prefect import flow, runtime
 
+from tasks.data.allowed_folders import check_allowed
 from tasks.environment import prepare_environment
 from tasks.progress import Progress
 from tasks.report.prefect_artifacts import on_failure
@@ -31,6 +32,8 @@ def validate_images(
     Counts and reasons, as ``factorgrid validate --json`` prints them.
     """
     settings = prepare_environment().create()
+    if runtime.deployment.id:
+        check_allowed({"source": source, "rules": rules})
     with Progress().display() as progress:
         checked, page = validate_pictures(
             source, settings, progress, rules=rules, experiment=experiment

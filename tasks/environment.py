@@ -7,6 +7,7 @@ from tasks.credentials import (
     move_password_to_environment,
     move_prefect_password_to_environment,
 )
+from tasks.data.allowed_folders import FOLDERS, allowed_places
 from tasks.processes.own_folder import remove_abandoned, use_own_temporary_folder
 from tasks.settings import Settings, read_settings
 
@@ -63,6 +64,8 @@ def prepare_environment() -> Settings:
     if folders := os.environ.get("FACTORGRID_BUILDERS"):
         absolute = [str(Path(f).expanduser().absolute()) for f in folders.split(os.pathsep) if f]
         os.environ["FACTORGRID_BUILDERS"] = os.pathsep.join(absolute)
+    if places := os.environ.get(FOLDERS):
+        os.environ[FOLDERS] = os.pathsep.join(allowed_places(places))
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(settings.home / "prefect"))

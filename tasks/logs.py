@@ -5,12 +5,12 @@ shows the same lines on the page of a flow run.
 """
 
 import datetime as dt
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable
 
+from tasks.escaping import as_json_text, printable
 from tasks.redaction import redact
 
 LOGGER = logging.getLogger("factorgrid")
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             **{name: getattr(record, name) for name in IDS if hasattr(record, name)},
         }
-        return json.dumps(content, ensure_ascii=False)
+        return as_json_text(content)
 
 
 class FlowRunId(logging.Filter):
@@ -82,4 +82,4 @@ def log_event(message: str, **ids: str | None) -> None:
     """
     known = {name: value for name, value in ids.items() if value}
     text = ", ".join(f"{name}={value}" for name, value in known.items())
-    LOGGER.info("%s (%s)", redact(message), redact(text), extra=known)
+    LOGGER.info("%s (%s)", printable(redact(message)), printable(redact(text)), extra=known)

@@ -12,7 +12,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
+from tasks.escaping import printable, printable_lines
 from tasks.redaction import redact
 
 
@@ -51,7 +53,10 @@ class CountProgress:
         table = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=self.total, completed=self.done, width=30)
         table.add_row(
-            self.what, bar, f"{self.done:,}/{self.total:,}", f"{minutes_and_seconds(left)} left"
+            printable(self.what),
+            bar,
+            f"{self.done:,}/{self.total:,}",
+            f"{minutes_and_seconds(left)} left",
         )
         return table
 
@@ -92,7 +97,7 @@ class Progress:
 
     def print_line(self, text: str) -> None:
         """Print a line that stays."""
-        self._console.print(redact(text), markup=False, soft_wrap=True)
+        self._console.print(printable_lines(redact(text)), markup=False, soft_wrap=True)
 
     def show_waiting(self, text: str, status: str) -> None:
         """Print a line about something that the study waits for, and show a status until the next.
@@ -157,7 +162,7 @@ class Progress:
             table.add_column(title, justify="right")
         for replicate in replicates:
             table.add_row(
-                replicate.name,
+                Text(printable(replicate.name)),
                 f"{replicate.epoch}/{replicate.epochs}",
                 number_or_dash(replicate.accuracy, ".3f"),
                 number_or_dash(replicate.images_per_second, ",.0f"),

@@ -10,6 +10,7 @@ from prefect import runtime
 from prefect.tasks import Task
 
 from models.images.arrays import open_arrays
+from tasks.data.allowed_folders import check_allowed
 from tasks.data.dataset import Prepared
 from tasks.environment import prepare_environment
 from tasks.logs import configure_log
@@ -50,18 +51,33 @@ class Session:
 
 
 @contextmanager
-def open_session(study: Study) -> Iterator[Session]:
+def open_session(study: Study, elsewhere: Path | None = None) -> Iterator[Session]:
     """Open the log, the progress display and MLflow for a study; close them at the end.
+
+    Parameters
+    ----------
+    elsewhere : a folder by which another machine trains.
 
     Raises
     ------
     UserError
-        If the study's own network or MLflow cannot be used.
+        If the study's own network or MLflow cannot be used, or if a deployment names a place that
+        the operator does not allow.
     """
     settings = prepare_environment().create()
+    deployed = bool(runtime.deployment.id)
+    if deployed:
+        data = study.data
+        check_allowed(
+            {
+                "data.source": data.source_place,
+                "data.rules": data.rules_place,
+                "elsewhere": elsewhere,
+            }
+        )
+    study = with_builder(study, deployed=deployed)
     start_fork_server()
     configure_log(lambda: runtime.flow_run.id)
-    study = with_builder(study, deployed=bool(runtime.deployment.id))
     with Progress().display() as progress:
         yield Session(study, Tracker.open(settings, notify=progress.show_waiting), progress)
 

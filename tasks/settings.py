@@ -15,6 +15,7 @@ variable                       meaning
 ``FACTORGRID_LOCKS``           the folder of device locks; see `tasks.training.device_locks`
 ``FACTORGRID_BUILDERS``        folders of trusted networks; see `tasks.study.custom_network`
 ``FACTORGRID_DATA_QUERY``      of a signed address of pictures: its query with the signature
+``FACTORGRID_FOLDERS``         what deployments may use; see `tasks.data.allowed_folders`
 ``FACTORGRID_DATABASE``        the database of ``factorgrid up``; see `flows.commands.service`
 ``MLFLOW_TRACKING_URI``        MLflow's server or database; default SQLite in the home
 ``PREFECT_API_URL``            Prefect's server; by default each study starts its own

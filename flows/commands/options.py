@@ -1,6 +1,5 @@
 """What several commands share: options, exit statuses, and how a result is printed."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,5 +37,11 @@ def study_data_options(command: Command) -> Command:
 
 
 def print_result(content: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print the result of a command: the content as one JSON object, or the text."""
-    click.echo(json.dumps(content, ensure_ascii=False, allow_nan=False) if as_json else text)
+    """Print the result of a command: the content as one JSON object, or the text.
+
+    Names of files and classes may contain anything; what is printed changes nothing but the lines
+    of its own.
+    """
+    from tasks.escaping import as_json_text, printable_lines
+
+    click.echo(as_json_text(content, allow_nan=False) if as_json else printable_lines(text))

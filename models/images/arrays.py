@@ -157,6 +157,7 @@ class ArraysWriter:
         text = {name: list(table[name]) for name in ("names", "digests")}
         seal = content_digest((self.folder / "rows.npz").read_bytes())
         content = {**about, **text, "size": self.layout.size, "rows": seal}
+        content["seal"] = _seal(content)
         (self.folder / "about.json").write_text(json.dumps(content), encoding="utf-8")
         _rename_unless_published(self.folder, folder)
 
@@ -166,6 +167,17 @@ class ArraysWriter:
             os.close(self.file)
             self.file = -1
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _seal(about: Mapping[str, Any]) -> str:
+    """Return a digest of a cache's description: classes, names, digests, and what it seals itself.
+
+    Labels are numbers of classes: if two classes changed places, every label would be wrong.
+    """
+    lists = [about[name] for name in ("classes", "names", "digests")]
+    parts = [str(about[name]) for name in ("version", "size", "rows")]
+    parts += [str(len(own)) for own in lists]
+    return content_digest("\0".join([*parts, *(x for own in lists for x in own)]).encode())
 
 
 def _rename_unless_published(partial: Path, folder: Path) -> None:
@@ -245,6 +257,9 @@ def _map_files(folder: Path, hold: io.BufferedReader) -> ImageArrays:
     rows = (folder / "rows.npz").read_bytes()
     if content_digest(rows) != about["rows"]:
         raise ValueError("rows.npz is damaged")
+    # Caches of earlier versions have no seal.
+    if "seal" in about and _seal(about) != about["seal"]:
+        raise ValueError("about.json is damaged")
     images = np.load(folder / "images.npy", mmap_mode="r")
     with np.load(io.BytesIO(rows)) as saved:
         columns = {name: saved[name] for name in saved.files}

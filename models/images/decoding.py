@@ -3,7 +3,7 @@
 import io
 import re
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,6 +22,16 @@ DECODING = 1
 MIN_DECODED_SIDE = 64
 #: Pillow's own limit: a picture that declares more pixels is treated as a decompression bomb.
 MAX_PIXELS = 89_478_485
+#: Bytes of a picture in full size (width x height x channels x bytes of one), at most, if it is
+#: decoded in full size. As RGB it has at least 3 bytes per pixel. The largest JPEG may have more
+#: pixels: it is decoded at a reduced size. A picture at the limit takes about 0.7 GB of memory.
+MAX_DECODED_BYTES = 2**27
+#: Scans of the largest JPEG, at most; smaller ones may have more. Each scan goes over all pixels.
+MAX_SCANS = 20
+#: Bytes of one channel in Pillow's modes that have more than one.
+CHANNEL_BYTES = {"I": 4, "F": 4, "I;16": 2, "I;16B": 2, "I;16L": 2}
+#: Rows of a picture of 16 bits that are scaled at a time.
+ROWS = 256
 #: The only formats that are decoded: Pillow has decoders for others that run whole interpreters.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 ORIENTATION = 0x0112
@@ -164,7 +174,7 @@ def _load_whole_jpeg(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     except ValueError:
         header, pixels = _load_with_pillow(data, min_side)
         return header._replace(flaw=_damage(data)), pixels
-    _refuse_too_many_pixels(width, height)
+    _refuse_too_many_pixels(width, height, _largest_jpeg(data))
     mode = MODES.get(colours, "RGB")
     if mode == "CMYK" or _orientation(data) != 1:
         return _load_with_pillow(data, min_side)
@@ -267,7 +277,9 @@ def _load_with_pillow(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     """Decode any format with Pillow; a PNG without its metadata, if that is why it fails."""
     try:
         header, pixels = _load_any(data, min_side)
-    except DecodeError:
+    except DecodeError as error:
+        if error.kind == "too_many_pixels":
+            raise
         if not data.startswith(PNG) or len(pixels_only := _png_pixels_only(data)) == len(data):
             raise
         header, pixels = _load_any(pixels_only, min_side)
@@ -277,7 +289,7 @@ def _load_with_pillow(data: bytes, min_side: int) -> tuple[Header, Pixels]:
 def _load_any(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _refuse_too_many_pixels(*picture.size)
+            _refuse_too_many_pixels(*picture.size, _largest_size(picture, data))
             return _load_opened(picture, min_side)
     except DecodeError:
         raise
@@ -307,7 +319,7 @@ def _png_pixels_only(data: bytes) -> bytes:
 
 def _mode_with_bits(mode: str, data: bytes) -> str:
     """Return the mode, and the bits that a PNG of 16 bits uses if these are few: I;12."""
-    if not data.startswith(PNG) or data[24:25] != b"\x10":
+    if not _is_deep_png(data):
         return mode
     deep = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if deep is None:
@@ -333,20 +345,48 @@ def _rgb(picture: Image.Image) -> Image.Image:
     """Return what an image viewer shows: transparent parts on white, 16 bits reduced to 8."""
     if picture.mode.startswith(("I", "F")):
         # Pillow would clip values above 255 instead of scaling them.
-        deep = np.clip(np.asarray(picture, dtype=np.float64) / 257, 0, 255)
-        return Image.fromarray(deep.astype(np.uint8)).convert("RGB")
+        return Image.fromarray(_scaled_to_8_bits(np.asarray(picture))).convert("RGB")
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return picture.convert("RGB")
 
 
-def _refuse_too_many_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+def _scaled_to_8_bits(deep: NDArray[Any]) -> Pixels:
+    """Return values of 16 bits, (H, W), as 8 bits; a few rows at a time, because of the memory."""
+    scaled = np.empty(deep.shape, np.uint8)
+    for at in range(0, len(deep), ROWS):
+        scaled[at : at + ROWS] = np.clip(deep[at : at + ROWS].astype(np.float64) / 257, 0, 255)
+    return scaled
+
+
+def _largest_size(picture: Image.Image, data: bytes) -> int:
+    """Return how many pixels are decoded at most of a picture of this kind, by its header."""
+    if picture.format in {"JPEG", "MPO"}:
+        return _largest_jpeg(data)
+    channels, size = len(picture.getbands()), CHANNEL_BYTES.get(picture.mode, 1)
+    if _is_deep_png(data):
+        size = max(size, 2)
+    return min(MAX_PIXELS, MAX_DECODED_BYTES // max(channels * size, 3))
+
+
+def _largest_jpeg(data: bytes) -> int:
+    """Return how many pixels a JPEG may have with as many scans as it has."""
+    scans = data.count(bytes((0xFF, SCAN)))
+    return MAX_PIXELS * MAX_SCANS // max(scans, MAX_SCANS)
+
+
+def _is_deep_png(data: bytes) -> bool:
+    """Whether a picture is a PNG with 16 bits per channel."""
+    return data.startswith(PNG) and data[24:25] == b"\x10"
+
+
+def _refuse_too_many_pixels(width: int, height: int, limit: int) -> None:
+    if width * height > limit:
         raise DecodeError(
-            f"too many pixels: {width} x {height}; at most {MAX_PIXELS:,} are decoded",
+            f"too many pixels: {width} x {height}; at most {limit:,} are decoded",
             "too_many_pixels",
             width=width,
             height=height,
-            limit=MAX_PIXELS,
+            limit=limit,
         )

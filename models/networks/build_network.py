@@ -2,11 +2,14 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from models.errors import BuilderError
 from models.networks import plain_cnn
+from models.networks.user_builder import check_source
 from models.spec import DEFAULT_BUILDER, ModelSpec
 
 #: The built-in networks. An identifier is part of keys and of stored studies and never changes;
@@ -40,7 +43,7 @@ def build_from(model: ModelSpec, image_size: int, classes: int) -> Any:
         does not return logits (B, classes).
     """
     try:
-        builder = BUILT_IN.get(model.builder) or _import_builder(model.builder)
+        builder = BUILT_IN.get(model.builder) or _own_builder(model)
         network = builder(image_size=image_size, classes=classes, **model.settings)
         _check_logits(network, classes)
     except Exception as error:
@@ -51,9 +54,15 @@ def build_from(model: ModelSpec, image_size: int, classes: int) -> Any:
     return network
 
 
-def _import_builder(name: str) -> Callable[..., Any]:
-    module, _, function = name.partition(":")
-    builder: Callable[..., Any] = getattr(importlib.import_module(module), function)
+def _own_builder(model: ModelSpec) -> Callable[..., Any]:
+    """Return a user's builder, from the module that is imported already or from the path."""
+    name, _, function = model.builder.partition(":")
+    is_new = name not in sys.modules
+    module = importlib.import_module(name)
+    if is_new and module.__file__:
+        file = Path(module.__file__)
+        check_source(model, file.read_bytes(), file)
+    builder: Callable[..., Any] = getattr(module, function)
     return builder
 
 

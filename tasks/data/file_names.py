@@ -2,9 +2,11 @@
 
 import functools
 import re
+from collections import Counter
 from pathlib import PurePosixPath
 
 from tasks.data.reason import Reason
+from tasks.escaping import printable
 
 #: How the names of pictures end.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif")
@@ -19,11 +21,21 @@ SYSTEM = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "@eadir", "$rec
 MAX_FILE_BYTES = 256 * 2**20
 
 
-def printable_name(name: str) -> str:
-    """Return a name that can be printed and stored; bytes that are not text become %XX."""
-    if name.isascii():
-        return name
-    return re.sub("[\ud800-\udfff]", lambda found: f"%{ord(found[0]) & 0xFF:02X}", name)
+class NamesInReports:
+    """Gives each file of a source a name that can be printed and stored, and that no other has."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def add(self, name: str) -> tuple[str, bool]:
+        """Return the name of a file, and whether another file before it has the same name.
+
+        Two names may differ only in what cannot be printed; an archive may even repeat a name.
+        """
+        shown = printable(name)
+        self._counts[shown] += 1
+        n = self._counts[shown]
+        return (f"{shown} (again, {n})", True) if n > 1 else (shown, False)
 
 
 def leaves_folder(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.data.file_names import printable_name, reason_to_pass_over, size_fault
+from tasks.data.file_names import NamesInReports, reason_to_pass_over, size_fault
 from tasks.data.labels import label_entries
 from tasks.data.reason import Reason
 from tasks.data.source import Entry, Source, source_key
@@ -37,15 +37,16 @@ def find_in_folder(root: Path) -> Source:
     """Find the pictures below a folder."""
     found: list[Entry] = []
     passed_over: dict[str, Reason] = {}
+    names = NamesInReports()
     for location, status in sorted(_walk(str(root))):
-        name = printable_name(location)
-        reason = reason_to_pass_over(name)
+        name, is_repeated = names.add(location)
+        reason = reason_to_pass_over(location)
         if reason is None and not stat.S_ISREG(status.st_mode):
             reason = Reason("not_a_file")
         if reason is not None:
             passed_over[name] = reason
             continue
-        fault = size_fault(status.st_size)
+        fault = Reason("repeated_name") if is_repeated else size_fault(status.st_size)
         found.append(Entry(name, None, _file_stamp(status), location, fault))
     entries, notes = label_entries(found, passed_over, f"pictures {root}")
     return Source(str(root), source_key(root), entries, passed_over, FolderReader(str(root)), notes)

@@ -25,10 +25,11 @@ from models.images.split import content_digest
 from tasks.data.reason import Reason
 from tasks.data.source import Entry, Reader
 from tasks.errors import DataError, UnreadableError
+from tasks.escaping import printable
 from tasks.processes.child import follow_parent
 
 #: Version of the measures: raise it by one when equal bytes get other measures than before.
-MEASURES = 3
+MEASURES = 4
 #: Pixels per side of the thumbnail by which pictures are compared, and of the grey picture from
 #: which brightness, contrast and the perceptual hash are computed.
 THUMB, PROBE = 16, 32
@@ -149,7 +150,7 @@ def measure_picture(
         mean.item(),
         deviation.item(),
         decodable=True,
-        flaw=header.flaw,
+        flaw=printable(header.flaw),
         thumb=cv2.resize(probe, (THUMB, THUMB), interpolation=cv2.INTER_AREA).tobytes(),
     )
     return metadata, pixels

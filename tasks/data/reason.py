@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.escaping import printable
 from tasks.languages import Translate, translator, words
 
 #: Items of a list that a text names.
@@ -87,15 +88,23 @@ def english_template(kind: str) -> str:
 
 
 def _values(reason: Reason, say: Translate) -> dict[str, object]:
-    return {name: _value_as_text(value, say) for name, value in reason.details.items()}
+    return {name: value_as_text(value, say) for name, value in reason.details.items()}
 
 
-def _value_as_text(value: object, say: Translate) -> object:
-    """Return a reason or a list as text, and a number as it is: its text has the format."""
+def value_as_text(value: object, say: Translate | None = None) -> object:
+    """Return text, a reason or a list as printable text; a number stays: its text has the format.
+
+    Parameters
+    ----------
+    say : what `tasks.languages.translator` returns; English if not given.
+    """
+    if isinstance(value, str):
+        return printable(value)
     if isinstance(value, Reason):
         return reason_as_text(value, say)
     if isinstance(value, list):
-        listed = ", ".join(value[:MAX_LISTED])
+        listed = ", ".join(printable(str(item)) for item in value[:MAX_LISTED])
         more = len(value) - MAX_LISTED
+        say = say or translator("en")
         return f"{listed} {say('and_more', n=more)}" if more > 0 else listed
     return value

@@ -4,6 +4,7 @@ No other module imports Great Expectations. The rules are a file that people rea
 ``rules.toml`` beside this module, or a copy of it that a study names.
 """
 
+import html
 import logging
 import re
 import shutil
@@ -19,22 +20,31 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from tasks.data.reason import Reason, english_template, reason_as_text
+from tasks.data.expectations import fault_of_settings
+from tasks.data.reason import Reason, english_template, reason_as_text, value_as_text
+from tasks.data.reason_template import ReasonTemplate
 from tasks.errors import DataError
+from tasks.escaping import PAGE_POLICY_ELEMENT, printable
 from tasks.study.toml_file import read_toml
 
-#: What a page of Data Docs would load from other hosts. It is removed: the pages work offline, and
-#: reading them is visible to nobody.
+#: The settings that name a column.
+COLUMN_SETTINGS = ("column", "column_A", "column_B")
+#: Rules of each kind, at most.
+MAX_RULES = 200
+#: What a page of Data Docs would load, and its scripts, which do nothing without libraries from
+#: other hosts. They are removed: the pages work offline, and reading them is visible to nobody.
 REMOTE = re.compile(
-    r"<script[^>]*\bsrc=\"https?://[^>]*>\s*</script>|<link[^>]*\bhref=\"https?://[^>]*>"
+    r"<script\b[^>]*>.*?</script\s*>|<link\b[^>]*>"
     r"|<img[^>]*\bsrc=\"https?://[^>]*>|url\('https?://[^)]*'\)",
-    re.DOTALL,
+    re.DOTALL | re.IGNORECASE,
 )
+#: The beginning of a page's head, where the policy of the page stands.
+HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
 #: The style of the pages without it.
 PLAIN = (
     "<style>body{font:14px/1.5 sans-serif;margin:1.5em;max-width:75em}table{border-collapse:"
     "collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left;vertical-align:top}"
-    "ul{list-style:none;padding-left:0}svg,img,button,.modal,footer,.ge-index-page-tab-content{"
+    "ul{list-style:none;padding-left:0}svg,img,button,.btn-group,.modal,footer,.ge-index-page-tab-content{"
     "display:none}.fa-check-circle::before{content:'kept'}.fa-times::before{content:'broken'}"
     "</style></head>"
 )
@@ -43,16 +53,18 @@ PLAIN = (
 class Rule(BaseModel):
     """One expectation of Great Expectations, and the reason that is given if it is not met.
 
+    Every other field is a setting of the expectation, see `tasks.data.expectations`.
+
     Attributes
     ----------
-    expectation : its name in Great Expectations.
+    expectation : its name, one of `tasks.data.expectations.EXPECTATIONS`.
     kind : the kind of the reason, whose text is in `tasks/words.toml`; empty if the rule has its
         own text.
     reason : the rule's own text, with ``{name}`` for settings and columns; empty if it has a kind.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    expectation: Annotated[str, Field(pattern=r"^Expect\w+$")]
+    expectation: str
     kind: str = ""
     reason: str = ""
 
@@ -65,14 +77,27 @@ class Rule(BaseModel):
                 english_template(self.kind)
             except KeyError as error:
                 raise PydanticCustomError(
-                    "kind", "`kind` {kind} does not exist", {"kind": repr(self.kind)}
+                    "kind", "`kind` {kind} does not exist", {"kind": f"{self.kind!r:.100}"}
                 ) from error
+        elif fault := ReasonTemplate(self.reason).fault:
+            raise PydanticCustomError("reason", "reason: {fault}", {"fault": fault})
+        return self
+
+    @model_validator(mode="after")
+    def _has_known_settings(self) -> Self:
+        if fault := fault_of_settings(self.expectation, self.settings):
+            raise PydanticCustomError("settings", "{fault}", {"fault": fault})
         return self
 
     @property
     def settings(self) -> dict[str, Any]:
         """The expectation's own settings."""
         return dict(self.model_extra or {})
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the settings name."""
+        return [self.settings[name] for name in COLUMN_SETTINGS if name in self.settings]
 
     @property
     def template(self) -> str:
@@ -88,22 +113,37 @@ class Rule(BaseModel):
         """
         values = {**row, **self.settings}
         if not self.kind:
-            texts = {
-                name: reason_as_text(value) if isinstance(value, Reason) else value
-                for name, value in values.items()
-            }
-            text = self.reason.format_map(texts)
+            texts = {name: value_as_text(values[name]) for name in self._own_text.names}
+            text = self._own_text.fill_in(texts)
             return Reason("broken_rule", {"rule": self.reason, "text": text})
         names = {name for _, name, _, _ in string.Formatter().parse(self.template) if name}
         return Reason(self.kind, {name: _as_json(values[name]) for name in sorted(names)})
+
+    @property
+    def _own_text(self) -> ReasonTemplate:
+        return ReasonTemplate(self.reason)
+
+    def fault_of_text(self, row: Mapping[str, Any]) -> str:
+        """Return why the reason cannot be worded for a row; empty if it can."""
+        try:
+            reason_as_text(self.reason_for(row))
+        except KeyError as error:
+            return f"{error}; name columns or the rule's settings in {{}}"
+        except (ValueError, TypeError) as error:
+            return f"{error}; the value is of another type"
+        values = {**row, **self.settings}
+        for name in self._own_text.formatted_names():
+            if isinstance(values[name], str):
+                return f"{name} is text and has no number format"
+        return ""
 
 
 class Rules(BaseModel):
     """A file of rules: ``[[pictures]]`` and ``[[set]]``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    pictures: tuple[Rule, ...] = ()
-    set: tuple[Rule, ...] = ()
+    pictures: Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES)] = ()
+    set: Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES)] = ()
 
 
 def read_rules(path: Path | None = None) -> Rules:
@@ -125,8 +165,9 @@ def read_rules(path: Path | None = None) -> Rules:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part + 1 if isinstance(part, int) else part) for part in fault["loc"])
         raise DataError(
-            f"rules {where}: {place}: {fault['msg']}; a rule has `expectation`, `reason` (or a "
-            "built-in `kind`) and the expectation's settings, under [[pictures]] or [[set]]"
+            f"rules {where}: {place:.100}: {fault['msg']}; correct it: a rule has `expectation`, "
+            "`reason` (or a built-in `kind`) and the expectation's settings, under [[pictures]] or "
+            "[[set]]"
         ) from error
 
 
@@ -172,6 +213,7 @@ class Validator:
         self._context = gx.get_context(mode="ephemeral")
         self._context.variables.progress_bars = {"globally": False}
         self._data = self._context.data_sources.add_pandas("metadata")
+        self._escaped: set[Any] = set()
 
     def write_docs(self, folder: Path) -> None:
         """Write Data Docs of the results to a folder."""
@@ -184,6 +226,7 @@ class Validator:
             shutil.rmtree(folder / "static" / unused, ignore_errors=True)
         for page in folder.rglob("*.html"):
             text = REMOTE.sub("", page.read_text(encoding="utf-8"))
+            text = HEAD.sub(lambda found: found[0] + PAGE_POLICY_ELEMENT, text, count=1)
             page.write_text(text.replace("</head>", PLAIN, 1), encoding="utf-8")
 
     def check_pictures(
@@ -264,11 +307,40 @@ class Validator:
             run_id=RunIdentifier(run_name="validation"),
         )
         outcomes = {o["expectation_config"]["meta"]["rule"]: o for o in _outcomes_as_json(found)}
+        self._escape_stored_results()
         ordered = [outcomes[i] for i in range(1, len(rules) + 1)]
         for number, (rule, outcome) in enumerate(zip(rules, ordered, strict=True), 1):
             _raise_if_not_checked(name, number, rule, outcome)
         self.result[name] = [_summary_of(rule, o) for rule, o in zip(rules, ordered, strict=True)]
         return ordered
+
+    def _escape_stored_results(self) -> None:
+        """Escape the texts in the results from which Data Docs are made.
+
+        The library writes lists of values, such as the names of files, into its pages as they are.
+        """
+        store = self._context.validation_results_store
+        for key in store.list_keys():
+            if key in self._escaped:
+                continue
+            stored = store.get(key)
+            for outcome in stored.results:
+                outcome.result = _as_html(outcome.result)
+            store.set(key, stored)
+            self._escaped.add(key)
+
+
+def _as_html(value: Any) -> Any:
+    """Return JSON types with all texts escaped for HTML."""
+    match value:
+        case str():
+            return html.escape(printable(value))
+        case dict():
+            return {name: _as_html(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_as_html(each) for each in value]
+        case _:
+            return value
 
 
 def _as_json(value: Any) -> Any:
@@ -280,10 +352,8 @@ def _needed_columns(
     table: pd.DataFrame, rules: Sequence[Rule], index: Sequence[str]
 ) -> pd.DataFrame:
     """Return the columns that rules name: the library hashes and copies every cell of a table."""
-    if any(rule.expectation.startswith("ExpectTable") for rule in rules):
-        return table
-    settings = " ".join(str(rule.settings) for rule in rules)
-    return table[[name for name in table.columns if name in index or name in settings]]
+    named = {*index, *(column for rule in rules for column in rule.columns)}
+    return table[[name for name in table.columns if name in named]]
 
 
 def _outcomes_as_json(found: Any) -> list[dict[str, Any]]:
@@ -295,28 +365,23 @@ def _expectation(table_name: str, number: int, rule: Rule, table: pd.DataFrame) 
     from great_expectations.compatibility import pydantic as gx_pydantic
 
     where = f"rules: [[{table_name}]] {number} ({rule.expectation})"
-    expectation_class = getattr(gxe, rule.expectation, None)
-    if expectation_class is None:
-        raise DataError(f"{where}: Great Expectations has no expectation of this name")
-    column = rule.settings.get("column")
-    if column is not None and column not in table:
-        raise DataError(
-            f"{where}: no column {column!r}; the columns are: {', '.join(table.columns)}"
-        )
+    for column in rule.columns:
+        if column not in table:
+            raise DataError(
+                f"{where}: no column {column!r:.100}; the columns are: {', '.join(table.columns)}"
+            )
+    first_row = dict(table.iloc[0]) if len(table) else dict.fromkeys(table.columns, 0)
+    if fault := rule.fault_of_text(first_row):
+        raise DataError(f"{where}: reason {rule.template!r}: {fault}")
+    expectation_class = getattr(gxe, rule.expectation)
     try:
-        first_row = dict(table.iloc[0]) if len(table) else dict.fromkeys(table.columns, 0)
-        reason_as_text(rule.reason_for(first_row))
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise DataError(
-            f"{where}: reason {rule.template!r}: {error}; name columns or the rule's "
-            "settings in {}"
-        ) from error
-    try:
-        return expectation_class(**rule.settings, notes=rule.template, meta={"rule": number})
+        # The library writes notes into its pages as they are.
+        notes = html.escape(printable(rule.template))
+        return expectation_class(**rule.settings, notes=notes, meta={"rule": number})
     except gx_pydantic.ValidationError as error:
-        fault = error.errors()[0]
-        field_name = ".".join(str(part) for part in fault["loc"])
-        raise DataError(f"{where}: {field_name}: {fault['msg']}") from error
+        fault_found = error.errors()[0]
+        field_name = ".".join(str(part) for part in fault_found["loc"])
+        raise DataError(f"{where}: {field_name}: {fault_found['msg']}") from error
 
 
 def _raise_if_not_checked(name: str, number: int, rule: Rule, outcome: Mapping[str, Any]) -> None:

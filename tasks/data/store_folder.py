@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.data.file_names import (
+    NamesInReports,
     leaves_folder,
-    printable_name,
     reason_to_pass_over,
     size_fault,
 )
@@ -54,15 +54,18 @@ def find_in_store(location: StoreLocation, scratch: Path, progress: OnProgress |
     found: list[Entry] = []
     passed_over: dict[str, Reason] = {}
     readable: dict[str, StoredObject] = {}
+    names = NamesInReports()
     for item in location.list_objects():
-        name = printable_name(item.name)
-        reason = reason_to_pass_over(name)
+        name, is_repeated = names.add(item.name)
+        reason = reason_to_pass_over(item.name)
         if reason is None and not item.is_file:
             reason = Reason("not_a_file")
         if reason is not None:
             passed_over[name] = reason
             continue
         fault = Reason("leaves_folder") if leaves_folder(item.name) else size_fault(item.size)
+        if is_repeated:
+            fault = Reason("repeated_name")
         found.append(Entry(name, None, item.copy_name, item.copy_name, fault))
         if fault is None:
             readable[name] = item

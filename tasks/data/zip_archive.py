@@ -1,18 +1,19 @@
 """Finding and reading the pictures of a zip archive, without unpacking it."""
 
-import shutil
+import contextlib
+import hashlib
 import stat
 import tempfile
 import zipfile
 import zlib
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from tasks.data.file_names import (
+    NamesInReports,
     has_picture_ending,
     leaves_folder,
-    printable_name,
     reason_to_pass_over,
     size_fault,
 )
@@ -21,6 +22,7 @@ from tasks.data.reason import Reason
 from tasks.data.source import Entry, Source, source_key
 from tasks.data.zip_names import member_paths
 from tasks.errors import DataError, UnreadableError
+from tasks.escaping import printable
 
 #: Deflate makes photographs only a little smaller: data that unpack to more than this multiple of
 #: their size are a decompression bomb, if they unpack to more than `MIN_BOMB_BYTES`.
@@ -76,23 +78,20 @@ def find_in_zip(path: Path, archive: Path) -> Source:
         members = opened.infolist()
     found: list[Entry] = []
     passed_over: dict[str, Reason] = {}
-    names: Counter[str] = Counter()
+    names = NamesInReports()
     paths, decoded = member_paths(members)
     for number, (member, path_of_member) in enumerate(zip(members, paths, strict=True)):
         if member.is_dir():
             continue
-        name = printable_name(path_of_member)
-        names[name] += 1
-        is_repeated = names[name] > 1
-        path_in_archive = f"{name} (again, {names[name]})" if is_repeated else name
-        reason = reason_to_pass_over(name)
+        name, is_repeated = names.add(path_of_member)
+        reason = reason_to_pass_over(path_of_member)
         if reason is not None:
-            passed_over[path_in_archive] = reason
+            passed_over[name] = reason
             continue
         fault = _member_fault(member, path_of_member) or (
             Reason("repeated_name") if is_repeated else None
         )
-        found.append(Entry(path_in_archive, None, _member_stamp(member), str(number), fault))
+        found.append(Entry(name, None, _member_stamp(member), str(number), fault))
     readable = [members[int(entry.location)] for entry in found if not entry.fault]
     _refuse_bomb(path, archive, sum(member.file_size for member in readable))
     entries, notes = label_entries(found, passed_over, f"pictures {path}")
@@ -181,15 +180,46 @@ def _unpack(path: Path, outer: zipfile.ZipFile, member: zipfile.ZipInfo, scratch
         fault = "encrypted"
     if fault:
         raise DataError(
-            f"pictures {path}: {member.filename} inside it is {fault}; name another archive"
+            f"pictures {path}: {printable(member.filename)} inside it is {fault}; name another "
+            "archive"
         )
-    target = scratch / f"{_member_stamp(member)}.zip"
-    if target.exists() and target.stat().st_size == member.file_size:
-        return target
+    identity = _identity(path, member)
     scratch.mkdir(parents=True, exist_ok=True)
+    for known in scratch.glob(f"{identity}-*.zip"):
+        if known.stat().st_size == member.file_size:
+            return known
     with tempfile.TemporaryDirectory(dir=scratch, prefix=".partial-") as folder:
-        partial = Path(folder, target.name)
+        partial = Path(folder, "inner.zip")
         with outer.open(member) as packed, partial.open("wb") as file:
-            shutil.copyfileobj(packed, file, 2**20)
+            digest = _copy_and_digest(packed, file)
+        target = scratch / f"{identity}-{digest}.zip"
+        for same in scratch.glob(f"*-{digest}.zip"):
+            # Not a second time on the disk, where it can have two names.
+            with contextlib.suppress(OSError):
+                partial.unlink()
+                partial.hardlink_to(same)
         partial.replace(target)
     return target
+
+
+def _identity(path: Path, member: zipfile.ZipInfo) -> str:
+    """Return what identifies a member of an archive without reading it.
+
+    The checksum of a zip can be forged, and the time of a change can be set. The time of the last
+    change of a file's status cannot.
+    """
+    status = path.stat()
+    parts = (
+        *(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns),
+        *(member.header_offset, member.file_size, member.CRC),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _copy_and_digest(packed: IO[bytes], file: IO[bytes]) -> str:
+    """Copy a file in pieces; return the SHA-256 of its bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    while piece := packed.read(2**20):
+        digest.update(piece)
+        file.write(piece)
+    return digest.hexdigest()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from tasks.data.reason import Reason
 from tasks.encodings import OLD_ZIP, likely_encoding
+from tasks.escaping import printable
 
 UTF8_FLAG = 0x800
 #: The field of a member with its name in UTF-8, by Info-ZIP.
@@ -34,7 +35,7 @@ def member_paths(members: Sequence[zipfile.ZipInfo]) -> tuple[list[str], list[Re
     except UnicodeDecodeError:
         return paths, []  # a name beyond the first ones is in another encoding
     example = next(name for name in decoded.values() if not name.isascii())
-    note = Reason("names_decoded", {"encoding": encoding, "example": example})
+    note = Reason("names_decoded", {"encoding": encoding, "example": printable(example)})
     return [decoded.get(at, path) for at, path in enumerate(paths)], [note]
 
 

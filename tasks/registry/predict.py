@@ -1,6 +1,7 @@
 """The answers of a registered model to image files."""
 
 import base64
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.data.file_names import size_fault
+from tasks.data.reason import reason_as_text
 from tasks.errors import UserError
 from tasks.registry.model_registry import CHAMPION, Registry
 from tasks.registry.stored_code import LoadedModel
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
 
-#: Number of files that are held in memory at once.
-BATCH_FILES = 256
+#: Files, and bytes of files, that are held in memory at once. One file may have more bytes.
+BATCH_FILES, BATCH_BYTES = 256, 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,17 @@ def predict_files(settings: Settings, name: str, files: Sequence[Path]) -> Predi
 
 
 def _batches(files: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    for start in range(0, len(files), BATCH_FILES):
-        yield files[start : start + BATCH_FILES]
+    batch: list[Path] = []
+    total = 0
+    for file in files:
+        size = _size_or_fault(file)[0]
+        if batch and (len(batch) == BATCH_FILES or total + size > BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(file)
+        total += size
+    if batch:
+        yield batch
 
 
 def answers_to_files(model: LoadedModel | None, files: Sequence[Path]) -> list[Prediction]:
@@ -109,9 +121,27 @@ def answers_to_files(model: LoadedModel | None, files: Sequence[Path]) -> list[P
     ]
 
 
+def _size_or_fault(file: Path) -> tuple[int, str]:
+    """Return the bytes of a file, and why it is not read; empty if it is."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        return 0, str(error.strerror or error).lower()
+    if stat.S_ISDIR(status.st_mode):
+        return 0, "is a directory"
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait without end
+        return 0, "not a file"
+    fault = size_fault(status.st_size)
+    return (0, reason_as_text(fault)) if fault else (status.st_size, "")
+
+
 def _file_as_base64(file: Path) -> tuple[str, str]:
     """Return a file's bytes as base64 text, and an error; one of the two is empty."""
+    size, fault = _size_or_fault(file)
+    if fault:
+        return "", fault
     try:
-        return base64.b64encode(file.read_bytes()).decode(), ""
+        with file.open("rb") as opened:
+            return base64.b64encode(opened.read(size)).decode(), ""
     except OSError as error:
         return "", str(error.strerror or error).lower()

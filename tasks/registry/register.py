@@ -14,6 +14,7 @@ from analysis.factors import cell_name
 from analysis.mcnemar import McNemarResult, Proportion, accuracy_with_interval
 from analysis.search.best_cell import Selection
 from models.images.arrays import ImageArrays
+from tasks.escaping import as_markdown
 from tasks.registry.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -150,7 +151,7 @@ class WinnerRegistration:
 
     def _create_version(self, run_id: str, selection: Selection, test: Proportion) -> str:
         execution = self.execution
-        self.registry.create(execution.study.description)
+        self.registry.create(as_markdown(execution.study.description))
         tags = {
             SOURCE_RUN: run_id,
             STUDY_RUN: execution.run_id,
@@ -159,7 +160,7 @@ class WinnerRegistration:
             CODE_VERSION: code_version(),
             "test_accuracy": f"{test.value:.4f}",
         }
-        description = f"{cell_name(selection.chosen)}. Test accuracy {test}."
+        description = f"{as_markdown(cell_name(selection.chosen))}. Test accuracy {test}."
         return self.registry.add_version(self._log_servable(run_id), run_id, tags, description)
 
     def _log_servable(self, run_id: str) -> str:

@@ -75,6 +75,8 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
 
         try:
             if isinstance(image, np.ndarray):
+                if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:  # noqa: PLR2004 # (H, W, 3)
+                    return "not an array of uint8 (height, width, 3)"
                 return resize(image, self.image_size)
             data = image if isinstance(image, bytes) else base64.b64decode(image, validate=True)
             return decode(data, self.image_size)

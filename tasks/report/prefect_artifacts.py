@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
 from tasks.errors import USER_ERRORS
+from tasks.escaping import as_markdown, printable
 from tasks.languages import translator
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
@@ -43,7 +44,13 @@ def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
 
 def publish_table(study: str, name: str, rows: list[dict[str, Any]], description: str) -> None:
     """Create a table of a study as an artifact."""
-    create_table_artifact(rows, key=f"{artifact_key(study)}-{name}", description=description)
+    shown = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    create_table_artifact(shown, key=f"{artifact_key(study)}-{name}", description=description)
+
+
+def _cell(value: Any) -> Any:
+    """Return a value of a table; Prefect's pages show text as it is."""
+    return printable(value) if isinstance(value, str) else value
 
 
 def artifact_key(name: str) -> str:
@@ -56,7 +63,9 @@ def effects_rows(outcome: Outcome) -> list[dict[str, Any]]:
     rows = []
     for name, row in outcome.effects.terms.iterrows():
         figures = {k: _rounded(row[k]) for k in ("effect", "std_error", "t", "p")}
-        rows.append({"term": name, **figures, "active": name in outcome.effects.active})
+        rows.append(
+            {"term": printable(str(name)), **figures, "active": name in outcome.effects.active}
+        )
     return rows
 
 
@@ -73,11 +82,11 @@ def decision_as_markdown(outcome: Outcome) -> str:
         *registered_as_text(outcome, translate),
         *([promotion_verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
     ]
-    title = f"# {translate('title', name=study.name)}"
-    lines = [title, "", outcome.data, "", f"## {translate('decision')}", ""]
-    lines += [f"- {line}" for line in decision]
+    title = f"# {as_markdown(translate('title', name=study.name))}"
+    lines = [title, "", as_markdown(outcome.data), "", f"## {translate('decision')}", ""]
+    lines += [f"- {as_markdown(line)}" for line in decision]
     lines += ["", f"## {translate('winner')}", ""]
-    lines += [f"- {line}" for line in winner]
+    lines += [f"- {as_markdown(line)}" for line in winner]
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ import base64
 import io
 from typing import TYPE_CHECKING, Any
 
+from tasks.escaping import page_environment
 from tasks.figures import save_figure
 
 if TYPE_CHECKING:
@@ -20,9 +21,8 @@ def render_template(name: str, **content: Any) -> str:
     """
     import jinja2
 
-    environment = jinja2.Environment(
+    environment = page_environment(
         loader=jinja2.PackageLoader("tasks.report"),
-        autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

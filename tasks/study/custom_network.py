@@ -5,11 +5,12 @@ a deployment it may only come from the folders that the operator allows in ``FAC
 """
 
 import ast
-import hashlib
 import os
 from pathlib import Path
 
+from models.errors import BuilderError
 from models.networks.build_network import BUILT_IN, GIVEN
+from models.networks.user_builder import builder_file, source_digest
 from tasks.errors import StudyError
 from tasks.study.hyperparameters import TrainingPart
 from tasks.study.study_file import Study
@@ -40,11 +41,10 @@ def with_builder(study: Study, *, deployed: bool = False) -> Study:
         return study
     folder = (study.model.builder_folder or Path.cwd()).resolve()
     file = _file(study, folder)
-    _check_allowed(study, file, deployed=deployed)
+    _check_allowed(study, folder, file, deployed=deployed)
     source = file.read_bytes()
     _check_function(study, file, source)
-    digest = hashlib.sha256(source).hexdigest()[:16]
-    changes = {"builder_folder": folder, "builder_source": digest}
+    changes = {"builder_folder": folder, "builder_source": source_digest(source)}
     return study.model_copy(update={"model": study.model.model_copy(update=changes)})
 
 
@@ -63,20 +63,17 @@ def _file(study: Study, folder: Path) -> Path:
         raise StudyError(
             f"model.builder {study.model.builder}: the name {module} is taken; rename the file"
         )
-    place = folder.joinpath(*module.split("."))
-    for file in (place.with_suffix(".py"), place / "__init__.py"):
-        if file.is_file():
-            return file.resolve()
-    raise StudyError(
-        f"model.builder {study.model.builder}: no {place.name}.py in {place.parent}; put it there, "
-        "or correct the name (module:function)"
-    )
+    try:
+        return builder_file(folder, module)
+    except BuilderError as error:
+        raise StudyError(f"model.builder {study.model.builder}: {error}") from None
 
 
-def _check_allowed(study: Study, file: Path, *, deployed: bool) -> None:
+def _check_allowed(study: Study, folder: Path, file: Path, *, deployed: bool) -> None:
+    """Refuse a file, or a folder from which it may import others, that is not allowed."""
     named = os.environ.get("FACTORGRID_BUILDERS", "")
     folders = [Path(text).expanduser().resolve() for text in named.split(os.pathsep) if text]
-    if any(file.is_relative_to(folder) for folder in folders):
+    if any(file.is_relative_to(f) and folder.is_relative_to(f) for f in folders):
         return
     if folders or deployed:
         allowed = ", ".join(map(str, folders)) or "none"

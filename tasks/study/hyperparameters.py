@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from analysis.factors import Factor
 from models.networks.plain_cnn import ACTIVATIONS
@@ -42,6 +42,37 @@ def setting_fault(name: str, value: object) -> str:
     return f"not a {'whole ' * whole}number from {low:g} to {high:g}"
 
 
+def _usable_path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot have a NUL character; correct it")
+    try:
+        path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such user; write the whole path") from None
+    return path
+
+
+#: A path of a study file.
+StudyPath = Annotated[Path, AfterValidator(_usable_path)]
+
+
+#: The largest whole number of a level, up to which floating-point numbers are exact, and the
+#: characters of a level, at most.
+LARGEST_LEVEL, MAX_LEVEL_CHARACTERS = 2**53, 200
+
+
+def _usable_level(level: Scalar) -> Scalar:
+    if isinstance(level, str) and len(level) > MAX_LEVEL_CHARACTERS:
+        raise ValueError(f"a level has at most {MAX_LEVEL_CHARACTERS} characters; shorten it")
+    if isinstance(level, int) and abs(level) > LARGEST_LEVEL:
+        raise ValueError(f"a whole number is at most {LARGEST_LEVEL}; correct it")
+    return level
+
+
+#: A level of a factor in a study file.
+Level = Annotated[Scalar, AfterValidator(_usable_level)]
+
+
 class Part(BaseModel):
     """A table of a study file. Unknown keys are errors, and values never change."""
 
@@ -51,8 +82,8 @@ class Part(BaseModel):
 class FactorPart(Part):
     """``[factors.NAME]``: the two levels, and the scale between them."""
 
-    low: Scalar
-    high: Scalar
+    low: Level
+    high: Level
     scale: Literal["linear", "log", "integer", "categorical"] | None = None
     domain: tuple[float, float] | None = None
 
@@ -103,7 +134,7 @@ class ModelPart(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
     builder: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] = DEFAULT_BUILDER
-    builder_folder: Path | None = None
+    builder_folder: StudyPath | None = None
     builder_source: str = ""
 
     @property

@@ -27,8 +27,10 @@ from tasks.errors import StudyError
 from tasks.redaction import DATA_QUERY, has_secret, without_password
 from tasks.study.hyperparameters import (
     FactorPart,
+    Level,
     ModelPart,
     Part,
+    StudyPath,
     TrainingPart,
     setting_fault,
 )
@@ -37,6 +39,11 @@ from tasks.study.toml_file import read_toml
 #: Raised by one whenever a default below changes: a study that was interrupted is then not resumed.
 STUDY_VERSION = 1
 
+
+#: Characters of a value that an error quotes, at most.
+QUOTED = 200
+#: Pixels of drawn images together, at most: their cache has 13 GB.
+MAX_DRAWN_PIXELS = 2**32
 
 #: Columns of the tables of runs and cells: no factor can have their names.
 TABLE_COLUMNS = frozenset(
@@ -60,15 +67,15 @@ ModelName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\
 class DataPart(Part):
     """``[data]``: which pictures, how many, and their size (pixels per side)."""
 
-    source: Path | None = None
-    drawn: Annotated[int, Field(ge=64, le=1_000_000)] | None = None
+    source: StudyPath | None = None
+    drawn: Annotated[int, Field(ge=64, le=100_000)] | None = None
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
     per_class: Annotated[int, Field(ge=8)] | None = None
     seed: int = 1
     training: Annotated[float, Field(gt=0, lt=1)] = 0.7
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     exclude: dict[str, str] = Field(default_factory=dict)
-    rules: Path | None = None
+    rules: StudyPath | None = None
     #: Where relative paths start. No key of the file, and no part of the study's identity.
     _source_folder: Path = PrivateAttr(default=Path())
     _rules_folder: Path = PrivateAttr(default=Path())
@@ -109,6 +116,15 @@ class DataPart(Part):
                 "credentials in the environment, as the store's package reads them"
             )
         return source
+
+    @model_validator(mode="after")
+    def _drawn_images_fit(self) -> Self:
+        if self.drawn is not None and self.drawn * self.image_size**2 > MAX_DRAWN_PIXELS:
+            raise ValueError(
+                f"drawn {self.drawn} images of {self.image_size} x {self.image_size} pixels are "
+                f"more than {MAX_DRAWN_PIXELS:,} pixels; lower drawn or image_size"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_a_test_side(self) -> Self:
@@ -172,8 +188,8 @@ class ComparePart(Part):
     integer, nine levels of a linear scale.
     """
 
-    manual: tuple[dict[str, Scalar], ...] = ()
-    levels: dict[str, Annotated[tuple[Scalar, ...], Field(min_length=2)]] = Field(
+    manual: tuple[dict[str, Level], ...] = ()
+    levels: dict[str, Annotated[tuple[Level, ...], Field(min_length=2)]] = Field(
         default_factory=dict
     )
 
@@ -235,6 +251,12 @@ class Study(Part):
     def _the_network_takes_them(self) -> Self:
         if self.model.builder not in BUILT_IN:
             return self
+        if self.model.builder_folder is not None:
+            raise ValueError(
+                f"model.builder_folder: {self.model.builder_folder} has no effect with the "
+                "built-in network; remove it, or name your network in model.builder "
+                "(module:function)"
+            )
         known = set(network_settings(self.model.builder))
         training = set(TrainingPart.model_fields)
         _reject(self.model.settings, known, "model")
@@ -332,7 +354,7 @@ class Study(Part):
 def _check_settings(settings: Mapping[str, object], where: str) -> None:
     for name, value in settings.items():
         if fault := setting_fault(name, value):
-            raise ValueError(f"{where}.{name}: {value!r} is {fault}; correct it")
+            raise ValueError(f"{where}.{name}: {value!r:.{QUOTED}} is {fault}; correct it")
 
 
 def _reject(given: Iterable[str], known: set[str], where: str) -> None:
@@ -379,7 +401,7 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
         raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error
     folder = path.parent.absolute()
     model, data = content.get("model", {}), content.get("data", {})
-    if isinstance(model, dict) and model.get("builder", DEFAULT_BUILDER) not in BUILT_IN:
+    if isinstance(model, dict) and str(model.get("builder", DEFAULT_BUILDER)) not in BUILT_IN:
         content["model"] = {**model, "builder_folder": _from(folder, model.get("builder_folder"))}
     given = {key: value for key, value in changes.items() if value is not None}
     if isinstance(data, dict):
@@ -396,7 +418,10 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
 
 def _from(folder: Path, path: object) -> object:
     """Return the place of a path of a study file; what is no path stays, for its own error."""
-    return folder / Path(path or "").expanduser() if isinstance(path, str | None) else path
+    try:
+        return folder / Path(path or "").expanduser() if isinstance(path, str | None) else path
+    except RuntimeError:  # no such user
+        return path
 
 
 def parse_study(content: dict[str, Any], where: str) -> Study:
@@ -417,19 +442,19 @@ def _in_words(error: ValidationError) -> str:
     faults = error.errors(include_url=False)
     # A key that is missing may be there in another spelling.
     fault = next((x for x in faults if x["type"] == "extra_forbidden"), faults[0])
-    field = ".".join(str(part) for part in fault["loc"])
+    field, given = ".".join(str(part) for part in fault["loc"]), f"{fault['input']!r:.{QUOTED}}"
     match fault["type"]:
         case "extra_forbidden":
             return f"{field}: unknown key; {_remedy(fault)}"
         case "model_type" | "dict_type":
-            return f"{field}: {fault['input']!r} is not a table; write [{field}] above its keys"
+            return f"{field}: {given} is not a table; write [{field}] above its keys"
         case "missing":
             return f"{field}: missing; add it"
         case "value_error":
             message = fault["msg"].removeprefix("Value error, ")
             return f"{field}: {message}" if field else message
         case _:
-            return f"{field}: {fault['msg']}, given {fault['input']!r}; correct it"
+            return f"{field}: {fault['msg']}, given {given}; correct it"
 
 
 def _remedy(fault: Any) -> str:

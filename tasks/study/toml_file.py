@@ -24,4 +24,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(f"line {line} is not in UTF-8; save the file in UTF-8") from error
-    return tomllib.loads(text)
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(
+            "lists or tables are nested too deeply; write at most a few levels"
+        ) from None

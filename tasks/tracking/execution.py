@@ -19,6 +19,7 @@ from filelock import FileLock
 from analysis.factors import show
 from analysis.runs.collapsed import find_collapsed
 from tasks.errors import TrackingError
+from tasks.escaping import as_markdown
 from tasks.study.replicates import Stage
 from tasks.study.study_file import Study, parse_study
 from tasks.tracking.artifact_paths import STUDY
@@ -274,4 +275,5 @@ def study_params(study: Study) -> dict[str, object]:
 
 def _description(study: Study) -> str:
     description = study.description or f"The study {study.name}."
-    return f"{description}\n\nRuns are named {'/'.join(study.factors)} #replicate."
+    names = "/".join(study.factors)
+    return f"{as_markdown(description)}\n\n{as_markdown(f'Runs are named {names} #replicate.')}"

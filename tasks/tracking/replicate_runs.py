@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.factors import show
+from tasks.escaping import as_markdown
 from tasks.study.replicates import Planned
 from tasks.tracking.leases import CLAIM, CLAIM_GRANTED, CLAIM_REQUESTED
 from tasks.tracking.run_table import training_metrics
@@ -198,7 +199,7 @@ class ReplicateRuns:
         """
         if reason:
             text = reason[:REASON_LENGTH]
-            self._writer.log(run_id, tags={STATUS: text, "mlflow.note.content": text})
+            self._writer.log(run_id, tags={STATUS: text, "mlflow.note.content": as_markdown(text)})
         self.tracker.client.set_terminated(run_id, status)
         self.tracker.leases.stop_heartbeat(run_id)
 

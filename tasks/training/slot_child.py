@@ -20,7 +20,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,8 +31,9 @@ from typing import Any, Self
 
 from models.errors import BuilderError
 from models.images.arrays import open_arrays
+from models.networks.user_builder import import_builder
 from models.spec import ReplicateSpec
-from models.training.backend import enable_compilation_cache
+from models.training.backend import enable_compilation_cache, load_keras
 from models.training.result import save_result
 from models.training.train import fit_replicate
 from tasks.errors import CellError, SlotDiedError
@@ -230,7 +230,9 @@ def _train(pipe: Connection, job: SlotJob) -> None:
     if job.device.gpu and job.compiled:
         enable_compilation_cache(job.compiled)
     if job.builder_folder:
-        sys.path.insert(0, str(job.builder_folder))
+        # Keras first: what it tries to import must not be searched for in the user's folder.
+        load_keras()
+        import_builder(job.builder_folder, job.spec.model)
 
     def on_trained() -> None:
         # The memory of a GPU is occupied as long as its process lives.

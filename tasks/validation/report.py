@@ -12,6 +12,7 @@ from tasks.data.reason import (
     reason_as_text,
     reasons_as_text,
 )
+from tasks.escaping import page_environment
 
 #: Files that are named for each kind of reason in the text.
 EXAMPLES = 3
@@ -107,10 +108,8 @@ def validation_page(checked: CheckedImages, folder: Path) -> str:
     ----------
     folder : the folder of the page, with Great Expectations' pages in it.
     """
-    import jinja2
-
     source = resources.files("tasks.validation") / "validation.html"
-    template = jinja2.Template(source.read_text(encoding="utf-8"), autoescape=True)
+    template = page_environment().from_string(source.read_text(encoding="utf-8"))
     results, summary = checked.validation.result, checked.validation.result["summary"]
     content = {
         **checked.counts,

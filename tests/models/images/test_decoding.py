@@ -10,6 +10,7 @@ from PIL import Image
 from support.picture_files import JPEG, encode, picture
 
 from models.errors import DecodeError
+from models.images import decoding
 from models.images.decoding import decode, load
 
 
@@ -194,3 +195,73 @@ def test_a_deep_picture_in_colour_says_it_too(bits: int, mode: str) -> None:
     colours[0, 0] = 2**16 - 1
     data = cv2.imencode(".png", colours >> (16 - bits))[1].tobytes()
     assert load(data, 64)[0].mode == mode
+
+
+def png_header(width: int, height: int, bits: int, colour: int) -> bytes:
+    """Return a PNG that ends after its header: what is decoded of it is damaged."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + check
+
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+GREY, RGB, RGBA = 0, 2, 6
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour", "limit"),
+    [
+        (8, GREY, 44_739_242),
+        (8, RGB, 44_739_242),
+        (8, RGBA, 33_554_432),
+        (16, GREY, 44_739_242),
+        (16, RGB, 22_369_621),
+        (16, RGBA, 16_777_216),
+    ],
+)
+def test_a_picture_that_would_cost_too_much_is_refused_by_its_header(
+    bits: int, colour: int, limit: int
+) -> None:
+    with pytest.raises(DecodeError, match=rf"too many pixels: .*at most {limit:,} are") as caught:
+        load(png_header(limit // 4000 + 1, 4000, bits, colour), 64)
+    assert caught.value.kind == "too_many_pixels"
+    assert caught.value.details == {"width": limit // 4000 + 1, "height": 4000, "limit": limit}
+    with pytest.raises(DecodeError, match="damaged"):
+        load(png_header(limit // 4000, 4000, bits, colour), 64)
+
+
+def test_a_picture_at_the_limit_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = cv2.imencode(".png", np.zeros((64, 64, 3), np.uint16))[1].tobytes()
+    monkeypatch.setattr(decoding, "MAX_DECODED_BYTES", 64 * 64 * 6)
+    assert load(deep, 64)[1].shape == (64, 64, 3)
+    monkeypatch.setattr(decoding, "MAX_DECODED_BYTES", 64 * 64 * 6 - 1)
+    with pytest.raises(DecodeError, match="too many pixels: 64 x 64; at most 4,095 are decoded"):
+        load(deep, 64)
+
+
+def test_a_jpeg_may_have_more_pixels_because_it_is_decoded_at_a_reduced_size() -> None:
+    large = cv2.imencode(".jpg", np.zeros((7000, 7000), np.uint8))[1].tobytes()
+    assert load(large, 64)[1].shape[:2] == (875, 875)
+
+
+@pytest.mark.parametrize("scans", [20, 21, 2000])
+def test_a_large_jpeg_has_few_scans(scans: int) -> None:
+    """Each of them goes over all pixels."""
+    data = cv2.imencode(".jpg", np.zeros((9000, 9900), np.uint8))[1].tobytes()
+    end = b"\xff\xd9"
+    many = data.removesuffix(end) + b"\xff\xda" * (scans - data.count(b"\xff\xda")) + end
+    # The scans are not valid ones: what is decoded of them is damaged.
+    words = "damaged" if scans == 20 else r"too many pixels: 9900 x 9000; at most \d"
+    with pytest.raises(DecodeError, match=words) as caught:
+        load(many, 64)
+    assert caught.value.kind == ("damaged" if scans == 20 else "too_many_pixels")
+
+
+def test_sixteen_bits_are_scaled_alike_in_every_row() -> None:
+    deep = np.arange(600 * 70, dtype=np.uint16).reshape(600, 70) * np.uint16(3)
+    pixels = load(encode(Image.fromarray(deep), "PNG"), 64)[1]
+    expected = (deep.astype(np.float64) / 257).astype(np.uint8)
+    assert np.array_equal(pixels[:, :, 0], expected)

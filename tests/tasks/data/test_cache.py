@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,12 @@ def empty(folder: Path) -> None:
         path.unlink()
 
 
+def change_description(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    about = json.loads((folder / "about.json").read_text())
+    change(about)
+    (folder / "about.json").write_text(json.dumps(about))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "a byte of the first picture": lambda f: flip_byte(f / "images.npy", 130),
     "the last byte": lambda f: flip_byte(f / "images.npy", -1),
@@ -30,6 +37,18 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "no pixels": lambda f: (f / "images.npy").unlink(),
     "no labels": lambda f: (f / "rows.npz").unlink(),
     "half a description": lambda f: (f / "about.json").write_text('{"names": ['),
+    "classes in another order": lambda f: change_description(
+        f, lambda about: about["classes"].reverse()
+    ),
+    "a class of another name": lambda f: change_description(
+        f, lambda about: about["classes"].__setitem__(0, "cow")
+    ),
+    "a picture of another name": lambda f: change_description(
+        f, lambda about: about["names"].__setitem__(0, "cow.jpg")
+    ),
+    "another version": lambda f: change_description(
+        f, lambda about: about.__setitem__("version", "0")
+    ),
     "another description": lambda f: (f / "about.json").write_text("[]"),
     "no description": lambda f: (f / "about.json").unlink(),
     "nothing": empty,
@@ -46,6 +65,12 @@ def test_a_damaged_cache_is_not_used_and_the_message_says_what_to_do(
         open_arrays(folder)
     assert not is_complete(folder)
     assert list(tmp_path.iterdir()) == []  # it is removed, and written again later
+
+
+def test_a_cache_of_an_earlier_version_has_no_seal_and_is_still_used(tmp_path: Path) -> None:
+    folder = write_random_cache(tmp_path / "v-8")
+    change_description(folder, lambda about: about.pop("seal"))
+    assert is_complete(folder)
 
 
 def test_damage_between_the_spot_checks_is_found_before_a_study(tmp_path: Path) -> None:

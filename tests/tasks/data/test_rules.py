@@ -1,15 +1,20 @@
 """Rules that people read and change, and what breaks them."""
 
+import re
 from pathlib import Path
 
 import pytest
 from support.picture_files import store_of, write_class_folders
 
 from tasks.data.check_images import check_images
+from tasks.data.expectations import EXPECTATIONS, setting_names
 from tasks.data.find_images import find_images
 from tasks.data.reason import Reason, reason_as_text
+from tasks.data.reason_template import ReasonTemplate
 from tasks.data.rules import Validator, read_rules
 from tasks.errors import DataError
+
+ROOT = Path(__file__).parents[3]
 
 
 def faults_of(folder: Path, home: Path, rules: str | None = None) -> tuple[str, ...]:
@@ -107,12 +112,15 @@ BAD_RULES = {
         "set.1: `kind` 'ugly' does not exist",
     ),
     "a kind whose text names a missing setting": (
-        f'[[set]]\nexpectation = "{BETWEEN}"\ncolumn = "accepted"\nkind = "few_pictures"',
+        (
+            f'[[set]]\nexpectation = "{BETWEEN}"\ncolumn = "accepted"\nmax_value = 1\n'
+            'kind = "few_pictures"'
+        ),
         "'min_value'; name columns or the rule's settings",
     ),
     "an unknown expectation": (
         rule("set", "ExpectMiracles"),
-        "[[set]] 1 (ExpectMiracles): Great Expectations has no expectation of this name",
+        "set.1: `expectation` 'ExpectMiracles' is not one of: ExpectColumnValuesToBeBetween, ",
     ),
     "an unknown column": (
         rule("set", BETWEEN, 'column = "widht"\nmax_value = 1'),
@@ -120,7 +128,7 @@ BAD_RULES = {
     ),
     "an unknown setting": (
         rule("set", BETWEEN, 'column = "accepted"\nmax_valu = 1'),
-        "max_valu: extra fields not permitted",
+        "set.1: max_valu: not a setting of ExpectColumnValuesToBeBetween; it has: column, ",
     ),
     "a reason with an unknown name": (
         rule("set", BETWEEN, 'column = "accepted"\nmax_value = 1', "{maximum}"),
@@ -128,7 +136,107 @@ BAD_RULES = {
     ),
     "a regex that is none": (
         rule("pictures", "ExpectColumnValuesToMatchRegex", 'column = "path"\nregex = "("'),
-        "[[pictures]] 1 (ExpectColumnValuesToMatchRegex): ",
+        "pictures.1: regex: Invalid regular expression: missing )",
+    ),
+    "a condition in Python": (
+        rule(
+            "pictures",
+            BETWEEN,
+            'column = "width"\nmin_value = 1\ncondition_parser = "pandas"\n'
+            "row_condition = \"@pd.io.common.os.system('exit 1') == 0\"",
+        ),
+        "pictures.1: condition_parser: not a setting of ExpectColumnValuesToBeBetween",
+    ),
+    "a setting of Great Expectations for notes": (
+        rule("pictures", BETWEEN, 'column = "width"\nmin_value = 1\nnotes = "z"'),
+        "pictures.1: notes: not a setting of",
+    ),
+    "a setting of Great Expectations for metadata": (
+        rule("pictures", BETWEEN, 'column = "width"\nmin_value = 1\nmeta = {a = 1}'),
+        "pictures.1: meta: not a setting of",
+    ),
+    "a query": (
+        rule("pictures", "ExpectQueryResultsToMatchComparison", "base_query = 'select 1'"),
+        "`expectation` 'ExpectQueryResultsToMatchComparison' is not one of",
+    ),
+    "the base class of expectations": (rule("set", "Expectation"), "'Expectation' is not one of"),
+    "a bound that is not a number": (
+        rule("set", BETWEEN, 'column = "accepted"\nmin_value = nan'),
+        "set.1: min_value: a finite number of at most 2^53 is required, given nan",
+    ),
+    "an infinite bound": (
+        rule("set", BETWEEN, 'column = "accepted"\nmin_value = -inf'),
+        "set.1: min_value: a finite number of at most 2^53 is required, given -inf",
+    ),
+    "a bound with 400 digits": (
+        rule("set", BETWEEN, f'column = "accepted"\nmin_value = 1{"0" * 400}'),
+        "set.1: min_value: a finite number of at most 2^53 is required, given 1000",
+    ),
+    "a bound that is text": (
+        rule("set", BETWEEN, 'column = "accepted"\nmin_value = "1"'),
+        "set.1: min_value: a finite number of at most 2^53 is required, given '1'",
+    ),
+    "bounds in the wrong order": (
+        rule("set", BETWEEN, 'column = "accepted"\nmin_value = 2\nmax_value = 1'),
+        "set.1: `min_value` 2 is above `max_value` 1",
+    ),
+    "no bound": (
+        rule("set", BETWEEN, 'column = "accepted"'),
+        "set.1: give `min_value`, `max_value` or both",
+    ),
+    "no column": (rule("set", BETWEEN, "min_value = 1"), "set.1: column: missing"),
+    "a list in a set of values": (
+        rule("pictures", "ExpectColumnValuesToBeInSet", 'column = "label"\nvalue_set = [["a"]]'),
+        "pictures.1: value_set: each value is a text of at most 500 characters",
+    ),
+    "a pattern for which Python needs unbounded time": (
+        rule(
+            "pictures",
+            "ExpectColumnValuesToMatchRegex",
+            'column = "path"\nregex = "(\\\\w|\\\\w\\\\w)+$"',
+        ),
+        "pictures.1: regex: '\\\\w' is not allowed in a pattern",
+    ),
+    "a pattern with a look-ahead": (
+        rule("pictures", "ExpectColumnValuesToMatchRegex", 'column = "path"\nregex = "(?=a)"'),
+        "pictures.1: regex: '(?' is not allowed in a pattern",
+    ),
+    "numbers asked of a column of text": (
+        rule("pictures", BETWEEN, 'column = "label"\nmin_value = 1'),
+        "rules: [[pictures]] 1 (ExpectColumnValuesToBeBetween): ",
+    ),
+    "a reason with an attribute": (
+        rule("set", BETWEEN, 'column = "accepted"\nmax_value = 1', "{accepted.__class__}"),
+        "set.1: reason: a field is {name} or {name:format}",
+    ),
+    "a reason with an index": (
+        rule("set", BETWEEN, 'column = "accepted"\nmax_value = 1', "{accepted[0]}"),
+        "set.1: reason: a field is {name} or {name:format}",
+    ),
+    "a reason with a width": (
+        rule("set", BETWEEN, 'column = "accepted"\nmax_value = 1', "{accepted:2000000000}"),
+        "set.1: reason: a field is {name} or {name:format}",
+    ),
+    "a reason with a conversion": (
+        rule("set", BETWEEN, 'column = "accepted"\nmax_value = 1', "{accepted!r}"),
+        "set.1: reason: a field is {name} or {name:format}",
+    ),
+    "a reason with a nested field": (
+        rule("set", BETWEEN, 'column = "accepted"\nmax_value = 1', "{accepted:{classes}}"),
+        "set.1: reason: a field is {name} or {name:format}",
+    ),
+    "a reason with a number format for text": (
+        rule("pictures", BETWEEN, 'column = "width"\nmax_value = 1', "{label:.1f}"),
+        "reason '{label:.1f}': label is text and has no number format",
+    ),
+    "a reason of 501 characters": (
+        rule("set", BETWEEN, 'column = "accepted"\nmax_value = 1', "x" * 501),
+        "set.1: reason: longer than 500 characters",
+    ),
+    "tables in tables without end": ("a = " + "[" * 3000, "cannot be read as TOML: "),
+    "201 rules": (
+        rule("set", BETWEEN, 'column = "accepted"\nmax_value = 1') * 201,
+        "set: Tuple should have at most 200 items",
     ),
 }
 
@@ -146,6 +254,51 @@ def test_a_bad_rule_is_one_line(few: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError) as caught:
         faults_of(few, tmp_path, text)
     assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 1000
+
+
+def test_every_listed_expectation_is_checked(few: Path, tmp_path: Path) -> None:
+    """The list beside the built-in rules is complete, and Great Expectations knows each entry."""
+    listed = re.findall(
+        r"^#   (Expect\w+) +(.+)$", (ROOT / "tasks/data/rules.toml").read_text(), re.MULTILINE
+    )
+    assert {n: s.split(", ") for n, s in listed} == {n: setting_names(n) for n in EXPECTATIONS}
+    values = {
+        "column": '"path"',
+        "min_value": "1",
+        "max_value": "2",
+        "strict_min": "true",
+        "strict_max": "true",
+        "value_set": '["cat", 1, 1.5, true]',
+        "regex": '"[0-9]"',
+        "column_A": '"width"',
+        "column_B": '"height"',
+        "or_equal": "true",
+    }
+    rules = ""
+    for name, settings in listed:
+        own = {s: values[s] for s in settings.split(", ")}
+        if name == BETWEEN:
+            own["column"] = '"width"'
+        rules += rule("pictures", name, "\n".join(f"{s} = {v}" for s, v in own.items()))
+    (tmp_path / "rules.toml").write_text(rules, encoding="utf-8")
+    checked = check_images(
+        find_images(few, tmp_path), store_of(tmp_path), rules=read_rules(tmp_path / "rules.toml")
+    )
+    outcomes = checked.validation.result["pictures"]
+    assert [o["expectation"] for o in outcomes] == list(EXPECTATIONS)
+    broken = {o["expectation"]: o["result"].get("unexpected_count") for o in outcomes}
+    assert broken[BETWEEN] == broken["ExpectColumnValuesToNotMatchRegex"] == 8
+    assert broken["ExpectColumnValuesToBeUnique"] == broken["ExpectColumnPairValuesToBeEqual"] == 0
+
+
+def test_a_reason_fills_in_names_and_number_formats_only() -> None:
+    template = ReasonTemplate("{{{width:,}}} of {share:.1%} in {path}, {height:.2f} {x:.3g}")
+    values = {"width": 12000, "share": 0.125, "path": "{share}", "height": None, "x": 0.00012345}
+    assert template.fault == ""
+    assert template.fill_in(values) == "{12,000} of 12.5% in {share}, None 0.000123"
+    assert len(ReasonTemplate("{path}" * 80).fill_in({"path": "x" * 4096})) == 1000
 
 
 def test_a_rules_own_text_can_name_the_reason_of_a_broken_picture(tmp_path: Path) -> None:

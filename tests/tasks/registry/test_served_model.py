@@ -5,9 +5,11 @@ import http.client
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +26,13 @@ from tasks.registry.model_registry import CHAMPION, Registry
 from tasks.registry.predict import answers_to_files
 
 READY_SECONDS = 90
+
+
+def too_many_pixels() -> bytes:
+    """Return the beginning of a PNG of 88 megapixels of 16 bits."""
+    content = b"IHDR" + struct.pack(">IIBBBBB", 9380, 9380, 16, 2, 0, 0, 0)
+    check = struct.pack(">I", zlib.crc32(content))
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + content + check + bytes(4) + b"IDAT"
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +53,20 @@ def test_predict_answers_every_image_and_names_the_bad_ones(
 ) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"\xff\xd8 no picture")
-    files = [*pictures, bad, tmp_path / "missing.png", tmp_path]
+    costly = tmp_path / "costly.png"
+    costly.write_bytes(too_many_pixels())
+    large = tmp_path / "large.png"
+    with large.open("wb") as file:
+        file.truncate(2**28 + 1)
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    files = [*pictures, bad, tmp_path / "missing.png", tmp_path, costly, large, pipe]
     ended = factorgrid("predict", "tiny", *files, "--json", home=done.home)
     assert ended.returncode == 0, ended.stderr
     content = json.loads(ended.stdout)
     assert content["model"] == "tiny"
     assert content["version"] == done.outcome["registered"]["version"]
-    *good, broken, missing, folder = content["answers"]
+    *good, broken, missing, folder, costly_answer, large_answer, pipe_answer = content["answers"]
     assert [answer["file"] for answer in good] == [str(path) for path in pictures]
     assert {answer["label"] for answer in good} <= {"cat", "dog"}
     assert all(0.5 <= answer["probability"] <= 1 and not answer["error"] for answer in good)
@@ -58,6 +74,9 @@ def test_predict_answers_every_image_and_names_the_bad_ones(
     assert broken["error"]
     assert missing["error"] == "no such file or directory"
     assert folder["error"] == "is a directory"
+    assert costly_answer["error"].startswith("too many pixels: 9380 x 9380; at most 22,369,621")
+    assert "268,435,457" in large_answer["error"]
+    assert pipe_answer["error"] == "not a file"
 
 
 def test_predict_without_any_answer_ends_with_status_2(done: Done, tmp_path: Path) -> None:
@@ -159,8 +178,11 @@ def test_a_bad_image_has_its_own_error_and_fails_no_other(
 ) -> None:
     good = _texts(pictures[:2])
     cut_off = base64.b64encode(pictures[1].read_bytes()[:200]).decode()
-    answers = _ask(served, [good[0], "no base64!", cut_off, "", good[1]])
+    costly = base64.b64encode(too_many_pixels()).decode()
+    answers = _ask(served, [good[0], "no base64!", cut_off, "", good[1], costly])
     errors = [bool(row["error"]) for row in answers]
-    assert errors == [False, True, True, True, False]
+    assert errors == [False, True, True, True, False, True]
+    assert str(answers[5]["error"]).startswith("too many pixels: 9380 x 9380")
     assert answers[1]["error"] == "not base64 text of the bytes of an image"
-    assert [bool(row["label"]) for row in answers] == [True, False, False, False, True]
+    labels = [bool(row["label"]) for row in answers]
+    assert labels == [True, False, False, False, True, False]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.small_study import Done, environment, factorgrid
 
+from tasks.escaping import PAGE_POLICY_ELEMENT
 from tasks.languages import words
 from tasks.report.html import SECTIONS, report_page
 from tasks.report.outcome import outcome_of
@@ -74,6 +75,7 @@ def test_the_report_loads_nothing(written: str) -> None:
     assert not {"script", "link", "iframe"} & set(page.tags)
     assert "@import" not in written
     assert "url(" not in written
+    assert f'<meta charset="utf-8">\n{PAGE_POLICY_ELEMENT}\n' in written
 
 
 def test_the_report_has_every_part_with_its_figures(written: str, done: Done) -> None:

@@ -126,3 +126,30 @@ def test_a_deployment_loads_code_only_from_allowed_folders(
             with_builder(study, deployed=deployed)
     monkeypatch.setenv("FACTORGRID_BUILDERS", str(folder))
     assert with_builder(study, deployed=True).model.builder_source
+
+
+def test_a_linked_file_does_not_bring_its_folder_into_a_deployment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies beside the link could be imported by the file, and is not the operator's."""
+    foreign = folder.parent / "foreign"
+    foreign.mkdir()
+    (foreign / "network.py").symlink_to(folder / "network.py")
+    (foreign / "study.toml").write_text(STUDY, encoding="utf-8")
+    monkeypatch.setenv("FACTORGRID_BUILDERS", str(folder))
+    with pytest.raises(StudyError, match="is not in an allowed folder"):
+        with_builder(load_study(str(foreign / "study.toml")), deployed=True)
+
+
+def test_a_file_and_a_folder_of_one_name_are_refused(folder: Path) -> None:
+    (folder / "network").mkdir()
+    (folder / "network" / "__init__.py").write_text(NETWORK, encoding="utf-8")
+    with pytest.raises(StudyError, match=r"both .*network\.py and .*__init__\.py are the module"):
+        with_builder(load(folder))
+
+
+@pytest.mark.parametrize("name", ["json", "pdb", "gast", "tensorflow"])
+def test_a_builder_with_the_name_of_an_installed_module_is_refused(folder: Path, name: str) -> None:
+    (folder / f"{name}.py").write_text(NETWORK, encoding="utf-8")
+    with pytest.raises(StudyError, match=f"the name {name} is taken"):
+        with_builder(load(folder, "network:build", f"{name}:build"))

@@ -52,7 +52,43 @@ def test_the_learning_rate_is_on_a_log_scale_by_default() -> None:
     assert scales == {"conv_layers": "integer", "learning_rate": "log"}
 
 
+FACTOR = 'name = "a"\n[factors.epochs]\nlow = 1\nhigh = 2\n'
 BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
+    "a folder for the built-in network": (
+        ("model", "builder_folder"),
+        "elsewhere/evil",
+        ("model.builder_folder", "elsewhere/evil", "no effect with the built-in network", "remove"),
+    ),
+    "a folder that is a number": (("model", "builder_folder"), 3, ("model.builder_folder", "3")),
+    "a folder with a NUL character": (
+        ("model", "builder_folder"),
+        "a\0",
+        ("model.builder_folder", "NUL", "correct it"),
+    ),
+    "rules with a NUL character": (("data", "rules"), "a\0", ("data.rules", "NUL")),
+    "a source of no user": (("data", "source"), "~nobody-here/x", ("data.source", "no such user")),
+    "data that are a list": (("data",), [1], ("data: [1] is not a table", "write [data] above")),
+    "too many drawn images": (("data", "drawn"), 100_001, ("data.drawn", "100000", "100001")),
+    "drawn images of too many pixels": (
+        ("data",),
+        {"drawn": 100_000, "image_size": 1024},
+        ("data: drawn 100000 images of 1024 x 1024 pixels", "lower drawn or image_size"),
+    ),
+    "a level of 400 digits": (
+        ("factors", "conv_layers", "high"),
+        10**400,
+        ("factors.conv_layers.high", "at most 9007199254740992"),
+    ),
+    "a level of 201 characters": (
+        ("factors", "activation"),
+        {"low": "x" * 201, "high": "relu"},
+        ("factors.activation.low", "at most 200 characters"),
+    ),
+    "a setting of 10,000 characters": (
+        ("model", "filters"),
+        "x" * 10_000,
+        ("model.filters", "whole number"),
+    ),
     "negative filters": (("model", "filters"), -1, ("model.filters", "-1", "whole", "1 to 4096")),
     "half a layer": (("model", "fc_layers"), 1.5, ("model.fc_layers", "1.5", "whole number")),
     "a truth value for a number": (("model", "kernel_size"), True, ("model.kernel_size", "True")),
@@ -107,6 +143,42 @@ BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
     "text for a number": (("training",), {"epochs": "many"}, ("training.epochs", "'many'")),
     "no factors": (("factors",), {}, ("factors",)),
 }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "a = " + "[" * 3000 + "]" * 3000,
+            "cannot be read as TOML: lists or tables are nested too",
+        ),
+        ('name = "a"\ndata = [1]\n[factors.epochs]\nlow = 1\nhigh = 2\n', "is not a table"),
+        (
+            FACTOR + "[model]\nbuilder = [1]\n",
+            "model.builder",
+        ),
+        (
+            FACTOR + '[model]\nbuilder = "n:b"\nbuilder_folder = 3\n',
+            "model.builder_folder",
+        ),
+        (
+            FACTOR + '[model]\nbuilder = "n:b"\nbuilder_folder = "a\\u0000"\n',
+            "NUL",
+        ),
+        (
+            FACTOR + '[model]\nbuilder = "n:b"\nbuilder_folder = "~no-one/x"\n',
+            "no such user",
+        ),
+    ],
+)
+def test_a_file_of_unusual_content_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(StudyError) as caught:
+        load_study(str(file))
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 1500
 
 
 @pytest.mark.parametrize("fault", BAD)
