@@ -16,6 +16,7 @@ import httpx
 import psutil
 from support.small_study import command, environment, factorgrid
 
+from tasks.service.access import CLIENT_PASSWORD
 from tasks.service.running_service import running_service
 from tasks.service.work_pool import Api
 
@@ -42,7 +43,7 @@ class Service:
 
     @property
     def api(self) -> Api:
-        return Api(self.addresses["PREFECT_API_URL"])
+        return Api(self.addresses["PREFECT_API_URL"], self.addresses[CLIENT_PASSWORD])
 
     @property
     def log_text(self) -> str:
