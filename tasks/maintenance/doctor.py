@@ -17,7 +17,7 @@ from tasks.processes.ports import is_free_port
 from tasks.redaction import without_password
 from tasks.service.programs import MLFLOW_PORT, PREFECT_PORT
 from tasks.service.running_service import running_service
-from tasks.service.work_pool import POOL, online_workers, prefect_credentials
+from tasks.service.work_pool import POOL, Api, online_workers, prefect_credentials
 from tasks.settings import Settings
 from tasks.tracking.database_schema import read_schema
 from tasks.tracking.local_database import is_missing, sqlite_file
@@ -187,7 +187,7 @@ def _prefect(_: Settings) -> Iterator[Finding]:
 
 
 def _workers(url: str) -> Finding:
-    names = online_workers(url)
+    names = online_workers(Api(url))
     if names:
         return Finding("worker", "ok", f"{', '.join(names)} in the work pool {POOL}")
     remedy = f"run `factorgrid up`, or `prefect worker start --pool {POOL} --type process`"

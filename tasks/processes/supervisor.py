@@ -64,9 +64,17 @@ def _guard(command: list[str], watched: int) -> int:
     signal.signal(signal.SIGTERM, lambda *_: _terminate(child))
     threading.Thread(target=_end_with_caller, args=[child], daemon=True).start()
     threading.Thread(target=_end_with_watcher, args=[watched], daemon=True).start()
-    status = child.wait()
+    status = _wait(child.pid)
     _kill_descendants()
     return status if status >= 0 else 128 - status
+
+
+def _wait(process: int) -> int:
+    """Wait for a process and return its exit status; end the entries of all adopted ones."""
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended == process:
+            return os.waitstatus_to_exitcode(status)
 
 
 def _set_process_option(option: int, value: int) -> None:

@@ -202,13 +202,16 @@ def _run_prefect(settings: Settings, url: str, *arguments: str) -> None:
     ended = subprocess.run(  # noqa: S603 # our own interpreter and arguments
         [sys.executable, "-P", "-m", "prefect", *arguments],
         cwd=settings.create().logs,
+        # Prefect breaks its lines at the width of the terminal, also within an address.
+        env={**os.environ, "COLUMNS": "1000"},
         capture_output=True,
         text=True,
         check=False,
     )
     if ended.returncode:
         output = _redacted(" ".join((ended.stdout + ended.stderr).split()), url)
-        raise OrchestratorError(f"prefect {' '.join(arguments[:3])}: {output[-600:]}")
+        command = _redacted(" ".join(arguments[:3]), url)
+        raise OrchestratorError(f"prefect {command}: {output[-600:]}")
 
 
 def deployments_as_text(created: dict[str, Any]) -> str:

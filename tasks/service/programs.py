@@ -18,7 +18,7 @@ from tasks.service.access import (
     prefect_access,
 )
 from tasks.service.watched_program import WatchedProgram, server_answers
-from tasks.service.work_pool import POOL, WORKER, online_workers
+from tasks.service.work_pool import POOL, WORKER, Api, online_workers
 from tasks.settings import Settings
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
@@ -161,5 +161,5 @@ def _worker(config: ServiceConfig) -> WatchedProgram:
             **HEARTBEATS,
         },
         config.settings.logs / "worker.log",
-        lambda: WORKER in online_workers(config.prefect_url),
+        lambda: WORKER in online_workers(Api(config.prefect_url)),
     )

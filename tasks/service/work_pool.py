@@ -78,10 +78,10 @@ def prefect_credentials(given: str | None = None) -> tuple[str, str] | None:
     return (user, password) if separator else None
 
 
-def online_workers(url: str) -> list[str]:
+def online_workers(api: Api) -> list[str]:
     """Return the names of the pool's workers with a recent heartbeat."""
     try:
-        workers = Api(url).post(f"work_pools/{POOL}/workers/filter", {})
+        workers = api.post(f"work_pools/{POOL}/workers/filter", {})
     except httpx.HTTPError:
         return []
     return sorted({str(worker["name"]) for worker in workers if _is_online(worker)})

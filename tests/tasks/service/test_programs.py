@@ -104,6 +104,21 @@ def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path, which: str
     assert program.exit_status
 
 
+def test_an_adopted_process_that_has_ended_leaves_no_entry(tmp_path: Path) -> None:
+    orphan = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', '']).pid)"
+    code = (
+        f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {orphan!r}]); "
+        "time.sleep(600)"
+    )
+    program = SupervisedProgram([sys.executable, "-c", code], tmp_path / "log")
+    ended = _grandchild(tmp_path / "log")
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(ended):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    program.stop()
+
+
 def test_an_inherited_socket_stays_open_while_its_program_is_started_again(tmp_path: Path) -> None:
     code = (
         "import socket, sys; server = socket.socket(fileno=int(sys.argv[1]))\n"
