@@ -24,9 +24,9 @@ def main(name: str) -> int:
     if "RESOURCE_ALREADY_EXISTS" in answer.text:
         answer = api.patch("update-password", json=user)
     if answer.is_success:
-        print(f"MLflow's user {name} is ready")  # noqa: T201 # the log of its container
+        print(f"MLflow's user {name} is ready")
         return 0
-    print(f"MLflow's user {name}: status {answer.status_code}, {answer.text}", file=sys.stderr)  # noqa: T201 # the log of its container
+    print(f"MLflow's user {name}: status {answer.status_code}, {answer.text}", file=sys.stderr)
     return 1
 
 

@@ -208,10 +208,11 @@ def test_every_command_runs_and_both_servers_ask_for_a_password(tmp_path: Path) 
 
         until(well, 200, "the worker")
         text = "http://worker:w-secret-password@127.0.0.1:" + machine.ports["5000"]
-        for words in (
+        commands: list[list[str | Path]] = [
             ["validate", "--data", _pictures(tmp_path)],
             ["search", write_study(tmp_path)],
-        ):
+        ]
+        for words in commands:
             ended = factorgrid(*words, home=machine.home, **{**given, "MLFLOW_TRACKING_URI": text})
             assert ended.returncode == 0, ended.stderr
             printed += ended.stdout + ended.stderr
