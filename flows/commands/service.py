@@ -17,6 +17,12 @@ from flows.commands.options import as_json_option, host_option, print_result
     "--prefect-port", type=int, help="Prefect's port; by default 4200 or the next free one."
 )
 @click.option(
+    "--allowed-hosts",
+    metavar="NAMES",
+    help="Further names of this machine by which requests may call the servers, separated by "
+    "commas: for example that of a proxy.",
+)
+@click.option(
     "--database",
     envvar="FACTORGRID_DATABASE",
     metavar="URL",
@@ -27,7 +33,8 @@ def up(**options: Any) -> None:
     """Start MLflow, Prefect and a worker on this machine; Ctrl-C ends all of them.
 
     All state is in FACTORGRID_HOME. The next `up` uses it again, and continues the studies that
-    were interrupted.
+    were interrupted. Prefect's pages ask for a password: the line in the file
+    FACTORGRID_HOME/prefect-password, or the one in PREFECT_SERVER_API_AUTH_STRING.
     """
     from tasks.environment import prepare_environment
 

@@ -21,7 +21,7 @@ from tasks.processes.ports import is_free_port
 from tasks.redaction import without_password
 from tasks.service.programs import MLFLOW_PORT, PREFECT_PORT
 from tasks.service.running_service import running_service
-from tasks.service.work_pool import POOL, online_workers, prefect_credentials
+from tasks.service.work_pool import POOL, Api, online_workers, prefect_credentials
 from tasks.settings import Settings
 from tasks.tracking.database_schema import read_schema
 from tasks.tracking.local_database import is_missing, sqlite_file
@@ -213,7 +213,7 @@ def _prefect(_: Settings) -> Iterator[Finding]:
 
 
 def _workers(url: str) -> Finding:
-    names = online_workers(url)
+    names = online_workers(Api(url))
     if names:
         return Finding("worker", "ok", f"{', '.join(names)} in the work pool {POOL}")
     remedy = f"run `factorgrid up`, or `prefect worker start --pool {POOL} --type process`"
@@ -231,25 +231,26 @@ def _server(
 ) -> Finding:
     """Ask a server for its version, which should be that of the installed package."""
     variable = {"mlflow": "MLFLOW_TRACKING_URI", "prefect": "PREFECT_API_URL"}[package]
+    shown = without_password(uri)
     try:
         answer = httpx.get(url, timeout=REQUEST_SECONDS, auth=credentials, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        message = str(error) or type(error).__name__
-        return Finding(name, "fail", f"{uri}: {message}", f"start it, or correct {variable}")
+        message = str(error).replace(uri, shown) or type(error).__name__
+        return Finding(name, "fail", f"{shown}: {message}", f"start it, or correct {variable}")
     if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         remedy = {
             "mlflow": "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
             "prefect": "set PREFECT_API_AUTH_STRING to user:password",
         }[package]
-        return Finding(name, "fail", f"{uri}: refuses access ({answer.status_code})", remedy)
+        return Finding(name, "fail", f"{shown}: refuses access ({answer.status_code})", remedy)
     if answer.status_code != httpx.codes.OK:
-        found = f"{uri}: answers with status {answer.status_code}"
+        found = f"{shown}: answers with status {answer.status_code}"
         return Finding(name, "fail", found, f"correct {variable}: this is not a {name} server")
     theirs, installed = answer.text.strip().strip('"'), importlib.metadata.version(package)
     if theirs != installed:
         remedy = "upgrade both to one version, the server first"
-        return Finding(name, "warn", f"{uri}: version {theirs}, here {installed}", remedy)
-    return Finding(name, "ok", f"{uri}, version {theirs}")
+        return Finding(name, "warn", f"{shown}: version {theirs}, here {installed}", remedy)
+    return Finding(name, "ok", f"{shown}, version {theirs}")
 
 
 def findings_as_json(findings: Sequence[Finding]) -> dict[str, Any]:

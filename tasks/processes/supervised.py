@@ -17,10 +17,15 @@ class SupervisedProgram:
     command : the program and its arguments.
     log : file to which the output is appended; the program runs in its folder.
     environment : variables to set in addition to those of this process.
+    descriptors : open files of this process that the program inherits, under the same numbers.
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
     ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
@@ -33,11 +38,12 @@ class SupervisedProgram:
                 # MLflow's server imports from its current folder first, even with `-P`.
                 cwd=log.parent,
                 env={**os.environ, **(environment or {})},
+                pass_fds=descriptors,
             )
 
     @property
     def pid(self) -> int:
-        """The supervisor's process id; the program is its child."""
+        """The supervisor's process id; the program is below it."""
         return self._process.pid
 
     @property

@@ -85,9 +85,17 @@ class Registry:
             return self.client.get_model_version_by_alias(self.name, alias)
         except MlflowException as error:
             # Any other error must not look like a model without a champion.
-            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
-                raise
-            return None
+            if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                return None
+            # A server with users answers so, if the model is missing and the user is no
+            # administrator.
+            if error.error_code == "PERMISSION_DENIED" and not self._is_listed():
+                return None
+            raise
+
+    def _is_listed(self) -> bool:
+        models = self.client.all_pages("search_registered_models")
+        return self.name in {model.name for model in models}
 
     def champion_number(self) -> str:
         """Return the number of the version that is champion; empty if there is none."""

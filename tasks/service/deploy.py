@@ -14,7 +14,10 @@ import httpx
 import yaml
 
 from tasks.errors import OrchestratorError
+from tasks.redaction import without_password
+from tasks.service.access import CLIENT_PASSWORD
 from tasks.service.prefect_address import check_prefect_address
+from tasks.service.running_service import password_file
 from tasks.service.work_pool import POOL, Api, create_automations
 from tasks.settings import Settings
 from tasks.study.study_file import Study, is_url
@@ -126,7 +129,8 @@ def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[s
 
     Returns
     -------
-    The address of the server, the work pool, and name, schedules and queue of each deployment.
+    The address of the server without its password, the file with the password if `factorgrid up`
+    runs the server, the work pool, and name, schedules and queue of each deployment.
 
     Raises
     ------
@@ -137,13 +141,25 @@ def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[s
     url = prefect_api_url(settings)
     try:
         _create_pool(settings, url)
-        _deploy(settings, content)
+        _deploy(settings, url, content)
         _delete_unnamed(url, content["deployments"])
         create_automations(url)
     except httpx.HTTPError as error:
-        raise OrchestratorError(f"Prefect at {url}: {error}") from error
+        shown = without_password(url)
+        raise OrchestratorError(f"Prefect at {shown}: {_redacted(str(error), url)}") from error
     summaries = [_summary(entry) for entry in content["deployments"]]
-    return {"server": url, "pool": POOL, "deployments": summaries}
+    file = password_file(settings.home, url)
+    return {
+        "server": without_password(url),
+        "password_file": str(file) if file else None,
+        "pool": POOL,
+        "deployments": summaries,
+    }
+
+
+def _redacted(text: str, url: str) -> str:
+    """Return a text without the password of the address, if it has one."""
+    return text.replace(url, without_password(url))
 
 
 def _summary(entry: dict[str, Any]) -> dict[str, Any]:
@@ -157,14 +173,14 @@ def _create_pool(settings: Settings, url: str) -> None:
     """Create the work pool, unless a worker has created it already."""
     existing = Api(url).post("work_pools/filter", {"work_pools": {"name": {"any_": [POOL]}}})
     if not existing:
-        _run_prefect(settings, "work-pool", "create", POOL, "--type", "process")
+        _run_prefect(settings, url, "work-pool", "create", POOL, "--type", "process")
 
 
-def _deploy(settings: Settings, content: dict[str, Any]) -> None:
+def _deploy(settings: Settings, url: str, content: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "prefect.yaml"
         file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        _run_prefect(settings, "--no-prompt", "deploy", "--all", "--prefect-file", str(file))
+        _run_prefect(settings, url, "--no-prompt", "deploy", "--all", "--prefect-file", str(file))
 
 
 def _delete_unnamed(url: str, created: Sequence[dict[str, Any]]) -> None:
@@ -181,18 +197,21 @@ def _delete_unnamed(url: str, created: Sequence[dict[str, Any]]) -> None:
             Api(url).delete(f"deployments/{old['id']}")
 
 
-def _run_prefect(settings: Settings, *arguments: str) -> None:
+def _run_prefect(settings: Settings, url: str, *arguments: str) -> None:
     # Not in the folder of the code: flows must import the installed package.
     ended = subprocess.run(  # noqa: S603 # our own interpreter and arguments
         [sys.executable, "-P", "-m", "prefect", *arguments],
         cwd=settings.create().logs,
+        # Prefect breaks its lines at the width of the terminal, also within an address.
+        env={**os.environ, "COLUMNS": "1000"},
         capture_output=True,
         text=True,
         check=False,
     )
     if ended.returncode:
-        output = " ".join((ended.stdout + ended.stderr).split())
-        raise OrchestratorError(f"prefect {' '.join(arguments[:3])}: {output[-600:]}")
+        output = _redacted(" ".join((ended.stdout + ended.stderr).split()), url)
+        command = _redacted(" ".join(arguments[:3]), url)
+        raise OrchestratorError(f"prefect {command}: {output[-600:]}")
 
 
 def deployments_as_text(created: dict[str, Any]) -> str:
@@ -203,6 +222,9 @@ def deployments_as_text(created: dict[str, Any]) -> str:
         when = f"cron {', '.join(entry['crons'])} (UTC)" if entry["crons"] else "manual"
         lines.append(f"  {entry['name']:<34} queue {entry['queue']:<10} {when}")
     name = shlex.quote(created["deployments"][0]["name"])
-    command = f"PREFECT_API_URL={server} prefect deployment run {name}"
+    variables = f"PREFECT_API_URL={server}"
+    if created["password_file"]:
+        variables += f' {CLIENT_PASSWORD}="$(cat {shlex.quote(created["password_file"])})"'
+    command = f"{variables} prefect deployment run {name}"
     lines.append(f"To run one now, use the form in Prefect's pages, or:  {command}")
     return "\n".join(lines)

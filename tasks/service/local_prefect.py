@@ -3,11 +3,16 @@
 Prefect can start a temporary server itself, but in the terminal's process group: Ctrl-C ends it
 before the flow can report that it was interrupted (the flow then hangs), and after a killed flow it
 keeps running. This server runs under `tasks.processes.supervisor`: it ignores Ctrl-C, and ends with
-the process that started it.
+the process that started it. It has a random password, and answers only this machine's programs.
+
+If the server ends during the command, it is started again. Its port is held by this process, so
+that requests wait meanwhile instead of failing: a new client of Prefect does not retry a refused
+connection.
 """
 
 import os
-import sys
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -17,35 +22,73 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tasks.errors import OrchestratorError
-from tasks.processes.ports import free_port
+from tasks.errors import FactorGridError, OrchestratorError
+from tasks.logs import log_event
 from tasks.processes.supervised import SupervisedProgram
+from tasks.service.access import (
+    CLIENT_PASSWORD,
+    LOOPBACK,
+    PREFECT_PROGRAM,
+    new_password,
+    prefect_access,
+    user_password,
+)
 from tasks.service.prefect_address import check_prefect_address
 from tasks.settings import Settings
 
 STARTUP_SECONDS = 120
+#: Seconds between two checks whether the server runs.
+POLL_SECONDS = 0.2
+#: A server that ends this many times, each time within this many seconds of its start, is not
+#: started again.
+MAX_QUICK_EXITS, QUICK_EXIT_SECONDS = 3, 30
+#: Requests that wait while the server is started again.
+BACKLOG = 256
 
 
 class LocalServer:
-    """A Prefect server on a free port of this machine; it is ready when `wait` returns."""
+    """A Prefect server on a free port of this machine; it is ready when `wait` returns.
+
+    Attributes
+    ----------
+    port : its port.
+    password : its ``user:password``.
+    log : the file with its output.
+    has_failed : whether it ended several times in a row, so that it is not started again.
+    """
 
     def __init__(self, log: Path) -> None:
+        self.password = user_password() or new_password()
+        self.log = log
         # If two servers create one database at the same time, one fails: they start in turn.
         self._starting = FileLock(log.with_suffix(".lock"), thread_local=False)
         self._starting.acquire()
-        self.port = free_port()
-        self.log = log
-        command = [sys.executable, "-P", "-m", "prefect", "server", "start", "--no-ui"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
-        self._program = SupervisedProgram(command, log)
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        self.port = int(self._listening.getsockname()[1])
+        self.has_failed = False
+        self._stopping = threading.Event()
+        self._program = self._start()
+        self._watch = threading.Thread(target=self._restart_when_ended, daemon=True)
+
+    def _start(self) -> SupervisedProgram:
+        self._started_at = time.monotonic()
+        descriptor = self._listening.fileno()
+        command = [*PREFECT_PROGRAM, "--descriptor", str(descriptor), *LOOPBACK]
+        environment = {"PREFECT_SERVER_UI_ENABLED": "false", **prefect_access(self.password)}
+        return SupervisedProgram(command, self.log, environment, [descriptor])
 
     @property
     def api_url(self) -> str:
         """The value of ``PREFECT_API_URL``."""
         return f"http://127.0.0.1:{self.port}/api"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables by which Prefect's client uses it."""
+        return {"PREFECT_API_URL": self.api_url, CLIENT_PASSWORD: self.password}
+
     def wait(self) -> None:
-        """Wait until the server answers.
+        """Wait until the server answers; from then on, it is started again if it ends.
 
         Raises
         ------
@@ -56,6 +99,7 @@ class LocalServer:
             self._wait_until(time.monotonic() + STARTUP_SECONDS)
         finally:
             self._starting.release()
+        self._watch.start()
 
     def _wait_until(self, deadline: float) -> None:
         while not self._answers():
@@ -67,15 +111,34 @@ class LocalServer:
             time.sleep(0.1)
 
     def _answers(self) -> bool:
+        # A short time-out: until the server has started, requests to its port wait.
         try:
-            with urllib.request.urlopen(f"{self.api_url}/health", timeout=5) as answer:  # noqa: S310 # always an http address
+            with urllib.request.urlopen(f"{self.api_url}/health", timeout=1) as answer:  # noqa: S310 # always an http address
                 return bool(answer.status == 200)  # noqa: PLR2004 # OK
         except (urllib.error.URLError, OSError):
             return False
 
+    def _restart_when_ended(self) -> None:
+        quick_exits = 0
+        while not self._stopping.wait(POLL_SECONDS):
+            if self._program.exit_status is None:
+                continue
+            is_quick = time.monotonic() - self._started_at < QUICK_EXIT_SECONDS
+            quick_exits = quick_exits + 1 if is_quick else 1
+            if quick_exits >= MAX_QUICK_EXITS:
+                self.has_failed = True
+                self._listening.close()  # requests fail now, instead of waiting
+                return
+            log_event("Prefect's local server ended by itself; it is started again")
+            self._program = self._start()
+
     def stop(self) -> None:
         """End the server and all processes that it started."""
+        self._stopping.set()
+        if self._watch.is_alive():
+            self._watch.join()
         self._program.stop()
+        self._listening.close()
         self._starting.release()
 
 
@@ -89,18 +152,33 @@ def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
     Raises
     ------
     OrchestratorError
-        If no Prefect server answers at ``PREFECT_API_URL``.
+        If no Prefect server answers at ``PREFECT_API_URL``, or the local server ends several times
+        in a row while the block runs.
     """
     if url := os.environ.get("PREFECT_API_URL"):
         check_prefect_address(url)
         yield None
         return
     server = LocalServer(settings.logs / "prefect-server.log")
-    os.environ["PREFECT_API_URL"] = server.api_url
+    before = {name: os.environ.get(name) for name in server.environment}
+    os.environ.update(server.environment)
     # This server ends with the study; unsent log lines would delay the exit by a minute.
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
     try:
         yield server
+    except FactorGridError:
+        raise
+    except Exception as error:
+        if not server.has_failed:
+            raise
+        raise OrchestratorError(
+            f"Prefect's local server ended {MAX_QUICK_EXITS} times in a row; correct the error at "
+            f"the end of its log {server.log}, and run the same command again to continue"
+        ) from error
     finally:
-        del os.environ["PREFECT_API_URL"]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
         server.stop()

@@ -5,6 +5,7 @@ import sys
 
 from tasks.errors import UserError
 from tasks.processes.ports import bind_briefly
+from tasks.service.access import MLFLOW_PROGRAM, host_names, mlflow_access
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
 
@@ -34,9 +35,8 @@ def serve_mlflow_ui(settings: Settings, host: str, port: int) -> None:
     Tracker.open(settings)  # creates the database once, before the server's workers do
     address = f"http://{host}:{port}/{EXPERIMENTS_PAGE}"
     print(f"MLflow's pages: {address} (Ctrl-C ends them)", file=sys.stderr, flush=True)  # noqa: T201 # the last output before exec
-    # One worker: by default the server uses 15 processes and 2.6 GB.
-    command = [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1"]
-    command += ["--host", host, "--port", str(port)]
+    command = [*MLFLOW_PROGRAM, "--host", host, "--port", str(port)]
     command += ["--backend-store-uri", settings.tracking_uri]
     command += ["--default-artifact-root", settings.artifacts.as_uri()]
+    os.environ.update(mlflow_access(host_names(host), port))
     os.execv(sys.executable, command)  # noqa: S606 # no shell is needed

@@ -1,16 +1,27 @@
 """The three programs of a service on one machine: MLflow, Prefect and a worker."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tasks.errors import OrchestratorError
 from tasks.processes.ports import bind_briefly, free_port
+from tasks.service.access import (
+    ANY_ADDRESS,
+    CLIENT_PASSWORD,
+    LOOPBACK,
+    MLFLOW_PROGRAM,
+    PREFECT_PROGRAM,
+    host_names,
+    mlflow_access,
+    prefect_access,
+)
 from tasks.service.watched_program import WatchedProgram, server_answers
-from tasks.service.work_pool import POOL, WORKER, online_workers
+from tasks.service.work_pool import POOL, WORKER, Api, online_workers
 from tasks.settings import Settings
 
 MLFLOW_PORT, PREFECT_PORT = 5000, 4200
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Heartbeats by which Prefect notices that a worker, or a run of it, is gone.
 HEARTBEATS = {"PREFECT_WORKER_HEARTBEAT_SECONDS": "5", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
@@ -25,6 +36,9 @@ class ServiceConfig:
     host : the address that the servers bind to.
     mlflow_port, prefect_port : the ports of the two servers.
     mlflow_database, prefect_database : SQLAlchemy URLs; they may contain a password.
+    prefect_password : ``user:password`` of Prefect's server.
+    names : further names of this machine by which the servers may be called.
+    password_file : where the password is; None if the user has set one.
     """
 
     settings: Settings
@@ -33,11 +47,14 @@ class ServiceConfig:
     prefect_port: int
     mlflow_database: str
     prefect_database: str
+    prefect_password: str
+    names: Sequence[str] = ()
+    password_file: Path | None = None
 
     @property
     def local_host(self) -> str:
         """The host name by which programs on this machine connect to the servers."""
-        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 # compared, not bound to
+        return "127.0.0.1" if self.host in ANY_ADDRESS else self.host
 
     @property
     def mlflow_url(self) -> str:
@@ -50,9 +67,14 @@ class ServiceConfig:
         return f"http://{self.local_host}:{self.prefect_port}/api"
 
     @property
-    def environment(self) -> dict[str, str]:
+    def addresses(self) -> dict[str, str]:
         """The environment variables that address both servers."""
         return {"MLFLOW_TRACKING_URI": self.mlflow_url, "PREFECT_API_URL": self.prefect_url}
+
+    @property
+    def host_names(self) -> list[str]:
+        """The names by which the servers may be called."""
+        return host_names(self.host, self.names)
 
 
 def choose_port(option: str, requested: int | None, default: int, host: str) -> int:
@@ -80,8 +102,7 @@ def create_programs(config: ServiceConfig) -> list[WatchedProgram]:
 
 
 def _mlflow(config: ServiceConfig) -> WatchedProgram:
-    command = [sys.executable, "-P", "-m", "mlflow", "server", "--workers", "1"]
-    command += ["--host", config.host, "--port", str(config.mlflow_port)]
+    command = [*MLFLOW_PROGRAM, "--host", config.host, "--port", str(config.mlflow_port)]
     artifacts = config.settings.artifacts.as_uri()
     if config.host in LOOPBACK:
         command += ["--default-artifact-root", artifacts]
@@ -93,6 +114,7 @@ def _mlflow(config: ServiceConfig) -> WatchedProgram:
     environment = {
         "MLFLOW_BACKEND_STORE_URI": config.mlflow_database,
         "MLFLOW_TRACKING_URI": "",
+        **mlflow_access(config.host_names, config.mlflow_port),
     }
     return WatchedProgram(
         "MLflow",
@@ -105,12 +127,15 @@ def _mlflow(config: ServiceConfig) -> WatchedProgram:
 
 
 def _prefect(config: ServiceConfig) -> WatchedProgram:
-    command = [sys.executable, "-P", "-m", "prefect", "server", "start"]
-    command += ["--host", config.host, "--port", str(config.prefect_port)]
+    command = [*PREFECT_PROGRAM, "--host", config.host, "--port", str(config.prefect_port)]
+    command += config.host_names
     environment = {
         "PREFECT_API_URL": config.prefect_url,
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": config.prefect_database,
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # The pages call the server by the name in the browser, which may be on another machine.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        **prefect_access(config.prefect_password),
     }
     return WatchedProgram(
         "Prefect",
@@ -129,7 +154,12 @@ def _worker(config: ServiceConfig) -> WatchedProgram:
         "worker",
         f"work pool {POOL}",
         command,
-        {**config.environment, "PREFECT_LOGGING_LEVEL": "INFO", **HEARTBEATS},
+        {
+            **config.addresses,
+            CLIENT_PASSWORD: config.prefect_password,
+            "PREFECT_LOGGING_LEVEL": "INFO",
+            **HEARTBEATS,
+        },
         config.settings.logs / "worker.log",
-        lambda: WORKER in online_workers(config.prefect_url),
+        lambda: WORKER in online_workers(Api(config.prefect_url)),
     )

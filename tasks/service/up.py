@@ -1,5 +1,6 @@
 """`factorgrid up`: runs MLflow, Prefect and a worker on this machine until Ctrl-C."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +14,23 @@ from rich.text import Text
 
 from tasks.errors import OrchestratorError
 from tasks.redaction import without_password
+from tasks.service.access import (
+    CLIENT_PASSWORD,
+    LOOPBACK,
+    PASSWORD_FILE,
+    checked_host_names,
+    stored_password,
+    user_password,
+)
 from tasks.service.databases import open_databases
 from tasks.service.programs import (
-    LOOPBACK,
     MLFLOW_PORT,
     PREFECT_PORT,
     ServiceConfig,
     choose_port,
     create_programs,
 )
-from tasks.service.running_service import service_lock, write_addresses
+from tasks.service.running_service import delete_addresses, service_lock, write_addresses
 from tasks.service.watched_program import WatchedProgram
 from tasks.service.work_pool import reschedule_lost_runs
 from tasks.settings import Settings
@@ -42,22 +50,28 @@ class ServiceOptions:
     mlflow_port: int | None = None
     prefect_port: int | None = None
     database: str | None = None
+    allowed_hosts: str | None = None
 
 
 def configure_service(settings: Settings, options: ServiceOptions) -> ServiceConfig:
-    """Choose the ports and open the databases.
+    """Choose the ports, open the databases, and read or create the password.
 
     Raises
     ------
     OrchestratorError
-        If a requested port or database cannot be used.
+        If a requested port, database, name or password cannot be used.
     """
+    names = checked_host_names("--allowed-hosts", options.allowed_hosts)
+    password = user_password()
     return ServiceConfig(
         settings,
         options.host,
         choose_port("--mlflow-port", options.mlflow_port, MLFLOW_PORT, options.host),
         choose_port("--prefect-port", options.prefect_port, PREFECT_PORT, options.host),
         *open_databases(settings, options.database),
+        prefect_password=password or stored_password(settings.home),
+        names=names,
+        password_file=None if password else settings.home / PASSWORD_FILE,
     )
 
 
@@ -92,6 +106,8 @@ class ServiceRunner:
         self._reschedule_lost_runs()
         self._start([worker])
         addresses = ", ".join(server.address for server in servers)
+        if self.config.password_file is not None:
+            self._report(f"Prefect's pages ask for the line in {self.config.password_file}")
         self._report(f"ready: {addresses}; Ctrl-C ends all")
         while True:
             time.sleep(POLL_SECONDS)
@@ -154,6 +170,7 @@ class ServiceRunner:
             f"home      {config.settings.home}",
             f"database  {without_password(config.mlflow_database)}",
             f"          {without_password(config.prefect_database)}",
+            f"password  {config.password_file or 'as you have set it'}, for Prefect's pages",
         ]
         if config.host not in LOOPBACK:
             lines.append(
@@ -185,8 +202,11 @@ def run_service(settings: Settings, options: ServiceOptions) -> None:
             "FACTORGRID_HOME to another folder"
         ) from error
     with lock:
+        delete_addresses(settings.home)
         config = configure_service(settings, options)
         with FileLock(settings.home / CREATION_LOCK):
             prepare_database(settings, config.mlflow_database)
-        write_addresses(settings.home, config.environment)
+        # The requests of this process to its Prefect server.
+        os.environ[CLIENT_PASSWORD] = config.prefect_password
+        write_addresses(settings.home, config.addresses, config.password_file)
         ServiceRunner(config).run()

@@ -8,11 +8,13 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import psutil
+
+from tasks.service.access import CLIENT_PASSWORD
 
 POOL = "factorgrid"
 #: One worker per machine, with the name of the machine.
@@ -26,9 +28,16 @@ BUSY_TRIES, BUSY_SECONDS = 10, 1.0
 
 @dataclass(frozen=True)
 class Api:
-    """The API of a Prefect server."""
+    """The API of a Prefect server.
+
+    Attributes
+    ----------
+    url : the value of ``PREFECT_API_URL``.
+    password : ``user:password``; by default the one that Prefect's own client uses.
+    """
 
     url: str
+    password: str | None = field(default=None, repr=False)
 
     def post(self, path: str, content: Any) -> Any:
         """Send a request; return the JSON of the answer, None if it is empty.
@@ -51,7 +60,7 @@ class Api:
                 f"{self.url}/{path}",
                 json=content,
                 timeout=REQUEST_SECONDS,
-                auth=prefect_credentials(),
+                auth=prefect_credentials(self.password),
                 trust_env=False,
             )
             # The server answers 503 while SQLite is locked, and has done nothing then. Prefect's
@@ -63,16 +72,16 @@ class Api:
         return answer.json() if answer.content else None
 
 
-def prefect_credentials() -> tuple[str, str] | None:
-    """Return user and password from the environment variable that Prefect's own client reads."""
-    user, separator, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+def prefect_credentials(given: str | None = None) -> tuple[str, str] | None:
+    """Return user and password, by default from the variable that Prefect's own client reads."""
+    user, separator, password = (given or os.environ.get(CLIENT_PASSWORD, "")).partition(":")
     return (user, password) if separator else None
 
 
-def online_workers(url: str) -> list[str]:
+def online_workers(api: Api) -> list[str]:
     """Return the names of the pool's workers with a recent heartbeat."""
     try:
-        workers = Api(url).post(f"work_pools/{POOL}/workers/filter", {})
+        workers = api.post(f"work_pools/{POOL}/workers/filter", {})
     except httpx.HTTPError:
         return []
     return sorted({str(worker["name"]) for worker in workers if _is_online(worker)})

@@ -1,5 +1,6 @@
 """The container files, held to what they say: their commands run here as plain processes."""
 
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import httpx
 import pytest
 import yaml
 from support.service_process import until
-from support.small_study import environment, factorgrid
+from support.small_study import environment, factorgrid, write_study
 
 from tasks.processes.ports import free_port
 
@@ -22,8 +23,9 @@ COMPOSE = yaml.safe_load((INFRA / "containers" / "compose.yaml").read_text(encod
 WORKER = list(yaml.safe_load_all((INFRA / "kubernetes" / "worker.yaml").read_text("utf-8")))
 DOCKERFILE = (INFRA / "containers" / "Dockerfile").read_text(encoding="utf-8")
 SECRETS = {
-    "POSTGRES_PASSWORD": "p-secret",
+    "POSTGRES_PASSWORD": "p@s/s%20w:o#r d",
     "MLFLOW_ADMIN_PASSWORD": "m-secret-password",
+    "MLFLOW_WORKER_PASSWORD": "w-secret-password",
     "MLFLOW_SECRET_KEY": "k-secret",
     "PREFECT_AUTH": "admin:f-secret",
 }
@@ -42,7 +44,7 @@ def test_every_service_but_the_one_that_ends_is_restarted_and_listens_to_this_ma
     None
 ):
     for name, entry in COMPOSE["services"].items():
-        assert entry["restart"] == ("no" if name == "deploy" else "unless-stopped")
+        assert entry["restart"] == ("no" if name in ("deploy", "users") else "unless-stopped")
         assert all(port.startswith("127.0.0.1:") for port in entry.get("ports", []))
     for name in ("postgres", "mlflow", "prefect"):
         assert "healthcheck" in COMPOSE["services"][name]
@@ -62,6 +64,42 @@ def test_the_image_has_locked_versions_and_does_not_run_as_root() -> None:
     ignored = (INFRA.parent / ".dockerignore").read_text(encoding="utf-8")
     for name in ("analysis", "models", "tasks", "flows", "infra/prefect.yaml", "requirements.lock"):
         assert f"!{name}" in ignored
+
+
+def test_only_mlflow_and_what_creates_its_users_have_the_password_of_its_administrator() -> None:
+    holders = {
+        name
+        for name, entry in COMPOSE["services"].items()
+        if "MLFLOW_ADMIN_PASSWORD" in json.dumps(entry)
+    }
+    assert holders == {"mlflow", "users"}
+    assert COMPOSE["services"]["worker"]["environment"]["MLFLOW_TRACKING_USERNAME"] == "worker"
+    (config,) = (part for part in WORKER if part["kind"] == "ConfigMap")
+    assert config["data"]["MLFLOW_TRACKING_USERNAME"] == "worker"
+
+
+def test_a_database_password_of_any_characters_reaches_both_servers_unchanged() -> None:
+    variables = {
+        name: _value(text) for name, text in COMPOSE["services"]["prefect"]["environment"].items()
+    }
+    code = (
+        "from prefect.settings import get_current_settings as s; from sqlalchemy import make_url\n"
+        "u = make_url(s().server.database.connection_url.get_secret_value())\n"
+        "print(u.drivername, u.username, u.host, u.database, u.password, sep='\\n')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment(INFRA), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    password = SECRETS["POSTGRES_PASSWORD"]
+    expected = ["postgresql+asyncpg", "factorgrid", "postgres", "factorgrid_prefect", password]
+    assert ended.stdout.splitlines() == expected
+    mlflow = COMPOSE["services"]["mlflow"]["environment"]
+    assert "POSTGRES_PASSWORD" not in mlflow["MLFLOW_BACKEND_STORE_URI"]
+    assert _value(mlflow["PGPASSWORD"]) == password
 
 
 def test_a_worker_asks_for_one_gpu_and_takes_one_study() -> None:
@@ -93,6 +131,7 @@ class Machine:
         self.swaps = {
             "postgresql://factorgrid@postgres/factorgrid_mlflow": f"sqlite:///{self.home}/m.db",
             "/etc/factorgrid/auth.ini": str(folder / "auth.ini"),
+            "/etc/factorgrid/create_user.py": str(INFRA / "containers" / "create_user.py"),
             "/var/lib/factorgrid": str(self.home),
             "http://mlflow": "http://127.0.0.1",
             "http://prefect": "http://127.0.0.1",
@@ -108,7 +147,7 @@ class Machine:
     def variables(self, name: str) -> dict[str, str]:
         given = COMPOSE["services"][name].get("environment", {})
         made = {k: self.here(_value(v)) for k, v in given.items()}
-        made.pop("PREFECT_SERVER_DATABASE_CONNECTION_URL", None)
+        made = {k: v for k, v in made.items() if not k.startswith("PREFECT_SERVER_DATABASE_")}
         return environment(self.home, PREFECT_HOME=str(self.home / "prefect"), **made)
 
     def words(self, command: list[str]) -> list[str]:
@@ -131,6 +170,18 @@ class Machine:
             process.stdin.close()
             process.wait(60)
 
+    def run(self, name: str) -> str:
+        """Run a service that ends; return what it printed."""
+        ended = subprocess.run(
+            self.words(COMPOSE["services"][name]["command"]),
+            env=self.variables(name),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout + ended.stderr
+
     def is_healthy(self, name: str) -> bool:
         command = self.words(COMPOSE["services"][name]["healthcheck"]["test"][1:])
         return not subprocess.run(command, capture_output=True, check=False).returncode
@@ -145,16 +196,10 @@ def test_every_command_runs_and_both_servers_ask_for_a_password(tmp_path: Path) 
             stack.enter_context(machine.running(name))
         for name in ("mlflow", "prefect"):
             until(partial(machine.is_healthy, name), 300, name)
+        printed = machine.run("users") + machine.run("users")  # again, as after a restart
         client = machine.variables("worker")
         _refuses(client)
-        deployed = subprocess.run(
-            machine.words(COMPOSE["services"]["deploy"]["command"]),
-            env=client,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert deployed.returncode == 0, deployed.stderr
+        printed += machine.run("deploy")
         stack.enter_context(machine.running("worker"))
         given = {k: v for k, v in client.items() if k.startswith(("MLFLOW_", "PREFECT_"))}
 
@@ -162,18 +207,19 @@ def test_every_command_runs_and_both_servers_ask_for_a_password(tmp_path: Path) 
             return "ok    worker" in factorgrid("doctor", home=machine.home, **given).stdout
 
         until(well, 200, "the worker")
-        text = "http://admin:m-secret-password@127.0.0.1:" + machine.ports["5000"]
-        ended = factorgrid(
-            "validate",
-            "--data",
-            _pictures(tmp_path),
-            home=machine.home,
-            **{**given, "MLFLOW_TRACKING_URI": text},
-        )
-        assert ended.returncode == 0, ended.stderr
-        told = ended.stdout + ended.stderr + machine.log.read_text(encoding="utf-8")
-    for secret in ("m-secret-password", "f-secret", "k-secret"):
-        assert secret not in told
+        text = "http://worker:w-secret-password@127.0.0.1:" + machine.ports["5000"]
+        commands: list[list[str | Path]] = [
+            ["validate", "--data", _pictures(tmp_path)],
+            ["search", write_study(tmp_path)],
+        ]
+        for words in commands:
+            ended = factorgrid(*words, home=machine.home, **{**given, "MLFLOW_TRACKING_URI": text})
+            assert ended.returncode == 0, ended.stderr
+            printed += ended.stdout + ended.stderr
+        _is_no_administrator(client)
+        printed += machine.log.read_text(encoding="utf-8")
+    for secret in ("m-secret-password", "w-secret-password", "f-secret", "k-secret"):
+        assert secret not in printed
     (kubernetes,) = (part for part in WORKER if part["kind"] == "Deployment")
     command = kubernetes["spec"]["template"]["spec"]["containers"][0]["command"]
     assert (
@@ -189,6 +235,23 @@ def _refuses(client: dict[str, str]) -> None:
         assert httpx.get(url, trust_env=False, timeout=60).status_code == 401
     good = ("admin", SECRETS["MLFLOW_ADMIN_PASSWORD"])
     assert httpx.get(mlflow, auth=good, trust_env=False, timeout=60).status_code == 200
+
+
+def _is_no_administrator(client: dict[str, str]) -> None:
+    """Check that the worker neither manages users nor changes what others have created."""
+    api = f"{client['MLFLOW_TRACKING_URI']}/api/2.0/mlflow"
+    worker = ("worker", SECRETS["MLFLOW_WORKER_PASSWORD"])
+    for path, content in {
+        "users/create": {"username": "other", "password": "x" * 20},
+        "experiments/delete": {"experiment_id": "0"},
+    }.items():
+        answer = httpx.post(f"{api}/{path}", json=content, auth=worker, trust_env=False, timeout=60)
+        assert answer.status_code == 403, answer.text
+    changed = {"username": "admin", "password": "x" * 20}
+    answer = httpx.patch(
+        f"{api}/users/update-password", json=changed, auth=worker, trust_env=False, timeout=60
+    )
+    assert answer.status_code == 403, answer.text
 
 
 def _pictures(folder: Path) -> Path:

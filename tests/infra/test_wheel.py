@@ -93,12 +93,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     server = LocalServer(tmp_path / "server.log")
     try:
         server.wait()
-        yield server.api_url
+        yield server
     finally:
         server.stop()
 
@@ -118,12 +118,12 @@ def test_an_installed_wheel_searches_and_reports_in_a_hostile_folder(
 
 @pytest.mark.slow
 def test_each_study_has_its_own_deployments_which_it_changes(
-    installed: Path, hostile: Path, prefect: str
+    installed: Path, hostile: Path, prefect: LocalServer
 ) -> None:
     for name, cron in (("tiny", "0 1 * * *"), ("other", "0 2 * * *"), ("tiny", "0 3 * * *")):
         study = write_study(hostile, STUDY.replace('"tiny"', f'"{name}"'))
-        _run(installed, "deploy", study, "--cron", cron, cwd=hostile, PREFECT_API_URL=prefect)
-    found = Api(prefect).post("deployments/filter", {})
+        _run(installed, "deploy", study, "--cron", cron, cwd=hostile, **prefect.environment)
+    found = Api(prefect.api_url, prefect.password).post("deployments/filter", {})
     assert len(found) == 8
     crons = {
         entry["name"]: [row["schedule"]["cron"] for row in entry["schedules"]]

@@ -1,6 +1,7 @@
 """The service as its operator runs it: real servers, a real schedule, a worker that is killed."""
 
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -9,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import psutil
 import pytest
-from support.service_process import Service, left_running, service, until
+from support.service_process import Service, left_running, service, until, words_of
 from support.small_study import STUDY, environment, factorgrid, write_study
 
 from models.images.drawn import draw
-from tasks.service.work_pool import SILENT_SECONDS
+from tasks.service.access import CLIENT_PASSWORD, PASSWORD_FILE
+from tasks.service.watched_program import QUICK_EXIT_SECONDS
+from tasks.service.work_pool import SILENT_SECONDS, online_workers
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
 
@@ -159,6 +163,106 @@ def test_a_cancelled_study_resumes(running: Service, tmp_path: Path) -> None:
     assert tracker.client.get_run(study.info.run_id).info.status == "RUNNING"
     running.api.post(f"flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
     running.await_state(run_id, {"CANCELLED"})
+
+
+FOREIGN = "http://pages.example.org"
+
+
+def _credentials(up: Service) -> tuple[str, str]:
+    user, _, password = up.addresses[CLIENT_PASSWORD].partition(":")
+    return user, password
+
+
+def _status(up: Service, method: str, url: str, **more: Any) -> int:
+    return httpx.request(method, url, trust_env=False, timeout=120, **more).status_code
+
+
+def test_prefect_is_closed_to_other_pages_other_names_and_without_the_password(
+    running: Service,
+) -> None:
+    api, known = running.addresses["PREFECT_API_URL"], _credentials(running)
+    made = {"name": "x", "flow_id": "x", "job_variables": {"command": "touch /tmp/x"}}
+    for url in (f"{api}/deployments/", f"{api}/deployments/x/create_flow_run"):
+        assert _status(running, "POST", url, json=made) == 401
+        foreign = {"Origin": FOREIGN}
+        assert _status(running, "POST", url, content=b"{}", headers=foreign) == 403
+        assert _status(running, "POST", url, json=made, headers=foreign, auth=known) == 403
+        asked = {**foreign, "Access-Control-Request-Method": "POST"}
+        assert _status(running, "OPTIONS", url, headers=asked) == 403
+        assert (
+            _status(running, "POST", url, json=made, headers={"Host": "x.org"}, auth=known) == 400
+        )
+    own = {"Origin": api.removesuffix("/api")}
+    assert _status(running, "POST", f"{api}/flows/filter", json={}, headers=own, auth=known) == 200
+
+
+def test_prefects_pages_call_the_server_by_the_name_in_the_browser(running: Service) -> None:
+    pages = running.addresses["PREFECT_API_URL"].removesuffix("/api")
+    for path in ("ui-settings", "v2/ui-settings"):
+        answer = httpx.get(f"{pages}/{path}", trust_env=False, timeout=60)
+        if answer.is_success and "json" in answer.headers["content-type"]:
+            settings = answer.json()
+            break
+    assert settings["api_url"] == "/api"
+    assert settings["auth"] == "BASIC"
+
+
+def test_mlflow_is_closed_to_other_pages_and_other_names_and_has_no_assistant(
+    running: Service,
+) -> None:
+    uri = running.addresses["MLFLOW_TRACKING_URI"]
+    url, asked = f"{uri}/ajax-api/2.0/mlflow/experiments/search", {"max_results": 1}
+    for origin in (FOREIGN, "http://localhost:1", "null"):
+        assert _status(running, "POST", url, json=asked, headers={"Origin": origin}) == 403
+    for host in ("x.org", "10.example.org", "192.168.example.org:5000"):
+        assert _status(running, "POST", url, json=asked, headers={"Host": host}) == 403
+    assert _status(running, "POST", url, json=asked, headers={"Origin": uri}) == 200
+    for path in ("config", "providers", "sessions/x/stream"):
+        assistant = f"{uri}/ajax-api/3.0/mlflow/assistant/{path}"
+        assert _status(running, "GET", assistant) == 403
+        assert _status(running, "PUT", assistant, json={}) == 403
+
+
+def test_the_password_is_for_its_owner_and_is_printed_nowhere(running: Service) -> None:
+    file, secret = running.home / PASSWORD_FILE, _credentials(running)[1]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert f"Prefect's pages ask for the line in {file}" in running.log_text
+    deployed = factorgrid("deploy", "quick", home=running.home)
+    assert f'{CLIENT_PASSWORD}="$(cat {file})"' in deployed.stdout
+    checked = factorgrid("doctor", home=running.home)
+    as_json = factorgrid("deploy", "quick", "--json", home=running.home)
+    for text in (deployed, checked, as_json):
+        assert text.returncode == 0, text.stderr
+        assert secret not in text.stdout + text.stderr
+    written = [running.log, *(path for path in running.home.rglob("*") if path.is_file())]
+    holders = {path for path in written if secret.encode() in path.read_bytes()}
+    assert holders == {file}
+    for process in psutil.Process(running.process.pid).children(recursive=True):
+        assert secret not in " ".join(words_of(process))
+
+
+def _family(up: Service, module: str) -> list[psutil.Process]:
+    """Return the supervisor, the guard and the program that have a module in their command."""
+    started = psutil.Process(up.process.pid).children(recursive=True)
+    return [process for process in started if module in words_of(process)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("module", ["tasks.service.prefect_program", "worker"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_killed_supervisor_of_the_service_leaves_nothing_and_is_started_again(
+    running: Service, module: str, which: int
+) -> None:
+    family = _family(running, module)
+    assert len(family) == 3
+    restarts = running.log_text.count("started again")
+    family[which].kill()
+    until(lambda: not any(p.is_running() and p.status() != "zombie" for p in family), 60, module)
+    until(lambda: running.log_text.count("started again") > restarts, 120, "its new start")
+    until(lambda: len(_family(running, module)) == 3, 120, "its three processes")
+    until(lambda: online_workers(running.api), 300, "the worker")
+    time.sleep(QUICK_EXIT_SECONDS)  # the next test may end it again
 
 
 def test_doctor_reports_a_running_service_as_ok(running: Service) -> None:

@@ -16,6 +16,7 @@ import httpx
 import psutil
 from support.small_study import command, environment, factorgrid
 
+from tasks.service.access import CLIENT_PASSWORD
 from tasks.service.running_service import running_service
 from tasks.service.work_pool import Api
 
@@ -42,7 +43,7 @@ class Service:
 
     @property
     def api(self) -> Api:
-        return Api(self.addresses["PREFECT_API_URL"])
+        return Api(self.addresses["PREFECT_API_URL"], self.addresses[CLIENT_PASSWORD])
 
     @property
     def log_text(self) -> str:
@@ -84,7 +85,7 @@ class Service:
         """Return the worker's own process."""
         started = psutil.Process(self.process.pid).children(recursive=True)
         words = ["-P", "-m", "prefect", "worker", "start"]
-        (worker,) = (p for p in started if _words(p)[1:6] == words)
+        (worker,) = (p for p in started if words_of(p)[1:6] == words)
         return worker
 
 
@@ -94,7 +95,7 @@ def _selected(name: str) -> dict[str, Any]:
     return {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [own]}}}
 
 
-def _words(process: psutil.Process) -> list[str]:
+def words_of(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
     except psutil.Error:  # it ended just now

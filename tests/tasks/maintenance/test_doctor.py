@@ -59,11 +59,12 @@ def test_files_of_running_processes_are_reported(tmp_path: Path) -> None:
 
 def test_servers_that_do_not_answer_give_exit_status_2_and_a_remedy(tmp_path: Path) -> None:
     more = {"MLFLOW_TRACKING_URI": "http://u:hidden-word@127.0.0.1:9"}
-    more["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+    more["PREFECT_API_URL"] = "http://me:hidden-word@127.0.0.1:9/api"
     ended = factorgrid("doctor", home=tmp_path / "home", **more)
     assert ended.returncode == 2
     for words in ("fail  MLflow", "fail  Prefect", "start it, or correct PREFECT_API_URL"):
         assert words in ended.stdout
+    assert "http://127.0.0.1:9/api" in ended.stdout
     assert "hidden-word" not in ended.stdout + ended.stderr
     assert not (tmp_path / "home").exists()
 
@@ -124,6 +125,22 @@ class _OtherVersion(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def test_no_answer_of_a_server_shows_the_password_of_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OtherVersion)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for path in ("api", "other"):
+        url = f"http://me:secret@127.0.0.1:{server.server_port}/{path}"
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        assert "secret" not in findings_as_text(examine(Settings(tmp_path, url)))
+        assert (
+            f"me:***@127.0.0.1:{server.server_port}"
+            in _found(Settings(tmp_path, url), "Prefect").found
+        )
+    server.shutdown()
 
 
 def test_a_server_of_another_version_is_a_warning(

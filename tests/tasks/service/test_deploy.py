@@ -8,13 +8,17 @@ import pytest
 from support.small_study import STUDY, factorgrid, write_study
 
 from tasks.errors import OrchestratorError
+from tasks.service import deploy
 from tasks.service.deploy import (
     DeploymentRequest,
     _delete_unnamed,
+    create_deployments,
+    deployments_as_text,
     named_by_study,
     read_deployments,
 )
 from tasks.service.work_pool import Api
+from tasks.settings import Settings
 from tasks.study.study_file import load_study, parse_study
 
 
@@ -93,3 +97,25 @@ def test_deployments_of_the_version_before_are_deleted_if_they_are_replaced(
 def test_a_run_of_a_deployment_imports_nothing_from_its_folder() -> None:
     for entry in read_deployments(DeploymentRequest())["deployments"]:
         assert entry["work_pool"]["job_variables"] == {"env": {"PYTHONSAFEPATH": "1"}}
+
+
+def test_no_output_shows_the_password_of_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "http://me:secret@127.0.0.1:9/api"
+    monkeypatch.setattr(deploy, "prefect_api_url", lambda _: url)
+    with pytest.raises(OrchestratorError, match=r"Prefect at http://me:\*\*\*@127") as caught:
+        create_deployments(Settings(tmp_path, ""), DeploymentRequest())
+    assert "secret" not in str(caught.value)
+    for name in ("_create_pool", "_deploy", "_delete_unnamed", "create_automations"):
+        monkeypatch.setattr(deploy, name, lambda *_: None)
+    created = create_deployments(Settings(tmp_path, ""), DeploymentRequest())
+    assert created["server"] == "http://me:***@127.0.0.1:9/api"
+    assert "secret" not in deployments_as_text(created)
+
+
+def test_an_error_of_prefects_command_is_shown_without_the_password(tmp_path: Path) -> None:
+    url = "http://me:secret@127.0.0.1:9/api"
+    with pytest.raises(OrchestratorError, match=r"prefect nonsense") as caught:
+        deploy._run_prefect(Settings(tmp_path / "home", ""), url, "nonsense", url)
+    assert "secret" not in str(caught.value)

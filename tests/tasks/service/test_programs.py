@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +82,58 @@ def test_a_killed_caller_leaves_no_process_behind(tmp_path: Path) -> None:
     _await_gone(child)
 
 
+@pytest.mark.parametrize("which", ["watcher", "guard", "both"])
+def test_a_killed_supervisor_leaves_no_process_behind(tmp_path: Path, which: str) -> None:
+    log = tmp_path / "log"
+    program = SupervisedProgram([sys.executable, "-c", PARENT], log)
+    child = _grandchild(log)
+    watcher = psutil.Process(program.pid)
+    (guard,) = watcher.children()
+    (parent,) = guard.children()
+    killed = {"watcher": [watcher], "guard": [guard], "both": [watcher, guard]}[which]
+    for process in killed:
+        process.suspend()  # so that neither acts before both are killed
+    for process in killed:
+        process.kill()
+    _await_gone(parent.pid)
+    if which != "both":  # then only the program is certain to end, which handed nothing down
+        _await_gone(child)
+    else:
+        os.kill(child, signal.SIGKILL)
+    program.stop()
+    assert program.exit_status
+
+
+def test_an_adopted_process_that_has_ended_leaves_no_entry(tmp_path: Path) -> None:
+    orphan = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', '']).pid)"
+    code = (
+        f"import subprocess, sys, time; subprocess.run([sys.executable, '-c', {orphan!r}]); "
+        "time.sleep(600)"
+    )
+    program = SupervisedProgram([sys.executable, "-c", code], tmp_path / "log")
+    ended = _grandchild(tmp_path / "log")
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(ended):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    program.stop()
+
+
+def test_an_inherited_socket_stays_open_while_its_program_is_started_again(tmp_path: Path) -> None:
+    code = (
+        "import socket, sys; server = socket.socket(fileno=int(sys.argv[1]))\n"
+        "while True: server.accept()[0].sendall(b'here')"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = [sys.executable, "-c", code, str(server.fileno())]
+        for _ in range(2):
+            with socket.create_connection(server.getsockname()) as client:
+                program = SupervisedProgram(command, tmp_path / "log", None, [server.fileno()])
+                client.settimeout(60)
+                assert client.recv(4) == b"here"
+                program.stop()
+
+
 def _check_for_a_minute(program: WatchedProgram) -> None:
     for _ in range(600):
         program.check()
@@ -117,8 +170,6 @@ def test_a_program_that_never_answers_is_an_error_that_names_its_log(tmp_path: P
 
 def test_the_next_free_port_is_used_if_none_is_requested() -> None:
     first = choose_port("--mlflow-port", None, 20000, "127.0.0.1")
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", first))
         taken.listen()
