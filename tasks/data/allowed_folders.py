@@ -1,19 +1,24 @@
 """The folders that a deployment may use: data, rules, and results of other machines.
 
 The parameters of a deployment come over Prefect, from whoever may post them. They may name only
-what the operator allows in ``FACTORGRID_FOLDERS``: folders, and addresses of object stores, with
-the path separator between them. At a terminal the user's own paths are free.
+what the operator allows: in ``FACTORGRID_FOLDERS``, folders and addresses of object stores with the
+path separator between them, and by `factorgrid deploy` at the worker's home, which records what its
+study uses. At a terminal the user's own paths are free.
 """
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tasks.data.source import url_of
 from tasks.errors import DataError
+from tasks.settings import read_settings
 
 FOLDERS = "FACTORGRID_FOLDERS"
+#: The file in the home with what `factorgrid deploy` allowed: a list of places, as JSON.
+FILE = "deployed-places.json"
 
 
 def allowed_places(text: str) -> list[str]:
@@ -39,14 +44,50 @@ def check_allowed(places: Mapping[str, Path | None]) -> None:
     DataError
         If one of them is not in an allowed folder.
     """
-    allowed = allowed_places(os.environ.get(FOLDERS, ""))
+    home = read_settings().home
+    allowed = [*allowed_places(os.environ.get(FOLDERS, "")), *recorded_places(home)]
     for name, place in places.items():
         if place is not None and not any(_is_in(place, folder) for folder in allowed):
             raise DataError(
                 f"{name} {place}: a deployment may use only the folders and addresses in {FOLDERS} "
                 f"({', '.join(allowed) or 'none'}); the operator lists them where `factorgrid up` "
-                "or the worker is started"
+                "or the worker is started, or runs `factorgrid deploy` with this home"
             )
+
+
+def recorded_places(home: Path) -> list[str]:
+    """Return what `factorgrid deploy` allowed in a home.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged.
+    """
+    file = home / FILE
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, list) or not all(isinstance(place, str) for place in content):
+        raise DataError(
+            f"{file}: is not a list of places; remove it, then run `factorgrid deploy` again for "
+            "each study"
+        )
+    return content
+
+
+def record_places(home: Path, places: Iterable[Path]) -> list[str]:
+    """Allow deployments of a home to use some places; return them as they are recorded."""
+    added = [url_of(place) or str(place.expanduser().absolute()) for place in places]
+    known = recorded_places(home)
+    if missing := [place for place in added if place not in known]:
+        partial = home / f".partial-{FILE}"
+        partial.touch(mode=0o600)
+        partial.write_text(json.dumps([*known, *missing], indent=1), encoding="utf-8")
+        partial.replace(home / FILE)
+    return added
 
 
 def _is_in(place: Path, folder: str) -> bool:

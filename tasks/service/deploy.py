@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import yaml
 
+from tasks.data.allowed_folders import record_places
 from tasks.errors import OrchestratorError
 from tasks.redaction import without_password
 from tasks.service.access import CLIENT_PASSWORD
@@ -130,7 +131,8 @@ def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[s
     Returns
     -------
     The address of the server without its password, the file with the password if `factorgrid up`
-    runs the server, the work pool, and name, schedules and queue of each deployment.
+    runs the server, the work pool, name, schedules and queue of each deployment, and the paths and
+    addresses that deployments of this home may use from now on.
 
     Raises
     ------
@@ -149,11 +151,15 @@ def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[s
         raise OrchestratorError(f"Prefect at {shown}: {_redacted(str(error), url)}") from error
     summaries = [_summary(entry) for entry in content["deployments"]]
     file = password_file(settings.home, url)
+    study = request.study
+    used = [study.data.source_place, study.data.rules_place] if study else []
+    places = dict.fromkeys(place for place in [*used, request.pictures] if place is not None)
     return {
         "server": without_password(url),
         "password_file": str(file) if file else None,
         "pool": POOL,
         "deployments": summaries,
+        "allowed": record_places(settings.home, places),
     }
 
 
@@ -221,6 +227,9 @@ def deployments_as_text(created: dict[str, Any]) -> str:
     for entry in created["deployments"]:
         when = f"cron {', '.join(entry['crons'])} (UTC)" if entry["crons"] else "manual"
         lines.append(f"  {entry['name']:<34} queue {entry['queue']:<10} {when}")
+    if created["allowed"]:
+        places = ", ".join(created["allowed"])
+        lines.append(f"Deployments that run in this home may read {places}.")
     name = shlex.quote(created["deployments"][0]["name"])
     variables = f"PREFECT_API_URL={server}"
     if created["password_file"]:

@@ -27,9 +27,7 @@ from tasks.tracking.tracker import Tracker
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
-    # What the deployments of these tests may read.
-    allowed = str(tmp_path_factory.getbasetemp())
-    with service(folder / "home", FACTORGRID_FOLDERS=allowed) as up:
+    with service(folder / "home") as up:
         yield up
     assert not left_running(folder / "home")
 

@@ -7,7 +7,13 @@ import pytest
 from support.picture_files import write_class_folders
 
 from flows.validate_images import validate_images
-from tasks.data.allowed_folders import allowed_places, check_allowed
+from tasks.data.allowed_folders import (
+    FILE,
+    allowed_places,
+    check_allowed,
+    record_places,
+    recorded_places,
+)
 from tasks.environment import prepare_environment
 from tasks.errors import DataError
 from tasks.session import open_session
@@ -140,3 +146,28 @@ def test_a_deployed_validation_names_only_allowed_places(
     places[name] = deployed / "elsewhere"
     with pytest.raises(DataError, match=rf"^{name} .*: a deployment may use only"):
         validate_images.fn(**places)
+
+
+def test_what_was_deployed_in_a_home_may_be_used_there(deployed: Path) -> None:
+    home = deployed / "home"
+    home.mkdir()
+    pets = deployed / "pets.zip"
+    assert record_places(home, [pets, Path("s3:/bucket/a.zip")]) == [str(pets), "s3://bucket/a.zip"]
+    record_places(home, [pets])
+    assert recorded_places(home) == [str(pets), "s3://bucket/a.zip"]
+    assert (home / FILE).stat().st_mode & 0o777 == 0o600
+    check_allowed({"source": pets, "rules": Path("s3:/bucket/a.zip")})
+    with pytest.raises(DataError, match="a deployment may use only"):
+        check_allowed({"source": deployed})
+
+
+@pytest.mark.parametrize("content", ["", "null", "{}", "[1]", '["a"', None])
+def test_a_damaged_list_of_places_is_one_line(deployed: Path, content: str | None) -> None:
+    home = deployed / "home"
+    home.mkdir()
+    if content is None:
+        (home / FILE).mkdir()
+    else:
+        (home / FILE).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=r"is not a list of places; remove it"):
+        check_allowed({"source": deployed})

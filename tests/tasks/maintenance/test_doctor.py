@@ -133,9 +133,9 @@ def test_no_answer_of_a_server_shows_the_password_of_its_address(
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OtherVersion)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for path in ("api", "other"):
-        url = f"http://me:secret@127.0.0.1:{server.server_port}/{path}"
+        url = f"http://me:hidden-word@127.0.0.1:{server.server_port}/{path}"
         monkeypatch.setenv("PREFECT_API_URL", url)
-        assert "secret" not in findings_as_text(examine(Settings(tmp_path, url)))
+        assert "hidden-word" not in findings_as_text(examine(Settings(tmp_path, url)))
         assert (
             f"me:***@127.0.0.1:{server.server_port}"
             in _found(Settings(tmp_path, url), "Prefect").found
