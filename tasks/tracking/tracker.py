@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from tasks.errors import TrackingError
+from tasks.errors import RetryableError, TrackingError
 from tasks.redaction import without_password
 from tasks.settings import Settings
 from tasks.tracking.artifact_paths import as_path_name
@@ -25,7 +25,15 @@ from tasks.tracking.database_schema import refuse_read_only
 from tasks.tracking.leases import Leases
 from tasks.tracking.local_database import is_missing
 from tasks.tracking.prepare_database import CREATION_LOCK, prepare_database
-from tasks.tracking.retry import Notify, RetryingClient, RetryPolicy, print_notice, temporary_reason
+from tasks.tracking.retry import (
+    INCOMPLETE,
+    Notify,
+    RetryingClient,
+    RetryPolicy,
+    limit_timeout,
+    print_notice,
+    temporary_reason,
+)
 from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import BROKEN, KIND, PARENT, PREFIX, REUSED_FROM
 
@@ -223,18 +231,45 @@ class Tracker:
 
     def read(self, run_id: str, path: str) -> bytes | None:
         """Return an artifact's bytes; None if the run has no such artifact."""
-        listed = self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
-        if path not in {item.path for item in listed}:
-            return None
         with tempfile.TemporaryDirectory() as folder:
-            return Path(self.client.download_artifacts(run_id, path, folder)).read_bytes()
+            file = self._download(run_id, path, Path(folder))
+            return None if file is None else file.read_bytes()
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path:
-        """Download a replicate's artifact; a run that was reused has it in the original run."""
+        """Download a replicate's artifact; a run that was reused has it in the original run.
+
+        Raises
+        ------
+        TrackingError
+            If the run has no such artifact.
+        """
         run = self.client.get_run(run_id)
         source = run.data.tags.get(REUSED_FROM, run_id)
         folder.mkdir(parents=True, exist_ok=True)
-        return Path(self.client.download_artifacts(source, path, str(folder)))
+        file = self._download(source, path, folder)
+        if file is None:
+            raise TrackingError(
+                f"run {source}: has no artifact {path} at "
+                f"{without_password(self.settings.tracking_uri)}; restore it there, or delete the "
+                "run, so that the replicate is trained again"
+            )
+        return file
+
+    def _download(self, run_id: str, path: str, folder: Path) -> Path | None:
+        """Download an artifact completely; None if the run has no such artifact."""
+        listed = self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
+        sizes = {item.path: item.file_size for item in listed}
+        if path not in sizes:
+            return None
+
+        def download() -> Path:
+            file = Path(self.client.mlflow_client.download_artifacts(run_id, path, str(folder)))
+            # A connection that breaks may look like the end of the file.
+            if sizes[path] is not None and file.stat().st_size != sizes[path]:
+                raise RetryableError(INCOMPLETE)
+            return file
+
+        return self.client.retry_policy.call(download)
 
     # -- deleting -------------------------------------------------------------------------------
 
@@ -277,6 +312,7 @@ def connect_to_mlflow(settings: Settings, notify: Notify = print_notice) -> "Mlf
     # `RetryPolicy` retries instead of MLflow: a server that cannot be reached is reported
     # immediately here, and waited for in all later calls.
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    limit_timeout(60 * settings.retry_minutes)
     try:
         with _creation_lock(settings):
             for old in prepare_database(settings, settings.tracking_uri):
