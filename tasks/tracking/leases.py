@@ -146,6 +146,17 @@ class Leases:
         """Whether this process is the holder of a run, which was just read from the server."""
         return bool(run.data.tags.get(HOLDER) == self.holder)
 
+    def wait(self, seconds: float) -> None:
+        """Wait between two looks at what another process holds.
+
+        Raises
+        ------
+        SlotsClosedError
+            If the study of this process ends meanwhile.
+        """
+        if self._stopped.wait(seconds):
+            raise SlotsClosedError("the study ended while it watched another study")
+
     def observe(self, run: Any) -> HolderState:
         """Watch a run of another home until its heartbeat changes, it ends, or it must be dead.
 
@@ -159,8 +170,7 @@ class Leases:
         """
         first, pause = run.data.tags.get(HEARTBEAT), self.heartbeat_seconds / READS_PER_HEARTBEAT
         for _ in range(int(MISSED_HEARTBEATS * READS_PER_HEARTBEAT)):
-            if self._stopped.wait(pause):
-                raise SlotsClosedError("the study ended while it watched a run of another study")
+            self.wait(pause)
             now = self.client.get_run(run.info.run_id)
             if now.info.status != "RUNNING":
                 return "ended"

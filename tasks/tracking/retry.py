@@ -43,6 +43,10 @@ TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 USERS_TIMEOUT = os.environ.get(TIMEOUT, "")
 #: Why a call is repeated if only a part of its answer arrived, or something else did.
 INCOMPLETE = "its answers are incomplete"
+#: Why a call is repeated if there is no server, or it does not answer.
+NO_SERVER, NO_ANSWER = "no server answers", "it does not answer in time"
+#: How often a server is called at the start whose answers are lost.
+FIRST_CALLS = 5
 #: MLflow's codes for temporary errors; a database that is unreachable or locked is one of them.
 TEMPORARY_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"}
 
@@ -214,7 +218,7 @@ def _connection_reason(error: "RequestException") -> str | None:
         case exceptions.SSLError():
             return None
         case exceptions.Timeout():
-            return "it does not answer in time"
+            return NO_ANSWER
         case exceptions.RetryError():
             # MLflow treats 408, 429, 500, 502, 503 and 504 as temporary.
             status = re.search(r"too many (\d+) error", str(error))
@@ -223,7 +227,7 @@ def _connection_reason(error: "RequestException") -> str | None:
             return INCOMPLETE
         case exceptions.ConnectionError() | exceptions.ChunkedEncodingError():
             refused = "Connection refused" in str(error)
-            return "no server answers" if refused else "the connection broke"
+            return NO_SERVER if refused else "the connection broke"
     return None
 
 
@@ -330,6 +334,24 @@ class RetryingClient:
             return create()
 
         return self.retry_policy.call(attempt)
+
+
+def check_server(mlflow_client: Any) -> None:
+    """Call the server once, before anything depends on it.
+
+    An answer that was lost on the way is requested again, a few times. A server that does not
+    answer at all is not waited for: its address may be wrong.
+    """
+    for _ in range(FIRST_CALLS - 1):
+        try:
+            mlflow_client.search_experiments(max_results=1)
+        except Exception as error:
+            if temporary_reason(error) in {None, NO_SERVER, NO_ANSWER}:
+                raise
+            time.sleep(FIRST_PAUSE_SECONDS)
+        else:
+            return
+    mlflow_client.search_experiments(max_results=1)
 
 
 def limit_timeout(seconds: float) -> None:

@@ -5,6 +5,7 @@ variables into its threads, so that nested active runs lose their parents.
 """
 
 import datetime as dt
+import itertools
 import json
 import os
 import tempfile
@@ -30,6 +31,7 @@ from tasks.tracking.retry import (
     Notify,
     RetryingClient,
     RetryPolicy,
+    check_server,
     limit_timeout,
     print_notice,
     temporary_reason,
@@ -40,6 +42,8 @@ from tasks.tracking.tags import BROKEN, KIND, PARENT, PREFIX, REUSED_FROM
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+#: How often an artifact is requested that is listed, but that MLflow cannot download.
+DOWNLOADS = 8
 #: The kinds of addresses under which MLflow stores runs and models; plain folders no longer are.
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
@@ -257,13 +261,31 @@ class Tracker:
 
     def _download(self, run_id: str, path: str, folder: Path) -> Path | None:
         """Download an artifact completely; None if the run has no such artifact."""
+        from mlflow.exceptions import MlflowException
+
         listed = self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
         sizes = {item.path: item.file_size for item in listed}
         if path not in sizes:
             return None
 
+        failures = itertools.count(1)
+
         def download() -> Path:
-            file = Path(self.client.mlflow_client.download_artifacts(run_id, path, str(folder)))
+            try:
+                file = Path(self.client.mlflow_client.download_artifacts(run_id, path, str(folder)))
+            except MlflowException as error:
+                if temporary_reason(error) is not None:
+                    raise
+                # MLflow reports a broken connection like an artifact that does not exist, but this
+                # one was just listed.
+                if next(failures) < DOWNLOADS:
+                    raise RetryableError("a download was interrupted") from error
+                raise TrackingError(
+                    f"run {run_id}: its artifact {path} is listed at "
+                    f"{without_password(self.settings.tracking_uri)}, but cannot be downloaded "
+                    f"({_first_line(error)}); check the server's log and its store of artifacts, "
+                    "then run the same command again"
+                ) from error
             # A connection that breaks may look like the end of the file.
             if sizes[path] is not None and file.stat().st_size != sizes[path]:
                 raise RetryableError(INCOMPLETE)
@@ -318,7 +340,7 @@ def connect_to_mlflow(settings: Settings, notify: Notify = print_notice) -> "Mlf
             for old in prepare_database(settings, settings.tracking_uri):
                 notify(f"artifacts of {old} are now read and written in {settings.artifacts}", "")
             client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
-            client.search_experiments(max_results=1)
+            check_server(client)
     except ImportError as error:
         raise TrackingError(
             f"MLflow at {without_password(settings.tracking_uri)}: the driver of this kind of "
