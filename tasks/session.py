@@ -20,7 +20,7 @@ from tasks.study.study_file import Study
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution, RunKind, open_execution
 from tasks.tracking.tracker import Tracker
-from tasks.training.cluster import Cluster
+from tasks.training.cluster import Cluster, require_cluster
 from tasks.training.context import RemoteTrainer, TrainingContext
 from tasks.training.handover import Handover
 from tasks.training.provenance import log_provenance
@@ -56,9 +56,10 @@ def open_session(study: Study) -> Iterator[Session]:
     Raises
     ------
     UserError
-        If the study's own network or MLflow cannot be used.
+        If the study's own network, MLflow or the cluster cannot be used.
     """
     settings = prepare_environment().create()
+    require_cluster(settings)
     start_fork_server()
     configure_log(lambda: runtime.flow_run.id)
     study = with_builder(study, deployed=bool(runtime.deployment.id))
