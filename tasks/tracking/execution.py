@@ -237,7 +237,7 @@ def open_execution(
         try:
             yield execution
             execution.require_lease()
-            # An attempt to create a run may have created two, if the network repeated it.
+            # A request to create a run may have arrived long after it was given up and repeated.
             execution.replicates.end_cut_off()
         except BaseException as error:
             tracker.client.retry_policy.stop_waiting()

@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.errors import RetryableError, TrackingError
@@ -200,8 +201,9 @@ def temporary_reason(error: BaseException) -> str | None:
     was_interrupted = code == "INTERNAL_ERROR" and "occurred while downloading" in str(error)
     if was_interrupted:
         return "a download was interrupted"
-    is_garbled = "was not in a valid JSON format" in str(error)
-    return INCOMPLETE if is_garbled else None
+    # The second: of an answer that reports an error.
+    is_incomplete = re.search("not in a valid JSON format|Response body: '{", str(error))
+    return INCOMPLETE if is_incomplete else None
 
 
 def _database_message(error: BaseException) -> str:
@@ -226,6 +228,9 @@ def _connection_reason(error: "RequestException") -> str | None:
         case exceptions.JSONDecodeError() | exceptions.ContentDecodingError():
             return INCOMPLETE
         case exceptions.ConnectionError() | exceptions.ChunkedEncodingError():
+            # Without retries, the time-out of an answer is reported as a failed connection.
+            if "timed out" in str(error):
+                return NO_ANSWER
             refused = "Connection refused" in str(error)
             return NO_SERVER if refused else "the connection broke"
     return None
@@ -258,6 +263,14 @@ class RetryingClient:
             if not token:
                 return found
 
+    def log_artifacts(self, run_id: str, local_dir: str, artifact_path: str | None = None) -> None:
+        """Write all files of a folder as artifacts; a file that is interrupted is repeated."""
+        folder = Path(local_dir)
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            place = PurePosixPath(artifact_path or ".", file.parent.relative_to(folder).as_posix())
+            below = None if place == PurePosixPath(".") else str(place)
+            self.log_artifact(run_id, str(file), below)
+
     def create_run(
         self,
         experiment_id: str,
@@ -276,9 +289,18 @@ class RetryingClient:
             start_time=_milliseconds_now(),
         )
         condition = f"tags.`{CREATION_ID}` = '{creation_id}'"
-        return self._create_once(
-            create, lambda: self.mlflow_client.search_runs([experiment_id], condition)
-        )
+
+        def created_runs() -> list[Any]:
+            return list(self.mlflow_client.search_runs([experiment_id], condition))
+
+        created = self._create_once(create, created_runs)
+        if self.retry_policy.address.startswith("http"):
+            # A request that the network repeated has created another run.
+            for other in self.retry_policy.call(created_runs):
+                if other.info.run_id != created.info.run_id:
+                    self.set_terminated(other.info.run_id, "KILLED")
+                    self.delete_run(other.info.run_id)
+        return created
 
     def set_terminated(self, run_id: str, status: str | None = None) -> None:
         """End a run, with the time of this call as its end."""
