@@ -229,10 +229,10 @@ def _connection_reason(error: "RequestException") -> str | None:
             return INCOMPLETE
         case exceptions.ConnectionError() | exceptions.ChunkedEncodingError():
             # Without retries, the time-out of an answer is reported as a failed connection.
-            if "timed out" in str(error):
-                return NO_ANSWER
-            refused = "Connection refused" in str(error)
-            return NO_SERVER if refused else "the connection broke"
+            signs = {"timed out": NO_ANSWER, "Connection refused": NO_SERVER}
+            return next(
+                (signs[sign] for sign in signs if sign in str(error)), "the connection broke"
+            )
     return None
 
 
