@@ -14,6 +14,7 @@ from support.mlflow_server import MlflowServer, Proxy, mlflow_server
 from support.small_study import STUDY, write_study
 
 from tasks.errors import SettingError, TrackingError
+from tasks.registry.model_registry import Registry
 from tasks.settings import Settings, read_settings
 from tasks.study.replicates import Planned, planned
 from tasks.study.study_file import load_study
@@ -171,7 +172,7 @@ def test_nothing_is_lost_or_doubled_by_answers_that_are_broken(
                 assert file.read_bytes() == b"words" * number
                 execution.replicates.finish(run_id)
         client = tracker.client
-        client.create_registered_model(execution.study.name)
+        Registry(tracker, execution.study.name).create("")
         client.create_model_version(execution.study.name, f"runs:/{run_id}/m", run_id)
         versions = client.search_model_versions(f"name='{execution.study.name}'")
     assert len(versions) == 1
