@@ -42,6 +42,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
         images = steps.prepare(session)
         done = finished_execution(session.tracker, session.study, images.version)
         if done is not None:
+            done.end_dead_ones(watch=True)
             session.progress.print_line(f"nothing to train: run {done.run_id} has the whole study")
             outcome = outcome_of(done)
             steps.publish(done, outcome)

@@ -4,7 +4,7 @@
 class                who acts on it                               what happens
 ===================  ===========================================  ==============================
 `UserError`          the user corrects a file, option or setting  one line, exit status 2
-`RetryableError`     nobody: the cause may be temporary           tried again, then reported
+`RetryableError`     nobody: the cause may be temporary           tried again, then as above
 `CellError`          the user, later: a cell cannot be trained    the cell fails, study continues
 `HandedOverError`    the user trains on another machine           one line, exit status 3
 `UnreadableError`    the user, later: an image cannot be read     the image is quarantined
@@ -59,6 +59,10 @@ class TrackingError(UserError):
     """An MLflow server or database is missing, unreachable or not MLflow's."""
 
 
+class LeaseLostError(UserError):
+    """Another process took over what this one held, because it was not seen for too long."""
+
+
 class OrchestratorError(UserError):
     """A Prefect server is missing, unreachable or does not start."""
 
@@ -68,7 +72,17 @@ class RetryableError(FactorGridError):
 
 
 class SlotDiedError(RetryableError):
-    """The process that trained a replicate ended before it returned a result."""
+    """The process that trained a replicate ended before it returned a result.
+
+    Attributes
+    ----------
+    cause : how it ended, for example ``signal SIGKILL``; empty if it could not be started.
+    peak_memory_mb : the most memory that it was seen to use, MiB; 0 if that is not known.
+    """
+
+    def __init__(self, message: str, cause: str = "", peak_memory_mb: float = 0.0) -> None:
+        super().__init__(message)
+        self.cause, self.peak_memory_mb = cause, peak_memory_mb
 
 
 class SlotsClosedError(FactorGridError):
@@ -116,4 +130,9 @@ def file_fault(error: Exception) -> str | None:
 
 
 #: The errors that the command line prints as one line, with exit status 2.
-USER_ERRORS: tuple[type[Exception], ...] = (UserError, AnalysisError, SpecError)
+USER_ERRORS: tuple[type[Exception], ...] = (
+    UserError,
+    RetryableError,
+    AnalysisError,
+    SpecError,
+)

@@ -21,7 +21,7 @@ from tasks.study.study_file import Study
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution, RunKind, open_execution
 from tasks.tracking.tracker import Tracker
-from tasks.training.cluster import Cluster
+from tasks.training.cluster import Cluster, require_cluster
 from tasks.training.context import RemoteTrainer, TrainingContext
 from tasks.training.handover import Handover
 from tasks.training.provenance import log_provenance
@@ -61,8 +61,8 @@ def open_session(study: Study, elsewhere: Path | None = None) -> Iterator[Sessio
     Raises
     ------
     UserError
-        If the study's own network or MLflow cannot be used, or if a deployment names a place that
-        the operator does not allow.
+        If the study's own network, MLflow or the cluster cannot be used, or if a deployment names a
+        place that the operator does not allow.
     """
     settings = prepare_environment().create()
     deployed = bool(runtime.deployment.id)
@@ -76,6 +76,7 @@ def open_session(study: Study, elsewhere: Path | None = None) -> Iterator[Sessio
             }
         )
     study = with_builder(study, deployed=deployed)
+    require_cluster(settings)
     start_fork_server()
     configure_log(lambda: runtime.flow_run.id)
     with Progress().display() as progress:

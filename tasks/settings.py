@@ -8,6 +8,7 @@ variable                       meaning
 ``FACTORGRID_HOME``            the folder of all state; default ``./.factorgrid``
 ``FACTORGRID_PATIENCE``        minutes to wait for an unreachable MLflow server; default 30
 ``FACTORGRID_HEARTBEAT``       seconds between heartbeats of a run in training; default 20
+``FACTORGRID_SILENCE``         minutes for which a training may report no epoch; default 60
 ``FACTORGRID_RUNNER``          ``threads`` (this machine, the default), ``dask`` or ``ray``
 ``FACTORGRID_RUNNER_ADDRESS``  of the Dask scheduler or the Ray cluster; by default one is started
 ``FACTORGRID_SHARE``           a bucket or folder from which a cluster's workers fetch the images
@@ -43,6 +44,8 @@ class Settings:
     retry_minutes : how long to wait for an unreachable MLflow server.
     heartbeat_seconds : between two heartbeats of a run in training; other machines take the run
         for dead after 4.5 intervals without a heartbeat.
+    silence_minutes : for which a training process may report no epoch before it is ended; 20 times
+        its longest epoch so far is always allowed.
     runner : where replicates are trained: ``threads`` (this machine), ``dask`` or ``ray``.
     runner_address : of the Dask scheduler or the Ray cluster; empty to start one.
     share : a bucket, or a folder in one, from which workers of a cluster fetch the images if they
@@ -53,6 +56,7 @@ class Settings:
     tracking_uri: str
     retry_minutes: float = 30
     heartbeat_seconds: float = 20
+    silence_minutes: float = 60
     runner: str = "threads"
     runner_address: str = ""
     share: str = ""
@@ -136,6 +140,7 @@ def read_settings() -> Settings:
         _absolute_database(os.environ.get("MLFLOW_TRACKING_URI") or default),
         _positive_number("FACTORGRID_PATIENCE", "minutes", Settings.retry_minutes),
         _positive_number("FACTORGRID_HEARTBEAT", "seconds", Settings.heartbeat_seconds),
+        _positive_number("FACTORGRID_SILENCE", "minutes", Settings.silence_minutes),
         os.environ.get("FACTORGRID_RUNNER") or "threads",
         os.environ.get("FACTORGRID_RUNNER_ADDRESS") or "",
         _share_address(os.environ.get("FACTORGRID_SHARE") or ""),

@@ -1,13 +1,12 @@
 """MLflow's model registry: one model's versions, its champion and all earlier champions."""
 
-import hashlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from filelock import FileLock
-
 from tasks.errors import UserError
+from tasks.registry.model_lock import ModelLock
 from tasks.registry.stored_code import LoadedModel, load_with_stored_code
 from tasks.tracking.tags import DATASET_VERSION, PREFIX
 from tasks.tracking.tracker import Tracker
@@ -68,12 +67,9 @@ class Registry:
         """MLflow's client, which waits for an unreachable server."""
         return self.tracker.client
 
-    def lock(self) -> FileLock:
-        """Return a lock: two processes on this machine judge one after the other."""
-        locks = self.tracker.settings.locks
-        locks.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256(self.name.encode()).hexdigest()[:16]
-        return FileLock(locks / f"model-{digest}.lock")
+    def lock(self) -> AbstractContextManager[ModelLock]:
+        """Return the lock of the model, which must exist: all processes judge one after another."""
+        return ModelLock(self.tracker, self.name).held()
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -167,6 +163,10 @@ class Registry:
             self.name, source, run_id, tags=dict(tags), description=description
         )
         return str(created.version)
+
+    def delete_version(self, number: str) -> None:
+        """Delete a version."""
+        self.client.delete_model_version(self.name, number)
 
     def set_challenger(self, number: str) -> None:
         """Make a version the challenger."""

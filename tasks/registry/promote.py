@@ -7,6 +7,7 @@ champion on the same test images, or to one that a person named with a reason.
 import datetime as dt
 import io
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -308,7 +309,7 @@ def promote_model(
         If there is no such model or version, or its answers to the test images are missing.
     """
     registry = Registry.open(tracker, name)
-    with registry.lock():
+    with nullcontext() if dry_run else registry.lock():
         challenger = registry.version(number) if number else registry.version_of(CHALLENGER)
         if challenger is None:
             current = registry.champion_number()
@@ -349,7 +350,7 @@ def roll_back(
         If there is no earlier champion.
     """
     registry = Registry.open(tracker, name)
-    with registry.lock():
+    with nullcontext() if dry_run else registry.lock():
         return _roll_back(registry, because, dry_run=dry_run)
 
 

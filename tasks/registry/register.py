@@ -14,7 +14,9 @@ from analysis.factors import cell_name
 from analysis.mcnemar import McNemarResult, Proportion, accuracy_with_interval
 from analysis.search.best_cell import Selection
 from models.images.arrays import ImageArrays
+from tasks.errors import LeaseLostError
 from tasks.escaping import as_markdown
+from tasks.registry.model_lock import ModelLock
 from tasks.registry.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -122,14 +124,23 @@ class WinnerRegistration:
         ----------
         run_id : the run that trained it.
         labels : (N,) the true classes of the test images.
+
+        Raises
+        ------
+        LeaseLostError
+            If another process took over the execution, or the lock of the model.
         """
-        with self.registry.lock():
+        self.registry.create(as_markdown(self.execution.study.description))
+        with self.registry.lock() as lock:
             champion = self.registry.version_of(CHAMPION)
             if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
                 number = str(champion.version)
                 verdict = PromotionVerdict("won_again", number, number)
                 return Registered(self.name, number, CHAMPION, run_id, test, verdict)
-            number = self._version_of_run(run_id) or self._create_version(run_id, selection, test)
+            number = self._version_of_run(run_id) or self._create_version(
+                run_id, selection, test, lock
+            )
+            lock.require_held()
             if test.value <= np.bincount(labels).max() / len(labels):
                 self.registry.tag(number, NOT_LEARNED, "true")
             judged = judge_challenger(self.registry, self.registry.version(number), labels)
@@ -149,9 +160,10 @@ class WinnerRegistration:
         own = [v for v in self.registry.versions() if v.tags.get(SOURCE_RUN) == run_id]
         return max((str(version.version) for version in own), key=int, default=None)
 
-    def _create_version(self, run_id: str, selection: Selection, test: Proportion) -> str:
+    def _create_version(
+        self, run_id: str, selection: Selection, test: Proportion, lock: ModelLock
+    ) -> str:
         execution = self.execution
-        self.registry.create(as_markdown(execution.study.description))
         tags = {
             SOURCE_RUN: run_id,
             STUDY_RUN: execution.run_id,
@@ -161,7 +173,17 @@ class WinnerRegistration:
             "test_accuracy": f"{test.value:.4f}",
         }
         description = f"{as_markdown(cell_name(selection.chosen))}. Test accuracy {test}."
-        return self.registry.add_version(self._log_servable(run_id), run_id, tags, description)
+        source = self._log_servable(run_id)
+        # This took a while; another process may have registered the same network since.
+        execution.require_lease()
+        lock.require_held()
+        number = self.registry.add_version(source, run_id, tags, description)
+        try:
+            lock.require_held()
+        except LeaseLostError:
+            self.registry.delete_version(number)
+            raise
+        return number
 
     def _log_servable(self, run_id: str) -> str:
         """Write the model that MLflow serves to the run that trained it; return its address."""

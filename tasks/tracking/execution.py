@@ -10,7 +10,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -18,17 +18,17 @@ from filelock import FileLock
 
 from analysis.factors import show
 from analysis.runs.collapsed import find_collapsed
-from tasks.errors import TrackingError
+from tasks.errors import LeaseLostError, TrackingError
 from tasks.escaping import as_markdown
 from tasks.study.replicates import Stage
 from tasks.study.study_file import Study, parse_study
 from tasks.tracking.artifact_paths import STUDY
 from tasks.tracking.dataset_facts import DatasetFacts
-from tasks.tracking.leases import try_lock
+from tasks.tracking.leases import HOLDER, try_lock
 from tasks.tracking.replicate_runs import ReplicateRuns
 from tasks.tracking.run_table import runs_table
 from tasks.tracking.run_writer import RunWriter, origin_tags
-from tasks.tracking.tags import CODE_VERSION, DATASET_VERSION, KEY, KIND, STUDY_DIGEST
+from tasks.tracking.tags import CODE_VERSION, DATASET_VERSION, KEY, KIND, STATUS, STUDY_DIGEST
 from tasks.tracking.tracker import Tracker
 
 #: What a parent run is the execution of.
@@ -46,6 +46,7 @@ class Execution:
     experiment : the id of the study's experiment.
     run_id : the id of the parent run; empty before it began.
     resumed : whether it continues an execution that was cut off.
+    holder : the process that holds the parent run; empty if the execution is only read.
     """
 
     tracker: Tracker
@@ -56,6 +57,7 @@ class Execution:
     run_id: str = ""
     resumed: bool = False
     kind: RunKind = "study"
+    holder: str = ""
 
     @property
     def replicates(self) -> ReplicateRuns:
@@ -72,10 +74,7 @@ class Execution:
     @contextmanager
     def leased(self) -> Iterator[None]:
         """Begin or continue the parent run, and be the only process that works on it."""
-        leases = self.tracker.leases
-        digest = study_digest(self.study, self.version)
-        if self.kind != "study":
-            digest = f"{digest}-{self.kind}"
+        leases, digest = self.tracker.leases, self._digest
         with ExitStack() as stack:
             stack.enter_context(leases.heartbeats())
             # If two begin at once on this machine, the second must find the first one's run locked.
@@ -86,11 +85,18 @@ class Execution:
                     lock = leases.lock(f"run-{self.run_id}")
                     lock.acquire()
             stack.callback(lock.release)
+            self.holder = leases.holder
             leases.start_heartbeat(self.run_id)
             stack.callback(leases.stop_heartbeat, self.run_id)
             if not self.resumed:
                 self._describe()
+            self.end_dead_ones(watch=False)
             yield
+
+    @property
+    def _digest(self) -> str:
+        digest = study_digest(self.study, self.version)
+        return digest if self.kind == "study" else f"{digest}-{self.kind}"
 
     def _continue(self, digest: str) -> FileLock | None:
         """Continue an execution that was cut off; return its lock, acquired, or None."""
@@ -120,6 +126,47 @@ class Execution:
             f"run {run.info.run_id} began on another machine: checking whether it is still alive"
         )
         return leases.observe(run) == "dead"
+
+    def end_dead_ones(self, *, watch: bool) -> None:
+        """End other executions of this study whose process died: MLflow itself never ends them.
+
+        Parameters
+        ----------
+        watch : whether those of other machines are watched, until they are seen to be alive or for
+            the length of a lease; otherwise only those of this home are ended.
+        """
+        leases = self.tracker.leases
+        condition = f"tags.`{STUDY_DIGEST}` = '{self._digest}' and attributes.status = 'RUNNING'"
+        for run in self.tracker.search([self.experiment], condition):
+            run_id = str(run.info.run_id)
+            lock = leases.lock(f"run-{run_id}")
+            if run_id == self.run_id or not (watch or leases.is_in_this_home(run)):
+                continue
+            if not try_lock(lock):
+                continue
+            try:
+                if self._is_dead(run) and leases.take_over(run_id):
+                    replace(self, run_id=run_id).replicates.end_cut_off()
+                    self.tracker.client.set_tag(run_id, STATUS, "cut off")
+                    self.tracker.client.set_terminated(run_id, "KILLED")
+            finally:
+                lock.release()
+
+    def holds_lease(self) -> bool:
+        """Read whether the process that opened this execution still holds its parent run."""
+        if not self.holder:
+            return True
+        run = self.tracker.client.get_run(self.run_id)
+        return bool(run.data.tags.get(HOLDER) == self.holder)
+
+    def require_lease(self) -> None:
+        """Raise LeaseLostError if another process took this execution over."""
+        if not self.holds_lease():
+            raise LeaseLostError(
+                f"study {self.study.name}: another process took over run {self.run_id}, because "
+                "this one was cut off from MLflow or suspended; nothing that it did since counts. "
+                "Run the same command again to continue, or to wait for the other's results"
+            )
 
     def _begin(self, digest: str) -> None:
         tags = {
@@ -177,19 +224,29 @@ def open_execution(
 ) -> Iterator[Execution]:
     """Open the parent run of this execution, or continue one that was cut off.
 
-    The run ends as FINISHED, FAILED or, on an interrupt, KILLED.
+    The run ends as FINISHED, FAILED or, on an interrupt, KILLED. If another process took it over
+    meanwhile, it is that process that ends it.
+
+    Raises
+    ------
+    LeaseLostError
+        If another process took it over.
     """
     experiment = tracker.experiment(study.name)
     execution = Execution(tracker, study, version, facts, experiment, kind=kind)
     with execution.leased():
         try:
             yield execution
+            execution.require_lease()
+            # A request to create a run may have arrived long after it was given up and repeated.
+            execution.replicates.end_cut_off()
         except BaseException as error:
             tracker.client.retry_policy.stop_waiting()
             # An unreachable server is not updated: the process that continues the study does it.
             with suppress(TrackingError):
-                status = "FAILED" if isinstance(error, Exception) else "KILLED"
-                tracker.client.set_terminated(execution.run_id, status)
+                if execution.holds_lease():
+                    status = "FAILED" if isinstance(error, Exception) else "KILLED"
+                    tracker.client.set_terminated(execution.run_id, status)
             raise
         tracker.client.set_terminated(execution.run_id, "FINISHED")
 

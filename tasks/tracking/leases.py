@@ -4,11 +4,19 @@ Processes on one machine use file locks: the operating system frees a lock when 
 whatever the cause. For processes on other machines, the holder of a run keeps changing a tag of
 the run, its heartbeat. An observer watches for a change and never compares the tag with a clock:
 the clocks of two machines differ, and a server that was unreachable has delayed every heartbeat.
+
+A process that was cut off or suspended for longer than its lease does not notice it: it may wait
+for the server for much longer (``FACTORGRID_PATIENCE``), and its lease may be taken meanwhile.
+Nothing therefore depends on time alone. Whoever takes a run over becomes its holder first, and then
+reads its status; the former holder ends the run as FINISHED, and then reads whether it is still the
+holder. Whatever the order is, at most one of them keeps the result. The same is read again before a
+replicate begins, before a model is registered, and before a study ends.
 """
 
 import contextlib
 import datetime as dt
 import functools
+import hashlib
 import threading
 import uuid
 from collections.abc import Iterator
@@ -29,6 +37,8 @@ CLAIM = "mlflow.factorgrid.claim"
 CLAIM_REQUESTED, CLAIM_GRANTED = "asked", "held"
 #: A run is dead if its heartbeat did not change for this many intervals between heartbeats.
 MISSED_HEARTBEATS = 4.5
+#: The files in which Linux has the name of the machine that no other machine has.
+MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 #: How often an observer reads the heartbeat in each interval.
 READS_PER_HEARTBEAT = 10
 #: Seconds after which two processes that take over one run at once both see the last writer.
@@ -62,7 +72,12 @@ class Leases:
 
     def new_tags(self) -> dict[str, str]:
         """Return the tags of a run that this process holds from its creation."""
-        return {HOLDER: f"{self.home_id} {self._process_id}", HEARTBEAT: _heartbeat()}
+        return {HOLDER: self.holder, HEARTBEAT: _heartbeat()}
+
+    @property
+    def holder(self) -> str:
+        """The name of this process as the holder of runs."""
+        return f"{self.home_id} {self._process_id}"
 
     def is_in_this_home(self, run: Any) -> bool:
         """Whether the holder of a run uses the same home, and so the same lock files."""
@@ -70,12 +85,22 @@ class Leases:
 
     @functools.cached_property
     def home_id(self) -> str:
-        """A random name of this home, stored in it: host names and paths repeat in containers."""
+        """A name of this home that no other home has, and no copy of it.
+
+        A random name is stored in the home, because host names and paths repeat in containers. A
+        copy has the same random name, but is another folder, or on another machine. If a home is
+        moved to another disk, its name changes, too: runs that were cut off before are then watched
+        like those of another machine.
+        """
         file = self.locks / "place"
         with self.lock("place"):
-            if not file.exists():
-                file.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
-            return file.read_text(encoding="utf-8")
+            stored = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+            if not stored:  # a full disk leaves an empty file
+                stored = uuid.uuid4().hex[:12]
+                _write_whole(file, stored)
+        folder = self.locks.stat()
+        place = f"{stored} {folder.st_dev} {folder.st_ino} {_machine_id()}"
+        return hashlib.sha256(place.encode()).hexdigest()[:12]
 
     @contextlib.contextmanager
     def heartbeats(self) -> Iterator[None]:
@@ -108,13 +133,29 @@ class Leases:
 
         Returns
         -------
-        False if another process took it over at the same time.
+        False if another process took it over at the same time, or if its holder was alive and has
+        finished it.
         """
-        tags = self.new_tags()
-        for key, value in tags.items():
+        for key, value in self.new_tags().items():
             self.client.set_tag(run_id, key, value)
         self._stopped.wait(TAKEOVER_SECONDS)
-        return bool(self.client.get_run(run_id).data.tags.get(HOLDER) == tags[HOLDER])
+        run = self.client.get_run(run_id)
+        return self.is_held(run) and run.info.status != "FINISHED"
+
+    def is_held(self, run: Any) -> bool:
+        """Whether this process is the holder of a run, which was just read from the server."""
+        return bool(run.data.tags.get(HOLDER) == self.holder)
+
+    def wait(self, seconds: float) -> None:
+        """Wait between two looks at what another process holds.
+
+        Raises
+        ------
+        SlotsClosedError
+            If the study of this process ends meanwhile.
+        """
+        if self._stopped.wait(seconds):
+            raise SlotsClosedError("the study ended while it watched another study")
 
     def observe(self, run: Any) -> HolderState:
         """Watch a run of another home until its heartbeat changes, it ends, or it must be dead.
@@ -129,8 +170,7 @@ class Leases:
         """
         first, pause = run.data.tags.get(HEARTBEAT), self.heartbeat_seconds / READS_PER_HEARTBEAT
         for _ in range(int(MISSED_HEARTBEATS * READS_PER_HEARTBEAT)):
-            if self._stopped.wait(pause):
-                raise SlotsClosedError("the study ended while it watched a run of another study")
+            self.wait(pause)
             now = self.client.get_run(run.info.run_id)
             if now.info.status != "RUNNING":
                 return "ended"
@@ -146,6 +186,27 @@ def try_lock(lock: FileLock) -> bool:
     except Timeout:
         return False
     return True
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Write a small file under another name, and rename it: it is never there in part."""
+    partial = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        # The system names no file when a write fails; the message to the user needs it.
+        raise OSError(error.errno, error.strerror, str(file)) from error
+
+
+def _machine_id() -> str:
+    """Return the name of this machine that no other machine has; empty if it is not known."""
+    for file in MACHINE_IDS:
+        with contextlib.suppress(OSError):
+            if found := file.read_text(encoding="utf-8").strip():
+                return found
+    return ""
 
 
 def _heartbeat() -> str:

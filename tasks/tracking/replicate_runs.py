@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.factors import show
+from tasks.errors import CellError, LeaseLostError, SlotDiedError
 from tasks.escaping import as_markdown
 from tasks.study.replicates import Planned
-from tasks.tracking.leases import CLAIM, CLAIM_GRANTED, CLAIM_REQUESTED
+from tasks.tracking.leases import CLAIM, CLAIM_GRANTED, CLAIM_REQUESTED, HOLDER
 from tasks.tracking.run_table import training_metrics
 from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import (
     DATASET_VERSION,
+    DIED,
     KEY,
     KIND,
     PARENT,
@@ -29,6 +31,8 @@ from tasks.tracking.tracker import Tracker
 
 #: The most characters of a reason that are stored in a tag.
 REASON_LENGTH = 4000
+#: A cell fails if the training process of a replicate dies in this many attempts of an execution.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,12 @@ class RunsOfKey:
     ----------
     finished : the runs that finished, whichever study they belong to.
     training_on_other_machines : the runs that another machine trains now.
+    died : the attempts of this execution whose training process died, newest first.
     """
 
     finished: list[Any]
     training_on_other_machines: list[Any]
+    died: list[Any]
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,12 @@ class ReplicateRuns:
         Yields
         ------
         The id of a finished run of that key in this execution; None if it has to be trained.
+
+        Raises
+        ------
+        CellError
+            If its training process died in each of `ATTEMPTS` attempts. The attempts are read from
+            MLflow, so that a study that is resumed does not try it for ever.
         """
         with self.tracker.leases.lock(planned.key):
             runs, notified = self._find_runs(planned), False
@@ -87,9 +99,11 @@ class ReplicateRuns:
                         f"{planned.name}: another machine trains it, waiting for the result"
                     )
                     notified = True
-                if self.tracker.leases.observe(others[0]) == "dead":
-                    self._end_as_cut_off(others[0])
+                self._end_if_dead(others[0])
                 runs = self._find_runs(planned)
+            if finished is None and len(runs.died) >= ATTEMPTS:
+                reason = runs.died[0].data.tags.get(STATUS, "")
+                raise CellError(f"in each of {len(runs.died)} attempts, {reason}")
             yield finished
 
     def _find_runs(self, planned: Planned) -> RunsOfKey:
@@ -104,7 +118,9 @@ class ReplicateRuns:
         # No other process of this home trains the key: this process holds its lock.
         is_in_this_home = self.tracker.leases.is_in_this_home
         return RunsOfKey(
-            finished, [run for run in trained_runs(running) if not is_in_this_home(run)]
+            finished,
+            [run for run in trained_runs(running) if not is_in_this_home(run)],
+            [r for r in runs if DIED in r.data.tags and r.data.tags.get(PARENT) == self.parent],
         )
 
     def _finished_run(self, planned: Planned, runs: RunsOfKey) -> str | None:
@@ -165,8 +181,7 @@ class ReplicateRuns:
             granted = any(run.data.tags.get(CLAIM) == CLAIM_GRANTED for run in others)
             if granted or str(first.info.run_id) < run_id:
                 return False
-            if self.tracker.leases.observe(first) == "dead":
-                self._end_as_cut_off(first)
+            self._end_if_dead(first)
         return not trained_runs(runs.finished)
 
     def _create(self, planned: Planned, more_tags: Mapping[str, str]) -> str:
@@ -203,6 +218,34 @@ class ReplicateRuns:
         self.tracker.client.set_terminated(run_id, status)
         self.tracker.leases.stop_heartbeat(run_id)
 
+    def finish(self, run_id: str) -> None:
+        """End a replicate's run as FINISHED, if this process is still its holder.
+
+        Raises
+        ------
+        LeaseLostError
+            If another process took the replicate over meanwhile: it is trained there, and the
+            result of this process does not count.
+        """
+        client, leases = self.tracker.client, self.tracker.leases
+        run = client.get_run(run_id)
+        is_held = leases.is_held(run) and run.info.status == "RUNNING"
+        if is_held:
+            client.set_terminated(run_id, "FINISHED")
+            # Whoever takes a run over becomes its holder first, and then reads its status.
+            is_held = leases.is_held(client.get_run(run_id))
+            if not is_held:
+                client.set_terminated(run_id, "KILLED")
+        leases.stop_heartbeat(run_id)
+        if not is_held:
+            raise LeaseLostError(f"run {run_id}: another process took it over")
+
+    def end_died(self, run_id: str, error: SlotDiedError) -> None:
+        """End the run of an attempt whose training process died, with how it died."""
+        memory = {"peak_memory_mb": error.peak_memory_mb} if error.peak_memory_mb else {}
+        self._writer.log(run_id, metrics=memory, tags={DIED: error.cause})
+        self.end(run_id, "FAILED", str(error))
+
     def end_cut_off(self, key: str | None = None) -> None:
         """End the runs below the parent whose process died: MLflow itself never ends them.
 
@@ -218,8 +261,16 @@ class ReplicateRuns:
         for run in self.tracker.search([self.experiment], condition):
             self._end_as_cut_off(run)
 
+    def _end_if_dead(self, run: Any) -> None:
+        """Watch a run of another machine, and end it if its process is dead."""
+        leases = self.tracker.leases
+        if leases.observe(run) == "dead" and leases.take_over(run.info.run_id):
+            self._end_as_cut_off(run)
+
     def _end_as_cut_off(self, run: Any) -> None:
-        self.tracker.client.set_tag(run.info.run_id, STATUS, "cut off")
+        # With a new holder: if its process is alive after all, it must discard its result.
+        tags = {HOLDER: self.tracker.leases.holder, STATUS: "cut off"}
+        self._writer.log(run.info.run_id, tags=tags)
         self.tracker.client.set_terminated(run.info.run_id, "KILLED")
 
 

@@ -3,10 +3,14 @@
 MLflow's own client retries for four minutes without a message, and repeats calls that must not be
 repeated: if a run was created and the answer was lost, it creates a second run. `Tracker.open`
 therefore turns MLflow's retries off, and this module repeats what is safe to repeat, for as long
-as the user configured.
+as the user configured. It waits for each answer for a short time only (MLflow: two minutes), and
+for a shorter time when the study ends.
+
+Waiting may take longer than the lease of a run: see `tasks.tracking.leases` for what holds then.
 """
 
 import datetime as dt
+import os
 import random
 import re
 import sys
@@ -15,9 +19,10 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tasks.errors import TrackingError
+from tasks.errors import RetryableError, TrackingError
 
 if TYPE_CHECKING:
     from requests import RequestException
@@ -26,6 +31,23 @@ if TYPE_CHECKING:
 CREATION_ID = "mlflow.factorgrid.once"
 #: Seconds between two tries: the first pause is doubled up to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
+#: Seconds to wait for one answer, unless the user set MLflow's own variable; and after a study was
+#: ended.
+ANSWER_SECONDS, LAST_ANSWER_SECONDS = 30, 4
+#: Seconds after the end of a study in which calls that failed are repeated.
+ENDING_SECONDS = 3.0
+#: Minutes between two lines that say that a study still waits.
+NOTICE_MINUTES = 5.0
+#: MLflow's variable for the seconds to wait for one answer; MLflow reads it at every call.
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+#: What the user set it to; empty if it was not set.
+USERS_TIMEOUT = os.environ.get(TIMEOUT, "")
+#: Why a call is repeated if only a part of its answer arrived, or something else did.
+INCOMPLETE = "its answers are incomplete"
+#: Why a call is repeated if there is no server, or it does not answer.
+NO_SERVER, NO_ANSWER = "no server answers", "it does not answer in time"
+#: How often a server is called at the start whose answers are lost.
+FIRST_CALLS = 5
 #: MLflow's codes for temporary errors; a database that is unreachable or locked is one of them.
 TEMPORARY_CODES = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "DEADLINE_EXCEEDED"}
 
@@ -53,11 +75,22 @@ class RetryPolicy:
         self.address, self.minutes, self.notify = address, minutes, notify
         self._lock = threading.Lock()
         self._unreachable_since: float | None = None
+        self._last_notice = 0.0
         self._stopped = threading.Event()
+        self._stopped_since = 0.0
+        self._gave_up = ""
 
     def stop_waiting(self) -> None:
-        """Do not wait any more: the study ends, and every later call is tried only once."""
-        self._stopped.set()
+        """Wait only a few seconds more in all: the study ends.
+
+        A server that answers is used as before. If a call fails after these seconds, every later
+        call fails without being tried: nothing is worth waiting for its time-out again and again.
+        """
+        with self._lock:
+            if not self._stopped.is_set():
+                self._stopped_since = time.monotonic()
+                limit_timeout(LAST_ANSWER_SECONDS)
+                self._stopped.set()
 
     def call(self, action: Callable[[], Answer]) -> Answer:
         """Call the server, again and again while it is unreachable.
@@ -71,6 +104,8 @@ class RetryPolicy:
         """
         started, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         while True:
+            if self._gave_up:
+                raise self._unreachable_error(self._gave_up, 0)
             try:
                 answer = action()
             except Exception as error:
@@ -81,12 +116,17 @@ class RetryPolicy:
                 # Random, so that the threads of many studies do not all call a server that has
                 # just started at the same moment.
                 wait = pause * random.uniform(0.5, 1)
-                waited = time.monotonic() - started
-                if self._stopped.is_set() or waited + wait > 60 * self.minutes:
-                    self.stop_waiting()  # no other thread has to wait as long again
-                    raise self._unreachable_error(reason, waited) from error
+                now = time.monotonic()
+                is_over = now - started + wait > 60 * self.minutes
+                if self._stopped.is_set():
+                    is_over = now - self._stopped_since + FIRST_PAUSE_SECONDS > ENDING_SECONDS
+                if is_over:
+                    self._gave_up = reason  # no other thread has to wait as long again
+                    self.stop_waiting()
+                    raise self._unreachable_error(reason, now - started) from error
                 self._notify_unreachable(reason)
-                self._stopped.wait(wait)
+                if self._stopped.wait(wait):
+                    time.sleep(FIRST_PAUSE_SECONDS)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             else:
                 self._notify_reachable()
@@ -117,12 +157,17 @@ class RetryPolicy:
         )
 
     def _notify_unreachable(self, reason: str) -> None:
+        now = time.monotonic()
         with self._lock:
-            if self._unreachable_since is not None:
+            if self._unreachable_since is not None and (
+                now - self._last_notice < 60 * NOTICE_MINUTES
+            ):
                 return
-            self._unreachable_since = time.monotonic()
+            since = self._unreachable_since = self._unreachable_since or now
+            self._last_notice = now
         line = f"waiting for MLflow at {self.address}, up to {self.minutes:g} min: {reason}"
-        self.notify(line, line)
+        minutes = (now - since) / 60
+        self.notify(line + (f" ({minutes:.0f} min so far)" if minutes >= 1 else ""), line)
 
     def _notify_reachable(self) -> None:
         if self._unreachable_since is None:
@@ -139,6 +184,8 @@ def temporary_reason(error: BaseException) -> str | None:
     import requests
     from mlflow.exceptions import MlflowException
 
+    if isinstance(error, RetryableError):
+        return str(error)
     code = error.error_code if isinstance(error, MlflowException) else None
     if code in TEMPORARY_CODES:
         message = _database_message(error)
@@ -152,7 +199,11 @@ def temporary_reason(error: BaseException) -> str | None:
         return _connection_reason(cause)
     # MLflow's download threads do not pass their errors on; a missing file has another code.
     was_interrupted = code == "INTERNAL_ERROR" and "occurred while downloading" in str(error)
-    return "a download was interrupted" if was_interrupted else None
+    if was_interrupted:
+        return "a download was interrupted"
+    # The second: of an answer that reports an error.
+    is_incomplete = re.search("not in a valid JSON format|Response body: '{", str(error))
+    return INCOMPLETE if is_incomplete else None
 
 
 def _database_message(error: BaseException) -> str:
@@ -169,14 +220,19 @@ def _connection_reason(error: "RequestException") -> str | None:
         case exceptions.SSLError():
             return None
         case exceptions.Timeout():
-            return "it does not answer in time"
+            return NO_ANSWER
         case exceptions.RetryError():
             # MLflow treats 408, 429, 500, 502, 503 and 504 as temporary.
             status = re.search(r"too many (\d+) error", str(error))
             return f"it answers with error {status[1]}" if status else "it answers with errors"
+        case exceptions.JSONDecodeError() | exceptions.ContentDecodingError():
+            return INCOMPLETE
         case exceptions.ConnectionError() | exceptions.ChunkedEncodingError():
-            refused = "Connection refused" in str(error)
-            return "no server answers" if refused else "the connection broke"
+            # Without retries, the time-out of an answer is reported as a failed connection.
+            signs = {"timed out": NO_ANSWER, "Connection refused": NO_SERVER}
+            return next(
+                (signs[sign] for sign in signs if sign in str(error)), "the connection broke"
+            )
     return None
 
 
@@ -207,6 +263,14 @@ class RetryingClient:
             if not token:
                 return found
 
+    def log_artifacts(self, run_id: str, local_dir: str, artifact_path: str | None = None) -> None:
+        """Write all files of a folder as artifacts; a file that is interrupted is repeated."""
+        folder = Path(local_dir)
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            place = PurePosixPath(artifact_path or ".", file.parent.relative_to(folder).as_posix())
+            below = None if place == PurePosixPath(".") else str(place)
+            self.log_artifact(run_id, str(file), below)
+
     def create_run(
         self,
         experiment_id: str,
@@ -225,9 +289,18 @@ class RetryingClient:
             start_time=_milliseconds_now(),
         )
         condition = f"tags.`{CREATION_ID}` = '{creation_id}'"
-        return self._create_once(
-            create, lambda: self.mlflow_client.search_runs([experiment_id], condition)
-        )
+
+        def created_runs() -> list[Any]:
+            return list(self.mlflow_client.search_runs([experiment_id], condition))
+
+        created = self._create_once(create, created_runs)
+        if self.retry_policy.address.startswith("http"):
+            # A request that the network repeated has created another run.
+            for other in self.retry_policy.call(created_runs):
+                if other.info.run_id != created.info.run_id:
+                    self.set_terminated(other.info.run_id, "KILLED")
+                    self.delete_run(other.info.run_id)
+        return created
 
     def set_terminated(self, run_id: str, status: str | None = None) -> None:
         """End a run, with the time of this call as its end."""
@@ -262,7 +335,14 @@ class RetryingClient:
                 v for v in versions if v.name == name and v.tags.get(CREATION_ID) == creation_id
             ]
 
-        return self._create_once(create, created_versions)
+        created = self._create_once(create, created_versions)
+        # A request that the network repeated has created another version of the same network.
+        same = sorted(self.retry_policy.call(created_versions), key=lambda v: int(v.version))
+        for other in same[1:]:
+            self.retry_policy.call(
+                partial(self.mlflow_client.delete_model_version, name, other.version)
+            )
+        return same[0] if same else created
 
     def _create_once(self, create: Callable[[], Any], find: Callable[[], Any]) -> Any:
         """Create something; before each retry, look whether an earlier try created it."""
@@ -276,6 +356,33 @@ class RetryingClient:
             return create()
 
         return self.retry_policy.call(attempt)
+
+
+def check_server(mlflow_client: Any) -> None:
+    """Call the server once, before anything depends on it.
+
+    An answer that was lost on the way is requested again, a few times. A server that does not
+    answer at all is not waited for: its address may be wrong.
+    """
+    for _ in range(FIRST_CALLS - 1):
+        try:
+            mlflow_client.search_experiments(max_results=1)
+        except Exception as error:
+            if temporary_reason(error) in {None, NO_SERVER, NO_ANSWER}:
+                raise
+            time.sleep(FIRST_PAUSE_SECONDS)
+        else:
+            return
+    mlflow_client.search_experiments(max_results=1)
+
+
+def limit_timeout(seconds: float) -> None:
+    """Let MLflow wait for each answer for a short time, and for no longer than these seconds.
+
+    A time that the user set in MLflow's own variable holds, unless it is longer than the limit.
+    """
+    usual = int(USERS_TIMEOUT) if USERS_TIMEOUT.isdecimal() else ANSWER_SECONDS
+    os.environ[TIMEOUT] = str(max(1, min(usual, int(seconds))))
 
 
 def _milliseconds_now() -> int:

@@ -14,6 +14,8 @@ KEY = PREFIX + "key"
 REUSED_FROM = PREFIX + "reused_from"
 #: Why a run did not finish, for example ``cut off``.
 STATUS = PREFIX + "status"
+#: Of an attempt whose training process ended without a result: how it ended.
+DIED = PREFIX + "died"
 #: Of a parent run: the digest by which an execution that was cut off is found again.
 STUDY_DIGEST = PREFIX + "study_digest"
 #: The version of FactorGrid that wrote the run.

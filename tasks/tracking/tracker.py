@@ -5,6 +5,7 @@ variables into its threads, so that nested active runs lose their parents.
 """
 
 import datetime as dt
+import itertools
 import json
 import os
 import tempfile
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from tasks.errors import TrackingError
+from tasks.errors import RetryableError, TrackingError
 from tasks.redaction import without_password
 from tasks.settings import Settings
 from tasks.tracking.artifact_paths import as_path_name
@@ -25,13 +26,24 @@ from tasks.tracking.database_schema import refuse_read_only
 from tasks.tracking.leases import Leases
 from tasks.tracking.local_database import is_missing
 from tasks.tracking.prepare_database import CREATION_LOCK, prepare_database
-from tasks.tracking.retry import Notify, RetryingClient, RetryPolicy, print_notice, temporary_reason
+from tasks.tracking.retry import (
+    INCOMPLETE,
+    Notify,
+    RetryingClient,
+    RetryPolicy,
+    check_server,
+    limit_timeout,
+    print_notice,
+    temporary_reason,
+)
 from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import BROKEN, KIND, PARENT, PREFIX, REUSED_FROM
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+#: How often an artifact is requested that is listed, but that MLflow cannot download.
+DOWNLOADS = 8
 #: The kinds of addresses under which MLflow stores runs and models; plain folders no longer are.
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 
@@ -223,18 +235,63 @@ class Tracker:
 
     def read(self, run_id: str, path: str) -> bytes | None:
         """Return an artifact's bytes; None if the run has no such artifact."""
-        listed = self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
-        if path not in {item.path for item in listed}:
-            return None
         with tempfile.TemporaryDirectory() as folder:
-            return Path(self.client.download_artifacts(run_id, path, folder)).read_bytes()
+            file = self._download(run_id, path, Path(folder))
+            return None if file is None else file.read_bytes()
 
     def artifact(self, run_id: str, path: str, folder: Path) -> Path:
-        """Download a replicate's artifact; a run that was reused has it in the original run."""
+        """Download a replicate's artifact; a run that was reused has it in the original run.
+
+        Raises
+        ------
+        TrackingError
+            If the run has no such artifact.
+        """
         run = self.client.get_run(run_id)
         source = run.data.tags.get(REUSED_FROM, run_id)
         folder.mkdir(parents=True, exist_ok=True)
-        return Path(self.client.download_artifacts(source, path, str(folder)))
+        file = self._download(source, path, folder)
+        if file is None:
+            raise TrackingError(
+                f"run {source}: has no artifact {path} at "
+                f"{without_password(self.settings.tracking_uri)}; restore it there, or delete the "
+                "run, so that the replicate is trained again"
+            )
+        return file
+
+    def _download(self, run_id: str, path: str, folder: Path) -> Path | None:
+        """Download an artifact completely; None if the run has no such artifact."""
+        from mlflow.exceptions import MlflowException
+
+        listed = self.client.list_artifacts(run_id, path.rpartition("/")[0] or None)
+        sizes = {item.path: item.file_size for item in listed}
+        if path not in sizes:
+            return None
+
+        failures = itertools.count(1)
+
+        def download() -> Path:
+            try:
+                file = Path(self.client.mlflow_client.download_artifacts(run_id, path, str(folder)))
+            except MlflowException as error:
+                if temporary_reason(error) is not None:
+                    raise
+                # MLflow reports a broken connection like an artifact that does not exist, but this
+                # one was just listed.
+                if next(failures) < DOWNLOADS:
+                    raise RetryableError("a download was interrupted") from error
+                raise TrackingError(
+                    f"run {run_id}: its artifact {path} is listed at "
+                    f"{without_password(self.settings.tracking_uri)}, but cannot be downloaded "
+                    f"({_first_line(error)}); check the server's log and its store of artifacts, "
+                    "then run the same command again"
+                ) from error
+            # A connection that breaks may look like the end of the file.
+            if sizes[path] is not None and file.stat().st_size != sizes[path]:
+                raise RetryableError(INCOMPLETE)
+            return file
+
+        return self.client.retry_policy.call(download)
 
     # -- deleting -------------------------------------------------------------------------------
 
@@ -277,12 +334,13 @@ def connect_to_mlflow(settings: Settings, notify: Notify = print_notice) -> "Mlf
     # `RetryPolicy` retries instead of MLflow: a server that cannot be reached is reported
     # immediately here, and waited for in all later calls.
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    limit_timeout(60 * settings.retry_minutes)
     try:
         with _creation_lock(settings):
             for old in prepare_database(settings, settings.tracking_uri):
                 notify(f"artifacts of {old} are now read and written in {settings.artifacts}", "")
             client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
-            client.search_experiments(max_results=1)
+            check_server(client)
     except ImportError as error:
         raise TrackingError(
             f"MLflow at {without_password(settings.tracking_uri)}: the driver of this kind of "

@@ -9,11 +9,15 @@ its own tracker, arrays and slot, and returns the id of a run. No image is ever 
 import multiprocessing
 import os
 import platform
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
@@ -39,6 +43,16 @@ from tasks.training.train_replicate import train_replicate
 RUNNERS = {
     "dask": ("prefect_dask", "DaskTaskRunner"),
     "ray": ("prefect_ray", "RayTaskRunner"),
+}
+#: Kinds of addresses that are a host and a port which accepts TCP connections.
+TCP_SCHEMES = {"", "tcp", "tls", "ws", "wss", "ray"}
+#: Seconds in which something at the address must accept a connection, and then answer as a cluster.
+CONNECT_SECONDS, ANSWER_SECONDS = 5, 20
+#: Programs that end with exit status 0 if a cluster answers at the address that follows. Each runs
+#: in a process of its own: Ray's library waits for minutes, and both write to the terminal.
+HELLO = {
+    "dask": "import sys, distributed; distributed.Client(sys.argv[1], timeout=15).close()",
+    "ray": "import sys, ray._raylet; ray._raylet.GcsClient(address=sys.argv[1])",
 }
 
 
@@ -233,6 +247,62 @@ class Cluster:
                 finished.append(run_id)
             context.progress.finished(planned.key, planned.name, summary)
         return finished
+
+
+def require_cluster(settings: Settings) -> None:
+    """Check that the cluster that the settings name can be used, in at most half a minute.
+
+    Raises
+    ------
+    UserError
+        If the runner is unknown, its library is not installed, or no such cluster answers at the
+        address.
+    """
+    if settings.runner == "threads":
+        return
+    create_runner(settings)
+    address = settings.runner_address
+    reason = _no_connection(address) or _no_answer(settings.runner, address)
+    if reason:
+        raise UserError(
+            f"FACTORGRID_RUNNER_ADDRESS={address}: no cluster of {settings.runner} answers there "
+            f"({reason}); start it, correct the address, or unset it to start a cluster on this "
+            "machine"
+        )
+
+
+def _no_connection(address: str) -> str:
+    """Return why nothing accepts connections at an address; empty if something does."""
+    if address in {"", "auto", "local"}:
+        return ""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in TCP_SCHEMES:
+        return ""
+    if not host or port is None:
+        return "it is not a host and a port"
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_SECONDS):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def _no_answer(runner: str, address: str) -> str:
+    """Return why what accepts connections at an address is no such cluster; empty if it is one."""
+    if address in {"", "auto", "local"} or address.startswith("ray://"):
+        return ""
+    command = [sys.executable, "-P", "-c", HELLO[runner], address]
+    try:
+        ended = subprocess.run(  # noqa: S603 # our own interpreter and program
+            command, capture_output=True, timeout=ANSWER_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "something else listens at that port"
+    return "something else listens at that port" if ended.returncode else ""
 
 
 def create_runner(settings: Settings) -> TaskRunner[PrefectFuture[Any]]:

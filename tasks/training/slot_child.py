@@ -20,9 +20,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -39,10 +38,17 @@ from models.training.train import fit_replicate
 from tasks.errors import CellError, SlotDiedError
 from tasks.processes.child import follow_parent
 from tasks.training.devices import Device, bind_to_device
+from tasks.training.peak_memory import PeakMemory
 
 OnEpoch = Callable[[dict[str, Any]], None]
 #: The longest part of a library's last line that an error quotes, in characters.
 QUOTED_CHARACTERS = 300
+#: Seconds in which the time without a report of a child is counted.
+TICK_SECONDS = 1.0
+#: A child may report nothing for this many times the longest silence before.
+LONGEST_SILENCES = 20
+#: Seconds for which every child may report nothing; the default of ``FACTORGRID_SILENCE``.
+ALLOWED_SILENCE = 3600.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class SlotChild:
 
     process: ForkServerProcess
     pipe: Connection
+    memory: PeakMemory = field(default_factory=PeakMemory)
 
     @classmethod
     def start(cls, context: ForkServerContext) -> Self:
@@ -114,6 +121,7 @@ class SlotChild:
 
     def send(self, job: SlotJob) -> None:
         """Send the job. A child that has died already is noticed by `wait`."""
+        self.memory.watch(self.process.pid)
         with contextlib.suppress(BrokenPipeError):
             self.pipe.send(job)
 
@@ -123,29 +131,38 @@ class SlotChild:
         *,
         on_epoch: OnEpoch | None = None,
         on_trained: Callable[[], None] | None = None,
-        timeout_seconds: float | None = None,
+        allowed_silence: float = ALLOWED_SILENCE,
     ) -> None:
         """Wait until the job is done, and pass on what the child reports.
+
+        A child that reports nothing for too long is given up, because it may be suspended, or wait
+        for something for ever. Only the time in which this process runs itself is counted.
 
         Parameters
         ----------
         log : the log file of the job, quoted if the child dies.
         on_epoch : called with the figures of each epoch, in the calling thread.
         on_trained : called when the child no longer needs its device and still writes files.
-        timeout_seconds : the longest time to wait.
+        allowed_silence : seconds for which the child may report nothing; if an epoch took longer
+            than a part of it, `LONGEST_SILENCES` times as long as the longest epoch.
 
         Raises
         ------
         CellError
             If the network of this cell cannot be built or trained.
         SlotDiedError
-            If the child died, or was not done in time.
+            If the child died, or reported nothing for too long.
         """
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        silence = longest = 0.0
         while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not self.pipe.poll(left):
-                raise SlotDiedError(f"the slot's process was killed after {timeout_seconds:g} s")
+            if not self.pipe.poll(TICK_SECONDS):
+                silence += TICK_SECONDS
+                if silence >= max(allowed_silence, LONGEST_SILENCES * longest):
+                    cause = f"no epoch ended for {silence / 60:.3g} min"
+                    remedy = "FACTORGRID_SILENCE sets how many minutes are allowed"
+                    raise self._died("the training process was ended", cause, f" ({remedy})")
+                continue
+            longest, silence = max(longest, silence), 0.0
             kind, content = self._receive(log)
             match kind:
                 case "epoch" if on_epoch is not None:
@@ -160,13 +177,17 @@ class SlotChild:
     def _receive(self, log: Path) -> tuple[str, Any]:
         try:
             message: tuple[str, Any] = self.pipe.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: it ended in the middle of a message
             self.process.join(5)
-            raise SlotDiedError(
-                f"the slot's process ended before its result: {_exit_as_text(self.process)}"
-                f"{_last_log_line(log)}"
-            ) from None
+            cause = _exit_as_text(self.process)
+            what = "the training process ended before its result"
+            raise self._died(what, cause, _last_log_line(log)) from None
         return message
+
+    def _died(self, what: str, cause: str, more: str) -> SlotDiedError:
+        peak = self.memory.megabytes
+        memory = f", peak memory {peak:,.0f} MiB" if peak else ""
+        return SlotDiedError(f"{what}: {cause}{memory}{more}", cause, peak)
 
     def end(self) -> None:
         """End the process at once, whatever it does."""

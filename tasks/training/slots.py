@@ -20,7 +20,13 @@ from models.training.result import ReplicateResult, load_result
 from tasks.errors import SlotDiedError, SlotsClosedError
 from tasks.training.device_locks import device_lock, machine_locks
 from tasks.training.devices import Device, available_devices
-from tasks.training.slot_child import OnEpoch, SlotChild, SlotJob, fork_server_context
+from tasks.training.slot_child import (
+    ALLOWED_SILENCE,
+    OnEpoch,
+    SlotChild,
+    SlotJob,
+    fork_server_context,
+)
 
 
 class SlotPool:
@@ -212,11 +218,11 @@ class Slot:
         out_folder: Path,
         *,
         on_epoch: OnEpoch | None = None,
-        timeout_seconds: float | None = None,
+        allowed_silence: float = ALLOWED_SILENCE,
     ) -> ReplicateResult:
         """Train one replicate and wait for it; see `begin` and `Training.finish`."""
         with self.begin(spec, arrays_folder, out_folder.parent) as training:
-            return training.finish(out_folder, on_epoch=on_epoch, timeout_seconds=timeout_seconds)
+            return training.finish(out_folder, on_epoch=on_epoch, allowed_silence=allowed_silence)
 
 
 @dataclass(frozen=True)
@@ -240,7 +246,7 @@ class Training:
         *,
         on_epoch: OnEpoch | None = None,
         on_trained: Callable[[], None] | None = None,
-        timeout_seconds: float | None = None,
+        allowed_silence: float = ALLOWED_SILENCE,
     ) -> ReplicateResult:
         """Wait until the replicate is trained, and return its result.
 
@@ -250,14 +256,14 @@ class Training:
             none if the training fails.
         on_epoch : called with the figures of each epoch, in the calling thread.
         on_trained : called when the child no longer needs its device and still writes files.
-        timeout_seconds : the time after which the child is killed.
+        allowed_silence : seconds for which the child may report nothing; see `SlotChild.wait`.
 
         Raises
         ------
         CellError
             If the network of this cell cannot be built or trained.
         SlotDiedError
-            If the child died or was not done in time; another try may succeed.
+            If the child died or reported nothing for too long; another try may succeed.
         SlotsClosedError
             If the pool was closed.
         """
@@ -266,7 +272,7 @@ class Training:
                 self.log,
                 on_epoch=on_epoch,
                 on_trained=on_trained,
-                timeout_seconds=timeout_seconds,
+                allowed_silence=allowed_silence,
             )
         except SlotDiedError:
             self.pool.raise_if_closed()

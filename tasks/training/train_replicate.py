@@ -9,7 +9,9 @@
    a study on another machine has created a run of this key meanwhile, start again with step 1.
 4. Train and log every epoch; in the refined grid, stop early if the study uses that.
 5. Log the figures, plots and files (`_log_result`); the slot already trains the next replicate.
-6. End the run as FINISHED, FAILED or KILLED, whatever happened (`_train_and_track`).
+6. End the run as FINISHED, FAILED or KILLED, whatever happened (`_train_and_track`). If the child
+   process died, start again with step 1, which ends the attempts after the last one; so, too, if
+   another machine took the replicate over because this one was cut off or suspended.
 """
 
 import shutil
@@ -21,7 +23,12 @@ from typing import Any
 import numpy as np
 
 from models.training.result import ReplicateResult, load_result
-from tasks.errors import CellError, RetryableError, SlotsClosedError
+from tasks.errors import (
+    CellError,
+    LeaseLostError,
+    SlotDiedError,
+    SlotsClosedError,
+)
 from tasks.logs import log_event
 from tasks.processes.own_folder import own_folder
 from tasks.study.replicates import Planned
@@ -46,21 +53,35 @@ def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
     Raises
     ------
     RetryableError
-        If another try may succeed.
+        If no training process can be started; another try may succeed.
     SlotsClosedError
         If the study was interrupted.
+    LeaseLostError
+        If another process took the whole execution over.
     """
+    execution = context.execution
     while True:
-        with context.execution.replicates.claim(planned) as finished_run, ExitStack() as resources:
-            if finished_run is not None:
-                context.progress.finished(planned.key, planned.name, "reused")
-                return finished_run
-            trainer = _get_trainer(planned, context, resources)
-            if trainer is None:
-                return None
-            run_id = context.execution.replicates.begin(planned)
-            if run_id is not None:
-                return _train_and_track(planned, context, run_id, trainer)
+        try:
+            with execution.replicates.claim(planned) as finished_run, ExitStack() as resources:
+                if finished_run is not None:
+                    context.progress.finished(planned.key, planned.name, "reused")
+                    return finished_run
+                trainer = _get_trainer(planned, context, resources)
+                if trainer is None:
+                    return None
+                execution.require_lease()
+                run_id = execution.replicates.begin(planned)
+                if run_id is not None:
+                    return _train_and_track(planned, context, run_id, trainer)
+        except _TryAgainError as error:
+            context.progress.print_line(f"{planned.name}: {error}; trying again")
+        except CellError as error:
+            context.progress.finished(planned.key, planned.name, f"failed: {error}")
+            return None
+
+
+class _TryAgainError(Exception):
+    """The replicate has to be claimed again; the message is the reason."""
 
 
 def training_cost(planned: Planned) -> float:
@@ -155,7 +176,12 @@ def _train_in_slot(
             if planned.stage == "refine" and context.study.refine.prune:
                 _raise_if_stopped_early(planned, context, run_id, accuracies, figures)
 
-        result = training.finish(folder, on_epoch=on_epoch, on_trained=free_slot)
+        result = training.finish(
+            folder,
+            on_epoch=on_epoch,
+            on_trained=free_slot,
+            allowed_silence=60 * context.settings.silence_minutes,
+        )
         end_child()  # before the block ends, which waits until all epochs are written
     return _require_finished(planned, result)
 
@@ -193,7 +219,13 @@ def _raise_if_stopped_early(
 def _train_and_track(
     planned: Planned, context: TrainingContext, run_id: str, trainer: Trainer
 ) -> str | None:
-    """Train, and end the run in the way in which the training ended."""
+    """Train, and end the run in the way in which the training ended.
+
+    Raises
+    ------
+    _TryAgainError
+        If the training process died, or another machine took the replicate over.
+    """
     _note(planned, context, run_id, "training")
     folder = own_folder(context.settings.work) / run_id
     execution = context.execution
@@ -210,9 +242,14 @@ def _train_and_track(
         _note(planned, context, run_id, f"failed: {error}")
         context.progress.finished(planned.key, planned.name, f"failed: {error}")
         return None
-    except RetryableError as error:
-        execution.replicates.end(run_id, "FAILED", str(error))
-        raise
+    except SlotDiedError as error:
+        execution.replicates.end_died(run_id, error)
+        _note(planned, context, run_id, str(error))
+        raise _TryAgainError(str(error)) from error
+    except LeaseLostError as error:
+        reason = "another machine took this replicate over; the result of this one is discarded"
+        _note(planned, context, run_id, reason)
+        raise _TryAgainError(reason) from error
     except SlotsClosedError:
         execution.replicates.end(run_id, "KILLED", "interrupted: the study was ended")
         raise
@@ -265,7 +302,7 @@ def _log_result(
         },
     )
     execution.writer.log_folder(run_id, folder, "model")
-    execution.replicates.end(run_id, "FINISHED")
+    execution.replicates.finish(run_id)
 
 
 def _result_as_text(result: ReplicateResult) -> str:

@@ -223,7 +223,7 @@ def test_workers_without_access_to_the_home_train_a_study(runner: str, tmp_path:
         }
         alone = factorgrid("search", path, home=home, **more)
         assert alone.returncode == 2
-        assert "or name a bucket that all reach in FACTORGRID_SHARE" in alone.stderr
+        assert "or name a bucket that all can use in FACTORGRID_SHARE" in alone.stderr
         more["FACTORGRID_SHARE"] = "s3://bucket/share"
         ended = factorgrid("search", path, home=home, **more)
         assert ended.returncode == 0, ended.stderr + log.read_text()

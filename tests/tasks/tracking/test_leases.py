@@ -1,21 +1,27 @@
 """Which process works on a run, if the machines share nothing but MLflow."""
 
+import errno
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from support.small_study import STUDY, write_study
 
-from tasks.errors import SlotsClosedError
+from tasks.errors import LeaseLostError, SlotsClosedError, file_fault
 from tasks.settings import Settings
 from tasks.study.replicates import Planned, planned
 from tasks.study.study_file import load_study
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution, finished_execution, open_execution
+from tasks.tracking.replicate_runs import ReplicateRuns
 from tasks.tracking.tags import PARENT
 from tasks.tracking.tracker import Tracker
 
@@ -36,6 +42,11 @@ class Machines:
         self.study = load_study(str(write_study(folder)))
 
     def start(self, name: str) -> Execution:
+        """Enter an execution that may be taken over."""
+        self.stack.enter_context(suppress(LeaseLostError))
+        return self.enter(name)
+
+    def enter(self, name: str) -> Execution:
         tracker = Tracker.open(
             Settings(self.folder / name, self.uri, heartbeat_seconds=HEARTBEAT_SECONDS)
         )
@@ -74,6 +85,169 @@ def test_a_study_that_died_on_another_machine_is_continued(machines: Machines) -
     assert (second.run_id, second.resumed) == (first.run_id, True)
     run = second.tracker.client.get_run(run_id)
     assert (run.info.status, run.data.tags["factorgrid.status"]) == ("KILLED", "cut off")
+
+
+def test_a_machine_that_was_suspended_gives_up_a_study_that_was_taken_over(
+    machines: Machines,
+) -> None:
+    with ExitStack() as stack:
+        first = Machines(machines.folder, machines.uri, stack).enter("a")
+        run_id = first.replicates.begin(_replicate(first))
+        assert run_id is not None
+        _kill(first)
+        second = machines.start("b")
+        assert second.run_id == first.run_id
+        with pytest.raises(LeaseLostError):
+            first.replicates.finish(run_id)
+        with pytest.raises(LeaseLostError, match="another process took over run"):
+            stack.close()
+    # The first one ended with an error, but the run is the second one's.
+    client = second.tracker.client
+    assert client.get_run(run_id).info.status == "KILLED"
+    assert client.get_run(second.run_id).info.status == "RUNNING"
+    second.require_lease()
+    machines.stack.close()
+    assert client.get_run(second.run_id).info.status == "FINISHED"
+
+
+def _replicate_on_another_machine(machines: Machines) -> tuple[Execution, Execution, str]:
+    """Return an execution whose heartbeats ended, one on another machine, and the first's run."""
+    first, second = machines.start("a"), machines.start("b")
+    run_id = first.replicates.begin(_replicate(first))
+    assert run_id is not None
+    _kill(first)
+    return first, second, run_id
+
+
+def _finished_runs(execution: Execution) -> list[Any]:
+    runs = execution.tracker.search(
+        [execution.experiment], f"tags.`factorgrid.key` = '{_replicate(execution).key}'"
+    )
+    return [run.info.run_id for run in runs if run.info.status == "FINISHED"]
+
+
+def test_a_replicate_that_was_taken_over_is_finished_once(machines: Machines) -> None:
+    first, second, run_id = _replicate_on_another_machine(machines)
+    with second.replicates.claim(_replicate(second)) as finished:
+        assert finished is None
+        other = second.replicates.begin(_replicate(second))
+        assert other is not None
+        with pytest.raises(LeaseLostError):
+            first.replicates.finish(run_id)
+        second.replicates.finish(other)
+    assert _finished_runs(second) == [other]
+    assert first.tracker.client.get_run(run_id).info.status == "KILLED"
+
+
+def test_a_replicate_that_is_taken_over_while_it_is_finished_is_finished_once(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, run_id = _replicate_on_another_machine(machines)
+    set_terminated = first.tracker.client.set_terminated
+
+    def suspended(*given: Any) -> None:
+        if given == (run_id, "FINISHED"):  # suspended after it has read that it is the holder
+            assert second.tracker.leases.take_over(run_id)
+        set_terminated(*given)
+
+    monkeypatch.setattr(first.tracker.client, "set_terminated", suspended)
+    with pytest.raises(LeaseLostError):
+        first.replicates.finish(run_id)
+    assert _finished_runs(second) == []
+
+
+def test_a_replicate_that_finishes_while_it_is_taken_over_is_not_taken_over(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, run_id = _replicate_on_another_machine(machines)
+    observe = second.tracker.leases.observe
+
+    def late(run: Any) -> str:
+        state = observe(run)
+        first.replicates.finish(run_id)
+        return state
+
+    monkeypatch.setattr(second.tracker.leases, "observe", late)
+    with second.replicates.claim(_replicate(second)) as finished:
+        assert finished is not None
+    assert run_id in _finished_runs(second)
+    assert second.tracker.client.get_run(finished).data.tags["factorgrid.reused_from"] == run_id
+
+
+def test_executions_that_were_killed_are_ended_by_the_next_start(machines: Machines) -> None:
+    first = machines.start("a")
+    cut_off = [_run_without_a_process(first) for _ in range(2)]
+    child = ReplicateRuns(first.tracker, first.experiment, cut_off[0], first.version).begin(
+        _replicate(first)
+    )
+    assert child is not None
+    second = machines.start("a")  # continues one of them
+    client = second.tracker.client
+    (other,) = set(cut_off) - {second.run_id}
+    assert second.resumed is False
+    assert client.get_run(other).info.status == "KILLED"
+    assert client.get_run(other).data.tags["factorgrid.status"] == "cut off"
+    assert client.get_run(child).info.status == "KILLED"
+    assert client.get_run(first.run_id).info.status == "RUNNING"
+
+
+def test_a_study_that_is_finished_ends_its_other_executions_on_any_machine(
+    machines: Machines,
+) -> None:
+    living, done = machines.start("a"), machines.start("b")
+    cut_off = _run_without_a_process(machines.start("c"))
+    done.end_dead_ones(watch=True)
+    client = done.tracker.client
+    assert client.get_run(cut_off).info.status == "KILLED"
+    assert client.get_run(living.run_id).info.status == "RUNNING"
+
+
+def _run_without_a_process(execution: Execution) -> str:
+    """Create a parent run as a process of the same home does, which is killed then."""
+    killed = replace(execution)
+    killed._begin(execution._digest)
+    return killed.run_id
+
+
+def test_a_copy_of_a_home_is_another_home(uri: str, tmp_path: Path) -> None:
+    original = Tracker.open(Settings(tmp_path / "home", uri)).leases
+    name = original.home_id
+    shutil.copytree(tmp_path / "home", tmp_path / "copy")
+    assert Tracker.open(Settings(tmp_path / "copy", uri)).leases.home_id != name
+    (tmp_path / "home").rename(tmp_path / "renamed")
+    assert Tracker.open(Settings(tmp_path / "renamed", uri)).leases.home_id == name
+
+
+@pytest.mark.parametrize("content", ["", " \n"])
+def test_an_empty_name_of_a_home_counts_as_missing(content: str, uri: str, tmp_path: Path) -> None:
+    names = set()
+    for home in ("one", "other"):
+        leases = Tracker.open(Settings(tmp_path / home, uri)).leases
+        leases.locks.mkdir(parents=True)
+        (leases.locks / "place").write_text(content)
+        names.add(leases.home_id)
+        assert (leases.locks / "place").read_text().strip()
+        assert [file.name for file in leases.locks.glob("place*")].count("place") == 1
+    assert len(names) == 2
+
+
+def test_a_full_disk_leaves_no_empty_name_of_a_home(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = Tracker.open(Settings(tmp_path / "home", uri)).leases
+    write = Path.write_text
+
+    def full(self: Path, data: str, **named: Any) -> int:
+        write(self, "", **named)  # the file is created before anything is written
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            _ = leases.home_id
+    assert "free space on its disk" in str(file_fault(caught.value))
+    assert not list(leases.locks.glob("place*[!k]"))
+    assert leases.home_id
 
 
 def test_a_second_study_on_this_machine_begins_its_own_run(machines: Machines) -> None:

@@ -1,5 +1,6 @@
 """An unreachable tracking server costs only time: real requests, and a proxy that disturbs them."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -8,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.lying_proxy import FAULTS, Faults, LyingProxy
 from support.mlflow_server import MlflowServer, Proxy, mlflow_server
 from support.small_study import STUDY, write_study
 
 from tasks.errors import SettingError, TrackingError
+from tasks.registry.model_registry import Registry
 from tasks.settings import Settings, read_settings
 from tasks.study.replicates import Planned, planned
 from tasks.study.study_file import load_study
+from tasks.tracking import retry
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.epoch_log import EpochLog
 from tasks.tracking.execution import Execution, open_execution
 from tasks.tracking.run_table import training_metrics
 from tasks.tracking.system_metrics import system_metrics
-from tasks.tracking.tags import PARENT
+from tasks.tracking.tags import KEY, PARENT
 from tasks.tracking.tracker import Tracker
 
 FACTS = DatasetFacts(2, 36, 0.5, "drawn pictures")
@@ -138,6 +142,105 @@ def test_artifacts_ends_of_runs_and_model_versions_arrive(
     proxy.trouble = _disturb_first("model-versions/create", trouble)
     client.create_model_version(name, f"runs:/{run_id}/m", run_id, tags={}, description="")
     assert [v.version for v in client.search_model_versions(f"name='{name}'")] == ["1"]
+
+
+@pytest.fixture
+def liar(server: MlflowServer) -> Iterator[LyingProxy]:
+    with LyingProxy(server.port).running() as between:
+        yield between
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_is_lost_or_doubled_by_answers_that_are_broken(
+    liar: LyingProxy, tmp_path: Path, seed: int
+) -> None:
+    """Three of ten requests or answers are lost, broken, halved, doubled or repeated."""
+    tracker = Tracker.open(Settings(tmp_path / "home", liar.uri, retry_minutes=5))
+    study = load_study(str(write_study(tmp_path, STUDY.replace("tiny", tmp_path.name))))
+    faults = [fault for fault in FAULTS if fault != "hang"]
+    liar.faults = Faults(dict.fromkeys(faults, 0.3 / len(faults)), seed=seed)
+    with open_execution(tracker, study, tmp_path.name, FACTS) as execution:
+        for number in range(1, 6):
+            with execution.replicates.claim(_replicate(execution, number)) as finished:
+                assert finished is None
+                run_id = str(execution.replicates.begin(_replicate(execution, number)))
+                with EpochLog(execution.writer, run_id) as log:
+                    log.put({"epoch": 1, "val_accuracy": number / 10})
+                execution.writer.log_text(run_id, "words" * number, "summary.txt")
+                assert tracker.read(run_id, "summary.txt") == b"words" * number
+                file = tracker.artifact(run_id, "summary.txt", tmp_path / str(number))
+                assert file.read_bytes() == b"words" * number
+                execution.replicates.finish(run_id)
+        client = tracker.client
+        Registry(tracker, execution.study.name).create("")
+        client.create_model_version(execution.study.name, f"runs:/{run_id}/m", run_id)
+        versions = client.search_model_versions(f"name='{execution.study.name}'")
+    assert len(versions) == 1
+    liar.faults = Faults()
+    runs = execution.children()
+    assert sorted(run.data.metrics["val_accuracy"] for run in runs) == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len({run.data.tags[KEY] for run in runs}) == len(runs)
+    assert client.get_run(execution.run_id).info.status == "FINISHED"
+    assert sum(count for fault, count in liar.counts.items() if fault) > 5
+
+
+@pytest.mark.parametrize("fault", ["break", "halve", "double"])
+def test_a_download_that_is_never_complete_is_one_line(
+    liar: LyingProxy, tmp_path: Path, fault: str
+) -> None:
+    tracker = Tracker.open(Settings(tmp_path / "home", liar.uri))
+    tracker.client.retry_policy.minutes = 0.03
+    run_id = tracker.client.create_run(tracker.experiment(f"download {fault}")).info.run_id
+    tracker.client.log_text(run_id, "words", "words.txt")
+    liar.faults = Faults(
+        {fault: 1.0}, path="artifacts/words.txt" if fault == "break" else "words.txt"
+    )
+    with pytest.raises(TrackingError) as caught:
+        tracker.read(run_id, "words.txt")
+    assert "run the same command again" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_hangs_is_given_up_before_it_closes_the_connection(
+    liar: LyingProxy, notices: Notices, tmp_path: Path
+) -> None:
+    """With the time-outs of MLflow itself, the reason would be the connection that is closed."""
+    tracker = Tracker.open(Settings(tmp_path / "home", liar.uri), notify=notices)
+    tracker.client.retry_policy.minutes = 0.05
+    retry.limit_timeout(3)
+    liar.faults = Faults({"hang": 1.0}, hang_seconds=60)
+    with pytest.raises(TrackingError, match="it does not answer in time"):
+        tracker.client.search_experiments()
+
+
+def test_a_study_that_ends_calls_a_server_that_hangs_once_more_and_not_again(
+    liar: LyingProxy, tmp_path: Path
+) -> None:
+    tracker = Tracker.open(Settings(tmp_path / "home", liar.uri))
+    liar.faults = Faults({"hang": 1.0}, hang_seconds=25)  # seconds; less than a usual time-out
+    tracker.client.retry_policy.stop_waiting()
+    for _ in range(3):
+        with pytest.raises(TrackingError, match="it does not answer in time"):
+            tracker.client.search_experiments()
+    assert liar.counts["hang"] == 1
+
+
+def test_a_study_that_ends_still_uses_a_server_that_answers(tracker: Tracker, proxy: Proxy) -> None:
+    tracker.client.retry_policy.stop_waiting()
+    proxy.trouble = _disturb_first("experiments", 503)
+    for _ in range(2):
+        tracker.client.search_experiments()
+
+
+@pytest.mark.parametrize(("given", "expected"), [("", "30"), ("7", "7"), ("600", "60")])
+def test_the_users_own_time_out_holds_unless_a_call_may_not_take_as_long(
+    given: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "USERS_TIMEOUT", given)
+    monkeypatch.setenv(retry.TIMEOUT, "")
+    retry.limit_timeout(60)
+    assert os.environ[retry.TIMEOUT] == expected
 
 
 def test_training_does_not_wait_for_the_server(execution: Execution, proxy: Proxy) -> None:

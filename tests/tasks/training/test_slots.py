@@ -1,11 +1,16 @@
 """Slots: the consequences of a child that dies, hangs or fails, with real children."""
 
+import multiprocessing
+import os
+import signal
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +19,7 @@ from support.array_cache import write_drawn_cache
 
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from tasks.errors import CellError, SlotDiedError, SlotsClosedError
+from tasks.training.slot_child import SlotChild
 from tasks.training.slots import SlotPool
 
 SPEC = ReplicateSpec(
@@ -103,9 +109,12 @@ def test_a_killed_child_is_a_retryable_error_and_leaves_no_files(
         for child in list(pool._children):
             child.process.kill()
 
-    with pool.slot() as slot, pytest.raises(SlotDiedError, match="SIGKILL"):
+    with pool.slot() as slot, pytest.raises(SlotDiedError, match="SIGKILL") as caught:
         slot.run(LONG, arrays, tmp_path / "work" / "out", on_epoch=kill)
     assert list((tmp_path / "work").iterdir()) == []
+    assert caught.value.cause.startswith("signal SIGKILL")
+    assert caught.value.peak_memory_mb > 50  # Python and TensorFlow need more
+    assert f"peak memory {caught.value.peak_memory_mb:,.0f} MiB" in str(caught.value)
 
 
 def test_a_training_that_is_not_waited_for_ends_with_its_block(
@@ -117,11 +126,42 @@ def test_a_training_that_is_not_waited_for_ends_with_its_block(
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_a_child_that_takes_too_long_is_killed(
-    pool: SlotPool, arrays: Path, tmp_path: Path
+def test_a_child_that_reports_nothing_for_too_long_is_killed(
+    pool: SlotPool, arrays: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pool.slot() as slot, pytest.raises(SlotDiedError, match="killed after 1 s"):
-        slot.run(LONG, arrays, tmp_path / "out", timeout_seconds=1)
+    monkeypatch.setattr("tasks.training.slot_child.LONGEST_SILENCES", 1)
+    stopped: list[SlotChild] = []
+
+    def suspend(_: dict[str, Any]) -> None:
+        for child in list(pool._children):
+            os.kill(child.process.pid or 0, signal.SIGSTOP)
+            stopped.append(child)
+
+    with (
+        pool.slot() as slot,
+        pytest.raises(SlotDiedError, match=r"no epoch ended for .*\(FACTORGRID_SILENCE") as caught,
+    ):
+        slot.run(LONG, arrays, tmp_path / "work" / "out", on_epoch=suspend, allowed_silence=3)
+    assert caught.value.cause.startswith("no epoch ended")
+    assert not any(child.process.is_alive() for child in stopped)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_slow_training_may_be_silent_for_many_times_its_longest_epoch(tmp_path: Path) -> None:
+    """The limit is the larger of the allowed time and a multiple of what was seen."""
+    parent, child = multiprocessing.Pipe()
+    living: Any = SimpleNamespace(pid=os.getpid(), join=lambda _: None, exitcode=None)
+
+    def report() -> None:
+        time.sleep(2.5)  # seconds without a report, which are two whole ones
+        child.send(("epoch", {}))
+        time.sleep(3.5)  # more than is allowed before the first epoch, and less than 20 times two
+        child.send(("done", None))
+
+    reporting = threading.Thread(target=report)
+    reporting.start()
+    SlotChild(living, parent).wait(tmp_path / "log", allowed_silence=3)
+    reporting.join()
 
 
 def test_a_network_that_cannot_be_built_fails_its_cell_with_the_builders_message(

@@ -1,8 +1,9 @@
 """One replicate from its plan to its run in MLflow, with a slot that replays accuracies."""
 
 import contextlib
+import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +20,7 @@ from tasks.study.replicates import Stage, planned
 from tasks.study.study_file import load_study
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution, open_execution
+from tasks.tracking.replicate_runs import ATTEMPTS, trained_runs
 from tasks.tracking.tracker import Tracker
 from tasks.training.context import TrainingContext
 from tasks.training.early_stopping import MIN_FINISHED_REPLICATES
@@ -41,6 +43,7 @@ class ReplayedTraining:
         *,
         on_epoch: Callable[[dict[str, Any]], None],
         on_trained: Callable[[], None],
+        allowed_silence: float,  # noqa: ARG002 # what it stands for has it
     ) -> ReplicateResult:
         history = [
             {
@@ -86,6 +89,7 @@ class ReplayingPool:
     def __init__(self) -> None:
         self.training = ReplayedTraining(GOOD, None)
         self.held = 0
+        self.begun = 0
 
     @contextlib.contextmanager
     def slot(self, _cost: float) -> Iterator["ReplayingPool"]:
@@ -97,6 +101,7 @@ class ReplayingPool:
 
     @contextlib.contextmanager
     def begin(self, *_: object, **__: object) -> Iterator[ReplayedTraining]:
+        self.begun += 1
         yield self.training
 
 
@@ -187,7 +192,7 @@ def test_a_cell_that_cannot_be_trained_fails_and_the_study_continues(
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(SlotDiedError("died"), "FAILED"), (SlotsClosedError("over"), "KILLED")]
+    ("error", "status"), [(OSError("disk"), "FAILED"), (SlotsClosedError("over"), "KILLED")]
 )
 def test_an_error_that_is_not_the_cells_is_raised_and_ends_the_run(
     context: TrainingContext, error: Exception, status: str
@@ -195,3 +200,91 @@ def test_an_error_that_is_not_the_cells_is_raised_and_ends_the_run(
     with pytest.raises(type(error)):
         _train(context, "screen", 1, GOOD, error)
     assert _last_run(context.execution).info.status == status
+
+
+KILLED = SlotDiedError("ended: signal SIGKILL, peak memory 700 MiB", "signal SIGKILL", 700.0)
+
+
+def test_a_cell_whose_process_always_dies_fails_after_the_last_attempt(
+    context: TrainingContext,
+) -> None:
+    pool = cast("ReplayingPool", context.pool)
+    assert _train(context, "screen", 1, GOOD, KILLED) is None
+    assert pool.begun == ATTEMPTS
+    runs = context.execution.children()
+    assert [run.info.status for run in runs] == ["FAILED"] * ATTEMPTS
+    assert {run.data.tags["factorgrid.died"] for run in runs} == {"signal SIGKILL"}
+    assert {run.data.metrics["peak_memory_mb"] for run in runs} == {700.0}
+    table = context.execution.runs("screen")
+    assert table["val_accuracy"].isna().tolist() == [True]
+    assert table["status"].tolist() == [str(KILLED)]
+
+
+def test_a_cell_whose_process_always_died_is_not_tried_again_by_a_resumed_study(
+    context: TrainingContext,
+) -> None:
+    assert _train(context, "screen", 1, GOOD, KILLED) is None
+    # The next process knows only what is in MLflow; now the training would finish.
+    assert _train(context, "refine", 1, GOOD) is None
+    assert len(context.execution.children()) == ATTEMPTS
+
+
+def test_a_process_that_died_less_often_is_tried_again_and_finishes(
+    context: TrainingContext,
+) -> None:
+    class DiesOnce(ReplayedTraining):
+        def finish(self, *given: Any, **named: Any) -> ReplicateResult:
+            if pool.begun == 1:
+                raise KILLED
+            return super().finish(*given, **named)
+
+    pool = cast("ReplayingPool", context.pool)
+    pool.training = DiesOnce(GOOD, None)
+    levels = {"conv_layers": 1, "learning_rate": 0.001}
+    run_id = train_replicate(planned(context.study, "v1", "screen", levels, 1), context)
+    assert [run.info.status for run in context.execution.children()] == ["FAILED", "FINISHED"]
+    assert context.execution.runs("screen")["run_id"].tolist() == [run_id]
+    assert context.execution.runs("screen")["val_accuracy"].tolist() == [GOOD[-1]]
+
+
+def test_a_result_that_another_machine_took_over_is_discarded_and_its_result_used(
+    context: TrainingContext, tmp_path: Path
+) -> None:
+    """This machine is suspended while it trains: another one takes the replicate over."""
+    output = io.StringIO()
+    context = replace(context, progress=Progress(output))
+    execution = context.execution
+    replicate = planned(
+        context.study, "v1", "screen", {"conv_layers": 1, "learning_rate": 0.001}, 1
+    )
+    other = Tracker.open(replace(context.settings, home=tmp_path / "other"))
+
+    class Suspended(ReplayedTraining):
+        def finish(self, *given: Any, **named: Any) -> ReplicateResult:
+            result = super().finish(*given, **named)
+            if pool.begun == 1:
+                with open_execution(other, context.study, "v1", execution.facts) as second:
+                    assert second.run_id != execution.run_id
+                    (run,) = execution.children()
+                    assert other.leases.take_over(run.info.run_id)
+                    second.replicates._end_as_cut_off(run)
+                    run_id = second.replicates.begin(replicate)
+                    assert run_id is not None
+                    second.writer.log(run_id, metrics={"val_accuracy": 0.75})
+                    second.replicates.finish(run_id)
+            return result
+
+    pool = cast("ReplayingPool", context.pool)
+    pool.training = Suspended(GOOD, None)
+    finished = train_replicate(replicate, context)
+    assert finished is not None
+    assert pool.begun == 1
+    run = execution.tracker.client.get_run(finished)
+    assert run.data.metrics["val_accuracy"] == 0.75
+    assert [r.info.status for r in execution.children()] == ["KILLED", "FINISHED"]
+    runs = execution.tracker.search(
+        [execution.experiment], f"tags.`factorgrid.key` = '{replicate.key}'"
+    )
+    finished_runs = [r for r in runs if r.info.status == "FINISHED"]
+    assert len(trained_runs(finished_runs)) == 1
+    assert "the result of this one is discarded; trying again" in output.getvalue()
