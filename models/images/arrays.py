@@ -339,8 +339,8 @@ def lock_if_unused(folder: Path) -> Iterator[bool]:
             try:
                 file = stack.enter_context((folder / name).open("rb"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except FileNotFoundError:
-                continue
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                continue  # missing or damaged
             except BlockingIOError:
                 is_unused = False
         yield is_unused

@@ -27,6 +27,19 @@ from tasks.errors import RetryableError, TrackingError
 if TYPE_CHECKING:
     from requests import RequestException
 
+#: What MLflow says of a run or an experiment that was deleted.
+DELETED = "must be in the 'active' state"
+_DAMAGED = "restore its file from a copy, or move it away, and an empty database is created"
+#: What SQLite's errors say -> what to do. The first that fits counts.
+DATABASE_REMEDIES = {
+    "file is not a database": _DAMAGED,
+    "disk image is malformed": _DAMAGED,
+    "database or disk is full": "free space on its disk",
+    "disk I/O error": "free space on its disk, or check the disk",
+    "readonly database": "make its file and folder writable",
+    "unable to open database file": "make its file and folder readable and writable",
+    "(sqlite3.OperationalError)": "make its file and folder writable, with space on disk",
+}
 #: Tag: identifies a creation whose answer was lost. MLflow's pages hide tags with this prefix.
 CREATION_ID = "mlflow.factorgrid.once"
 #: Seconds between two tries: the first pause is doubled up to the longest.
@@ -138,16 +151,11 @@ class RetryPolicy:
         The run or its experiment was deleted, or the SQLite file cannot be written.
         """
         message = _database_message(error)
-        remedies = {
-            "must be in the 'active' state": "restore it there",
-            "(sqlite3.OperationalError)": "make its file and folder writable, with space on disk",
-        }
-        for sign, remedy in remedies.items():
-            if sign in message:
-                raise TrackingError(
-                    f"MLflow at {self.address}: {message}; {remedy}, then run the same command "
-                    "again"
-                ) from error
+        remedy = "restore it there" if DELETED in message else database_remedy(message)
+        if remedy:
+            raise TrackingError(
+                f"MLflow at {self.address}: {message}; {remedy}, then run the same command again"
+            ) from error
 
     def _unreachable_error(self, reason: str, seconds: float) -> TrackingError:
         waited = f" for {seconds / 60:.0f} min" if seconds >= 60 else ""  # noqa: PLR2004 # a minute
@@ -204,6 +212,11 @@ def temporary_reason(error: BaseException) -> str | None:
     # The second: of an answer that reports an error.
     is_incomplete = re.search("not in a valid JSON format|Response body: '{", str(error))
     return INCOMPLETE if is_incomplete else None
+
+
+def database_remedy(message: str) -> str | None:
+    """Return what to do about an error of SQLite; None if it is not one."""
+    return next((remedy for sign, remedy in DATABASE_REMEDIES.items() if sign in message), None)
 
 
 def _database_message(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from tasks.errors import RetryableError, TrackingError
+from tasks.errors import RetryableError, TrackingError, file_fault
 from tasks.redaction import without_password
 from tasks.settings import Settings
 from tasks.tracking.artifact_paths import as_path_name
@@ -32,6 +32,7 @@ from tasks.tracking.retry import (
     RetryingClient,
     RetryPolicy,
     check_server,
+    database_remedy,
     limit_timeout,
     print_notice,
     temporary_reason,
@@ -348,9 +349,14 @@ def connect_to_mlflow(settings: Settings, notify: Notify = print_notice) -> "Mlf
             "(unset it to use a local database)"
         ) from error
     except (MlflowException, OSError, SQLAlchemyError) as error:
+        if fault := file_fault(error):
+            raise TrackingError(fault) from error
+        message = _first_line(error)
+        remedy = database_remedy(message) or (
+            "start it, or correct MLFLOW_TRACKING_URI (unset it to use a local database)"
+        )
         raise TrackingError(
-            f"MLflow at {without_password(settings.tracking_uri)}: {_first_line(error)}; start it, "
-            "or correct MLFLOW_TRACKING_URI (unset it to use a local database)"
+            f"MLflow at {without_password(settings.tracking_uri)}: {message}; {remedy}"
         ) from error
     return client
 

@@ -84,3 +84,40 @@ def test_a_file_that_cannot_be_written_is_not_waited_for() -> None:
     policy = RetryPolicy("sqlite:////runs.db", 30, print_notice)
     with pytest.raises(TrackingError, match=r"runs\.db: .*attempt to write a readonly database; "):
         policy.call(write)
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        (b"no database " * 100, "restore its file from a copy, or move it away"),
+        (None, "make its file and folder readable and writable"),
+    ],
+)
+def test_a_damaged_database_is_reported_with_what_to_do(
+    content: bytes | None, remedy: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mlflow.db"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(TrackingError, match=remedy):
+        open_tracker(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder_is_reported_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    with pytest.raises(
+        TrackingError, match=r"logs: File exists; a file and a folder have the same"
+    ):
+        open_tracker(tmp_path)
+
+
+def test_a_full_disk_is_not_waited_for() -> None:
+    from mlflow.exceptions import MlflowException
+
+    def write() -> NoReturn:
+        raise MlflowException("(sqlite3.OperationalError) database or disk is full")
+
+    with pytest.raises(TrackingError, match="is full; free space on its disk, then run the same"):
+        RetryPolicy("sqlite:////runs.db", 30, print_notice).call(write)
