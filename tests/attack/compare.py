@@ -10,7 +10,7 @@ import sqlite3
 import zipfile
 from collections import Counter, defaultdict
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class StudyState:
     statuses : how many runs have each status.
     versions : registered versions.
     files : what is in the home, without the random parts of names.
+    temporary : the same of the folder of temporary files.
     """
 
     outcome: dict[str, Any]
@@ -51,9 +52,7 @@ class StudyState:
     statuses: dict[str, int]
     versions: int
     files: list[str]
-
-    def as_json(self) -> str:
-        return json.dumps(asdict(self))
+    temporary: list[str]
 
 
 def read_state(study: AttackedStudy, database: Path | None = None) -> StudyState:
@@ -80,6 +79,7 @@ def read_state(study: AttackedStudy, database: Path | None = None) -> StudyState
         statuses=dict(Counter(run.status for run in runs.values())),
         versions=versions,
         files=_files(study.home),
+        temporary=_files(study.temporary),
     )
 
 
@@ -134,10 +134,10 @@ def _digest(model: Path) -> str:
         return f"unreadable: {error}"
 
 
-def _files(home: Path) -> list[str]:
-    """Return the files and folders of the two upper levels of a home."""
-    found = [*home.glob("*"), *home.glob("*/*")]
-    names = {str(path.relative_to(home)) for path in found}
+def _files(folder: Path) -> list[str]:
+    """Return the files and folders of the two upper levels of a folder."""
+    found = [*folder.glob("*"), *folder.glob("*/*")]
+    names = {str(path.relative_to(folder)) for path in found}
     return sorted({RANDOM_PART.sub("*", name) for name in names if "validation/" not in name})
 
 
@@ -189,15 +189,13 @@ def _unequal(given: Any, expected: Any, place: str = "") -> list[str]:
 
 def leftovers(study: AttackedStudy, expected: StudyState) -> list[str]:
     """Return what a study has left behind on the disk that an undisturbed one does not."""
-    found = [f"left: {name} in the home" for name in _files(study.home)]
-    known = {f"left: {name} in the home" for name in expected.files}
-    found = [text for text in found if text not in known]
-    work = study.home / "work"
-    found += [f"left: work/{RANDOM_PART.sub('*', path.name)}" for path in work.glob("*")]
-    found += [
-        f"left: {RANDOM_PART.sub('*', path.name)} in the temporary folder"
-        for path in study.temporary.glob("*")
-    ]
+    found = []
+    for folder, name, usual in (
+        (study.home, "home", expected.files),
+        (study.temporary, "temporary folder", expected.temporary),
+    ):
+        more = set(_files(folder)) - set(usual)
+        found += [f"left: {file} in the {name}" for file in more]
     for file in study.home.glob("**/*.lock"):
         try:
             with FileLock(file, timeout=0):

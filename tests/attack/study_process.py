@@ -22,8 +22,12 @@ STUDY = (
 LONGEST_COMMAND = 300
 #: Processes that outlive their command by this many seconds survive.
 SURVIVAL_SECONDS = 20
-#: The processes of a study that can be attacked.
-PROCESSES = ("main", "guard", "Prefect server", "fork server", "slot child")
+#: The processes of a study that can be attacked. Watcher and guard: see
+#: `tasks.processes.supervisor`.
+PROCESSES = ("main", "watcher", "guard", "Prefect server", "fork server", "slot child")
+#: By these texts in their command lines they are known.
+FORK_SERVER, SUPERVISOR = "multiprocessing.forkserver", "tasks.processes.supervisor"
+PREFECT_SERVER = "tasks.service.prefect_program"
 
 
 @dataclass
@@ -172,15 +176,13 @@ class AttackedStudy:
         if self.commands and process.pid == self.command.process.pid:
             return "main"
         text = " ".join(process.cmdline())
-        if "multiprocessing.forkserver" in text:
-            parent = process.parent()
-            forked = parent is not None and "multiprocessing.forkserver" in " ".join(
-                parent.cmdline()
-            )
-            return "slot child" if forked else "fork server"
-        if "tasks.processes.supervisor" in text:
-            return "guard"
-        return "Prefect server" if "prefect server start" in text else text[:120]
+        parent = process.parent()
+        above = " ".join(parent.cmdline()) if parent is not None else ""
+        if FORK_SERVER in text:
+            return "slot child" if FORK_SERVER in above else "fork server"
+        if SUPERVISOR in text:
+            return "guard" if SUPERVISOR in above else "watcher"
+        return "Prefect server" if PREFECT_SERVER in text else text[:120]
 
     def survivors(self) -> list[str]:
         """Return the names of the processes that outlive the command."""

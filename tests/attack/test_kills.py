@@ -40,7 +40,7 @@ def _faults_in_databases(seed: int) -> list[Fault]:
     """Return kills while MLflow's and Prefect's databases are made."""
     chance = random.Random(seed)
     phases = [chance.choice(DATABASES) for _ in range(FAULTS)]
-    names = ["main", "main", chance.choice(["guard", "Prefect server"])]
+    names = ["main", "main", chance.choice(["watcher", "guard", "Prefect server"])]
     return [
         Fault(n, p, chance.uniform(0, PHASES[p].seconds))
         for n, p in zip(names, phases, strict=True)
