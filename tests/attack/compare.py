@@ -26,7 +26,7 @@ MEASURED = {
     "peak_memory_mb",
 }
 #: Names of random parts in the names of files.
-RANDOM_PART = re.compile(r"[0-9a-f]{8,}|(?<=tmp)\w{8}|(?<=pymp-)\w{8}")
+RANDOM_PART = re.compile(r"[0-9a-f]{8,}|(?<=tmp)\w{8}|(?<=pymp-)\w{8}|(?<=listener-)\w{8}")
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def attack(request: pytest.FixtureRequest) -> Iterator[Attack]:
     """Return the record of this test's home; it is written when the test ends."""
     parameters = dict(request.node.callspec.params)
     seed = parameters.pop("seed")
-    kind = request.node.callspec.id.removesuffix(f"-{seed}") if parameters else ""
+    kind = request.node.callspec.id.removeprefix(f"{seed}-") if parameters else ""
     name = request.node.originalname.removeprefix("test_").replace("_", " ")
     record = Attack(f"{name}: {kind}" if kind else name, seed)
     yield record
@@ -96,4 +96,5 @@ def _undisturbed(shared: Path) -> Path:
             state = read_state(study)
             text = json.dumps(dataclasses.asdict(state))
             (folder / "state.json").write_text(text, encoding="utf-8")
+            study.close()
     return folder

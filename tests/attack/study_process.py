@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -66,7 +68,7 @@ class AttackedStudy:
 
     Parameters
     ----------
-    folder : gets the study's file, the home, and the folder of temporary files.
+    folder : gets the study's file and the home.
     home : another place of the home, for example on a small disk.
     more : variables of the environment.
     """
@@ -74,8 +76,8 @@ class AttackedStudy:
     def __init__(self, folder: Path, home: Path | None = None, **more: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.home = folder, home or folder / "home"
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir()
+        # Short: with a long path, the product does not use folders of its own, because of sockets.
+        self.temporary = Path(tempfile.mkdtemp(prefix="attack-"))
         self.path = small_study.write_study(folder, STUDY)
         self.environment = {"TMPDIR": str(self.temporary), "FACTORGRID_HEARTBEAT": "0.5", **more}
         self.commands: list[Command] = []
@@ -194,6 +196,11 @@ class AttackedStudy:
             with contextlib.suppress(psutil.Error):
                 names.append(self.name_of(process))
         return names
+
+    def close(self) -> None:
+        """Kill every process of this home, and remove the temporary files."""
+        self.kill_all()
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
     def kill_all(self) -> None:
         """Kill every process of this home."""

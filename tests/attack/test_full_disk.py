@@ -59,5 +59,5 @@ def test_full_disk(
         attack.wrong += differences(read_state(study), undisturbed)
         attack.wrong += leftovers(study, undisturbed)
     finally:
-        study.kill_all()
+        study.close()
     assert attack.wrong == []

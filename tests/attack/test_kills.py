@@ -68,5 +68,5 @@ def test_processes(
         attack.wrong += differences(read_state(study), undisturbed)
         attack.wrong += leftovers(study, undisturbed)
     finally:
-        study.kill_all()
+        study.close()
     assert attack.wrong == []

@@ -47,9 +47,13 @@ def _add_experiments_and_models(database: Path) -> None:
 
 
 def test_nothing_is_overlooked_among_many_experiments_and_models(
-    undisturbed: StudyState, undisturbed_folder: Path, tmp_path: Path
+    undisturbed: StudyState,
+    undisturbed_folder: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     study = AttackedStudy(tmp_path / "study")
+    request.addfinalizer(study.close)
     shutil.copytree(undisturbed_folder / "home", study.home)
     _add_experiments_and_models(study.home / "mlflow.db")
     image = tmp_path / "picture.png"

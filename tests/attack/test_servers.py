@@ -55,7 +55,7 @@ def test_lying_server(seed: int, attack: Attack, undisturbed: StudyState, tmp_pa
             attack.faults.append(("lying server", f"{share:.0%} of the requests", effect))
             check([study], server, attack, undisturbed)
         finally:
-            study.kill_all()
+            study.close()
 
 
 Interrupt = Callable[[AttackedStudy, LyingProxy], Callable[[], None]]
@@ -109,8 +109,8 @@ def test_taken_over(
             attack.faults.append((name, f"{PHASES[phase].name} + {delay:.2f} s", effect))
             check([first, second], server, attack, undisturbed)
         finally:
-            first.kill_all()
-            second.kill_all()
+            first.close()
+            second.close()
 
 
 def test_several_homes(seed: int, attack: Attack, undisturbed: StudyState, tmp_path: Path) -> None:
@@ -130,4 +130,4 @@ def test_several_homes(seed: int, attack: Attack, undisturbed: StudyState, tmp_p
             check(studies, server, attack, undisturbed)
         finally:
             for study in studies:
-                study.kill_all()
+                study.close()
