@@ -55,6 +55,8 @@ PHASES = (
     Phase("confirm", _has_line("confirm: "), 2),
     Phase("register", _has_line(r"  confirm +2/2 "), 4),
 )
+#: What a fault can meet: one process of a name, or every process of the home at once.
+TARGETS = (*PROCESSES, "all")
 #: From this phase on there are a fork server and its children.
 FIRST_FORK = 3
 
@@ -65,7 +67,7 @@ class Fault:
 
     Attributes
     ----------
-    process : its name, see `study_process.PROCESSES`; ``all`` for every process of the home.
+    process : its name, see `TARGETS`.
     phase : index of the phase.
     delay : seconds after the beginning of the phase.
     stopped : seconds for which the process is stopped; 0 to kill it.
@@ -77,6 +79,10 @@ class Fault:
     delay: float
     stopped: float = 0.0
     pick: float = 0.0
+
+    @property
+    def ends_command(self) -> bool:
+        return not self.stopped and self.process in ("main", "all")
 
     def __str__(self) -> str:
         action = f"stopped for {self.stopped:.1f} s" if self.stopped else "killed"
@@ -141,7 +147,7 @@ def seeded_faults(seed: int, count: int, *, stopped: tuple[float, float] = (0, 0
     chance = random.Random(seed)
     faults = []
     for i in range(count):
-        process = PROCESSES[(seed * count + i) % len(PROCESSES)]
+        process = TARGETS[(seed * count + i) % len(TARGETS)]
         first = FIRST_FORK if process in ("fork server", "slot child") else 0
         phase = chance.randrange(first, len(PHASES))
         delay = chance.uniform(0, PHASES[phase].seconds)

@@ -1,7 +1,7 @@
 """Processes of a study that are killed or stopped at seeded moments; the same command continues."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ def _suffer(study: AttackedStudy, faults: Iterable[Fault], attack: Attack) -> No
             if not study.is_running:
                 study.start()
             happened = fault.happen(study)
-            if not happened or (fault.process == "main" and not fault.stopped):
+            if not happened or fault.ends_command:
                 attack.wrong += study.wait()
         effect = _effect(study) if happened else "missed: the study had ended"
         attack.faults.append((fault.process, str(fault), effect))
@@ -47,26 +47,31 @@ def _faults_in_databases(seed: int) -> list[Fault]:
     ]
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [
-        pytest.param(lambda seed: seeded_faults(seed, FAULTS), id="killed"),
-        pytest.param(lambda seed: seeded_faults(seed, FAULTS, stopped=(2.5, 6)), id="stopped"),
-        pytest.param(_faults_in_databases, id="databases"),
-    ],
-)
-def test_processes(
-    seed: int,
-    faults: Callable[[int], Sequence[Fault]],
-    attack: Attack,
-    undisturbed: StudyState,
-    tmp_path: Path,
-) -> None:
-    study = AttackedStudy(tmp_path)
+def _attack(faults: Sequence[Fault], attack: Attack, undisturbed: StudyState, folder: Path) -> None:
+    study = AttackedStudy(folder)
     try:
-        _suffer(study, faults(seed), attack)
+        _suffer(study, faults, attack)
         attack.wrong += differences(read_state(study), undisturbed)
         attack.wrong += leftovers(study, undisturbed)
     finally:
         study.close()
     assert attack.wrong == []
+
+
+def test_killed_processes(
+    seed: int, attack: Attack, undisturbed: StudyState, tmp_path: Path
+) -> None:
+    _attack(seeded_faults(seed, FAULTS), attack, undisturbed, tmp_path)
+
+
+def test_killed_while_databases_are_made(
+    seed: int, attack: Attack, undisturbed: StudyState, tmp_path: Path
+) -> None:
+    _attack(_faults_in_databases(seed), attack, undisturbed, tmp_path)
+
+
+def test_stopped_processes(
+    seed: int, attack: Attack, undisturbed: StudyState, tmp_path: Path
+) -> None:
+    faults = seeded_faults(seed, FAULTS, stopped=(2.5, 6))
+    _attack(faults, attack, undisturbed, tmp_path)
