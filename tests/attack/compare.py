@@ -25,6 +25,8 @@ MEASURED = {
     "median_images_per_second",
     "peak_memory_mb",
 }
+#: Where Prefect keeps the exceptions of flows that failed, as it keeps their states and logs.
+OF_FAILED_FLOWS = {"prefect/storage"}
 #: Names of random parts in the names of files.
 RANDOM_PART = re.compile(r"[0-9a-f]{8,}|(?<=tmp)\w{8}|(?<=pymp-)\w{8}|(?<=listener-)\w{8}")
 
@@ -114,7 +116,9 @@ def _read_runs(file: Path) -> tuple[dict[str, _Run], int]:
             measured = metric[0] in MEASURED or metric[0].startswith("system/")
             if run_id in runs and not measured:
                 runs[run_id].metrics.append(metric)
-        (versions,) = database.execute("select count(*) from model_versions").fetchone()
+        # MLflow keeps the row of a version that was deleted, with this stage.
+        query = "select count(*) from model_versions where current_stage != 'Deleted_Internal'"
+        (versions,) = database.execute(query).fetchone()
     return runs, versions
 
 
@@ -194,7 +198,7 @@ def leftovers(study: AttackedStudy, expected: StudyState) -> list[str]:
         (study.home, "home", expected.files),
         (study.temporary, "temporary folder", expected.temporary),
     ):
-        more = set(_files(folder)) - set(usual)
+        more = set(_files(folder)) - set(usual) - OF_FAILED_FLOWS
         found += [f"left: {file} in the {name}" for file in more]
     for file in study.home.glob("**/*.lock"):
         try:
