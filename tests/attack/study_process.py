@@ -114,8 +114,13 @@ class AttackedStudy:
         for reader in command.readers:
             reader.join(10)
         text = "".join(command.lines)
-        if "Traceback (most recent call last)" in text or "Fatal Python error" in text:
-            wrong.append(f"traceback: {_last(command.lines)}")
+        (self.folder / f"stderr-{len(self.commands)}.txt").write_text(text, encoding="utf-8")
+        for start in ("Traceback (most recent call last)", "Fatal Python error"):
+            if start in text:
+                # What comes after the lines of the call stack is the error.
+                after = text.partition(start)[2].splitlines()[1:]
+                error = next((line for line in after if not line.startswith(" ")), "")
+                wrong.append(f"traceback: {error}")
         status = command.process.returncode
         if status not in (0, -9) and not _last(command.lines).startswith("factorgrid: "):
             wrong.append(f"no reason: exit status {status}; {_last(command.lines)!r}")
