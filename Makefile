@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: demo test test-core test-slow check format ui install lock clean
+.PHONY: demo test test-core test-slow attack check format ui install lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/factorgrid search quick
@@ -21,6 +21,13 @@ test-core: $(VENV)/.installed
 
 test-slow: $(VENV)/.installed
 	$(PYTEST)
+
+# Studies that are killed, stopped, cut off, lied to; lines and counts go to $(ATTACK_REPORT).
+ATTACK_HOMES ?= 20
+ATTACK_REPORT ?= attack-report
+attack: $(VENV)/.installed
+	$(BIN)/python -m pytest -n 2 --dist load -m attack --attack-homes $(ATTACK_HOMES) \
+	    --attack-report $(ATTACK_REPORT) tests/attack
 
 ui: $(VENV)/.installed
 	$(BIN)/factorgrid ui
