@@ -88,7 +88,8 @@ class KnownEngine:
 
         Each answer is as sure as the network is accurate, right or wrong.
         """
-        random = np.random.default_rng([self.spec.seed, int(rows[0])])
+        # Not by the rows' numbers: they differ between two caches of one dataset version.
+        random = np.random.default_rng([self.spec.seed, len(rows)])
         accuracy = self._accuracy() + random.uniform(-self.noise, self.noise)
         wrong = random.permutation(len(rows))[round(accuracy * len(rows)) :]
         answers = self.labels[rows].copy()
