@@ -8,10 +8,17 @@ import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tasks.errors import SettingError
-from tasks.redaction import DATA_QUERY, has_secret, is_secret_parameter, without_password
+from tasks.redaction import SIGNED_URLS, has_secret, is_secret_parameter, without_password
 
 #: In a `Path` only one of the two slashes of an address is left.
-_HTTP = re.compile(r"https?:/")
+_HTTP = re.compile(r"https?:/+")
+#: The address of a database, as SQLAlchemy reads it.
+_DATABASE = re.compile(r"(?P<scheme>[\w+.-]+://)(?P<user>[^:/@]*):(?P<password>.*)@(?P<rest>[^@]*)")
+#: What belongs to a signature but gives no access: of Azure, Amazon and Google, and CloudFront.
+_OF_SIGNATURE = re.compile(
+    r"(x-amz-|x-goog-).*|s[vspre]|st|srt|spr|sip|sdd|sk(oid|tid|t|e|s|v)|expires|policy",
+    re.IGNORECASE,
+)
 
 
 def move_password_to_environment(url: str) -> str:
@@ -25,31 +32,37 @@ def move_password_to_environment(url: str) -> str:
     SettingError
         If the address has a token, which MLflow's client does not send from there.
     """
+    if url.startswith("postgres"):
+        return _move_database_password(url)
     try:
         parts = urlsplit(url)
     except ValueError:
         return url
-    if parts.scheme.startswith("http") and has_secret(url) and not parts.password:
+    if not parts.scheme.startswith("http"):
+        return url
+    if has_secret(url) and not parts.password:
         raise SettingError(
             f"MLFLOW_TRACKING_URI {without_password(url)}: has a token in the address, which "
-            "MLflow does not send; leave it out and set MLFLOW_TRACKING_TOKEN to it"
+            "MLflow does not send; leave it out and set MLFLOW_TRACKING_TOKEN to it (write /, "
+            "? and # in a password as %2F, %3F and %23)"
         )
     if parts.password is None:
         return url
-    user, password = unquote(parts.username or ""), unquote(parts.password)
-    host = parts.netloc.rpartition("@")[2]
-    if parts.scheme.startswith("http"):
-        os.environ["MLFLOW_TRACKING_USERNAME"] = user
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = password
-        return urlunsplit(parts._replace(netloc=host))
-    if parts.scheme.startswith("postgres"):
-        os.environ["PGPASSWORD"] = password
-        return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}"))
-    return url
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _move_database_password(url: str) -> str:
+    found = _DATABASE.fullmatch(url)
+    if found is None:
+        return url
+    os.environ["PGPASSWORD"] = unquote(found["password"])
+    return f"{found['scheme']}{found['user']}@{found['rest']}"
 
 
 def move_prefect_password_to_environment(url: str) -> str:
-    """Return the address of Prefect's API without its password, which Prefect reads elsewhere.
+    """Return the address of Prefect's API without its password, and set it in the environment.
 
     The variable is ``PREFECT_API_AUTH_STRING``; if it is set, the address's password is dropped.
     """
@@ -65,27 +78,44 @@ def move_prefect_password_to_environment(url: str) -> str:
 
 
 def move_signature_to_environment(address: str) -> str:
-    """Return an address of pictures without the parameters that give access.
+    """Return an address of pictures without the parameters of its signature.
 
-    They are kept in ``FACTORGRID_DATA_QUERY`` of this process and its children, from which
-    `with_signature` reads them; so MLflow, Prefect and the home only see the address without them,
-    and a new signature for the same pictures does not make them other pictures.
+    The signed address is kept in ``FACTORGRID_SIGNED_URLS`` of this process and its children, where
+    `with_signature` finds it. MLflow, Prefect and the home only see the address without signature,
+    so a new signature for the same pictures does not make them other pictures.
     """
-    before, mark, query = address.partition("?")
-    if not mark or not _HTTP.match(address):
+    clean = _without_signature(address)
+    if clean == address:
         return address
-    parameters = query.split("&")
-    secret = [p for p in parameters if is_secret_parameter(p.partition("=")[0])]
-    if not secret:
-        return address
-    os.environ[DATA_QUERY] = "&".join(secret)
-    rest = "&".join(p for p in parameters if p not in secret)
-    return f"{before}?{rest}" if rest else before
+    others = [url for url in _signed_urls() if _without_signature(url) != _http_url(clean)]
+    os.environ[SIGNED_URLS] = " ".join([*others, _http_url(address)])
+    return clean
 
 
 def with_signature(url: str) -> str:
-    """Return the address of pictures with the parameters of ``FACTORGRID_DATA_QUERY``."""
-    query = os.environ.get(DATA_QUERY, "").lstrip("?")
-    if not query or not _HTTP.match(url):
+    """Return the signed address of pictures, if ``FACTORGRID_SIGNED_URLS`` has it."""
+    if not _HTTP.match(url):
         return url
-    return f"{url}{'&' if '?' in url else '?'}{query}"
+    signed = (known for known in _signed_urls() if _without_signature(known) == url)
+    return next(signed, url)
+
+
+def _signed_urls() -> list[str]:
+    return os.environ.get(SIGNED_URLS, "").split()
+
+
+def _http_url(address: str) -> str:
+    return _HTTP.sub(lambda found: f"{found[0].rstrip('/')}//", address, count=1)
+
+
+def _without_signature(address: str) -> str:
+    before, mark, query = address.partition("?")
+    parameters = {part: part.partition("=")[0] for part in query.split("&")}
+    if not (mark and _HTTP.match(address) and any(map(is_secret_parameter, parameters.values()))):
+        return address
+    rest = [
+        part
+        for part, name in parameters.items()
+        if not is_secret_parameter(name) and not _OF_SIGNATURE.fullmatch(unquote(name))
+    ]
+    return f"{before}?{'&'.join(rest)}" if rest else before

@@ -57,7 +57,7 @@ def prepare_environment() -> Settings:
         os.environ["PREFECT_API_URL"] = move_prefect_password_to_environment(url)
     use_own_temporary_folder()
     settings = read_settings()
-    remove_abandoned(settings.work, "*")
+    remove_abandoned(settings.work)
     # Absolute for the processes that run in other folders, such as the flows of a worker.
     os.environ["FACTORGRID_HOME"] = str(settings.home)
     os.environ["MLFLOW_TRACKING_URI"] = settings.tracking_uri

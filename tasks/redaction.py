@@ -6,7 +6,7 @@ Each place at which text leaves a process calls `redact`: the terminal, the log,
 
 import os
 import re
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 #: What is shown instead of a secret.
 HIDDEN = "***"
@@ -18,12 +18,10 @@ SECRET_PARAMETERS = frozenset(
         "access_token",
         "api_key",
         "apikey",
-        "auth",
         "awsaccesskeyid",
         "client_secret",
         "googleaccessid",
-        "key",
-        "pass",
+        "key-pair-id",
         "passwd",
         "password",
         "pwd",
@@ -39,53 +37,54 @@ SECRET_PARAMETERS = frozenset(
         "x-goog-signature",
     }
 )
-#: The variable with the parameters of a signed address; see `tasks.credentials`.
-DATA_QUERY = "FACTORGRID_DATA_QUERY"
+#: The variable with signed addresses of pictures; see `tasks.credentials`.
+SIGNED_URLS = "FACTORGRID_SIGNED_URLS"
 #: Environment variables whose values are secrets, by how their names end.
-SECRET_VARIABLE = re.compile(
-    rf"(TOKEN|PASSWORD|PASSWD|SECRET|(SECRET|API|ACCESS|ACCOUNT)_KEY|AUTH_STRING|{DATA_QUERY})$"
+SECRET_VARIABLES = (
+    *("TOKEN", "PASSWORD", "PASSWD", "SECRET", "AUTH_STRING"),
+    *("SECRET_KEY", "API_KEY", "ACCESS_KEY", "ACCOUNT_KEY"),
 )
-#: Shorter values are not searched for in texts: they would be found by chance.
+#: Shorter values are not searched for in texts, nor are these: they occur in texts by chance.
 SHORTEST_SECRET = 8
+COMMON_WORDS = frozenset({"factorgrid", "password", "postgres", "postgresql", "training"})
 
-_URL = re.compile(r"""[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"'<>|]+""")
-_PARAMETER = re.compile(r"([?&;]|^)([^=&;?#\s]+)=([^&;#\s]*)")
+# As SQLAlchemy reads it: the password goes up to the last @ and may contain /, ? and #.
+_PASSWORD = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://[^:/@?#\[\s]*):(\S*)@")
+_PORT_AND_PATH = re.compile(r"\d+[/?#]")
+_TOKEN = re.compile(r"(https?://)[^:/@?#\[\s]+@")
+_PARAMETER = re.compile(r"([?&;])([^=&;?#\s]+)=([^&;#\s\"'<>]*)")
 
 
-def without_password(url: str) -> str:
-    """Return an address with its secrets replaced by ``***``.
+def without_password(text: str) -> str:
+    """Return an address, or a text with addresses, with their secrets replaced by ``***``.
 
-    These are a password, a token that stands alone before the host of an HTTP address, and the
+    These are passwords, a token that stands alone before the host of an HTTP address, and the
     values of `SECRET_PARAMETERS`.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # not a valid address, such as http://[::1
-        return _hide_parameters(re.sub("//.*@", f"//{HIDDEN}@", url))
-    netloc = parts.netloc
-    if "@" in netloc:
-        credentials, _, host = netloc.rpartition("@")
-        user, separator, _ = credentials.partition(":")
-        if separator:
-            netloc = f"{user}:{HIDDEN}@{host}"
-        elif parts.scheme in ("http", "https"):
-            netloc = f"{HIDDEN}@{host}"
-    if netloc != parts.netloc:
-        url = urlunsplit(parts._replace(netloc=netloc))
-    return _hide_parameters(url)
+    if "://" in text:
+        text = _TOKEN.sub(rf"\1{HIDDEN}@", _PASSWORD.sub(_hide_password, text))
+    return _PARAMETER.sub(_hide_parameter, text) if "=" in text else text
 
 
-def _hide_parameters(url: str) -> str:
-    def hide(found: re.Match[str]) -> str:
-        before, name, value = found.groups()
-        return f"{before}{name}={HIDDEN if is_secret_parameter(name) else value}"
+def _hide_password(found: re.Match[str]) -> str:
+    # http://host:8080/@x has a port, and an @ in its path.
+    is_port = _PORT_AND_PATH.match(found[2])
+    return found[0] if is_port else f"{found[1]}:{HIDDEN}@"
 
-    return _PARAMETER.sub(hide, url)
+
+def _hide_parameter(found: re.Match[str]) -> str:
+    before, name, value = found.groups()
+    return f"{before}{name}={HIDDEN if is_secret_parameter(name) else value}"
 
 
 def is_secret_parameter(name: str) -> bool:
     """Whether a parameter of a query gives access."""
     return unquote(name).lower() in SECRET_PARAMETERS
+
+
+def has_secret(address: str) -> bool:
+    """Whether an address has a password, a token or a signature."""
+    return without_password(address) != address
 
 
 def redact(text: str) -> str:
@@ -94,8 +93,7 @@ def redact(text: str) -> str:
     Addresses in it lose theirs, see `without_password`, and the values of this process's secret
     environment variables are replaced by ``***``.
     """
-    if "://" in text:
-        text = _URL.sub(lambda found: without_password(found.group()), text)
+    text = without_password(text)
     for secret in _environment_secrets():
         if secret in text:
             text = text.replace(secret, HIDDEN)
@@ -106,15 +104,26 @@ def _environment_secrets() -> list[str]:
     """Return the secrets in the environment and their spellings in addresses, longest first."""
     secrets = set()
     for name, value in os.environ.items():
-        if SECRET_VARIABLE.search(name):
-            # An "auth string" is user:password, and a query is name=value&name=value.
+        if name == SIGNED_URLS:
+            queries = [url.partition("?")[2] for url in value.split()]
+            pairs = [part.partition("=") for query in queries for part in query.split("&")]
+            parts = {value for key, _, value in pairs if is_secret_parameter(key)}
+        elif name.endswith(SECRET_VARIABLES):
+            # An "auth string" is user:password.
             parts = {value, value.partition(":")[2] if name.endswith("AUTH_STRING") else ""}
-            if name == DATA_QUERY:
-                parts |= {part.partition("=")[2] for part in value.split("&")}
-            secrets |= parts | {quote(p, safe="") for p in parts} | {unquote(p) for p in parts}
-    return sorted((s for s in secrets if len(s) >= SHORTEST_SECRET), key=len, reverse=True)
+        else:
+            continue
+        secrets |= parts | {quote(p, safe="") for p in parts} | {unquote(p) for p in parts}
+    found = (s for s in secrets - COMMON_WORDS if len(s) >= SHORTEST_SECRET)
+    return sorted(found, key=len, reverse=True)
 
 
-def has_secret(address: str) -> bool:
-    """Whether an address has a password, a token or a signature."""
-    return without_password(address) != address
+def redact_values(content: object) -> object:
+    """Return plain JSON types with every text in them redacted."""
+    if isinstance(content, str):
+        return redact(content)
+    if isinstance(content, dict):
+        return {key: redact_values(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [redact_values(value) for value in content]
+    return content

@@ -15,7 +15,7 @@ variable                       meaning
 ``FACTORGRID_LOG``             ``json`` writes events as JSON lines; see `tasks.logs`
 ``FACTORGRID_LOCKS``           the folder of device locks; see `tasks.training.device_locks`
 ``FACTORGRID_BUILDERS``        folders of trusted networks; see `tasks.study.custom_network`
-``FACTORGRID_DATA_QUERY``      of a signed address of pictures: its query with the signature
+``FACTORGRID_SIGNED_URLS``     signed addresses of pictures, with spaces between them
 ``FACTORGRID_FOLDERS``         what deployments may use; see `tasks.data.allowed_folders`
 ``FACTORGRID_DATABASE``        the database of ``factorgrid up``; see `flows.commands.service`
 ``MLFLOW_TRACKING_URI``        MLflow's server or database; default SQLite in the home
@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import SettingError
+from tasks.escaping import UNSAFE
 from tasks.redaction import has_secret, without_password
 
 
@@ -153,10 +154,10 @@ def _home_folder(given: str) -> Path:
     except RuntimeError:  # a user that does not exist, such as ~nobody2
         home = Path(given).absolute()
     # The addresses of its databases and artifacts have its path, which such a character ends.
-    if any(character in "?#" or not character.isprintable() for character in str(home)):
+    if "?" in str(home) or "#" in str(home) or UNSAFE.search(str(home)):
         raise SettingError(
-            f"FACTORGRID_HOME={str(home)!r}: a path with ?, # or a character that is not printable "
-            "cannot be part of a database's address; set it to another folder"
+            f"FACTORGRID_HOME={str(home)!r}: a path with ?, # or a control character cannot be "
+            "part of a database's address; set it to another folder"
         )
     return home
 

@@ -43,5 +43,9 @@ def print_result(content: dict[str, Any], text: str, *, as_json: bool) -> None:
     of its own.
     """
     from tasks.escaping import as_json_text, printable_lines
+    from tasks.redaction import redact, redact_values
 
-    click.echo(as_json_text(content, allow_nan=False) if as_json else printable_lines(text))
+    if as_json:
+        click.echo(as_json_text(redact_values(content), allow_nan=False))
+    else:
+        click.echo(printable_lines(redact(text)))

@@ -66,13 +66,22 @@ def deploy(study: str | None, *, data: Path | None, cron: str | None, as_json: b
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
+    from tasks.credentials import move_signature_to_environment
     from tasks.data.source import url_of
     from tasks.service.deploy import DeploymentRequest, create_deployments, deployments_as_text
     from tasks.study.study_file import load_study
 
-    source = data.absolute() if data and not url_of(data) else data
-    checked = load_study(study or "quick", source=str(source) if source else None)
-    request = DeploymentRequest(checked if study or data else None, source, cron)
+    given = data and (str(data) if url_of(data) else str(data.absolute()))
+    source = given and move_signature_to_environment(given)
+    if source != given:
+        click.echo(
+            "factorgrid: the signature of the address is not stored; set FACTORGRID_SIGNED_URLS to "
+            "the signed address where the worker runs",
+            err=True,
+        )
+    checked = load_study(study or "quick", source=source)
+    pictures = Path(source) if source else None
+    request = DeploymentRequest(checked if study or data else None, pictures, cron)
     created = create_deployments(settings, request)
     print_result(created, deployments_as_text(created), as_json=as_json)
 

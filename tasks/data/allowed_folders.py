@@ -11,6 +11,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import unquote
+
+from filelock import FileLock
 
 from tasks.data.source import url_of
 from tasks.errors import DataError
@@ -19,15 +22,15 @@ from tasks.settings import read_settings
 FOLDERS = "FACTORGRID_FOLDERS"
 #: The file in the home with what `factorgrid deploy` allowed: a list of places, as JSON.
 FILE = "deployed-places.json"
+#: An address with its port, or a path: the colons of an address separate nothing.
+_PLACE = re.compile(r"[a-z][a-z0-9+.-]+://(?:\[[^\]]*\]|[^/:\[]*)(?::\d+(?=[/:]|$))?[^:]*|[^:]+")
 
 
 def allowed_places(text: str) -> list[str]:
     """Return the folders, absolute, and the addresses that a text lists."""
-    # The colon of an address separates nothing.
-    parts = re.split(rf"{re.escape(os.pathsep)}(?!//)", text)
     return [
         url_of(Path(part)) or str(Path(part).expanduser().absolute())
-        for part in map(str.strip, parts)
+        for part in map(str.strip, _PLACE.findall(text))
         if part
     ]
 
@@ -81,12 +84,13 @@ def recorded_places(home: Path) -> list[str]:
 def record_places(home: Path, places: Iterable[Path]) -> list[str]:
     """Allow deployments of a home to use some places; return them as they are recorded."""
     added = [url_of(place) or str(place.expanduser().absolute()) for place in places]
-    known = recorded_places(home)
-    if missing := [place for place in added if place not in known]:
-        partial = home / f".partial-{FILE}"
-        partial.touch(mode=0o600)
-        partial.write_text(json.dumps([*known, *missing], indent=1), encoding="utf-8")
-        partial.replace(home / FILE)
+    with FileLock(home / f"{FILE}.lock"):
+        known = recorded_places(home)
+        if missing := [place for place in added if place not in known]:
+            partial = home / f".partial-{FILE}"
+            partial.touch(mode=0o600)
+            partial.write_text(json.dumps([*known, *missing], indent=1), encoding="utf-8")
+            partial.replace(home / FILE)
     return added
 
 
@@ -95,6 +99,11 @@ def _is_in(place: Path, folder: str) -> bool:
     if url is None:
         is_path = url_of(Path(folder)) is None
         return is_path and place.expanduser().resolve().is_relative_to(Path(folder).resolve())
-    if ".." in url.split("/") or "::" in url:  # `::` chains one store to another
+    decoded = url
+    while (further := unquote(decoded)) != decoded:  # %252e%252e becomes %2e%2e, and then ..
+        decoded = further
+    # `::` chains one store to another, except in an IPv6 address.
+    chained = "::" in re.sub(r"\[[0-9a-fA-F:]*\]", "", decoded)
+    if ".." in re.split(r"[/\\]", decoded) or chained:
         return False
     return url == folder.rstrip("/") or url.startswith(f"{folder.rstrip('/')}/")

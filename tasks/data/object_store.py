@@ -23,7 +23,7 @@ from filelock import FileLock
 from tasks.credentials import with_signature
 from tasks.data.on_progress import OnProgress
 from tasks.errors import DataError
-from tasks.redaction import DATA_QUERY, has_secret, redact, without_password
+from tasks.redaction import SIGNED_URLS, has_secret, redact, without_password
 
 #: The names under which different stores give the version of an object.
 VERSION_KEYS = (
@@ -95,7 +95,7 @@ class StoreLocation:
             raise DataError(
                 f"pictures {without_password(url)}: a password, token or signature in the address "
                 "would be kept in MLflow with the study; give credentials in the environment, as "
-                f"the store's package reads them, or the address's parameters in {DATA_QUERY}"
+                f"the store's package reads them, or the whole signed address in {SIGNED_URLS}"
             )
         self.url = url
         with explain_store_errors(f"pictures {url}"):

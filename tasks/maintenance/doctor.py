@@ -119,9 +119,10 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 def _temporary_files(settings: Settings) -> str:
     """Return how much the living processes of this user hold; the rest was removed at the start."""
-    found = []
-    for folder in (temporary_parent(), settings.work):
-        held = [own for own in folder.glob(f"{PREFIX}*") if own != own_folder(temporary_parent())]
+    parent, found = temporary_parent(), []
+    mine = own_folder(parent) if parent else None
+    for folder in filter(None, (parent, settings.work)):
+        held = [own for own in folder.glob(f"{PREFIX}*") if own != mine]
         megabytes = sum(_file_size(file) for own in held for file in own.rglob("*")) / 1e6
         found.append(f"{megabytes:,.1f} MB of {len(held)} running processes in {folder}")
     return "; ".join(found)

@@ -4,6 +4,7 @@ import os
 import sys
 
 from tasks.errors import UserError
+from tasks.processes.own_folder import keep_own_folders_over_exec
 from tasks.processes.ports import bind_briefly
 from tasks.service.access import MLFLOW_PROGRAM, host_names, mlflow_access
 from tasks.settings import Settings
@@ -39,4 +40,5 @@ def serve_mlflow_ui(settings: Settings, host: str, port: int) -> None:
     command += ["--backend-store-uri", settings.tracking_uri]
     command += ["--default-artifact-root", settings.artifacts.as_uri()]
     os.environ.update(mlflow_access(host_names(host), port))
+    keep_own_folders_over_exec()
     os.execv(sys.executable, command)  # noqa: S606 # no shell is needed

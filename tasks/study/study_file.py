@@ -24,7 +24,7 @@ from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
 from tasks.credentials import move_signature_to_environment
 from tasks.errors import StudyError
-from tasks.redaction import DATA_QUERY, has_secret, without_password
+from tasks.redaction import SIGNED_URLS, has_secret, without_password
 from tasks.study.hyperparameters import (
     FactorPart,
     Level,
@@ -112,7 +112,7 @@ class DataPart(Part):
         if source is not None and is_url(url) and has_secret(url):
             raise ValueError(
                 f"{without_password(url)} has a password, token or signature, which would "
-                f"be kept in MLflow with the study; give a signature in {DATA_QUERY}, and other "
+                f"be kept in MLflow with the study; give a signed address in {SIGNED_URLS}, other "
                 "credentials in the environment, as the store's package reads them"
             )
         return source

@@ -8,10 +8,12 @@ a server do not take part in them.
 import contextlib
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tasks.errors import SettingError
 from tasks.processes.own_folder import temporary_parent
 
 #: Seconds between two attempts to take a lock.
@@ -23,9 +25,21 @@ def machine_locks() -> Path:
 
     Nobody else can hold these locks. ``FACTORGRID_LOCKS`` names another folder, for users or
     containers that share a device and trust each other; its permissions say who takes part.
+
+    Raises
+    ------
+    SettingError
+        If the user's own folder cannot be made.
     """
-    given = os.environ.get("FACTORGRID_LOCKS")
-    return Path(given) if given else temporary_parent() / "locks"
+    given, parent = os.environ.get("FACTORGRID_LOCKS"), temporary_parent()
+    if given:
+        return Path(given)
+    if parent is None:
+        raise SettingError(
+            f"{Path(tempfile.gettempdir()) / f'factorgrid-{os.getuid()}'}: is not a folder that "
+            "only you can write to, as the locks of GPUs need; set FACTORGRID_LOCKS to another one"
+        )
+    return parent / "locks"
 
 
 @contextlib.contextmanager

@@ -82,11 +82,11 @@ def test_a_study_leaves_no_secret_behind(tmp_path: Path) -> None:
 
         # A wrong signature: the server of the pictures refuses it, and its library's error has the
         # whole address.
-        status, said = search(f"{site}/pets.zip?sv=1&sig={store}")
+        status, said = search(f"{site}/pets.zip?version=3&sv=1&sig={store}")
         assert (status, said.count("pictures http")) == (2, 1), said
         assert store not in said
 
-        status, said = search(f"{site}/pets.zip?sv=1&sig={signature}")
+        status, said = search(f"{site}/pets.zip?version=3&sv=1&sig={signature}")
         assert status == 0, said
         assert "confirm    2/2" in said
         for secret in SECRETS.values():
@@ -94,4 +94,4 @@ def test_a_study_leaves_no_secret_behind(tmp_path: Path) -> None:
     for name in ("state", "mlflow"):
         assert found_in(tmp_path / name, list(SECRETS.values())) == []
     # The signature is no part of what the pictures are: a new one finds the same study done.
-    assert b"pets.zip?sv=1" in (tmp_path / "mlflow" / "server.db").read_bytes()
+    assert b"pets.zip?version=3" in (tmp_path / "mlflow" / "server.db").read_bytes()

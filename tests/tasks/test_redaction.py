@@ -14,7 +14,13 @@ from tasks.credentials import (
     with_signature,
 )
 from tasks.errors import SettingError, StudyError
-from tasks.redaction import DATA_QUERY, has_secret, redact, without_password
+from tasks.redaction import (
+    SIGNED_URLS,
+    has_secret,
+    redact,
+    redact_values,
+    without_password,
+)
 from tasks.study.study_file import load_study, parse_study
 
 #: An address -> the same as it is shown.
@@ -30,7 +36,11 @@ ADDRESSES = {
     "https://host/x?id=5": "https://host/x?id=5",
     "postgresql://host/db?user=me&password=p": "postgresql://host/db?user=me&password=***",
     "http://[::1": "http://[::1",
-    "http://me:secret@[::1": "http://***@[::1",
+    "http://me:secret@[::1": "http://me:***@[::1",
+    "http://[::1]:5000/x@y": "http://[::1]:5000/x@y",
+    "http://host:8080/x@2.zip": "http://host:8080/x@2.zip",
+    "http://me:1234@host": "http://me:***@host",
+    "postgresql://me:s#e/c?r'e<t>|@host/db": "postgresql://me:***@host/db",
 }
 
 
@@ -49,7 +59,7 @@ def test_an_address_is_shown_without_its_secrets(address: str) -> None:
         ("MLFLOW_TRACKING_TOKEN", "abcdefgh-1", "Bearer abcdefgh-1 refused"),
         ("PREFECT_API_AUTH_STRING", "admin:abcdefgh-1", "the password abcdefgh-1"),
         ("AWS_SECRET_ACCESS_KEY", "ab/cdefgh-1", f"key={quote('ab/cdefgh-1', safe='')}"),
-        (DATA_QUERY, "sv=1&sig=abcdefgh%2D1", "GET /x?sig=abcdefgh-1"),
+        (SIGNED_URLS, "https://h/x?sv=1&sig=abcdefgh%2D1", "signed abcdefgh-1 is refused"),
     ],
 )
 def test_secrets_of_the_environment_are_hidden(
@@ -78,22 +88,44 @@ def test_no_password_of_an_address_is_left(password: str) -> None:
     assert redact(f"failed for {address}") == "failed for https://user:***@host/path"
 
 
-def test_a_signature_is_kept_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(DATA_QUERY, "sig=old")
-    address = "https://host/pets.zip?version=3&sv=2&sig=a%2Fb"
-    clean = move_signature_to_environment(address)
-    assert clean == "https://host/pets.zip?version=3&sv=2"
-    assert with_signature(clean) == "https://host/pets.zip?version=3&sv=2&sig=a%2Fb"
-    assert with_signature("s3://bucket/pets.zip") == "s3://bucket/pets.zip"
-    monkeypatch.delenv(DATA_QUERY)
+SIGNED = {
+    "azure": "?version=3&sv=2022&st={0}&se={0}&sr=b&sp=r&sig=a{0}%2Fb",
+    "amazon": "?version=3&X-Amz-Date={0}&X-Amz-Credential=c{0}&X-Amz-Signature={0}",
+    "cloudfront": "?version=3&Expires={0}&Signature={0}&Key-Pair-Id=K",
+}
+
+
+@pytest.mark.parametrize("store", SIGNED)
+def test_a_new_signature_does_not_change_an_address(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SIGNED_URLS, "https://host/other.zip?sig=x")
+    clean = "https://host/pets.zip?version=3"
+    for time in ("1", "2"):
+        signed = f"https://host/pets.zip{SIGNED[store].format(time)}"
+        assert move_signature_to_environment(signed) == clean
+        assert with_signature(clean) == signed
+    assert with_signature("https://host/other.zip") == "https://host/other.zip?sig=x"
+    for other in ("https://evil.example/pets.zip?version=3", "s3://host/pets.zip", clean + "4"):
+        assert with_signature(other) == other
+    monkeypatch.delenv(SIGNED_URLS)
     assert with_signature(clean) == clean
 
 
+def test_a_query_without_a_signature_is_part_of_the_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(SIGNED_URLS, raising=False)
+    for address in ("https://h/d?key=cats&st=2", "https:/h/d", "/data/a?sig=b.zip"):
+        assert move_signature_to_environment(address) == address
+    assert SIGNED_URLS not in os.environ
+
+
 def test_a_study_keeps_the_address_without_its_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(DATA_QUERY, "")
+    monkeypatch.setenv(SIGNED_URLS, "")
     study = load_study("dogs-vs-cats", source="https:/host/pets.zip?sig=abcdef")
     assert str(study.data.source) == "https:/host/pets.zip"
-    assert with_signature("https://host/pets.zip").endswith("?sig=abcdef")
+    assert with_signature("https://host/pets.zip") == "https://host/pets.zip?sig=abcdef"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +153,12 @@ def test_passwords_of_servers_are_moved(monkeypatch: pytest.MonkeyPatch) -> None
     assert (
         move_password_to_environment("postgresql://me:other@host/db") == "postgresql://me@host/db"
     )
+    assert (
+        move_password_to_environment("postgresql+psycopg://me:s#e/c@host/db")
+        == "postgresql+psycopg://me@host/db"
+    )
+    assert os.environ["PGPASSWORD"] == "s#e/c"
+    assert move_password_to_environment("postgresql://me:other@host/db").endswith("me@host/db")
     assert move_password_to_environment("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
     assert move_prefect_password_to_environment("http://me:p%40@host/api") == "http://host/api"
     assert move_prefect_password_to_environment("http://host/api") == "http://host/api"
@@ -134,3 +172,18 @@ def test_a_token_in_the_address_of_mlflow_is_refused() -> None:
     with pytest.raises(SettingError, match=r"\*\*\*@host.*set MLFLOW_TRACKING_TOKEN") as error:
         move_password_to_environment("https://t0ken@host/mlflow")
     assert "t0ken" not in str(error.value)
+
+
+def test_common_words_and_numbers_stay_in_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", "factorgrid")
+    assert redact("run `factorgrid search` in /home/u/.factorgrid") == (
+        "run `factorgrid search` in /home/u/.factorgrid"
+    )
+
+
+def test_every_text_in_json_is_redacted() -> None:
+    content = {"a": ["https://t0ken@host/x", 1, None], "b": {"c": "https://h/x?sig=abc"}}
+    assert redact_values(content) == {
+        "a": ["https://***@host/x", 1, None],
+        "b": {"c": "https://h/x?sig=***"},
+    }

@@ -38,6 +38,9 @@ def refused(place: str, allowed: str, monkeypatch: pytest.MonkeyPatch) -> str:
         ("/srv/x/../pictures/a.zip", "/other:/srv/pictures"),
         ("s3://bucket/folder/a.zip", "/srv:s3://bucket/folder"),
         ("s3://bucket/folder", "s3://bucket/folder/:/srv"),
+        ("https://minio.local:9000/pets/a.zip", "/srv:https://minio.local:9000/pets:/x"),
+        ("/srv/a.zip", "https://minio.local:9000:/srv"),
+        ("https://[::1]:9000/pets", "https://[::1]:9000"),
     ],
 )
 def test_allowed_places_and_what_is_in_them_may_be_used(
@@ -58,6 +61,11 @@ def test_allowed_places_and_what_is_in_them_may_be_used(
         ("s3://bucket/folder2", "s3://bucket/folder"),
         ("s3://bucket/folder/../other", "s3://bucket/folder"),
         ("s3://bucket/folder::file:///etc", "s3://bucket"),
+        ("https://h/a/%2e%2e/secret.zip", "https://h/a"),
+        ("https://h/a/%252E%252e/secret.zip", "https://h/a"),
+        ("https://h/a/..%5csecret.zip", "https://h/a"),
+        ("https://minio.local/secret.zip", "https://minio.local:9000/pets"),
+        ("9000/pets/a.zip", "https://minio.local:9000/pets"),
         ("file:///srv/pictures", "/srv/pictures"),
         ("http://169.254.169.254/x", "/:s3://bucket"),
     ],

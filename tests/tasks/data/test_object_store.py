@@ -93,7 +93,7 @@ BAD = {
     "memory://folder": "all 1 pictures have no class in their names",
     "https://me:secret@host/pets.zip": "a password, token or signature in the address",
     "https://t0ken@host/pets.zip": "in the environment, as the store's package reads them",
-    "https://host/pets.zip?sv=2&sig=abc%3D": "parameters in FACTORGRID_DATA_QUERY",
+    "https://host/pets.zip?sv=2&sig=abc%3D": "signed address in FACTORGRID_SIGNED_URLS",
 }
 
 

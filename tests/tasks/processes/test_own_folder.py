@@ -16,6 +16,7 @@ from tasks.processes.own_folder import (
     remove_abandoned,
     temporary_parent,
 )
+from tasks.training.device_locks import machine_locks
 
 WORK = """
 import sys, tempfile, time
@@ -49,7 +50,7 @@ def test_only_folders_of_processes_that_have_ended_are_removed(tmp_path: Path) -
     lives, living = _start(tmp_path)
     dies, dead = _start(tmp_path)
     ends, ended = _start(tmp_path)
-    (tmp_path / "of-an-older-version").mkdir()
+    (tmp_path / "of-another-machine").mkdir()
     ends.communicate()
     assert not ended.exists()
     dies.kill()
@@ -57,9 +58,7 @@ def test_only_folders_of_processes_that_have_ended_are_removed(tmp_path: Path) -
     remove_abandoned(tmp_path)
     assert not dead.exists()
     assert (living / "file").exists()
-    assert (tmp_path / "of-an-older-version").exists()
-    remove_abandoned(tmp_path, "*")
-    assert [f for f in tmp_path.iterdir() if f.is_dir()] == [living]
+    assert (tmp_path / "of-another-machine").exists()
     lives.communicate()
     remove_abandoned(tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
@@ -97,7 +96,7 @@ def test_a_process_has_one_folder_below_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "writable", "link"])
-def test_a_temporary_folder_that_others_can_write_to_is_refused(
+def test_a_temporary_folder_that_others_can_write_to_is_not_used(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(TEMPORARY, raising=False)
@@ -111,5 +110,54 @@ def test_a_temporary_folder_that_others_can_write_to_is_refused(
     else:
         folder.mkdir()
         folder.chmod(0o777)
-    with pytest.raises(SettingError, match="set TMPDIR to"):
-        temporary_parent()
+    assert temporary_parent() is None
+    with pytest.raises(SettingError, match="set FACTORGRID_LOCKS to another one"):
+        machine_locks()
+    ends, used = _start("temporary", TMPDIR=str(tmp_path))
+    assert used == tmp_path
+    ends.communicate()
+
+
+def test_a_folder_is_held_over_an_exec(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; "
+        "from tasks.processes.own_folder import keep_own_folders_over_exec, own_folder; "
+        "print(own_folder(Path(sys.argv[1])), flush=True); keep_own_folders_over_exec(); "
+        "os.execv('/bin/cat', ['cat'])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        process.stdin.write("now cat answers\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "now cat answers\n"
+        remove_abandoned(tmp_path)
+        assert folder.is_dir()
+    remove_abandoned(tmp_path)
+    assert not folder.exists()
+
+
+def test_multiprocessing_removes_its_own_folder_first(tmp_path: Path) -> None:
+    code = (
+        "import multiprocessing.util, os, sys, tempfile; from pathlib import Path; "
+        "from tasks.processes.own_folder import own_folder; "
+        "tempfile.tempdir = str(own_folder(Path(sys.argv[1]))); "
+        "print(multiprocessing.util.get_temp_dir())"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, tmp_path],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert str(tmp_path) in ended.stdout
+    assert ended.stderr == ""
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
