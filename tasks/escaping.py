@@ -75,6 +75,19 @@ def as_markdown(text: str) -> str:
     return html.escape(escaped, quote=False)
 
 
+def as_markdown_lines(text: str) -> str:
+    """Return text of several lines that Markdown shows as it is: no markup, no HTML."""
+    return "\n".join(as_markdown(line) for line in text.splitlines())
+
+
+def own_markdown(text: str) -> str:
+    """Return a user's own Markdown, such as a study's description, without HTML.
+
+    Its markup and its line feeds stay. No HTML element begins without ``<``.
+    """
+    return printable_lines(text).replace("<", "&lt;")
+
+
 def page_environment(**options: Any) -> "jinja2.Environment":
     """Return the environment of templates for HTML pages: every value in them is escaped.
 

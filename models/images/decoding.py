@@ -24,8 +24,8 @@ MIN_DECODED_SIDE = 64
 MAX_PIXELS = 89_478_485
 #: Bytes of a picture in full size (width x height x channels x bytes of one), at most, if it is
 #: decoded in full size. As RGB it has at least 3 bytes per pixel. The largest JPEG may have more
-#: pixels: it is decoded at a reduced size. A picture at the limit takes about 0.7 GB of memory.
-MAX_DECODED_BYTES = 2**27
+#: pixels: it is decoded at a reduced size. A picture at the limit takes about 1.2 GB of memory.
+MAX_DECODED_BYTES = 2**28
 #: Scans of the largest JPEG, at most; smaller ones may have more. Each scan goes over all pixels.
 MAX_SCANS = 20
 #: Bytes of one channel in Pillow's modes that have more than one.

@@ -1,15 +1,13 @@
 """Building the network of a cell: a built-in one, or the user's own."""
 
-import importlib
 import inspect
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from models.errors import BuilderError
 from models.networks import plain_cnn
-from models.networks.user_builder import check_source
+from models.networks.user_builder import call_builder
 from models.spec import DEFAULT_BUILDER, ModelSpec
 
 #: The built-in networks. An identifier is part of keys and of stored studies and never changes;
@@ -43,8 +41,9 @@ def build_from(model: ModelSpec, image_size: int, classes: int) -> Any:
         does not return logits (B, classes).
     """
     try:
-        builder = BUILT_IN.get(model.builder) or _own_builder(model)
-        network = builder(image_size=image_size, classes=classes, **model.settings)
+        arguments = {"image_size": image_size, "classes": classes, **model.settings}
+        builder = BUILT_IN.get(model.builder) or partial(call_builder, model)
+        network = builder(**arguments)
         _check_logits(network, classes)
     except Exception as error:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -52,18 +51,6 @@ def build_from(model: ModelSpec, image_size: int, classes: int) -> Any:
             f"builder {model.builder} with {dict(model.settings)}: {text}"
         ) from error
     return network
-
-
-def _own_builder(model: ModelSpec) -> Callable[..., Any]:
-    """Return a user's builder, from the module that is imported already or from the path."""
-    name, _, function = model.builder.partition(":")
-    is_new = name not in sys.modules
-    module = importlib.import_module(name)
-    if is_new and module.__file__:
-        file = Path(module.__file__)
-        check_source(model, file.read_bytes(), file)
-    builder: Callable[..., Any] = getattr(module, function)
-    return builder
 
 
 def _check_logits(network: Any, classes: int) -> None:

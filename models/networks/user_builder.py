@@ -1,7 +1,8 @@
 """Importing a user's own builder: from the file that was checked, and from no other.
 
 The builder's folder may contain files with the names of other modules. It is on the path only while
-the builder is imported, and behind all that is installed, so that such a file hides nothing.
+the builder is imported or called, and behind all that is installed, so that such a file hides
+nothing.
 """
 
 import hashlib
@@ -9,16 +10,20 @@ import importlib
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from models.errors import BuilderError
 from models.spec import ModelSpec
 
 #: Digits of the digest of a builder's file.
 DIGITS = 16
+
+#: Module -> the module that was imported from a checked file, its folder, and its file's digest.
+_imported: dict[str, tuple[ModuleType, Path, str]] = {}
 
 
 def source_digest(source: bytes) -> str:
@@ -71,7 +76,7 @@ def _is_taken(top: str, folder: Path) -> bool:
 
 
 def import_builder(folder: Path, model: ModelSpec) -> None:
-    """Import the module of a user's own builder; `build_from` then finds it.
+    """Import the module of a user's own builder; `call_builder` then finds it.
 
     The bytes whose digest is compared are the bytes that are compiled: no file of bytecode is used,
     and a file that is changed meanwhile is not either.
@@ -92,11 +97,42 @@ def import_builder(folder: Path, model: ModelSpec) -> None:
         source = file.read_bytes()
         check_source(model, source, file)
         with _on_path(folder):
-            _import_source(module, file, source)
+            imported = _import_source(module, file, source)
+        _imported[module] = (imported, folder, source_digest(source))
     except Exception as error:
         text = str(error) if isinstance(error, BuilderError) else f"{type(error).__name__}: {error}"
         first = (text.splitlines() or [""])[0]
         raise BuilderError(f"builder {model.builder}: {first}") from error
+
+
+def call_builder(model: ModelSpec, **arguments: Any) -> Any:
+    """Return what a user's own builder returns; its folder is on the path while it is called.
+
+    A builder that `import_builder` did not import is imported from the folder on the path that has
+    it, as on a machine that trains without FactorGrid's flows.
+
+    Raises
+    ------
+    BuilderError
+        As `import_builder` does. What the builder itself raises is passed on.
+    """
+    name, _, function = model.builder.partition(":")
+    module, folder, digest = _imported.get(name, (None, Path(), ""))
+    if module is None or sys.modules.get(name) is not module or model.source not in ("", digest):
+        import_builder(_folder_on_path(name), model)
+        module, folder, _ = _imported[name]
+    builder: Callable[..., Any] = getattr(module, function)
+    with _on_path(folder):
+        return builder(**arguments)
+
+
+def _folder_on_path(module: str) -> Path:
+    """Return the first folder on the path that has a module; the current one if none has it."""
+    for entry in sys.path:
+        place = Path(entry, *module.split("."))
+        if place.with_name(f"{place.name}.py").is_file() or (place / "__init__.py").is_file():
+            return Path(entry).absolute()
+    return Path.cwd()
 
 
 def check_source(model: ModelSpec, source: bytes, file: Path) -> None:

@@ -13,11 +13,18 @@ from pydantic_core import PydanticCustomError
 #: Up to here, whole numbers and floating-point numbers are the same.
 LARGEST_NUMBER = 2**53
 #: Characters of a text in a setting, and values of a set, at most.
-MAX_CHARACTERS, MAX_VALUES = 500, 1000
-#: What a pattern must not have: classes such as \w and \b, back-references, and groups with a
-#: question mark other than (?:. With any of them pandas would use Python's `re`, which needs
-#: unbounded time for some patterns, instead of RE2, which does not.
-NOT_IN_PATTERNS = re.compile(r"\\[0-9A-Za-z]|\(\?(?!:)")
+MAX_CHARACTERS, MAX_VALUES = 500, 100_000
+#: The parts of a pattern that are translated or refused, and what must be recognized to find them.
+PATTERN_PARTS = re.compile(
+    r"\\(?P<escaped>.)|(?P<group>\(\?)(?!:)|(?P<plain_group>\((?!\?))"
+    r"|\[:\^?\w+:\]|(?P<open>\[\^?\]?)|(?P<close>\])",
+    re.DOTALL,
+)
+#: Classes for which pandas may use Python's `re`, which needs unbounded time for some patterns,
+#: instead of RE2, which does not; and what they match in ASCII.
+CLASSES = {"d": "0-9", "w": "0-9A-Za-z_", "s": r" \t\n\r\f\v"}
+#: At the beginning of a pattern: upper and lower case are the same.
+ANY_CASE = "(?i)"
 
 
 def _is_number(value: Any) -> bool:
@@ -47,21 +54,54 @@ Value = Annotated[Any, AfterValidator(_set_value)]
 Text = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 
 
-def _is_re2(pattern: str) -> str:
+def _as_re2(pattern: str) -> str:
+    r"""Return a pattern with the classes \d, \w and \s written out, if RE2 can read it.
+
+    Back-references, look-arounds and \b are refused: pandas would use Python's `re` for them.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if found := NOT_IN_PATTERNS.search(pattern):
-        raise PydanticCustomError(
-            "pattern",
-            "{found} is not allowed in a pattern; write character classes such as [0-9] instead",
-            {"found": repr(found[0])},
-        )
+    flag = ANY_CASE if pattern.startswith(ANY_CASE) else ""
+    in_class = False
+
+    def translate(found: re.Match[str]) -> str:
+        nonlocal in_class
+        if found["open"] and not in_class:
+            in_class = True
+        elif found["close"]:
+            in_class = False
+        elif found["group"] and not in_class:
+            raise _refused(
+                "'(?'",
+                "write groups as (?:...), (?i) only at the beginning of the pattern, and in place "
+                "of a look-around a second rule",
+            )
+        elif found["plain_group"] and not in_class:
+            return "(?:"  # pandas warns of groups whose content is not read
+        letter = found["escaped"] or ""
+        if not re.fullmatch("[0-9A-Za-z]", letter):
+            return found[0]
+        if letter in CLASSES:
+            return CLASSES[letter] if in_class else f"[{CLASSES[letter]}]"
+        if letter.lower() in CLASSES and not in_class:
+            return f"[^{CLASSES[letter.lower()]}]"
+        raise _refused(repr(found[0]), "write character classes such as [0-9] instead")
+
+    translated = flag + PATTERN_PARTS.sub(translate, pattern.removeprefix(flag))
     try:
-        pc.match_substring_regex(pa.array([""]), pattern)
+        pc.match_substring_regex(pa.array([""]), translated)
     except pa.ArrowInvalid as error:
         raise PydanticCustomError("pattern", "{why}", {"why": str(error)}) from error
-    return pattern
+    return translated
+
+
+def _refused(found: str, remedy: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "pattern",
+        "{found} is not allowed in a pattern; {remedy}",
+        {"found": found, "remedy": remedy},
+    )
 
 
 class ColumnSettings(BaseModel):
@@ -103,7 +143,7 @@ class SetSettings(ColumnSettings):
 class PatternSettings(ColumnSettings):
     """A pattern that is found anywhere in the text."""
 
-    regex: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_is_re2)]
+    regex: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(_as_re2)]
 
 
 class LengthSettings(ColumnSettings):
@@ -155,6 +195,11 @@ def setting_names(expectation: str) -> list[str]:
     return list(EXPECTATIONS[expectation].model_fields)
 
 
+def settings_for_library(expectation: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without a fault as Great Expectations gets them: with patterns of RE2."""
+    return EXPECTATIONS[expectation].model_validate(settings).model_dump(exclude_unset=True)
+
+
 def fault_of_settings(expectation: str, settings: dict[str, Any]) -> str:
     """Return why an expectation or one of its settings is not allowed; empty if all are."""
     if expectation not in EXPECTATIONS:
@@ -165,6 +210,8 @@ def fault_of_settings(expectation: str, settings: dict[str, Any]) -> str:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in fault["loc"][:1])
+        if fault["type"] == "extra_forbidden" and name == "mostly":
+            return f"mostly: not a setting of {expectation}; remove it: every row is judged"
         if fault["type"] == "extra_forbidden":
             known = ", ".join(setting_names(expectation))
             return f"{name:.100}: not a setting of {expectation}; it has: {known}"

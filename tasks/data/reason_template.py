@@ -11,9 +11,11 @@ from typing import Any
 
 #: Characters of a template, and of the text that is made of it, at most.
 MAX_TEMPLATE, MAX_TEXT = 500, 1000
-#: A field: a name and, after a colon, a number format such as .0f, .1%, .3g or a comma; or a brace
-#: that is written twice, which stands for itself.
-FIELD = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)(?::(?P<format>,?(?:\.[0-9])?[feg%]?))?\}")
+#: A field: a name and, after a colon, a number format such as d, .0f, .1%, .3g or a comma; or a
+#: brace that is written twice, which stands for itself.
+FIELD = re.compile(
+    r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)(?::(?P<format>,?(?:d|(?:\.[0-9])?[feg%]?)))?\}"
+)
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class ReasonTemplate:
         rest = FIELD.sub("", self.text)
         if "{" in rest or "}" in rest:
             return (
-                "a field is {name} or {name:format}, where format is a comma, .0f, .1%, .3g or "
-                "similar; write {{ and }} for braces"
+                "a field is {name} or {name:format}, where format is a comma, d, .0f, .1%, .3g "
+                "or similar; write {{ and }} for braces"
             )
         return ""
 
@@ -60,6 +62,7 @@ class ReasonTemplate:
 
         def value_of(found: re.Match[str]) -> str:
             name, style = found["name"], found["format"] or ""
+            style = style.replace("d", ".0f")  # counts of a table may be floating-point numbers
             if name is None:
                 return found[0][0]
             value = values[name]

@@ -20,7 +20,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from tasks.data.expectations import fault_of_settings
+from tasks.data.expectations import fault_of_settings, settings_for_library
 from tasks.data.reason import Reason, english_template, reason_as_text, value_as_text
 from tasks.data.reason_template import ReasonTemplate
 from tasks.errors import DataError
@@ -377,7 +377,8 @@ def _expectation(table_name: str, number: int, rule: Rule, table: pd.DataFrame) 
     try:
         # The library writes notes into its pages as they are.
         notes = html.escape(printable(rule.template))
-        return expectation_class(**rule.settings, notes=notes, meta={"rule": number})
+        settings = settings_for_library(rule.expectation, rule.settings)
+        return expectation_class(**settings, notes=notes, meta={"rule": number})
     except gx_pydantic.ValidationError as error:
         fault_found = error.errors()[0]
         field_name = ".".join(str(part) for part in fault_found["loc"])

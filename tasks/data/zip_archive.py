@@ -1,6 +1,5 @@
 """Finding and reading the pictures of a zip archive, without unpacking it."""
 
-import contextlib
 import hashlib
 import stat
 import tempfile
@@ -193,11 +192,7 @@ def _unpack(path: Path, outer: zipfile.ZipFile, member: zipfile.ZipInfo, scratch
         with outer.open(member) as packed, partial.open("wb") as file:
             digest = _copy_and_digest(packed, file)
         target = scratch / f"{identity}-{digest}.zip"
-        for same in scratch.glob(f"*-{digest}.zip"):
-            # Not a second time on the disk, where it can have two names.
-            with contextlib.suppress(OSError):
-                partial.unlink()
-                partial.hardlink_to(same)
+        # A copy of this name that is incomplete is replaced, too.
         partial.replace(target)
     return target
 

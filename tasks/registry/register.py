@@ -15,7 +15,7 @@ from analysis.mcnemar import McNemarResult, Proportion, accuracy_with_interval
 from analysis.search.best_cell import Selection
 from models.images.arrays import ImageArrays
 from tasks.errors import LeaseLostError
-from tasks.escaping import as_markdown
+from tasks.escaping import as_markdown, own_markdown
 from tasks.registry.model_lock import ModelLock
 from tasks.registry.model_registry import (
     CHALLENGER,
@@ -130,7 +130,7 @@ class WinnerRegistration:
         LeaseLostError
             If another process took over the execution, or the lock of the model.
         """
-        self.registry.create(as_markdown(self.execution.study.description))
+        self.registry.create(own_markdown(self.execution.study.description))
         with self.registry.lock() as lock:
             champion = self.registry.version_of(CHAMPION)
             if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from analysis.factors import Factor
 from models.networks.plain_cnn import ACTIVATIONS
@@ -42,7 +42,19 @@ def setting_fault(name: str, value: object) -> str:
     return f"not a {'whole ' * whole}number from {low:g} to {high:g}"
 
 
-def _usable_path(path: Path) -> Path:
+#: The context of a validation that reads a study back from MLflow. An earlier version may have
+#: stored what this one no longer accepts in a new study.
+STORED = {"stored": True}
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Whether a validation reads a study back from MLflow; see `STORED`."""
+    return info.context == STORED
+
+
+def _usable_path(path: Path, info: ValidationInfo) -> Path:
+    if is_stored(info):
+        return path
     if "\0" in str(path):
         raise ValueError("a path cannot have a NUL character; correct it")
     try:
@@ -61,7 +73,9 @@ StudyPath = Annotated[Path, AfterValidator(_usable_path)]
 LARGEST_LEVEL, MAX_LEVEL_CHARACTERS = 2**53, 200
 
 
-def _usable_level(level: Scalar) -> Scalar:
+def _usable_level(level: Scalar, info: ValidationInfo) -> Scalar:
+    if is_stored(info):
+        return level
     if isinstance(level, str) and len(level) > MAX_LEVEL_CHARACTERS:
         raise ValueError(f"a level has at most {MAX_LEVEL_CHARACTERS} characters; shorten it")
     if isinstance(level, int) and abs(level) > LARGEST_LEVEL:

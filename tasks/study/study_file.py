@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,12 +27,14 @@ from tasks.credentials import move_signature_to_environment
 from tasks.errors import StudyError
 from tasks.redaction import SIGNED_URLS, has_secret, without_password
 from tasks.study.hyperparameters import (
+    STORED,
     FactorPart,
     Level,
     ModelPart,
     Part,
     StudyPath,
     TrainingPart,
+    is_stored,
     setting_fault,
 )
 from tasks.study.toml_file import read_toml
@@ -42,8 +45,8 @@ STUDY_VERSION = 1
 
 #: Characters of a value that an error quotes, at most.
 QUOTED = 200
-#: Pixels of drawn images together, at most: their cache has 13 GB.
-MAX_DRAWN_PIXELS = 2**32
+#: Drawn images, and their pixels together, at most: their cache has 13 GB.
+MAX_DRAWN, MAX_DRAWN_PIXELS = 100_000, 2**32
 
 #: Columns of the tables of runs and cells: no factor can have their names.
 TABLE_COLUMNS = frozenset(
@@ -68,7 +71,7 @@ class DataPart(Part):
     """``[data]``: which pictures, how many, and their size (pixels per side)."""
 
     source: StudyPath | None = None
-    drawn: Annotated[int, Field(ge=64, le=100_000)] | None = None
+    drawn: Annotated[int, Field(ge=64)] | None = None
     image_size: Annotated[int, Field(ge=16, le=1024)] = 64
     per_class: Annotated[int, Field(ge=8)] | None = None
     seed: int = 1
@@ -105,11 +108,20 @@ class DataPart(Part):
         """Where the file of rules is."""
         return self.rules and self._rules_folder / self.rules.expanduser()
 
+    @field_validator("drawn")
+    @classmethod
+    def _is_not_too_many(cls, drawn: int | None, info: ValidationInfo) -> int | None:
+        if drawn is not None and drawn > MAX_DRAWN and not is_stored(info):
+            raise ValueError(f"at most {MAX_DRAWN} images are drawn, given {drawn}; lower it")
+        return drawn
+
     @field_validator("source")
     @classmethod
-    def _has_no_secret(cls, source: Path | None) -> Path | None:
+    def _has_no_secret(cls, source: Path | None, info: ValidationInfo) -> Path | None:
         url = re.sub(":/+", "://", str(source), count=1)
         if source is not None and is_url(url) and has_secret(url):
+            if is_stored(info):
+                return Path(without_password(url))
             raise ValueError(
                 f"{without_password(url)} has a password, token or signature, which would "
                 f"be kept in MLflow with the study; give a signed address in {SIGNED_URLS}, other "
@@ -118,8 +130,10 @@ class DataPart(Part):
         return source
 
     @model_validator(mode="after")
-    def _drawn_images_fit(self) -> Self:
-        if self.drawn is not None and self.drawn * self.image_size**2 > MAX_DRAWN_PIXELS:
+    def _drawn_images_fit(self, info: ValidationInfo) -> Self:
+        if self.drawn is None or is_stored(info):
+            return self
+        if self.drawn * self.image_size**2 > MAX_DRAWN_PIXELS:
             raise ValueError(
                 f"drawn {self.drawn} images of {self.image_size} x {self.image_size} pixels are "
                 f"more than {MAX_DRAWN_PIXELS:,} pixels; lower drawn or image_size"
@@ -248,10 +262,10 @@ class Study(Part):
             ) from None
 
     @model_validator(mode="after")
-    def _the_network_takes_them(self) -> Self:
+    def _the_network_takes_them(self, info: ValidationInfo) -> Self:
         if self.model.builder not in BUILT_IN:
             return self
-        if self.model.builder_folder is not None:
+        if self.model.builder_folder is not None and not is_stored(info):
             raise ValueError(
                 f"model.builder_folder: {self.model.builder_folder} has no effect with the "
                 "built-in network; remove it, or name your network in model.builder "
@@ -434,6 +448,23 @@ def parse_study(content: dict[str, Any], where: str) -> Study:
     """
     try:
         return Study.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(f"study {where}: {_in_words(error)}") from error
+
+
+def read_stored_study(content: dict[str, Any], where: str) -> Study:
+    """Return a study that was read from MLflow; `where` names its run in an error.
+
+    What an earlier version accepted and this one refuses in a new study is accepted; a password or
+    a signature in the address of the pictures is replaced by ``***``.
+
+    Raises
+    ------
+    StudyError
+        As `parse_study` does.
+    """
+    try:
+        return Study.model_validate(content, context=STORED)
     except ValidationError as error:
         raise StudyError(f"study {where}: {_in_words(error)}") from error
 

@@ -19,9 +19,9 @@ from filelock import FileLock
 from analysis.factors import show
 from analysis.runs.collapsed import find_collapsed
 from tasks.errors import LeaseLostError, TrackingError
-from tasks.escaping import as_markdown
+from tasks.escaping import as_markdown, own_markdown
 from tasks.study.replicates import Stage
-from tasks.study.study_file import Study, parse_study
+from tasks.study.study_file import Study, read_stored_study
 from tasks.tracking.artifact_paths import STUDY
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.leases import HOLDER, try_lock
@@ -290,7 +290,7 @@ def past_execution(tracker: Tracker, run: Any) -> Execution:
         raise TrackingError(
             f"run {run_id}: cut off before its study was logged; run `factorgrid search` again"
         )
-    study = parse_study(content, f"of MLflow run {run_id}")
+    study = read_stored_study(content, f"of MLflow run {run_id}")
     version = run.data.tags[DATASET_VERSION]
     return Execution(tracker, study, version, facts, experiment, run_id)
 
@@ -331,6 +331,6 @@ def study_params(study: Study) -> dict[str, object]:
 
 
 def _description(study: Study) -> str:
-    description = study.description or f"The study {study.name}."
+    description = own_markdown(study.description) or as_markdown(f"The study {study.name}.")
     names = "/".join(study.factors)
-    return f"{as_markdown(description)}\n\n{as_markdown(f'Runs are named {names} #replicate.')}"
+    return f"{description}\n\n{as_markdown(f'Runs are named {names} #replicate.')}"

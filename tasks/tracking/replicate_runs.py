@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis.factors import show
 from tasks.errors import CellError, LeaseLostError, SlotDiedError
-from tasks.escaping import as_markdown
+from tasks.escaping import as_markdown_lines
 from tasks.study.replicates import Planned
 from tasks.tracking.leases import CLAIM, CLAIM_GRANTED, CLAIM_REQUESTED, HOLDER
 from tasks.tracking.run_table import training_metrics
@@ -214,7 +214,8 @@ class ReplicateRuns:
         """
         if reason:
             text = reason[:REASON_LENGTH]
-            self._writer.log(run_id, tags={STATUS: text, "mlflow.note.content": as_markdown(text)})
+            note = as_markdown_lines(text)
+            self._writer.log(run_id, tags={STATUS: text, "mlflow.note.content": note})
         self.tracker.client.set_terminated(run_id, status)
         self.tracker.leases.stop_heartbeat(run_id)
 

@@ -89,7 +89,8 @@ class Handover:
                 )
             if mark.read_text(encoding="utf-8") == arrays_folder.name:
                 return
-        # Whole or not at all. The mark stays until the end: if this is killed, `arrays` is known.
+        # Whole or not at all. The mark is empty until the end: if this is killed, `arrays` is known
+        # to be from this command, and is copied again.
         partial, old = self.folder / ".arrays-partial", self.folder / ".arrays-old"
         for left in (partial, old):
             shutil.rmtree(left, ignore_errors=True)
@@ -97,8 +98,7 @@ class Handover:
         shutil.copytree(arrays_folder, partial)
         if arrays.exists():
             arrays.rename(old)
-        if not mark.exists():
-            mark.write_text("", encoding="utf-8")
+        mark.write_text("", encoding="utf-8")
         partial.rename(arrays)
         _write_whole(mark, arrays_folder.name)
         shutil.rmtree(old, ignore_errors=True)

@@ -21,6 +21,8 @@ from tasks.escaping import (
     as_json_text,
     as_line,
     as_markdown,
+    as_markdown_lines,
+    own_markdown,
     page_environment,
     printable,
     printable_lines,
@@ -63,6 +65,16 @@ def test_markdown_shows_text_as_it_is() -> None:
     assert as_markdown("# a_b *c* [d](e) <f>\n& `g`") == (
         r"\# a\_b \*c\* \[d\](e) &lt;f&gt;%0A&amp; \`g\`"
     )
+
+
+def test_markdown_of_several_lines_keeps_its_lines() -> None:
+    assert as_markdown_lines("# a\r\n- b\x1b[2J\n\n<f>") == "\\# a\n\\- b%1B\\[2J\n\n&lt;f&gt;"
+
+
+def test_a_users_own_markdown_keeps_its_markup_and_has_no_html() -> None:
+    own = "# Title\n\n- *one* & [two](https://host/)\n> three"
+    assert own_markdown(own) == own
+    assert own_markdown("a\u202e <script>\x1b") == "a%E2%80%AE &lt;script>%1B"
 
 
 def test_names_that_differ_only_in_what_cannot_be_printed_stay_different(tmp_path: Path) -> None:

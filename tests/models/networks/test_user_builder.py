@@ -2,6 +2,7 @@
 
 import py_compile
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,12 +61,52 @@ def test_files_beside_a_builder_hide_no_other_module(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.ran"))
 
 
-def test_the_folder_is_not_on_the_path_when_the_network_is_built(tmp_path: Path) -> None:
-    text = "def build(*, image_size, classes):\n    import myhelper\n"
+def test_a_builder_imports_from_its_folder_when_it_is_called_and_hides_nothing(
+    tmp_path: Path,
+) -> None:
+    for name in ("colorsys", "gast"):
+        (tmp_path / f"{name}.py").write_text(EVIL, encoding="utf-8")
+    (tmp_path / "myhelper.py").write_text("WHO = 'helper'\n", encoding="utf-8")
+    text = (
+        "def build(*, image_size, classes):\n"
+        "    import colorsys, myhelper\n"
+        "    raise ValueError(f'{myhelper.WHO} {colorsys.__file__}')\n"
+    )
     spec = spec_of(tmp_path, text)
-    (tmp_path / "myhelper.py").write_text(EVIL, encoding="utf-8")
+    sys.modules.pop("colorsys", None)
     import_builder(tmp_path, spec)
-    assert "No module named 'myhelper'" in built(spec)
+    assert str(tmp_path) not in sys.path
+    message = built(spec)
+    assert "ValueError: helper " in message
+    assert str(tmp_path) not in message
+    assert str(tmp_path) not in sys.path
+    assert not list(tmp_path.glob("*.ran"))
+
+
+def test_without_a_folder_a_changed_file_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(tmp_path, "def build(*, image_size, classes): ...\n")
+    (tmp_path / "mynet.py").write_text(EVIL, encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        assert "is not the file of the study" in built(spec)
+    assert not list(tmp_path.glob("*.ran"))
+
+
+def test_a_module_that_was_imported_by_others_is_not_called_unchecked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of(tmp_path, "def build(*, image_size, classes):\n    raise ValueError('mine')\n")
+    other = types.ModuleType("mynet")
+    other.build = EVIL  # type: ignore[attr-defined] # a module has any attributes
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        assert "ValueError: mine" in built(spec)
+        changed = ModelSpec(spec.builder, {}, "0" * 16)
+        assert "is not the file of the study" in built(changed)
+        patch.setitem(sys.modules, "mynet", other)
+        assert "the name mynet is taken by another module" in built(spec)
 
 
 def test_a_builder_in_a_package_imports_from_its_package(tmp_path: Path) -> None:

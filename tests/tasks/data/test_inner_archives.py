@@ -79,12 +79,28 @@ def test_an_inner_archive_is_unpacked_once_as_long_as_its_file_is_the_same(
     assert len(unpacked.stem) == 16 + 1 + 64  # of the file, and of the content: SHA-256
 
 
-def test_a_copy_of_an_archive_takes_no_further_place_on_the_disk(tmp_path: Path) -> None:
-    content, scratch = inner_zip(0), tmp_path / "unpacked"
+@pytest.mark.parametrize("damaged", [b"", b"PK\x03\x04 half"])
+def test_a_copy_that_is_incomplete_is_unpacked_again(tmp_path: Path, damaged: bytes) -> None:
+    path, scratch = write_outer(tmp_path / "outer.zip", inner_zip(0)), tmp_path / "unpacked"
+    first = contents(find_images(path, scratch))
+    (unpacked,) = scratch.iterdir()
+    unpacked.write_bytes(damaged)
+    assert contents(find_images(path, scratch)) == first
+    assert list(scratch.iterdir()) == [unpacked]
+
+
+def test_an_archive_can_be_copied_on_a_disk_without_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    monkeypatch.setattr(os, "link", refused)
+    scratch = tmp_path / "unpacked"
     for name in ("a.zip", "b.zip"):
-        find_images(write_outer(tmp_path / name, content), scratch)
-    first, second = scratch.iterdir()
-    assert first.samefile(second)
+        source = find_images(write_outer(tmp_path / name, inner_zip(0)), scratch)
+        assert contents(source) == [encode(picture(index)) for index in range(8)]
     assert sorted(scratch.glob(".partial-*")) == []
 
 

@@ -3,11 +3,17 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from support.picture_files import store_of, write_class_folders
 
 from tasks.data.check_images import check_images
-from tasks.data.expectations import EXPECTATIONS, setting_names
+from tasks.data.expectations import (
+    EXPECTATIONS,
+    fault_of_settings,
+    setting_names,
+    settings_for_library,
+)
 from tasks.data.find_images import find_images
 from tasks.data.reason import Reason, reason_as_text
 from tasks.data.reason_template import ReasonTemplate
@@ -189,13 +195,29 @@ BAD_RULES = {
         rule("pictures", "ExpectColumnValuesToBeInSet", 'column = "label"\nvalue_set = [["a"]]'),
         "pictures.1: value_set: each value is a text of at most 500 characters",
     ),
-    "a pattern for which Python needs unbounded time": (
+    "a pattern with a boundary of words": (
+        rule("pictures", "ExpectColumnValuesToMatchRegex", 'column = "path"\nregex = "a\\\\b"'),
+        "pictures.1: regex: '\\\\b' is not allowed in a pattern; write character classes",
+    ),
+    "a pattern with a back-reference": (
+        rule("pictures", "ExpectColumnValuesToMatchRegex", 'column = "path"\nregex = "(a)\\\\1"'),
+        "pictures.1: regex: '\\\\1' is not allowed in a pattern",
+    ),
+    "a pattern with a flag in its middle": (
+        rule("pictures", "ExpectColumnValuesToMatchRegex", 'column = "path"\nregex = "a(?i)b"'),
+        "'(?' is not allowed in a pattern; write groups as (?:...), (?i) only at the beginning",
+    ),
+    "a share of rows that follow a rule": (
+        rule("set", BETWEEN, 'column = "accepted"\nmin_value = 1\nmostly = 0.9'),
+        "set.1: mostly: not a setting of ExpectColumnValuesToBeBetween; remove it: every row is",
+    ),
+    "a set of 100,001 values": (
         rule(
             "pictures",
-            "ExpectColumnValuesToMatchRegex",
-            'column = "path"\nregex = "(\\\\w|\\\\w\\\\w)+$"',
+            "ExpectColumnValuesToBeInSet",
+            f'column = "label"\nvalue_set = {[1] * 100_001}',
         ),
-        "pictures.1: regex: '\\\\w' is not allowed in a pattern",
+        "pictures.1: value_set: List should have at most 100000 items",
     ),
     "a pattern with a look-ahead": (
         rule("pictures", "ExpectColumnValuesToMatchRegex", 'column = "path"\nregex = "(?=a)"'),
@@ -291,6 +313,65 @@ def test_every_listed_expectation_is_checked(few: Path, tmp_path: Path) -> None:
     broken = {o["expectation"]: o["result"].get("unexpected_count") for o in outcomes}
     assert broken[BETWEEN] == broken["ExpectColumnValuesToNotMatchRegex"] == 8
     assert broken["ExpectColumnValuesToBeUnique"] == broken["ExpectColumnPairValuesToBeEqual"] == 0
+
+
+PATTERNS = {
+    r"\d": "1",
+    r"[\d.]+$": "1.5",
+    r"^\w+\s\w+$": "one two",
+    r"^[^\s]+$": "one",
+    r"^\D\W\S$": "a-b",
+    r"^C:\\dir$": "C:\\dir",
+    r"^\\\d$": "\\7",
+    r"(?i)^CAT$": "cat",
+    r"^[(?]$": "?",
+    r"^(a(b|c))+[(]$": "abac(",
+    r"^[]\d]+$": "]5",
+    r"^[[:alpha:]\d]+$": "a5",
+    r"^\[d\]$": "[d]",
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_has_the_usual_classes(pattern: str) -> None:
+    expectation = "ExpectColumnValuesToMatchRegex"
+    settings = {"column": "path", "regex": pattern}
+    assert fault_of_settings(expectation, settings) == ""
+    translated = settings_for_library(expectation, settings)["regex"]
+    texts = pd.Series([PATTERNS[pattern], "\N{KATAKANA LETTER A}"], dtype="str")
+    # Otherwise pandas uses Python's `re`, which needs unbounded time for some patterns.
+    assert not texts.array._needs_python_regex(translated)  # type: ignore[attr-defined] # private
+    assert list(texts.str.contains(translated)) == [True, pattern == r"^[^\s]+$"]
+
+
+def test_a_pattern_for_which_python_needs_unbounded_time_is_answered(tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "data", 4, 4)
+    name = f"고양이 {'a' * 80}.png"
+    (tmp_path / "data" / "cat" / "0.png").rename(tmp_path / "data" / "cat" / name)
+    rules = rule(
+        "pictures",
+        "ExpectColumnValuesToNotMatchRegex",
+        r"""column = "path"
+        regex = '(\w|\w\w)+!$|[1-3]\.png'""",
+    )
+    (tmp_path / "rules.toml").write_text(rules, encoding="utf-8")
+    source = find_images(tmp_path / "data", tmp_path)
+    checked = check_images(source, store_of(tmp_path), rules=read_rules(tmp_path / "rules.toml"))
+    assert len(checked.reasons) == 6
+    assert f"cat/{name}" not in checked.reasons
+    settings = checked.validation.result["pictures"][0]["settings"]
+    assert settings["regex"].startswith(r"(\w|\w\w)+")
+
+
+def test_a_set_may_have_100000_values() -> None:
+    settings = {"column": "label", "value_set": [str(number) for number in range(100_000)]}
+    assert fault_of_settings("ExpectColumnValuesToBeInSet", settings) == ""
+
+
+def test_a_reason_may_have_a_format_of_whole_numbers() -> None:
+    template = ReasonTemplate("{width:d} {width:,d} {share:d} {path:d}")
+    assert template.fault == ""
+    assert template.fill_in({"width": 12000.0, "share": 7, "path": "x"}) == "12000 12,000 7 x"
 
 
 def test_a_reason_fills_in_names_and_number_formats_only() -> None:

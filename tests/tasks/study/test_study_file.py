@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from analysis.search import procedure
 from analysis.search.procedure import cell_runs
@@ -12,7 +13,14 @@ from tasks.errors import StudyError
 from tasks.search.pilot import narrowed_study
 from tasks.search.screen import plan_screen
 from tasks.study.replicates import plan, planned, seed_of
-from tasks.study.study_file import STUDY_VERSION, Study, built_in_studies, load_study, parse_study
+from tasks.study.study_file import (
+    STUDY_VERSION,
+    Study,
+    built_in_studies,
+    load_study,
+    parse_study,
+    read_stored_study,
+)
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -468,3 +476,30 @@ def test_a_level_of_an_integer_factor_that_is_no_whole_number_is_an_error() -> N
     factors = {"filters": {"low": 4.5, "high": 16, "scale": "log"}}
     with pytest.raises(StudyError, match=r"4\.5 is not a whole number"):
         parse_study({"name": "x", "factors": factors}, "x")
+
+
+OF_EARLIER_VERSIONS: dict[str, dict[str, Any]] = {
+    "a signature": {"data": {"source": "https:/host/p.zip?sv=1&sig=abcdef"}},
+    "many drawn images": {"data": {"drawn": 200_000, "image_size": 256}},
+    "a folder of the built-in network": {"model": {"builder_folder": "/networks"}},
+    "a path of a user of another machine": {"data": {"source": "~no-such-user/pets"}},
+    "a large level": {"compare": {"levels": {"dropout": [0.1, 2**60]}}},
+}
+
+
+@pytest.mark.parametrize("case", OF_EARLIER_VERSIONS)
+def test_a_study_of_an_earlier_version_is_read_back_although_a_new_one_is_refused(
+    case: str,
+) -> None:
+    factors = {"learning_rate": {"low": 1e-4, "high": 1e-3}, "dropout": {"low": 0.1, "high": 0.2}}
+    content = {"name": "old", "factors": factors, **OF_EARLIER_VERSIONS[case]}
+    with pytest.raises(StudyError):
+        parse_study(content, "study.toml")
+    with pytest.raises(ValidationError):  # as the parameter of a flow
+        Study.model_validate(content)
+    study = read_stored_study(content, "of MLflow run 1")
+    assert study.name == "old"
+    if case == "a signature":
+        assert str(study.data.source) == "https:/host/p.zip?sv=1&sig=***"
+    with pytest.raises(StudyError, match="study of MLflow run 1: name"):
+        read_stored_study({**content, "name": 3}, "of MLflow run 1")

@@ -84,6 +84,26 @@ def test_a_copy_that_was_interrupted_is_made_again(
     assert (trip / "arrays" / "images.npy").read_text(encoding="utf-8") == "second"
 
 
+def test_arrays_whose_mark_was_not_written_are_not_taken_for_those_before(
+    tmp_path: Path, planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trip, first = tmp_path / "trip", cache(tmp_path / "a-16", "first")
+    hand_over(trip, planned, first)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", interrupted)
+        handover = Handover(trip)
+        handover.find_result(planned)
+        with pytest.raises(KeyboardInterrupt):
+            handover.write_jobs(cache(tmp_path / "b-16", "second"))
+    assert (trip / "arrays" / "images.npy").read_text(encoding="utf-8") == "second"
+    hand_over(trip, planned, first)
+    assert (trip / "arrays" / "images.npy").read_text(encoding="utf-8") == "first"
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
