@@ -18,6 +18,10 @@ from typing import Self
 
 from tasks.processes.ports import free_port
 
+#: The folder of temporary files of the system. That of a command of FactorGrid is for its user only,
+#: and PostgreSQL refuses to run as root.
+FOR_EVERY_USER = tempfile.gettempdir()
+
 
 class MlflowServer:
     """MLflow's server with one worker; it can be killed and started again on the same port."""
@@ -153,7 +157,9 @@ def postgres() -> Iterator[str]:
     assert programs is not None
     # PostgreSQL refuses to run as root, and needs a short path to its socket.
     other = "postgres" if os.getuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as text:
+    with tempfile.TemporaryDirectory(
+        prefix="postgres-", dir=FOR_EVERY_USER, ignore_cleanup_errors=True
+    ) as text:
         folder = Path(text)
         if other:
             shutil.chown(folder, other, other)
