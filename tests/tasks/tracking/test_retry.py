@@ -119,6 +119,21 @@ def test_every_metric_is_there_once_and_in_order(
 
 
 @pytest.mark.parametrize("trouble", [502, "hang up", "lose"])
+def test_the_decision_on_a_result_is_made_once_whatever_happens_to_the_request(
+    execution: Execution, proxy: Proxy, trouble: int | str
+) -> None:
+    run_id = execution.replicates.begin(_replicate(execution))
+    assert run_id is not None
+    proxy.trouble = _disturb_first("runs/log-parameter", trouble)
+    assert execution.replicates._decide(run_id, "kept")
+    proxy.trouble = _disturb_first("runs/log-parameter", trouble)
+    assert not execution.replicates._decide(run_id, "discarded")
+    execution.replicates.finish(run_id)
+    run = execution.tracker.client.get_run(run_id)
+    assert (run.info.status, run.data.params["factorgrid.result"]) == ("FINISHED", "kept")
+
+
+@pytest.mark.parametrize("trouble", [502, "hang up", "lose"])
 def test_artifacts_ends_of_runs_and_model_versions_arrive(
     execution: Execution, proxy: Proxy, trouble: int | str
 ) -> None:
