@@ -99,8 +99,9 @@ class Leases:
             if not stored:  # a full disk leaves an empty file
                 stored = uuid.uuid4().hex[:12]
                 _write_whole(file, stored)
+        # Without the device: its number may change when a disk is mounted again.
         folder = self.locks.stat()
-        place = f"{stored} {folder.st_dev} {folder.st_ino} {_machine_id()}"
+        place = f"{stored} {folder.st_ino} {_machine_id()}"
         return hashlib.sha256(place.encode()).hexdigest()[:12]
 
     @contextlib.contextmanager

@@ -295,6 +295,22 @@ def test_a_copy_of_a_home_is_another_home(uri: str, tmp_path: Path) -> None:
     assert Tracker.open(Settings(tmp_path / "renamed", uri)).leases.home_id == name
 
 
+def test_a_home_whose_disk_was_mounted_again_is_the_same_home(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(tmp_path / "home", uri)
+    name, stat = Tracker.open(settings).leases.home_id, Path.stat
+
+    def mounted_again(self: Path, **named: Any) -> os.stat_result:
+        found = list(stat(self, **named))
+        found[2] += 1  # st_dev
+        return os.stat_result(found)
+
+    leases = Tracker.open(settings).leases
+    monkeypatch.setattr(Path, "stat", mounted_again)
+    assert leases.home_id == name
+
+
 @pytest.mark.parametrize("content", ["", " \n"])
 def test_an_empty_name_of_a_home_counts_as_missing(content: str, uri: str, tmp_path: Path) -> None:
     names = set()
