@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from tasks.errors import UserError
-from tasks.tracking.tags import PARENT
+from tasks.tracking.tags import PARENT, RESULT
 from tasks.tracking.tracker import Tracker
 
 #: The condition that a run is the parent run of one of FactorGrid's studies.
@@ -44,7 +44,7 @@ def runs_of_experiment(tracker: Tracker, experiment: str, response: str) -> pd.D
         If no finished run has params and the metric; the existing metrics are given.
     """
     runs = tracker.search([tracker.existing_experiment(experiment)], "")
-    ended = [run for run in runs if run.info.status in {"FINISHED", "FAILED"} and run.data.params]
+    ended = [run for run in runs if run.info.status in {"FINISHED", "FAILED"} and _params(run)]
     measured = [run for run in ended if math.isfinite(_metric(run, response))]
     nested_in = {run.data.tags.get(PARENT) for run in ended}
     # A single parent with the best metric of its nested runs is no experiment.
@@ -58,15 +58,15 @@ def runs_of_experiment(tracker: Tracker, experiment: str, response: str) -> pd.D
     chosen = [run for run in ended if run.info.run_id not in not_runs]
     left_out = [run for run in ended if run.info.run_id in not_runs]
     if left_out:
-        used = {name for run in chosen for name in run.data.params}
-        unused = sorted({name for run in left_out for name in run.data.params} - used)
+        used = {name for run in chosen for name in _params(run)}
+        unused = sorted({name for run in left_out for name in _params(run)} - used)
         tracker.notify(
             f"experiment {experiment}: {len(left_out)} of {len(ended)} runs with params are left "
             f"out, as parents or parts of the {len(kept)} runs that have {response!r}"
             + (f"; params that only they have: {', '.join(unused)}" if unused else "")
         )
     return pd.DataFrame(
-        [{**run.data.params, response: _metric(run, response)} for run in reversed(chosen)]
+        [{**_params(run), response: _metric(run, response)} for run in reversed(chosen)]
     )
 
 
@@ -82,16 +82,16 @@ def _ancestors(run: Any, parents: Mapping[str, str | None]) -> list[str]:
 
 def _why_none(runs: Sequence[Any], response: str) -> str:
     """Return why no run has both params and the response, and what to do."""
-    with_params = {run.info.run_id for run in runs if run.data.params}
+    with_params = {run.info.run_id for run in runs if _params(run)}
     finished = [run for run in runs if math.isfinite(_metric(run, response))]
-    nested_in = {run.data.tags.get(PARENT) for run in runs if run.data.params}
+    nested_in = {run.data.tags.get(PARENT) for run in runs if _params(run)}
     if any(run.data.tags.get(PARENT) in with_params for run in finished):
         return (
             f"{response!r} is in nested runs, and the params are in their parents; log both "
             "in one run"
         )
     if any(run.info.run_id in nested_in for run in finished):
-        children = [run for run in runs if run.data.params and run.info.run_id not in nested_in]
+        children = [run for run in runs if _params(run) and run.info.run_id not in nested_in]
         return (
             f"{response!r} is only in parent runs, and the params are in their nested runs; name a "
             f"metric of the nested runs: {_metric_names(children)}"
@@ -103,6 +103,11 @@ def _why_none(runs: Sequence[Any], response: str) -> str:
 
 def _metric_names(runs: Sequence[Any]) -> str:
     return ", ".join(sorted({name for run in runs for name in run.data.metrics})) or "none"
+
+
+def _params(run: Any) -> dict[str, str]:
+    """Return a run's params, without FactorGrid's decision on its result, which is no setting."""
+    return {name: value for name, value in run.data.params.items() if name != RESULT}
 
 
 def _metric(run: Any, name: str) -> float:

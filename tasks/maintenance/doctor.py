@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from tasks.processes.own_folder import PREFIX, own_folder, temporary_parent
 from tasks.processes.ports import is_free_port
 from tasks.redaction import without_password
+from tasks.service.prefect_address import INVALID_HOST
 from tasks.service.programs import MLFLOW_PORT, PREFECT_PORT
 from tasks.service.running_service import running_service
 from tasks.service.work_pool import POOL, Api, online_workers, prefect_credentials
@@ -244,6 +245,10 @@ def _server(
             "prefect": "set PREFECT_API_AUTH_STRING to user:password",
         }[package]
         return Finding(name, "fail", f"{shown}: refuses access ({answer.status_code})", remedy)
+    if package == "prefect" and INVALID_HOST in answer.text:
+        found = f"{shown}: does not accept the name {httpx.URL(url).host}"
+        remedy = "start `factorgrid up` there with --allowed-hosts and this name"
+        return Finding(name, "fail", found, f"{remedy}, or correct {variable}")
     if answer.status_code != httpx.codes.OK:
         found = f"{shown}: answers with status {answer.status_code}"
         return Finding(name, "fail", found, f"correct {variable}: this is not a {name} server")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from analysis.mcnemar import McNemarResult, mcnemar_test
 from tasks.errors import UserError
 from tasks.languages import translator
+from tasks.registry.model_lock import ModelLock
 from tasks.registry.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -307,9 +308,11 @@ def promote_model(
     ------
     UserError
         If there is no such model or version, or its answers to the test images are missing.
+    LeaseLostError
+        If another process took over the lock of the model.
     """
     registry = Registry.open(tracker, name)
-    with nullcontext() if dry_run else registry.lock():
+    with nullcontext() if dry_run else registry.lock() as lock:
         challenger = registry.version(number) if number else registry.version_of(CHALLENGER)
         if challenger is None:
             current = registry.champion_number()
@@ -320,8 +323,9 @@ def promote_model(
             if because
             else judge_challenger(registry, challenger)
         )
-        if dry_run:
+        if lock is None:
             return replace(judged, dry_run=True)
+        lock.require_held()  # judging took a while
         if because:
             registry.tag(judged.challenger, FORCED, f"{_today()}: {because}")
             registry.untag(judged.challenger, ROLLED_BACK)
@@ -348,13 +352,15 @@ def roll_back(
     ------
     UserError
         If there is no earlier champion.
+    LeaseLostError
+        If another process took over the lock of the model.
     """
     registry = Registry.open(tracker, name)
-    with nullcontext() if dry_run else registry.lock():
-        return _roll_back(registry, because, dry_run=dry_run)
+    with nullcontext() if dry_run else registry.lock() as lock:
+        return _roll_back(registry, because, lock)
 
 
-def _roll_back(registry: Registry, because: str | None, *, dry_run: bool) -> Promotion:
+def _roll_back(registry: Registry, because: str | None, lock: ModelLock | None) -> Promotion:
     name, champions = registry.name, registry.champions()
     existing = {str(version.version) for version in registry.versions()}
     earlier = [number for number in champions[:-1] if number in existing]
@@ -366,9 +372,10 @@ def _roll_back(registry: Registry, because: str | None, *, dry_run: bool) -> Pro
         )
     last, before = champions[-1], earlier[-1]
     verdict = PromotionVerdict("rolled_back", before, last, reason=because or "")
-    found = Promotion(name, verdict, last, last, dry_run=dry_run)
-    if dry_run:
+    found = Promotion(name, verdict, last, last, dry_run=lock is None)
+    if lock is None:
         return found
+    lock.require_held()
     registry.move_champion_alias(before)
     registry.tag(last, ROLLED_BACK, f"{_today()}: {because}" if because else _today())
     return replace(found, champion=before)

@@ -47,7 +47,7 @@ def host_names(host: str, more: Sequence[str] = ()) -> list[str]:
     """
     names = {*LOOPBACK, *more}
     if host not in LOOPBACK:
-        names |= {host, socket.gethostname(), *_own_addresses()}
+        names |= {host, socket.gethostname(), socket.getfqdn(), *_own_addresses()}
     return sorted(name.lower() for name in names if name not in ANY_ADDRESS)
 
 
@@ -78,18 +78,34 @@ def checked_host_names(option: str, given: str | None) -> list[str]:
     return names
 
 
-def mlflow_access(names: Sequence[str], port: int) -> dict[str, str]:
+def mlflow_access(
+    names: Sequence[str], port: int, proxy_names: Sequence[str] = ()
+) -> dict[str, str]:
     """Return the variables by which MLflow's server accepts only these names, and its own pages.
 
     Without them it accepts any name that begins like a private address, such as 10.example.org. A
     variable that the user has set is not changed.
+
+    Parameters
+    ----------
+    names : the names by which the server may be called, on any port: an SSH tunnel may begin at
+        another one.
+    port : the port of the server, and so of its pages.
+    proxy_names : those of the names that a proxy may serve on the ports 80 and 443, which
+        browsers leave out.
     """
     hosts = [f"[{name}]" if ":" in name else name for name in names]
-    origins = [f"{scheme}://{host}" for host in hosts for scheme in ("http", "https")]
+    # MLflow compares a name with `*` by `fnmatch`, where a bracket begins a set of characters.
+    any_port = [f"{host.replace('[', '[[]')}:*" for host in hosts]
+    served = {f":{port}": hosts, "": [host for host in hosts if host.strip("[]") in proxy_names]}
     wanted = {
-        # Without a port: behind a proxy, or on port 80.
-        "MLFLOW_SERVER_ALLOWED_HOSTS": [*hosts, *(f"{host}:{port}" for host in hosts)],
-        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": [*origins, *(f"{o}:{port}" for o in origins)],
+        "MLFLOW_SERVER_ALLOWED_HOSTS": [*hosts, *any_port],
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": [
+            f"{scheme}://{host}{end}"
+            for end, its_hosts in served.items()
+            for host in its_hosts
+            for scheme in ("http", "https")
+        ],
     }
     return {name: os.environ.get(name) or ",".join(values) for name, values in wanted.items()}
 

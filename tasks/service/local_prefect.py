@@ -54,7 +54,7 @@ class LocalServer:
     port : its port.
     password : its ``user:password``.
     log : the file with its output.
-    has_failed : whether it ended several times in a row, so that it is not started again.
+    failure : why it is not started again; empty while it runs.
     """
 
     def __init__(self, log: Path) -> None:
@@ -65,7 +65,7 @@ class LocalServer:
         self._starting.acquire()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.port = int(self._listening.getsockname()[1])
-        self.has_failed = False
+        self.failure = ""
         self._stopping = threading.Event()
         self._program = self._start()
         self._watch = threading.Thread(target=self._restart_when_ended, daemon=True)
@@ -126,11 +126,18 @@ class LocalServer:
             is_quick = time.monotonic() - self._started_at < QUICK_EXIT_SECONDS
             quick_exits = quick_exits + 1 if is_quick else 1
             if quick_exits >= MAX_QUICK_EXITS:
-                self.has_failed = True
-                self._listening.close()  # requests fail now, instead of waiting
+                self._give_up(f"ended {MAX_QUICK_EXITS} times in a row")
                 return
             log_event("Prefect's local server ended by itself; it is started again")
-            self._program = self._start()
+            try:
+                self._program = self._start()
+            except OSError as error:
+                self._give_up(f"ended and could not be started again ({error})")
+                return
+
+    def _give_up(self, failure: str) -> None:
+        self.failure = failure
+        self._listening.close()  # requests fail now, instead of waiting
 
     def stop(self) -> None:
         """End the server and all processes that it started."""
@@ -153,7 +160,7 @@ def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
     ------
     OrchestratorError
         If no Prefect server answers at ``PREFECT_API_URL``, or the local server ends several times
-        in a row while the block runs.
+        in a row while the block runs, or cannot be started again.
     """
     if url := os.environ.get("PREFECT_API_URL"):
         check_prefect_address(url)
@@ -169,11 +176,11 @@ def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
     except FactorGridError:
         raise
     except Exception as error:
-        if not server.has_failed:
+        if not server.failure:
             raise
         raise OrchestratorError(
-            f"Prefect's local server ended {MAX_QUICK_EXITS} times in a row; correct the error at "
-            f"the end of its log {server.log}, and run the same command again to continue"
+            f"Prefect's local server {server.failure}; correct the error at the end of its log "
+            f"{server.log}, and run the same command again to continue"
         ) from error
     finally:
         for name, value in before.items():

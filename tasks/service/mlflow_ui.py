@@ -37,8 +37,9 @@ def serve_mlflow_ui(settings: Settings, host: str, port: int) -> None:
     address = f"http://{host}:{port}/{EXPERIMENTS_PAGE}"
     print(f"MLflow's pages: {address} (Ctrl-C ends them)", file=sys.stderr, flush=True)  # noqa: T201 # the last output before exec
     command = [*MLFLOW_PROGRAM, "--host", host, "--port", str(port)]
-    command += ["--backend-store-uri", settings.tracking_uri]
     command += ["--default-artifact-root", settings.artifacts.as_uri()]
+    # Not in the command line, which other users can read: its URL may contain a password.
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = settings.tracking_uri
     os.environ.update(mlflow_access(host_names(host), port))
     keep_own_folders_over_exec()
     os.execv(sys.executable, command)  # noqa: S606 # no shell is needed

@@ -18,6 +18,8 @@ ANSWER_SECONDS = 10
 OWN_CERTIFICATES = ("PREFECT_API_SSL_CERT_FILE", "PREFECT_API_TLS_INSECURE_SKIP_VERIFY")
 #: Prefect's hosted server has another API and its own login.
 HOSTED = ".prefect.cloud"
+#: What `tasks.service.prefect_program` answers to a request under a name that is not its own.
+INVALID_HOST = "Invalid host header"
 
 
 def check_prefect_address(url: str) -> None:
@@ -57,7 +59,7 @@ def _is_prefect(shown: str, url: str) -> bool:
     Raises
     ------
     OrchestratorError
-        If nothing answers, or the server refuses access.
+        If nothing answers, or the server refuses access or the name by which it was called.
     """
     is_local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
     try:
@@ -77,6 +79,12 @@ def _is_prefect(shown: str, url: str) -> bool:
         raise OrchestratorError(
             f"{shown}: the server refuses access ({answer.status_code}); set "
             "PREFECT_API_AUTH_STRING to user:password"
+        )
+    if answer.status_code == httpx.codes.BAD_REQUEST and INVALID_HOST in answer.text:
+        raise OrchestratorError(
+            f"{shown}: the server does not accept the name {urlsplit(url).hostname}; start "
+            "`factorgrid up` there with --allowed-hosts and this name, or use a name that it "
+            "accepts"
         )
     try:
         return answer.is_success and isinstance(answer.json(), str)

@@ -114,7 +114,9 @@ def _mlflow(config: ServiceConfig) -> WatchedProgram:
     environment = {
         "MLFLOW_BACKEND_STORE_URI": config.mlflow_database,
         "MLFLOW_TRACKING_URI": "",
-        **mlflow_access(config.host_names, config.mlflow_port),
+        **mlflow_access(
+            config.host_names, config.mlflow_port, [name.lower() for name in config.names]
+        ),
     }
     return WatchedProgram(
         "MLflow",

@@ -7,10 +7,11 @@ the clocks of two machines differ, and a server that was unreachable has delayed
 
 A process that was cut off or suspended for longer than its lease does not notice it: it may wait
 for the server for much longer (``FACTORGRID_PATIENCE``), and its lease may be taken meanwhile.
-Nothing therefore depends on time alone. Whoever takes a run over becomes its holder first, and then
-reads its status; the former holder ends the run as FINISHED, and then reads whether it is still the
-holder. Whatever the order is, at most one of them keeps the result. The same is read again before a
-replicate begins, before a model is registered, and before a study ends.
+Nothing therefore depends on time alone. Before a replicate's run is ended, its process decides that
+its result is kept, or whoever takes the run over decides that it is discarded. They decide by a
+param, whose value MLflow never changes: whatever the order is, the first one decides, and both act
+on it. A result that was reused is therefore never discarded. Who holds the lease is read again
+before a replicate begins, before a model is registered, and before a study ends.
 """
 
 import contextlib
@@ -98,8 +99,9 @@ class Leases:
             if not stored:  # a full disk leaves an empty file
                 stored = uuid.uuid4().hex[:12]
                 _write_whole(file, stored)
+        # Without the device: its number may change when a disk is mounted again.
         folder = self.locks.stat()
-        place = f"{stored} {folder.st_dev} {folder.st_ino} {_machine_id()}"
+        place = f"{stored} {folder.st_ino} {_machine_id()}"
         return hashlib.sha256(place.encode()).hexdigest()[:12]
 
     @contextlib.contextmanager

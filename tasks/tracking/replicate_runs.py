@@ -23,6 +23,9 @@ from tasks.tracking.tags import (
     KIND,
     PARENT,
     PREFIX,
+    RESULT,
+    RESULT_DISCARDED,
+    RESULT_KEPT,
     REUSED_FROM,
     STATUS,
     stage_tag,
@@ -220,7 +223,7 @@ class ReplicateRuns:
         self.tracker.leases.stop_heartbeat(run_id)
 
     def finish(self, run_id: str) -> None:
-        """End a replicate's run as FINISHED, if this process is still its holder.
+        """End a replicate's run as FINISHED, unless another process has taken it over.
 
         Raises
         ------
@@ -231,14 +234,11 @@ class ReplicateRuns:
         client, leases = self.tracker.client, self.tracker.leases
         run = client.get_run(run_id)
         is_held = leases.is_held(run) and run.info.status == "RUNNING"
-        if is_held:
+        is_kept = is_held and self._decide(run_id, RESULT_KEPT)
+        if is_kept:
             client.set_terminated(run_id, "FINISHED")
-            # Whoever takes a run over becomes its holder first, and then reads its status.
-            is_held = leases.is_held(client.get_run(run_id))
-            if not is_held:
-                client.set_terminated(run_id, "KILLED")
         leases.stop_heartbeat(run_id)
-        if not is_held:
+        if not is_kept:
             raise LeaseLostError(f"run {run_id}: another process took it over")
 
     def end_died(self, run_id: str, error: SlotDiedError) -> None:
@@ -269,10 +269,34 @@ class ReplicateRuns:
             self._end_as_cut_off(run)
 
     def _end_as_cut_off(self, run: Any) -> None:
-        # With a new holder: if its process is alive after all, it must discard its result.
+        """End a run without its process, as FINISHED if that decided to keep its result."""
+        run_id, client = str(run.info.run_id), self.tracker.client
+        if not self._decide(run_id, RESULT_DISCARDED):
+            client.set_terminated(run_id, "FINISHED")  # everything else was logged before
+            return
         tags = {HOLDER: self.tracker.leases.holder, STATUS: "cut off"}
-        self._writer.log(run.info.run_id, tags=tags)
-        self.tracker.client.set_terminated(run.info.run_id, "KILLED")
+        self._writer.log(run_id, tags=tags)
+        client.set_terminated(run_id, "KILLED")
+
+    def _decide(self, run_id: str, decision: str) -> bool:
+        """Decide whether a run's result is kept, unless another process has decided it.
+
+        Returns
+        -------
+        Whether this is the decision. MLflow never changes the value of a param, so of several
+        processes the first one decides, and all of them get the same answer.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = self.tracker.client
+        try:
+            client.log_param(run_id, RESULT, decision, synchronous=True)
+        except MlflowException:
+            decided = client.get_run(run_id).data.params.get(RESULT)
+            if decided is None:  # refused for another reason
+                raise
+            return bool(decided == decision)
+        return True
 
 
 def trained_runs(runs: Sequence[Any]) -> list[Any]:

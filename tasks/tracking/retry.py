@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.errors import RetryableError, TrackingError
+from tasks.redaction import redact, without_password
 
 if TYPE_CHECKING:
     from requests import RequestException
@@ -71,7 +72,7 @@ Notify = Callable[[str, str], None]
 
 def print_notice(line: str, _: str) -> None:
     """Print a line to standard error, for commands without a progress display."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 # a command without a display of its own
+    print(redact(line), file=sys.stderr, flush=True)  # noqa: T201 # a command without a display of its own
 
 
 class RetryPolicy:
@@ -79,13 +80,13 @@ class RetryPolicy:
 
     Parameters
     ----------
-    address : of the server, for messages.
+    address : of the server, for messages; they do not show its password.
     minutes : how long one call waits before it gives up.
     notify : called when waiting begins and when it ends.
     """
 
     def __init__(self, address: str, minutes: float, notify: Notify) -> None:
-        self.address, self.minutes, self.notify = address, minutes, notify
+        self.address, self.minutes, self.notify = without_password(address), minutes, notify
         self._lock = threading.Lock()
         self._unreachable_since: float | None = None
         self._last_notice = 0.0
@@ -352,10 +353,31 @@ class RetryingClient:
         # A request that the network repeated has created another version of the same network.
         same = sorted(self.retry_policy.call(created_versions), key=lambda v: int(v.version))
         for other in same[1:]:
-            self.retry_policy.call(
-                partial(self.mlflow_client.delete_model_version, name, other.version)
-            )
+            self.delete_model_version(name, str(other.version))
         return same[0] if same else created
+
+    def delete_model_version(self, name: str, version: str) -> None:
+        """Delete a version of a registered model, or note that an earlier try deleted it.
+
+        Raises
+        ------
+        MlflowException
+            If it did not exist before.
+        """
+        from mlflow.exceptions import MlflowException
+
+        tried = False
+
+        def attempt() -> None:
+            nonlocal tried
+            is_repeated, tried = tried, True
+            try:
+                self.mlflow_client.delete_model_version(name, version)
+            except MlflowException as error:
+                if not (is_repeated and error.error_code == "RESOURCE_DOES_NOT_EXIST"):
+                    raise
+
+        self.retry_policy.call(attempt)
 
     def _create_once(self, create: Callable[[], Any], find: Callable[[], Any]) -> Any:
         """Create something; before each retry, look whether an earlier try created it."""

@@ -1,4 +1,4 @@
-"""The tags by which FactorGrid finds its runs again.
+"""The tags by which FactorGrid finds its runs again, and the one param that is no setting.
 
 Users see them in MLflow's pages, and stored studies have them: their names never change.
 """
@@ -12,6 +12,10 @@ KIND = PREFIX + "kind"
 KEY = PREFIX + "key"
 #: Of a replicate that was not trained again: the run whose figures it repeats.
 REUSED_FROM = PREFIX + "reused_from"
+#: A param, of a replicate that was trained: `RESULT_KEPT` if its process ended it as FINISHED,
+#: `RESULT_DISCARDED` if another process took it over before. Runs of earlier versions have none.
+RESULT = PREFIX + "result"
+RESULT_KEPT, RESULT_DISCARDED = "kept", "discarded"
 #: Why a run did not finish, for example ``cut off``.
 STATUS = PREFIX + "status"
 #: Of an attempt whose training process ended without a result: how it ended.

@@ -113,3 +113,9 @@ def test_runs_without_params_are_reported_as_such(logged: Logged) -> None:
         logged.read()
     with pytest.raises(UserError, match="no finished run has a metric 'f1'; there are: acc"):
         logged.read("f1")
+
+
+def test_the_decision_on_the_result_of_a_replicate_is_no_column(logged: Logged) -> None:
+    logged.run(params={"lr": "0.1", "factorgrid.result": "kept"}, acc=0.5)
+    logged.run(params={"lr": "0.2"}, acc=0.6)  # of an earlier version
+    assert logged.read() == [{"lr": "0.1", "acc": 0.5}, {"lr": "0.2", "acc": 0.6}]

@@ -115,11 +115,16 @@ def test_a_disk_that_is_nearly_full_and_a_home_that_cannot_be_written_fail(
 
 
 class _OtherVersion(http.server.BaseHTTPRequestHandler):
-    """A server of another version, which answers every other request with 404."""
+    """A server of another version, which answers every other request with 404.
+
+    Below /renamed it refuses the name by which it was called, as Prefect's server does.
+    """
 
     def do_GET(self) -> None:
         body = b'"3.0.0"' if self.path.endswith("version") else b""
-        self.send_response(200 if body else 404)
+        is_refused = self.path.startswith("/renamed")
+        body = b"Invalid host header" if is_refused else body
+        self.send_response(400 if is_refused else 200 if body else 404)
         self.end_headers()
         self.wfile.write(body)
 
@@ -141,6 +146,19 @@ def test_no_answer_of_a_server_shows_the_password_of_its_address(
             in _found(Settings(tmp_path, url), "Prefect").found
         )
     server.shutdown()
+
+
+def test_a_server_that_does_not_accept_its_name_fails_and_names_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _OtherVersion)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/renamed")
+    found = _found(_local(tmp_path), "Prefect")
+    server.shutdown()
+    assert found.state == "fail"
+    assert "does not accept the name 127.0.0.1" in found.found
+    assert "--allowed-hosts" in found.remedy
 
 
 def test_a_server_of_another_version_is_a_warning(

@@ -1,7 +1,9 @@
 """The champion only gets better: judging on the same test images, promoting, rolling back."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -13,9 +15,10 @@ from support.small_study import Done, factorgrid, open_tracker
 
 from analysis.mcnemar import McNemarResult, accuracy_with_interval
 from models.images.arrays import open_arrays
-from tasks.errors import UserError
+from tasks.errors import LeaseLostError, UserError
 from tasks.languages import LANGUAGES, translator
 from tasks.registry.approval import promote_if_approved
+from tasks.registry.model_lock import OWNER
 from tasks.registry.model_registry import (
     CHALLENGER,
     CHAMPION,
@@ -176,6 +179,45 @@ def test_without_a_challenger_there_is_no_error_and_nothing_moves(fake: FakeRegi
     found = fake.promote()
     assert "nothing to judge" in _text(found)
     assert (found.before, found.champion) == ("1", "1")
+
+
+@pytest.mark.parametrize("action", ["promote", "force", "roll back"])
+def test_a_process_that_lost_the_lock_moves_no_alias(
+    fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """It is suspended while it judges, or reads the champions."""
+    fake.promote(fake.add(150))
+    fake.promote(fake.add(170))
+    if action != "roll back":
+        fake.registry.set_challenger(fake.add(190))
+    registry, before = fake.registry, fake.champion
+    challenger = registry.version(str(len(registry.versions())))
+    version, champions = Registry.version_of, Registry.champions
+    actions: dict[str, Callable[[], Any]] = {
+        "promote": fake.promote,
+        "force": partial(fake.promote, because="better on new images"),
+        "roll back": partial(roll_back, registry.tracker, registry.name),
+    }
+
+    def lose_lock() -> None:
+        registry.client.set_registered_model_tag(registry.name, OWNER, "another process")
+
+    def suspended(self: Registry, alias: str) -> Any:
+        lose_lock()
+        return version(self, alias)
+
+    def suspended_too(self: Registry) -> Any:
+        lose_lock()
+        return champions(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "version_of", suspended)
+        patch.setattr(Registry, "champions", suspended_too)
+        with pytest.raises(LeaseLostError, match="another process took over its lock"):
+            actions[action]()
+    assert fake.champion == before
+    after = registry.version(str(challenger.version))
+    assert (after.description, after.tags) == (challenger.description, challenger.tags)
 
 
 def test_judging_writes_nothing(fake: FakeRegistry) -> None:

@@ -1,12 +1,15 @@
 """Who may use the servers: names of this machine, and the password in the home."""
 
+import os
 import socket
 import stat
 from pathlib import Path
 
 import pytest
+from mlflow.server.security_utils import is_allowed_host_header
 
 from tasks.errors import OrchestratorError
+from tasks.service import mlflow_ui
 from tasks.service.access import (
     CLIENT_PASSWORD,
     PASSWORD_FILE,
@@ -17,6 +20,8 @@ from tasks.service.access import (
     stored_password,
     user_password,
 )
+from tasks.settings import Settings
+from tasks.tracking.tracker import Tracker
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +38,31 @@ def test_a_server_on_loopback_is_called_by_the_names_of_loopback_only() -> None:
 def test_a_server_on_all_addresses_is_called_by_the_names_of_this_machine() -> None:
     names = host_names("0.0.0.0")  # noqa: S104 # nothing is bound
     assert socket.gethostname().lower() in names
+    assert socket.getfqdn().lower() in names
     assert "127.0.0.1" in names
     assert "0.0.0.0" not in names  # noqa: S104 # nothing is bound
 
 
 def test_mlflow_accepts_no_name_that_only_begins_like_a_private_address() -> None:
     hosts = mlflow_access(host_names("127.0.0.1"), 5000)["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
-    assert {"localhost:5000", "127.0.0.1:5000", "[::1]:5000"} <= set(hosts)
-    assert not any("*" in host for host in hosts)
+    for name in ("localhost", "127.0.0.1", "[::1]"):
+        for end in ("", ":5000", ":15000"):  # an SSH tunnel may begin at another port
+            assert is_allowed_host_header(hosts, f"{name}{end}")
+    for name in ("10.example.org", "localhost.example.org", "127.0.0.1.example.org", "[::2]", ":"):
+        for end in ("", ":5000"):
+            assert not is_allowed_host_header(hosts, f"{name}{end}")
+
+
+def test_mlflow_accepts_pages_of_its_own_port_and_of_a_proxy_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", raising=False)
+    access = mlflow_access(["::1", "localhost", "pc.org"], 5000, ["pc.org"])
+    assert set(access["MLFLOW_SERVER_CORS_ALLOWED_ORIGINS"].split(",")) == {
+        *("http://[::1]:5000", "https://[::1]:5000"),
+        *("http://localhost:5000", "https://localhost:5000"),
+        *("http://pc.org:5000", "https://pc.org:5000", "http://pc.org", "https://pc.org"),
+    }
 
 
 def test_names_that_the_user_has_set_for_mlflow_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,3 +145,18 @@ def test_a_folder_in_place_of_the_password_is_reported_in_one_line(tmp_path: Pat
     with pytest.raises(OrchestratorError, match=r"cannot be read .*; rename"):
         stored_password(tmp_path)
     assert _mode(tmp_path / PASSWORD_FILE) == 0o755
+
+
+def test_the_command_line_of_the_pages_has_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = "mysql+pymysql://me:secretpw9@127.0.0.1/runs"
+    commands: list[list[str]] = []
+    monkeypatch.setattr(Tracker, "open", lambda *_: None)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
+    monkeypatch.chdir(tmp_path)
+    mlflow_ui.serve_mlflow_ui(Settings(tmp_path / "home", uri), "127.0.0.1", 0)
+    (command,) = commands
+    assert "secretpw9" not in " ".join(command)
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == uri

@@ -1,5 +1,6 @@
 """A study's own Prefect server: whom it answers, and that it is started again if it is killed."""
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -177,6 +178,30 @@ def test_a_server_that_always_ends_makes_one_line_of_what_failed(
         _use_until_it_ends(server)
     assert CLIENT_PASSWORD not in os.environ
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_a_server_that_cannot_be_started_again_makes_one_line_of_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = iter([_Ended()])
+
+    def start(_: LocalServer) -> _Ended:
+        for ended in starts:
+            return ended
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(LocalServer, "_start", start)
+    monkeypatch.setattr(LocalServer, "_started_at", float("inf"), raising=False)
+    monkeypatch.setattr(LocalServer, "_wait_until", lambda *_: None)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    settings = Settings(tmp_path, "")
+    settings.logs.mkdir()
+
+    with (
+        pytest.raises(OrchestratorError, match=r"could not be started again \(.*unavailable"),
+        local_prefect(settings) as server,
+    ):
+        _use_until_it_ends(server)
 
 
 def test_the_password_that_the_user_has_set_is_used_and_stays(

@@ -12,12 +12,16 @@ from tasks.service.prefect_address import check_prefect_address
 
 
 class _Server(http.server.BaseHTTPRequestHandler):
-    """Answers as the address says: /api as Prefect's API, /locked with 401, else with a page."""
+    """Answers by path: /api as Prefect's API, /locked with 401, /renamed with 400, or a page."""
 
     def do_GET(self) -> None:
         is_api = self.path == "/api/admin/version"
-        self.send_response(401 if self.path.startswith("/locked") else 200)
+        is_refused = self.path.startswith("/renamed")
+        self.send_response(401 if self.path.startswith("/locked") else 400 if is_refused else 200)
         self.end_headers()
+        if is_refused:  # the answer of Starlette's TrustedHostMiddleware
+            self.wfile.write(b"Invalid host header")
+            return
         self.wfile.write(b'"3.8.8"' if is_api and self.server.is_prefect else b"<html>")  # type: ignore[attr-defined] # set below
 
     def log_message(self, *_: object) -> None:
@@ -84,3 +88,8 @@ def test_another_server_is_not_taken_for_prefect() -> None:
 def test_a_server_that_wants_a_password_names_its_variable(prefect: str) -> None:
     with pytest.raises(OrchestratorError, match=r"refuses access .*PREFECT_API_AUTH_STRING"):
         check_prefect_address(f"{prefect}/locked")
+
+
+def test_a_server_that_does_not_accept_its_name_names_the_option(prefect: str) -> None:
+    with pytest.raises(OrchestratorError, match=r"does not accept the name 127.* --allowed-hosts"):
+        check_prefect_address(f"{prefect}/renamed")

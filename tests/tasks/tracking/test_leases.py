@@ -143,17 +143,94 @@ def test_a_replicate_that_is_taken_over_while_it_is_finished_is_finished_once(
     machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, run_id = _replicate_on_another_machine(machines)
-    set_terminated = first.tracker.client.set_terminated
+    get_run = first.tracker.client.get_run
 
-    def suspended(*given: Any) -> None:
-        if given == (run_id, "FINISHED"):  # suspended after it has read that it is the holder
-            assert second.tracker.leases.take_over(run_id)
-        set_terminated(*given)
+    def suspended(*given: Any) -> Any:
+        run = get_run(*given)  # suspended after it has read that it is the holder
+        with second.replicates.claim(_replicate(second)) as finished:
+            assert finished is None
+        return run
 
-    monkeypatch.setattr(first.tracker.client, "set_terminated", suspended)
-    with pytest.raises(LeaseLostError):
-        first.replicates.finish(run_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(first.tracker.client, "get_run", suspended)
+        with pytest.raises(LeaseLostError):
+            first.replicates.finish(run_id)
     assert _finished_runs(second) == []
+    assert get_run(run_id).info.status == "KILLED"
+
+
+def _take_over_in_two_steps(
+    first: Execution, second: Execution, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """Let the first one finish, while the second one is its holder and has decided nothing yet.
+
+    Returns
+    -------
+    The run in which the second one has reused the result, as soon as the first one is FINISHED.
+    """
+    client, reused = first.tracker.client, []
+    set_terminated, get_run = client.set_terminated, client.get_run
+
+    def suspended(*given: Any) -> Any:
+        run = get_run(*given)
+        for tag, value in second.tracker.leases.new_tags().items():
+            second.tracker.client.set_tag(run_id, tag, value)
+        return run
+
+    def observed(*given: Any) -> None:
+        set_terminated(*given)
+        if given == (run_id, "FINISHED"):
+            with second.replicates.claim(_replicate(second)) as finished:
+                assert finished is not None
+                reused.append(finished)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "get_run", suspended)
+        patch.setattr(client, "set_terminated", observed)
+        first.replicates.finish(run_id)
+    return reused
+
+
+def test_a_result_that_another_machine_reused_is_not_discarded(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, run_id = _replicate_on_another_machine(machines)
+    (reused,) = _take_over_in_two_steps(first, second, run_id, monkeypatch)
+    client = second.tracker.client
+    assert client.get_run(reused).data.tags["factorgrid.reused_from"] == run_id
+    assert client.get_run(run_id).info.status == "FINISHED"
+    with first.replicates.claim(_replicate(first)) as finished:
+        assert finished == run_id
+
+
+def test_a_result_that_was_kept_by_a_process_that_died_is_finished_by_another_machine(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, run_id = _replicate_on_another_machine(machines)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(first.tracker.client, "set_terminated", killed)
+        with pytest.raises(KeyboardInterrupt):
+            first.replicates.finish(run_id)
+    with second.replicates.claim(_replicate(second)) as finished:
+        assert finished is not None
+    client = second.tracker.client
+    assert client.get_run(finished).data.tags["factorgrid.reused_from"] == run_id
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert "factorgrid.status" not in run.data.tags
+
+
+def test_a_result_of_an_earlier_version_is_reused(machines: Machines) -> None:
+    """It has no decision: only its status was written."""
+    first, second, run_id = _replicate_on_another_machine(machines)
+    first.tracker.client.set_terminated(run_id, "FINISHED")
+    assert "factorgrid.result" not in first.tracker.client.get_run(run_id).data.params
+    with second.replicates.claim(_replicate(second)) as finished:
+        assert finished is not None
 
 
 def test_a_replicate_that_finishes_while_it_is_taken_over_is_not_taken_over(
@@ -216,6 +293,22 @@ def test_a_copy_of_a_home_is_another_home(uri: str, tmp_path: Path) -> None:
     assert Tracker.open(Settings(tmp_path / "copy", uri)).leases.home_id != name
     (tmp_path / "home").rename(tmp_path / "renamed")
     assert Tracker.open(Settings(tmp_path / "renamed", uri)).leases.home_id == name
+
+
+def test_a_home_whose_disk_was_mounted_again_is_the_same_home(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(tmp_path / "home", uri)
+    name, stat = Tracker.open(settings).leases.home_id, Path.stat
+
+    def mounted_again(self: Path, **named: Any) -> os.stat_result:
+        found = list(stat(self, **named))
+        found[2] += 1  # st_dev
+        return os.stat_result(found)
+
+    leases = Tracker.open(settings).leases
+    monkeypatch.setattr(Path, "stat", mounted_again)
+    assert leases.home_id == name
 
 
 @pytest.mark.parametrize("content", ["", " \n"])

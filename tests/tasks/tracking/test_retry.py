@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 from support.lying_proxy import FAULTS, Faults, LyingProxy
 from support.mlflow_server import MlflowServer, Proxy, mlflow_server
 from support.small_study import STUDY, write_study
 
-from tasks.errors import SettingError, TrackingError
+from tasks.errors import RetryableError, SettingError, TrackingError
 from tasks.registry.model_registry import Registry
 from tasks.settings import Settings, read_settings
 from tasks.study.replicates import Planned, planned
@@ -119,6 +120,21 @@ def test_every_metric_is_there_once_and_in_order(
 
 
 @pytest.mark.parametrize("trouble", [502, "hang up", "lose"])
+def test_the_decision_on_a_result_is_made_once_whatever_happens_to_the_request(
+    execution: Execution, proxy: Proxy, trouble: int | str
+) -> None:
+    run_id = execution.replicates.begin(_replicate(execution))
+    assert run_id is not None
+    proxy.trouble = _disturb_first("runs/log-parameter", trouble)
+    assert execution.replicates._decide(run_id, "kept")
+    proxy.trouble = _disturb_first("runs/log-parameter", trouble)
+    assert not execution.replicates._decide(run_id, "discarded")
+    execution.replicates.finish(run_id)
+    run = execution.tracker.client.get_run(run_id)
+    assert (run.info.status, run.data.params["factorgrid.result"]) == ("FINISHED", "kept")
+
+
+@pytest.mark.parametrize("trouble", [502, "hang up", "lose"])
 def test_artifacts_ends_of_runs_and_model_versions_arrive(
     execution: Execution, proxy: Proxy, trouble: int | str
 ) -> None:
@@ -142,6 +158,43 @@ def test_artifacts_ends_of_runs_and_model_versions_arrive(
     proxy.trouble = _disturb_first("model-versions/create", trouble)
     client.create_model_version(name, f"runs:/{run_id}/m", run_id, tags={}, description="")
     assert [v.version for v in client.search_model_versions(f"name='{name}'")] == ["1"]
+
+
+def test_a_version_whose_deletion_was_answered_in_vain_is_deleted(
+    execution: Execution, proxy: Proxy
+) -> None:
+    client, name = execution.tracker.client, f"{execution.study.name} deleted"
+    client.create_registered_model(name)
+    version = client.create_model_version(
+        name, f"runs:/{execution.run_id}/m", execution.run_id
+    ).version
+    proxy.trouble = _disturb_first("model-versions/delete", "lose")
+    client.delete_model_version(name, version)
+    assert client.search_model_versions(f"name='{name}'") == []
+    with pytest.raises(MlflowException, match="not found"):
+        client.delete_model_version(name, version)
+
+
+def test_a_password_in_the_address_is_in_no_notice(
+    notices: Notices, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_PAUSE_SECONDS", 0.01)
+    address = "mysql+pymysql://u:secretpw9@h/db"
+    answers = iter([RetryableError(f"no answer of {address}"), None])
+
+    def call() -> None:
+        if error := next(answers):
+            raise error
+
+    def notify(line: str, status: str) -> None:
+        retry.print_notice(line, status)
+        notices(line, status)
+
+    policy = retry.RetryPolicy(address, 1, notify)
+    policy.call(call)
+    assert "waiting for MLflow at mysql+pymysql://u:***@h/db" in notices.lines[0]
+    assert "secretpw9" not in policy.address
+    assert "secretpw9" not in capsys.readouterr().err
 
 
 @pytest.fixture
