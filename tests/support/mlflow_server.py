@@ -18,8 +18,8 @@ from typing import Self
 
 from tasks.processes.ports import free_port
 
-#: The folder of temporary files of the system. That of a command of FactorGrid is for its user only,
-#: and PostgreSQL refuses to run as root.
+#: The system's folder of temporary files. That of a command of FactorGrid is for its user only, and
+#: PostgreSQL refuses to run as root.
 FOR_EVERY_USER = tempfile.gettempdir()
 
 
