@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 #: What MLflow says of a run or an experiment that was deleted.
 DELETED = "must be in the 'active' state"
-_DAMAGED = "restore its file from a copy, or move it away, and an empty database is created"
+_DAMAGED = (
+    "restore its file from a copy, or move it away, and an empty database is created; or correct "
+    "MLFLOW_TRACKING_URI"
+)
 #: What SQLite's errors say -> what to do. The first that fits counts.
 DATABASE_REMEDIES = {
     "file is not a database": _DAMAGED,

@@ -74,7 +74,7 @@ def test_predict_answers_every_image_and_names_the_bad_ones(
     assert broken["error"]
     assert missing["error"] == "no such file or directory"
     assert folder["error"] == "is a directory"
-    assert costly_answer["error"].startswith("too many pixels: 9380 x 9380; at most 22,369,621")
+    assert costly_answer["error"].startswith("too many pixels: 9380 x 9380; at most 44,739,242")
     assert "268,435,457" in large_answer["error"]
     assert pipe_answer["error"] == "not a file"
 
