@@ -8,12 +8,16 @@ import re
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tasks.errors import SettingError
-from tasks.redaction import SIGNED_URLS, has_secret, is_secret_parameter, without_password
+from tasks.redaction import (
+    SIGNED_URLS,
+    has_secret,
+    is_secret_parameter,
+    split_password,
+    without_password,
+)
 
 #: In a `Path` only one of the two slashes of an address is left.
 _HTTP = re.compile(r"https?:/+")
-#: The address of a database, as SQLAlchemy reads it.
-_DATABASE = re.compile(r"(?P<scheme>[\w+.-]+://)(?P<user>[^:/@]*):(?P<password>.*)@(?P<rest>[^@]*)")
 #: What belongs to a signature but gives no access: of Azure, Amazon and Google, and CloudFront.
 _OF_SIGNATURE = re.compile(
     r"(x-amz-|x-goog-).*|s[vspre]|st|srt|spr|sip|sdd|sk(oid|tid|t|e|s|v)|expires|policy",
@@ -54,11 +58,12 @@ def move_password_to_environment(url: str) -> str:
 
 
 def _move_database_password(url: str) -> str:
-    found = _DATABASE.fullmatch(url)
-    if found is None:
+    parts = split_password(url)
+    if parts is None:
         return url
-    os.environ["PGPASSWORD"] = unquote(found["password"])
-    return f"{found['scheme']}{found['user']}@{found['rest']}"
+    user, password, rest = parts
+    os.environ["PGPASSWORD"] = unquote(password)
+    return f"{user}@{rest}"
 
 
 def move_prefect_password_to_environment(url: str) -> str:

@@ -4,7 +4,7 @@
 class                who acts on it                               what happens
 ===================  ===========================================  ==============================
 `UserError`          the user corrects a file, option or setting  one line, exit status 2
-`RetryableError`     nobody: the cause may be temporary           tried again, then as above
+`RetryableError`     nobody: the cause may be temporary           tried again, then one line
 `CellError`          the user, later: a cell cannot be trained    the cell fails, study continues
 `HandedOverError`    the user trains on another machine           one line, exit status 3
 `UnreadableError`    the user, later: an image cannot be read     the image is quarantined

@@ -8,6 +8,7 @@ direction of the text, markup and scripts.
 import html
 import json
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,6 +68,19 @@ def as_json_text(content: Any, **options: Any) -> str:
     """Return JSON, in readable letters, that is safe to print: unsafe characters are escaped."""
     text = json.dumps(content, ensure_ascii=False, **options)
     return _UNSAFE_IN_OUTPUT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def map_texts(content: object, change: Callable[[str], str]) -> object:
+    """Return plain JSON types with every text in them changed; the keys stay."""
+    match content:
+        case str():
+            return change(content)
+        case dict():
+            return {key: map_texts(value, change) for key, value in content.items()}
+        case list() | tuple():
+            return [map_texts(value, change) for value in content]
+        case _:
+            return content
 
 
 def as_markdown(text: str) -> str:

@@ -66,10 +66,21 @@ def without_password(text: str) -> str:
     return _PARAMETER.sub(_hide_parameter, text) if "=" in text else text
 
 
+def split_password(address: str) -> tuple[str, str, str] | None:
+    """Return an address up to its user, its password, and the rest; None if it has no password."""
+    found = _PASSWORD.match(address)
+    if found is None or _is_port(found):
+        return None
+    return found[1], found[2], address[found.end() :]
+
+
+def _is_port(found: re.Match[str]) -> bool:
+    """Whether what stands before the @ is a port: http://host:8080/@x has an @ in its path."""
+    return bool(_PORT_AND_PATH.match(found[2]))
+
+
 def _hide_password(found: re.Match[str]) -> str:
-    # http://host:8080/@x has a port, and an @ in its path.
-    is_port = _PORT_AND_PATH.match(found[2])
-    return found[0] if is_port else f"{found[1]}:{HIDDEN}@"
+    return found[0] if _is_port(found) else f"{found[1]}:{HIDDEN}@"
 
 
 def _hide_parameter(found: re.Match[str]) -> str:
@@ -116,14 +127,3 @@ def _environment_secrets() -> list[str]:
         secrets |= parts | {quote(p, safe="") for p in parts} | {unquote(p) for p in parts}
     found = (s for s in secrets - COMMON_WORDS if len(s) >= SHORTEST_SECRET)
     return sorted(found, key=len, reverse=True)
-
-
-def redact_values(content: object) -> object:
-    """Return plain JSON types with every text in them redacted."""
-    if isinstance(content, str):
-        return redact(content)
-    if isinstance(content, dict):
-        return {key: redact_values(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [redact_values(value) for value in content]
-    return content

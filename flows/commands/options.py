@@ -42,10 +42,10 @@ def print_result(content: dict[str, Any], text: str, *, as_json: bool) -> None:
     Names of files and classes may contain anything; what is printed changes nothing but the lines
     of its own.
     """
-    from tasks.escaping import as_json_text, printable_lines
-    from tasks.redaction import redact, redact_values
+    from tasks.escaping import as_json_text, map_texts, printable_lines
+    from tasks.redaction import redact
 
     if as_json:
-        click.echo(as_json_text(redact_values(content), allow_nan=False))
+        click.echo(as_json_text(map_texts(content, redact), allow_nan=False))
     else:
         click.echo(printable_lines(redact(text)))

@@ -18,6 +18,7 @@ from filelock import FileLock
 from tasks.data.source import url_of
 from tasks.errors import DataError
 from tasks.settings import read_settings
+from tasks.whole_file import write_whole
 
 FOLDERS = "FACTORGRID_FOLDERS"
 #: The file in the home with what `factorgrid deploy` allowed: a list of places, as JSON.
@@ -87,10 +88,8 @@ def record_places(home: Path, places: Iterable[Path]) -> list[str]:
     with FileLock(home / f"{FILE}.lock"):
         known = recorded_places(home)
         if missing := [place for place in added if place not in known]:
-            partial = home / f".partial-{FILE}"
-            partial.touch(mode=0o600)
-            partial.write_text(json.dumps([*known, *missing], indent=1), encoding="utf-8")
-            partial.replace(home / FILE)
+            text = json.dumps([*known, *missing], indent=1)
+            write_whole(home / FILE, text, private=True)
     return added
 
 

@@ -24,6 +24,7 @@ from tasks.credentials import with_signature
 from tasks.data.on_progress import OnProgress
 from tasks.errors import DataError
 from tasks.redaction import SIGNED_URLS, has_secret, redact, without_password
+from tasks.whole_file import write_whole
 
 #: The names under which different stores give the version of an object.
 VERSION_KEYS = (
@@ -184,9 +185,7 @@ class StoreLocation:
         folder.mkdir(parents=True, exist_ok=True)
         with explain_store_errors(f"pictures {self.url}"), FileLock(folder / LOCK):
             if not (folder / ABOUT).exists():
-                partial = folder / f".partial-{ABOUT}"
-                partial.write_text(json.dumps({"url": self.url}), encoding="utf-8")
-                partial.replace(folder / ABOUT)
+                write_whole(folder / ABOUT, json.dumps({"url": self.url}))
             about = (folder / ABOUT).open("rb")
             try:
                 _remove_unwanted(folder, wanted, about)

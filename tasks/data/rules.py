@@ -24,7 +24,7 @@ from tasks.data.expectations import fault_of_settings, settings_for_library
 from tasks.data.reason import Reason, english_template, reason_as_text, value_as_text
 from tasks.data.reason_template import ReasonTemplate
 from tasks.errors import DataError
-from tasks.escaping import PAGE_POLICY_ELEMENT, printable
+from tasks.escaping import PAGE_POLICY_ELEMENT, map_texts, printable
 from tasks.study.toml_file import read_toml
 
 #: The settings that name a column.
@@ -325,22 +325,13 @@ class Validator:
                 continue
             stored = store.get(key)
             for outcome in stored.results:
-                outcome.result = _as_html(outcome.result)
+                outcome.result = map_texts(outcome.result, _as_html)
             store.set(key, stored)
             self._escaped.add(key)
 
 
-def _as_html(value: Any) -> Any:
-    """Return JSON types with all texts escaped for HTML."""
-    match value:
-        case str():
-            return html.escape(printable(value))
-        case dict():
-            return {name: _as_html(each) for name, each in value.items()}
-        case list() | tuple():
-            return [_as_html(each) for each in value]
-        case _:
-            return value
+def _as_html(text: str) -> str:
+    return html.escape(printable(text))
 
 
 def _as_json(value: Any) -> Any:
@@ -376,7 +367,7 @@ def _expectation(table_name: str, number: int, rule: Rule, table: pd.DataFrame) 
     expectation_class = getattr(gxe, rule.expectation)
     try:
         # The library writes notes into its pages as they are.
-        notes = html.escape(printable(rule.template))
+        notes = _as_html(rule.template)
         settings = settings_for_library(rule.expectation, rule.settings)
         return expectation_class(**settings, notes=notes, meta={"rule": number})
     except gx_pydantic.ValidationError as error:

@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 from tasks.processes.own_folder import PREFIX, own_folder, temporary_parent
 from tasks.processes.ports import is_free_port
-from tasks.redaction import without_password
+from tasks.redaction import redact, without_password
 from tasks.service.prefect_address import INVALID_HOST
 from tasks.service.programs import MLFLOW_PORT, PREFECT_PORT
 from tasks.service.running_service import running_service
@@ -237,7 +237,7 @@ def _server(
     try:
         answer = httpx.get(url, timeout=REQUEST_SECONDS, auth=credentials, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        message = str(error).replace(uri, shown) or type(error).__name__
+        message = redact(str(error)) or type(error).__name__
         return Finding(name, "fail", f"{shown}: {message}", f"start it, or correct {variable}")
     if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         remedy = {

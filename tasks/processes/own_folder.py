@@ -28,8 +28,6 @@ TEMPORARY = "FACTORGRID_TEMPORARY"
 #: The longest path of the folder of temporary folders: a socket below one has up to 107 characters.
 LONGEST = 50
 
-IGNORE_ERRORS = True
-
 # Folder of folders -> this process's own folder there, and the descriptor with its lock.
 _own: dict[Path, tuple[Path, int]] = {}
 _making = threading.Lock()
@@ -50,7 +48,7 @@ def own_folder(parent: Path) -> Path:
             _own[parent] = folder, descriptor
             # After multiprocessing has removed its folder in it, with priority -100. An exit
             # handler of `atexit` would be called before, and multiprocessing prints a traceback.
-            Finalize(None, shutil.rmtree, (folder, IGNORE_ERRORS), exitpriority=-200)
+            Finalize(None, shutil.rmtree, (folder,), {"ignore_errors": True}, exitpriority=-200)
         return _own[parent][0]
 
 

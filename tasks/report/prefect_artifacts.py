@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
 from tasks.errors import USER_ERRORS
-from tasks.escaping import as_markdown, printable
+from tasks.escaping import as_line, as_markdown, printable
 from tasks.languages import translator
 from tasks.redaction import redact
 from tasks.report.outcome import Outcome
@@ -111,7 +111,7 @@ def advice(state: State[Any]) -> str:
         return "Cancelled: its runs in MLflow are marked KILLED. To resume from here, run it again."
     error = state.result(raise_on_failure=False)
     if isinstance(error, USER_ERRORS):
-        return f"An input must be corrected: {redact(' '.join(str(error).split()))}"
+        return f"An input must be corrected: {as_line(redact(str(error)))}"
     if state.is_crashed():
         return (
             "Its process ended before the study did. Nothing that was trained is lost: the next "

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from tasks.errors import OrchestratorError
+from tasks.whole_file import write_whole
 
 #: Addresses that other machines cannot reach, and addresses that stand for all of a machine.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -78,6 +79,11 @@ def checked_host_names(option: str, given: str | None) -> list[str]:
     return names
 
 
+def as_hosts(names: Sequence[str]) -> list[str]:
+    """Return names as they stand in an address: IPv6 in brackets."""
+    return [f"[{name}]" if ":" in name else name for name in names]
+
+
 def mlflow_access(
     names: Sequence[str], port: int, proxy_names: Sequence[str] = ()
 ) -> dict[str, str]:
@@ -94,7 +100,7 @@ def mlflow_access(
     proxy_names : those of the names that a proxy may serve on the ports 80 and 443, which
         browsers leave out.
     """
-    hosts = [f"[{name}]" if ":" in name else name for name in names]
+    hosts = as_hosts(names)
     # MLflow compares a name with `*` by `fnmatch`, where a bracket begins a set of characters.
     any_port = [f"{host.replace('[', '[[]')}:*" for host in hosts]
     served = {f":{port}": hosts, "": [host for host in hosts if host.strip("[]") in proxy_names]}
@@ -165,12 +171,7 @@ def stored_password(home: Path) -> str:
     """
     file = home / PASSWORD_FILE
     if not file.exists():
-        # Written completely under another name first: a full disk leaves no half of a password.
-        begun = file.with_suffix(".new")
-        begun.unlink(missing_ok=True)
-        begun.touch(0o600, exist_ok=False)
-        begun.write_text(f"{new_password()}\n", encoding="ascii")
-        begun.replace(file)
+        write_whole(file, f"{new_password()}\n", private=True)
     password = read_password(file)
     file.chmod(0o600)
     return password

@@ -15,7 +15,7 @@ import yaml
 
 from tasks.data.allowed_folders import record_places
 from tasks.errors import OrchestratorError
-from tasks.redaction import without_password
+from tasks.redaction import redact, without_password
 from tasks.service.access import CLIENT_PASSWORD
 from tasks.service.prefect_address import check_prefect_address
 from tasks.service.running_service import password_file
@@ -143,12 +143,11 @@ def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[s
     url = prefect_api_url(settings)
     try:
         _create_pool(settings, url)
-        _deploy(settings, url, content)
+        _deploy(settings, content)
         _delete_unnamed(url, content["deployments"])
         create_automations(url)
     except httpx.HTTPError as error:
-        shown = without_password(url)
-        raise OrchestratorError(f"Prefect at {shown}: {_redacted(str(error), url)}") from error
+        raise OrchestratorError(redact(f"Prefect at {url}: {error}")) from error
     summaries = [_summary(entry) for entry in content["deployments"]]
     file = password_file(settings.home, url)
     study = request.study
@@ -163,11 +162,6 @@ def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[s
     }
 
 
-def _redacted(text: str, url: str) -> str:
-    """Return a text without the password of the address, if it has one."""
-    return text.replace(url, without_password(url))
-
-
 def _summary(entry: dict[str, Any]) -> dict[str, Any]:
     crons = [s["cron"] for s in entry["schedules"] if s.get("active", True)]
     queue = entry["work_pool"]["work_queue_name"]
@@ -179,14 +173,14 @@ def _create_pool(settings: Settings, url: str) -> None:
     """Create the work pool, unless a worker has created it already."""
     existing = Api(url).post("work_pools/filter", {"work_pools": {"name": {"any_": [POOL]}}})
     if not existing:
-        _run_prefect(settings, url, "work-pool", "create", POOL, "--type", "process")
+        _run_prefect(settings, "work-pool", "create", POOL, "--type", "process")
 
 
-def _deploy(settings: Settings, url: str, content: dict[str, Any]) -> None:
+def _deploy(settings: Settings, content: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "prefect.yaml"
         file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        _run_prefect(settings, url, "--no-prompt", "deploy", "--all", "--prefect-file", str(file))
+        _run_prefect(settings, "--no-prompt", "deploy", "--all", "--prefect-file", str(file))
 
 
 def _delete_unnamed(url: str, created: Sequence[dict[str, Any]]) -> None:
@@ -203,7 +197,7 @@ def _delete_unnamed(url: str, created: Sequence[dict[str, Any]]) -> None:
             Api(url).delete(f"deployments/{old['id']}")
 
 
-def _run_prefect(settings: Settings, url: str, *arguments: str) -> None:
+def _run_prefect(settings: Settings, *arguments: str) -> None:
     # Not in the folder of the code: flows must import the installed package.
     ended = subprocess.run(  # noqa: S603 # our own interpreter and arguments
         [sys.executable, "-P", "-m", "prefect", *arguments],
@@ -215,9 +209,8 @@ def _run_prefect(settings: Settings, url: str, *arguments: str) -> None:
         check=False,
     )
     if ended.returncode:
-        output = _redacted(" ".join((ended.stdout + ended.stderr).split()), url)
-        command = _redacted(" ".join(arguments[:3]), url)
-        raise OrchestratorError(f"prefect {command}: {output[-600:]}")
+        output = redact(" ".join((ended.stdout + ended.stderr).split()))
+        raise OrchestratorError(f"prefect {redact(' '.join(arguments[:3]))}: {output[-600:]}")
 
 
 def deployments_as_text(created: dict[str, Any]) -> str:

@@ -34,14 +34,12 @@ from tasks.service.access import (
     user_password,
 )
 from tasks.service.prefect_address import check_prefect_address
+from tasks.service.watched_program import MAX_QUICK_EXITS, QuickExits
 from tasks.settings import Settings
 
 STARTUP_SECONDS = 120
 #: Seconds between two checks whether the server runs.
 POLL_SECONDS = 0.2
-#: A server that ends this many times, each time within this many seconds of its start, is not
-#: started again.
-MAX_QUICK_EXITS, QUICK_EXIT_SECONDS = 3, 30
 #: Requests that wait while the server is started again.
 BACKLOG = 256
 
@@ -119,13 +117,11 @@ class LocalServer:
             return False
 
     def _restart_when_ended(self) -> None:
-        quick_exits = 0
+        quick_exits = QuickExits()
         while not self._stopping.wait(POLL_SECONDS):
             if self._program.exit_status is None:
                 continue
-            is_quick = time.monotonic() - self._started_at < QUICK_EXIT_SECONDS
-            quick_exits = quick_exits + 1 if is_quick else 1
-            if quick_exits >= MAX_QUICK_EXITS:
+            if quick_exits.add(self._started_at):
                 self._give_up(f"ended {MAX_QUICK_EXITS} times in a row")
                 return
             log_event("Prefect's local server ended by itself; it is started again")

@@ -18,13 +18,15 @@ from prefect.settings import get_current_settings
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from tasks.service.access import as_hosts
 from tasks.service.same_origin import SameOriginMiddleware
 
 
 def guarded(app: ASGIApp, names: Sequence[str]) -> ASGIApp:
     """Return an application that answers only requests to these names and of its own pages."""
-    hosts = [f"[{name}]" if ":" in name else name for name in names]
-    return TrustedHostMiddleware(SameOriginMiddleware(app), allowed_hosts=hosts, www_redirect=False)
+    return TrustedHostMiddleware(
+        SameOriginMiddleware(app), allowed_hosts=as_hosts(names), www_redirect=False
+    )
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from tasks.errors import OrchestratorError
 from tasks.service.access import CLIENT_PASSWORD, read_password
+from tasks.whole_file import write_whole
 
 ADDRESSES_FILE = "up.json"
 #: The variables that the file sets; nothing else in it reaches the environment.
@@ -34,9 +35,7 @@ def write_addresses(
     content = dict(addresses)
     if password_file is not None:
         content[PASSWORD_ENTRY] = str(password_file)
-    begun = home / f"{ADDRESSES_FILE}.new"
-    begun.write_text(json.dumps(content), encoding="utf-8")
-    begun.replace(home / ADDRESSES_FILE)
+    write_whole(home / ADDRESSES_FILE, json.dumps(content))
 
 
 def delete_addresses(home: Path) -> None:

@@ -20,6 +20,24 @@ MAX_QUICK_EXITS, QUICK_EXIT_SECONDS = 3, 30
 
 
 @dataclass
+class QuickExits:
+    """Counts the ends of a program, each soon after its start, in a row."""
+
+    in_a_row: int = 0
+
+    def add(self, started_at: float) -> bool:
+        """Count an end now; return whether the program must not be started again.
+
+        Parameters
+        ----------
+        started_at : when it was started, by `time.monotonic`.
+        """
+        is_quick = time.monotonic() - started_at < QUICK_EXIT_SECONDS
+        self.in_a_row = self.in_a_row + 1 if is_quick else 1
+        return self.in_a_row >= MAX_QUICK_EXITS
+
+
+@dataclass
 class WatchedProgram:
     """A program that is kept running.
 
@@ -42,7 +60,7 @@ class WatchedProgram:
     log: Path
     is_healthy: Callable[[], bool]
     starts: int = 0
-    quick_exits: int = 0
+    quick_exits: QuickExits = field(default_factory=QuickExits)
     up: bool = False
     has_answered: bool = False
     started_at: float = 0.0
@@ -82,9 +100,7 @@ class WatchedProgram:
 
     def _restart(self) -> None:
         self.up = False
-        quick = self._seconds_since_start < QUICK_EXIT_SECONDS
-        self.quick_exits = self.quick_exits + 1 if quick else 1
-        if self.quick_exits >= MAX_QUICK_EXITS:
+        if self.quick_exits.add(self.started_at):
             raise OrchestratorError(self._problem(f"ended {MAX_QUICK_EXITS} times in a row"))
         self.start()
 

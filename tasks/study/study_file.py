@@ -446,10 +446,7 @@ def parse_study(content: dict[str, Any], where: str) -> Study:
     StudyError
         With the first error: field, value and remedy in one line.
     """
-    try:
-        return Study.model_validate(content)
-    except ValidationError as error:
-        raise StudyError(f"study {where}: {_in_words(error)}") from error
+    return _validate(content, where)
 
 
 def read_stored_study(content: dict[str, Any], where: str) -> Study:
@@ -463,8 +460,12 @@ def read_stored_study(content: dict[str, Any], where: str) -> Study:
     StudyError
         As `parse_study` does.
     """
+    return _validate(content, where, STORED)
+
+
+def _validate(content: dict[str, Any], where: str, context: dict[str, bool] | None = None) -> Study:
     try:
-        return Study.model_validate(content, context=STORED)
+        return Study.model_validate(content, context=context)
     except ValidationError as error:
         raise StudyError(f"study {where}: {_in_words(error)}") from error
 

@@ -27,6 +27,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from tasks.errors import SlotsClosedError
+from tasks.whole_file import write_whole
 
 #: Tag: the holder of a run, as ``HOME_ID PROCESS_ID``. MLflow's pages hide tags with this prefix.
 HOLDER = "mlflow.factorgrid.holder"
@@ -98,7 +99,7 @@ class Leases:
             stored = file.read_text(encoding="utf-8").strip() if file.exists() else ""
             if not stored:  # a full disk leaves an empty file
                 stored = uuid.uuid4().hex[:12]
-                _write_whole(file, stored)
+                write_whole(file, stored)
         # Without the device: its number may change when a disk is mounted again.
         folder = self.locks.stat()
         place = f"{stored} {folder.st_ino} {_machine_id()}"
@@ -188,18 +189,6 @@ def try_lock(lock: FileLock) -> bool:
     except Timeout:
         return False
     return True
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """Write a small file under another name, and rename it: it is never there in part."""
-    partial = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}.new")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        # The system names no file when a write fails; the message to the user needs it.
-        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def _machine_id() -> str:

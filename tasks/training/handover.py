@@ -5,7 +5,6 @@ The other machine needs `models/`, Keras and one backend, but not MLflow or Pref
 """
 
 import json
-import os
 import shutil
 import threading
 import zipfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from models.training.result import load_result
 from tasks.errors import HandedOverError, UserError
 from tasks.study.replicates import Planned
+from tasks.whole_file import write_whole
 
 #: What reading a file raises that was copied in part, or is not a result.
 DAMAGED = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -65,7 +65,7 @@ class Handover:
             return
         self._copy_arrays(arrays_folder)
         specs = [planned.spec.to_dict() for planned in missing]
-        _write_whole(self.folder / "jobs.json", json.dumps(specs, indent=1))
+        write_whole(self.folder / "jobs.json", json.dumps(specs, indent=1))
         raise HandedOverError(
             f"{len(missing)} replicates of the {missing[0].stage} are in {self.folder}/jobs.json; "
             "train them on a machine with `models/`, in that folder: python -m models.standalone "
@@ -100,14 +100,8 @@ class Handover:
             arrays.rename(old)
         mark.write_text("", encoding="utf-8")
         partial.rename(arrays)
-        _write_whole(mark, arrays_folder.name)
+        write_whole(mark, arrays_folder.name)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _write_whole(file: Path, text: str) -> None:
-    partial = file.with_name(f".partial-{os.getpid()}-{file.name}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
 
 
 def _check_result(folder: Path) -> None:

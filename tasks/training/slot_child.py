@@ -37,6 +37,7 @@ from models.training.result import save_result
 from models.training.train import fit_replicate
 from tasks.errors import CellError, SlotDiedError
 from tasks.processes.child import follow_parent
+from tasks.settings import Settings
 from tasks.training.devices import Device, bind_to_device
 from tasks.training.peak_memory import PeakMemory
 
@@ -47,8 +48,8 @@ QUOTED_CHARACTERS = 300
 TICK_SECONDS = 1.0
 #: A child may report nothing for this many times the longest silence before.
 LONGEST_SILENCES = 20
-#: Seconds for which every child may report nothing; the default of ``FACTORGRID_SILENCE``.
-ALLOWED_SILENCE = 3600.0
+#: Seconds for which every child may report nothing, by default.
+ALLOWED_SILENCE = 60 * Settings.silence_minutes
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from tasks.credentials import (
     with_signature,
 )
 from tasks.errors import SettingError, StudyError
+from tasks.escaping import map_texts
 from tasks.redaction import (
     SIGNED_URLS,
     has_secret,
     redact,
-    redact_values,
     without_password,
 )
 from tasks.study.study_file import load_study, parse_study
@@ -159,6 +159,8 @@ def test_passwords_of_servers_are_moved(monkeypatch: pytest.MonkeyPatch) -> None
     )
     assert os.environ["PGPASSWORD"] == "s#e/c"
     assert move_password_to_environment("postgresql://me:other@host/db").endswith("me@host/db")
+    with_port = "postgresql://host:5432/db?options=a@b"
+    assert move_password_to_environment(with_port) == with_port
     assert move_password_to_environment("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
     assert move_prefect_password_to_environment("http://me:p%40@host/api") == "http://host/api"
     assert move_prefect_password_to_environment("http://host/api") == "http://host/api"
@@ -183,7 +185,7 @@ def test_common_words_and_numbers_stay_in_texts(monkeypatch: pytest.MonkeyPatch)
 
 def test_every_text_in_json_is_redacted() -> None:
     content = {"a": ["https://t0ken@host/x", 1, None], "b": {"c": "https://h/x?sig=abc"}}
-    assert redact_values(content) == {
+    assert map_texts(content, redact) == {
         "a": ["https://***@host/x", 1, None],
         "b": {"c": "https://h/x?sig=***"},
     }

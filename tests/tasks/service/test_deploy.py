@@ -117,5 +117,5 @@ def test_no_output_shows_the_password_of_an_address(
 def test_an_error_of_prefects_command_is_shown_without_the_password(tmp_path: Path) -> None:
     url = "http://me:secret@127.0.0.1:9/api"
     with pytest.raises(OrchestratorError, match=r"prefect nonsense") as caught:
-        deploy._run_prefect(Settings(tmp_path / "home", ""), url, "nonsense", url)
+        deploy._run_prefect(Settings(tmp_path / "home", ""), "nonsense", url)
     assert "secret" not in str(caught.value)

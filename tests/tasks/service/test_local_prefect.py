@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,15 +161,23 @@ def _use_until_it_ends(server: LocalServer | None) -> None:
     httpx.get(server.api_url, trust_env=False)
 
 
-def test_a_server_that_always_ends_makes_one_line_of_what_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(LocalServer, "_start", lambda _: _Ended())
+def _with_starts(
+    start: Callable[[LocalServer], _Ended], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """Let this be what starts a server; return the settings of a home."""
+    monkeypatch.setattr(LocalServer, "_start", start)
     monkeypatch.setattr(LocalServer, "_started_at", float("inf"), raising=False)
     monkeypatch.setattr(LocalServer, "_wait_until", lambda *_: None)
     monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
-    settings = Settings(tmp_path, "")
+    settings = Settings(folder, "")
     settings.logs.mkdir()
+    return settings
+
+
+def test_a_server_that_always_ends_makes_one_line_of_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = _with_starts(lambda _: _Ended(), tmp_path, monkeypatch)
 
     with (
         pytest.raises(OrchestratorError, match=r"ended 3 times in a row; .*prefect-server\.log"),
@@ -190,12 +198,7 @@ def test_a_server_that_cannot_be_started_again_makes_one_line_of_what_failed(
             return ended
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(LocalServer, "_start", start)
-    monkeypatch.setattr(LocalServer, "_started_at", float("inf"), raising=False)
-    monkeypatch.setattr(LocalServer, "_wait_until", lambda *_: None)
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
-    settings = Settings(tmp_path, "")
-    settings.logs.mkdir()
+    settings = _with_starts(start, tmp_path, monkeypatch)
 
     with (
         pytest.raises(OrchestratorError, match=r"could not be started again \(.*unavailable"),
