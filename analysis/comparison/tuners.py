@@ -16,6 +16,7 @@ from analysis.designs.fractions import fraction_within
 from analysis.errors import AnalysisError
 from analysis.factors import Factor, Level
 from analysis.search import procedure
+from analysis.search.budget import rules_for_budget
 from analysis.search.pilot import pilot_points
 from analysis.search.procedure import START_CELLS, CellRun, Method, SearchRules
 from analysis.search.refined_grid import Decision
@@ -200,6 +201,19 @@ class FactorGridTuner:
         )
 
 
+def budget_driven(space: Space, budget: int, rng: np.random.Generator) -> Search:
+    """Carry out the default search of `factorgrid search`, see `rules_for_budget`."""
+    rules = rules_for_budget(
+        space.factors,
+        RESPONSE,
+        budget,
+        seed=int(rng.integers(2**31)),
+        space=space,
+        without_screen=True,
+    )
+    return carry_out(rules, space, budget)
+
+
 def _ends_as_domain(factor: Factor) -> tuple[float, float] | None:
     return None if factor.scale == "categorical" else (float(factor.low), float(factor.high))
 
@@ -223,7 +237,8 @@ def carry_out(
         rules, _ = procedure.narrow(rules, runs.of_stage("pilot"))
 
     yield from runs.run("screen", procedure.screen_runs(rules))
-    decision = _decision_after_screen(rules, runs)
+    # A search of the whole space does not depend on the decision.
+    decision = _decision_after_screen(rules, runs) if rules.trainings is None else None
     if decision is None and rules.design is not None:
         rules = replace(rules, method="gp")  # no decision is possible, for example if all are equal
 
@@ -308,8 +323,11 @@ class _StageRuns:
 
 # -- by name --------------------------------------------------------------------------------------
 
+#: The tuner with the rules of `factorgrid search` without options.
+DEFAULT_TUNER = "FactorGrid (default)"
 #: All tuners that need nothing but this package, by the name that is shown.
 TUNERS: dict[str, Tuner] = {
+    DEFAULT_TUNER: budget_driven,
     "full grid": Anytime(full_grid),
     "random": Anytime(random_search),
     "factorial at the ends + grid (published)": FactorGridTuner("grid", pilot=False),
@@ -318,7 +336,3 @@ TUNERS: dict[str, Tuner] = {
     "pilot + factorial + Gaussian process": FactorGridTuner("gp"),
     "pilot + factorial + Gaussian process + confirm": FactorGridTuner("gp", confirm=True),
 }
-#: The tuner with the rules of `factorgrid search` without options (`[pilot]` and `[refine]` as
-#: `tasks.study.study_file` sets them), apart from the budget and from the runs that confirm. Change
-#: it together with those defaults.
-DEFAULT_TUNER = "factorial at the ends + grid (published)"

@@ -20,9 +20,9 @@ Array = NDArray[np.float64]
 
 #: A response that is farther below the best than this many times the distance of the median is
 #: raised to that: otherwise collapsed runs would dominate the fit.
-CUT = 2.0
+CUT = 4.0
 #: Draws of the hyperparameters, and how many of them (the most likely) are used to predict.
-DRAWS, KEPT = 100, 4
+DRAWS, KEPT = 200, 20
 #: Random cells among which the next is chosen, besides the neighbours of the best cells.
 CANDIDATES = 250
 
@@ -158,16 +158,22 @@ def neighbours(space: Space, cell: Cell) -> list[Cell]:
     ]
 
 
-def next_cell(
-    space: Space, cells: Sequence[Cell], figures: Sequence[float], rng: np.random.Generator
-) -> Cell:
+def next_cell(surrogate: Surrogate, cells: Sequence[Cell], rng: np.random.Generator) -> Cell:
     """Return the untried cell with the largest expected improvement over the best posterior mean.
+
+    If every cell was tried, the best of them by the same criterion.
+
+    Parameters
+    ----------
+    surrogate : the process, fitted to the runs.
+    cells : of the runs.
+    rng : draws candidates.
 
     References
     ----------
     Jones, Schonlau and Welch (1998), Journal of Global Optimization 13, 455-492.
     """
-    surrogate = fit_process(space, cells, figures)
+    space = surrogate.space
     known = sorted(set(cells))
     mean, _ = surrogate.predict(known)
     top = [known[i] for i in np.argsort(-mean)[:3]]

@@ -3,7 +3,8 @@
 A screen with levels at the ends of wide ranges spends most of its runs on cells that learn nothing.
 The factors that can cause this are known beforehand, first of all the learning rate. For each of
 them the pilot runs the low end, the middle and the high end, with all other factors in the middle;
-the levels of the screen are then narrowed around the best of the three.
+the levels of the screen are then narrowed around the best of the three. The pilot knows nothing of
+the other factors: whoever asks decides how far inside their ranges the screen has its levels.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from analysis.factors import Factor
 
 #: Coded levels at which a factor is run: its ends and its middle.
 PLACES = (-1.0, 0.0, 1.0)
-#: Coded distance of the screen's levels from the middle, for a factor that the pilot does not vary.
-INNER = 0.5
+#: Coded distance of the screen's levels from the best point of a factor that the pilot varies.
+AROUND_BEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,18 @@ def pilot_points(factors: Sequence[Factor]) -> list[list[float]]:
     return found
 
 
-def screen_ranges(factors: Sequence[Factor], figures: Sequence[float]) -> list[ScreenRange]:
+def screen_ranges(
+    factors: Sequence[Factor], figures: Sequence[float], others: float = 1.0
+) -> list[ScreenRange]:
     """Return the levels of each factor for the screen.
 
-    The levels of a swept factor are half a range apart around the best point, inside the range. The
-    levels of another numeric factor lie half-way between its middle and its ends.
+    The levels of a swept factor are half a range apart around the best point, inside the range.
 
     Parameters
     ----------
     figures : the responses at `pilot_points`, in order, higher is better; empty without a pilot.
+    others : coded distance from the middle of the levels of the other numeric factors; with 1 they
+        are the ends of the ranges.
     """
     looked = swept_factors(factors) if figures else []
     found = []
@@ -77,8 +81,10 @@ def screen_ranges(factors: Sequence[Factor], figures: Sequence[float]) -> list[S
             # Equal figures show no direction: the levels stay around the middle.
             best = PLACES[own.index(max(own))] if len(set(own)) > 1 else 0.0
             found.append(
-                ScreenRange(factor.name, max(-1.0, best - INNER), min(1.0, best + INNER), own)
+                ScreenRange(
+                    factor.name, max(-1.0, best - AROUND_BEST), min(1.0, best + AROUND_BEST), own
+                )
             )
         else:
-            found.append(ScreenRange(factor.name, -INNER, INNER))
+            found.append(ScreenRange(factor.name, -others, others))
     return found

@@ -52,11 +52,17 @@ class SearchRules:
     replicates : seeds per cell of the screen.
     centre_points : extra runs in the middle of the numeric factors.
     method : how the refinement chooses cells.
+    screen_inside : with a pilot, the coded distance from the middle of the screen's levels of the
+        factors that the pilot does not vary; 1 for the ends of their ranges.
+    trainings : if given, the Gaussian process searches the whole `space`, not only around the
+        decided corner, and ends when pilot, screen and refinement have this many runs together.
     budget : cells of the refinement, at most.
     rounds : for a grid, how often it may move outward, plus one.
     refine_replicates : seeds per refined cell.
     confirm_replicates, confirm_cells : fresh seeds for the best cells that cannot be distinguished,
         and for how many cells at most.
+    confirm_trainings : if given, this many runs confirm the best cells in turn, which replaces
+        `confirm_replicates`.
     space : if given, the only cells that may be run; a level is replaced by the nearest of them.
     """
 
@@ -66,6 +72,8 @@ class SearchRules:
     alpha: float = 0.05
     seed: int = 1
     pilot: bool = False
+    screen_inside: float = 1.0
+    trainings: int | None = None
     replicates: int = 1
     centre_points: int = 0
     method: Method = "grid"
@@ -74,25 +82,49 @@ class SearchRules:
     refine_replicates: int = 1
     confirm_replicates: int = 2
     confirm_cells: int = 4
+    confirm_trainings: int | None = None
     space: Space | None = None
 
     @property
     def steps(self) -> int:
         """How often refined cells are chosen, at most: moves of a grid, or single cells."""
+        if self.trainings is not None:
+            return self.trainings
         return self.rounds if self.method == "grid" else self.budget
+
+    @property
+    def most_refined(self) -> int:
+        """The most runs of the refinement."""
+        rounds = self.rounds if self.method == "grid" else 1
+        return self.budget * rounds * self.refine_replicates
+
+    @property
+    def most_confirmed(self) -> int:
+        """The most runs of the confirm stage."""
+        if self.confirm_trainings is not None:
+            return self.confirm_trainings
+        return self.confirm_cells * self.confirm_replicates
 
     @property
     def grid_budget(self) -> int | None:
         """The most cells of a decided grid; a model's search is not bound to one."""
         return self.budget if self.method == "grid" else None
 
-    def allowed(self, factor: Factor, level: Level) -> Level:
-        """Return the nearest level of a factor that may be run."""
+    def allowed(self, factor: Factor, level: Level, *, higher: bool = False) -> Level:
+        """Return the nearest level of a factor that may be run.
+
+        Parameters
+        ----------
+        factor : of the level.
+        level : natural units.
+        higher : whether the higher of two equally near levels is returned.
+        """
         if self.space is None:
             return level
         index = self.space.factors_by_name[factor.name]
         coded = self.space.coded[index]
-        nearest = int(np.argmin(np.abs(coded - self.space.factors[index].code(level)).round(9)))
+        distance = np.abs(coded - self.space.factors[index].code(level)).round(9)
+        nearest = int(np.flatnonzero(distance == distance.min())[-1 if higher else 0])
         return self.space.levels[index][nearest]
 
     def allowed_cell(self, levels: Mapping[str, Level]) -> Levels:
@@ -156,7 +188,10 @@ def _pilot_cells(rules: SearchRules) -> list[Levels]:
 def _level(rules: SearchRules, factor: Factor, coded: float) -> Level:
     """Return a natural level: the factor's own at its ends, three digits between them."""
     level = factor.decode(coded)
-    return rules.allowed(factor, level if level in factor.levels else short_level(level))
+    # Of two equally near levels, the one farther from the middle.
+    return rules.allowed(
+        factor, level if level in factor.levels else short_level(level), higher=coded > 0
+    )
 
 
 def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pilot.ScreenRange]]:
@@ -172,7 +207,7 @@ def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pi
         If a run of the pilot has no response.
     """
     figures = [_only_figure(rules, runs, cell) for cell in _pilot_cells(rules)]
-    ranges = pilot.screen_ranges(rules.factors, figures)
+    ranges = pilot.screen_ranges(rules.factors, figures, rules.screen_inside)
     factors = []
     for factor, found in zip(rules.factors, ranges, strict=True):
         low, high = _level(rules, factor, found.low), _level(rules, factor, found.high)
@@ -314,9 +349,12 @@ def _moved_cells(
 def region(rules: SearchRules, decision: Decision | None) -> Space:
     """Return where the refinement by a model may search.
 
-    From the screen's levels to the refined levels outside them; without a decision, between the
-    ends of the factors. The levels are those of `levels_between`.
+    The whole space of rules with a number of trainings; otherwise from the screen's levels to the
+    refined levels outside them, or without a decision between the ends of the factors. The levels
+    are those of `levels_between`.
     """
+    if rules.trainings is not None and rules.space is not None:
+        return rules.space
     return Space(rules.factors, tuple(_region_levels(rules, f, decision) for f in rules.factors))
 
 
@@ -344,14 +382,18 @@ def _process_cell(
     rules: SearchRules, decision: Decision | None, runs: pd.DataFrame, refined: pd.DataFrame
 ) -> NextCells:
     usable = runs[runs[rules.response].notna()]
-    if _is_spent(rules, refined) or usable.empty:
+    spent = _is_spent(rules, refined) if rules.trainings is None else len(runs) >= rules.trainings
+    if spent or usable.empty:
         return NextCells()
     space = region(rules, decision)
     cells = [space.cell(levels) for levels in typed_cells(rules.factors, usable)]
     figures = usable[rules.response].tolist()
     rng = np.random.default_rng([rules.seed, len(usable)])
-    cell = gaussian_process.next_cell(space, cells, figures, rng)
-    mean, deviation = gaussian_process.fit_process(space, cells, figures).predict([cell])
+    surrogate = gaussian_process.fit_process(space, cells, figures)
+    cell = gaussian_process.next_cell(surrogate, cells, rng)
+    if cell in cells:  # every cell was tried
+        return NextCells()
+    mean, deviation = surrogate.predict([cell])
     return NextCells((space.natural(cell),), float(mean[0]), float(deviation[0]), len(usable))
 
 
@@ -434,5 +476,15 @@ def confirm_runs(rules: SearchRules, selection: Selection) -> list[CellRun]:
     cells = selection.tied[: rules.confirm_cells]
     if len(cells) < 2:  # noqa: PLR2004 # one cell leads
         return []
+    if rules.confirm_trainings is not None:
+        return _runs_in_turn(rules, cells, rules.confirm_trainings)
     first = 1 + max(rules.replicates, rules.refine_replicates)
     return cell_runs(cells, range(first, first + rules.confirm_replicates))
+
+
+def _runs_in_turn(
+    rules: SearchRules, cells: Sequence[Mapping[str, Level]], trainings: int
+) -> list[CellRun]:
+    first = 1 + max(rules.replicates, rules.refine_replicates)
+    rounds = -(-trainings // len(cells))
+    return cell_runs(cells, range(first, first + rounds))[:trainings]

@@ -182,13 +182,22 @@ def _parents(term: str) -> set[str]:
 def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
     """Return the levels around the better level, on the factor's scale and inside its domain.
 
+    A level outside the domain is replaced by the end of the domain.
+
     An integer has the level and one step outward (a quarter of the range, at least 1; inward if the
     domain ends there). A log scale has one decade below and above, a linear scale half the range
     below and above. A category keeps its level.
     """
     outward = -1 if best == factor.low else 1
-    found = dict.fromkeys(_around(factor, best, outward))
-    return tuple(level for level in found if factor.inside(level))
+    return tuple(dict.fromkeys(_clipped(factor, level) for level in _around(factor, best, outward)))
+
+
+def _clipped(factor: Factor, level: Level) -> Level:
+    """Return a level, or the end of the domain beyond which it lies."""
+    if factor.inside(level) or factor.domain is None:
+        return level
+    low, high = factor.domain
+    return factor.number(low if float(level) < low else high)
 
 
 def _around(factor: Factor, best: Level, outward: int) -> list[Level]:

@@ -36,6 +36,27 @@ def study_data_options(command: Command) -> Command:
     return command
 
 
+def budget_options(command: Command) -> Command:
+    """Add the options that say how much a study may train."""
+    options = (
+        click.option(
+            "--budget",
+            type=int,
+            metavar="N",
+            help="Trainings of the whole search, instead of the study's procedure.",
+        ),
+        click.option(
+            "--minutes",
+            type=float,
+            metavar="M",
+            help="Minutes of training of the whole search, instead of the study's procedure.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def print_result(content: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print the result of a command: the content as one JSON object, or the text.
 

@@ -4,15 +4,28 @@ from pathlib import Path
 
 import click
 
-from flows.commands.options import as_json_option, print_result, study_data_options
+from flows.commands.options import (
+    as_json_option,
+    budget_options,
+    print_result,
+    study_data_options,
+)
 
 
 @click.command()
 @click.argument("study", default="quick")
 @study_data_options
+@budget_options
 @as_json_option
 def plan(
-    study: str, *, data: Path | None, per_class: int | None, image_size: int | None, as_json: bool
+    study: str,
+    *,
+    data: Path | None,
+    per_class: int | None,
+    image_size: int | None,
+    budget: int | None,
+    minutes: float | None,
+    as_json: bool,
 ) -> None:
     """Show what a study will do, and what it can find; nothing is trained.
 
@@ -31,6 +44,13 @@ def plan(
     from tasks.training.devices import available_devices
 
     source = str(data) if data else None
-    read = load_study(study, source=source, per_class=per_class, image_size=image_size)
+    read = load_study(
+        study,
+        budget=budget,
+        minutes=minutes,
+        source=source,
+        per_class=per_class,
+        image_size=image_size,
+    )
     planned = StudyPlan(read, past_runs(settings, read), len(available_devices()))
     print_result(plan_as_json(planned), plan_as_text(planned), as_json=as_json)

@@ -4,13 +4,19 @@ from pathlib import Path
 
 import click
 
-from flows.commands.options import as_json_option, print_result, study_data_options
+from flows.commands.options import (
+    as_json_option,
+    budget_options,
+    print_result,
+    study_data_options,
+)
 from flows.commands.prefect_server import prefect_server
 
 
 @click.command()
 @click.argument("study", default="quick")
 @study_data_options
+@budget_options
 @click.option(
     "--elsewhere",
     type=Path,
@@ -24,6 +30,8 @@ def search(
     data: Path | None,
     per_class: int | None,
     image_size: int | None,
+    budget: int | None,
+    minutes: float | None,
     elsewhere: Path | None,
     as_json: bool,
 ) -> None:
@@ -47,6 +55,8 @@ def search(
     checked = with_builder(
         load_study(
             study,
+            budget=budget,
+            minutes=minutes,
             source=str(data) if data else None,
             per_class=per_class,
             image_size=image_size,

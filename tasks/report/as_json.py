@@ -8,12 +8,12 @@ import pandas as pd
 from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects, WorkingLevel
 from analysis.effects.verdict import Verdict
+from analysis.search.procedure import SearchRules
 from analysis.search.refined_grid import Decision
 from analysis.surface.result import Surface
 from tasks.languages import translator
 from tasks.registry.verdict import promotion_as_text
 from tasks.report.outcome import Outcome
-from tasks.study.study_file import RefinePart
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import verdict_as_text
@@ -25,7 +25,7 @@ LENTH_MARGINS = ("pse", "me", "sme", "me_t", "sme_t")
 def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
     """Return a study's findings as plain JSON types."""
     registered = outcome.registered
-    screen = effects_as_json(outcome.effects, outcome.decision, outcome.study.refine)
+    screen = effects_as_json(outcome.effects, outcome.decision, outcome.study.rules)
     content: dict[str, Any] = as_plain_types(
         {
             "study": outcome.study.name,
@@ -56,7 +56,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def effects_as_json(
-    effects: Effects, decision: Decision, refine: RefinePart | None = None
+    effects: Effects, decision: Decision, rules: SearchRules | None = None
 ) -> dict[str, Any]:
     """Return effects, verdict and decision as plain JSON types.
 
@@ -87,7 +87,7 @@ def effects_as_json(
         "decision": {
             "grid": {name: list(levels) for name, levels in decision.grid.items()},
             "corner": dict(decision.corner),
-            "reasons": decision_as_text(decision, english, refine),
+            "reasons": decision_as_text(decision, english, rules),
         },
     }
 

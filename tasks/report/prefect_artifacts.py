@@ -77,7 +77,7 @@ def _rounded(value: float) -> float | None:
 def decision_as_markdown(outcome: Outcome) -> str:
     """Return the decision's reasons and the winner as Markdown."""
     translate, study = translator("en"), outcome.study
-    decision = decision_as_text(outcome.decision, translate, study.refine)
+    decision = decision_as_text(outcome.decision, translate, study.rules)
     winner = [
         *selection_as_text(outcome.selection, translate),
         *registered_as_text(outcome, translate),

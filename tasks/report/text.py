@@ -32,7 +32,7 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         underlined(translate("effects_title")),
         effects_as_text(outcome.effects, translate),
         underlined(translate("decision")),
-        *bullets(decision_as_text(outcome.decision, translate, study.refine)),
+        *bullets(decision_as_text(outcome.decision, translate, study.rules)),
         underlined(translate("grid_title")),
         _grid_table(outcome),
         underlined(translate("winner")),

@@ -25,7 +25,7 @@ def narrow_levels(execution: Execution) -> Study:
     UserError
         If a run of the pilot failed.
     """
-    if not execution.study.pilot.enabled:
+    if not execution.study.rules.pilot:
         return execution.study
     study = narrowed_study(execution.study, execution.runs("pilot"))
     execution.writer.log_text(execution.run_id, study.model_dump_json(indent=1), "study.json")
@@ -55,5 +55,6 @@ def narrowed_study(study: Study, runs: pd.DataFrame) -> Study:
         finding = PilotFinding(factor=factor.name, low=low, high=high, figures=narrowed.figures)
         found.append(finding)
     # Written as a file, this study begins with these levels, and not with another pilot.
-    done = study.pilot.model_copy(update={"enabled": False, "found": tuple(found)})
+    ends = {factor.name: factor.levels for factor in study.factor_list}
+    done = study.pilot.model_copy(update={"enabled": False, "found": tuple(found), "ranges": ends})
     return study.model_copy(update={"factors": parts, "pilot": done})

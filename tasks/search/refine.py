@@ -26,7 +26,7 @@ def log_decision(execution: Execution, effects: Effects) -> Decision:
     """Decide the refined grid; log it with its reasons, as data and as text."""
     decision = procedure.decide(execution.study.rules, effects)
     execution.writer.log_text(execution.run_id, as_json_text(decision), "decision.json")
-    lines = decision_as_text(decision, translator("en"), execution.study.refine)
+    lines = decision_as_text(decision, translator("en"), execution.study.rules)
     execution.writer.log_text(execution.run_id, "\n".join(lines), "decision.txt")
     return decision
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,8 +19,9 @@ from pydantic import (
 )
 
 from analysis.designs.fractions import Fraction, fraction, fraction_within
-from analysis.errors import FactorError
+from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor
+from analysis.search.budget import default_budget, rules_for_budget
 from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
@@ -42,6 +44,9 @@ from tasks.study.toml_file import read_toml
 #: Raised by one whenever a default below changes: a study that was interrupted is then not resumed.
 STUDY_VERSION = 1
 
+
+#: Keys of ``method = "published"``.
+PUBLISHED_KEYS = ("replicates", "screen_cells", "centre_points", "pilot", "refine", "confirm")
 
 #: Characters of a value that an error quotes, at most.
 QUOTED = 200
@@ -166,11 +171,13 @@ class PilotFinding(Part):
 class PilotPart(Part):
     """``[pilot]``: whether low and high are the ends of ranges, where a few runs place the levels.
 
-    ``found`` is written into the study that MLflow keeps. Version 0.1 wrote sentences.
+    ``found`` and ``ranges``, the ends of the ranges that the study gave, are written into the study
+    that MLflow keeps. Version 0.1 wrote sentences, and no ranges.
     """
 
     enabled: bool = False
     found: tuple[PilotFinding | str, ...] = ()
+    ranges: dict[str, tuple[Scalar, Scalar]] = Field(default_factory=dict)
 
 
 class RefinePart(Part):
@@ -209,11 +216,20 @@ class ComparePart(Part):
 
 
 class Study(Part):
-    """One whole procedure: screen, refine, confirm, register."""
+    """One whole procedure: screen, refine, confirm, register.
+
+    ``method = "budget"``, the default: `analysis.search.budget` divides ``budget`` trainings, or as
+    many as fit into ``minutes``, between the stages. ``method = "published"``: the procedure of the
+    published study, with the keys of `PUBLISHED_KEYS`; it is also taken if one of these keys is
+    there and neither ``budget`` nor ``minutes`` is.
+    """
 
     name: ModelName
     description: str = ""
     response: Literal["val_accuracy"] = "val_accuracy"
+    method: Literal["budget", "published"] = "budget"
+    budget: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
     screen_cells: Annotated[int, Field(ge=2)] | None = None
     centre_points: Annotated[int, Field(ge=0, le=50)] = 0
@@ -228,6 +244,34 @@ class Study(Part):
     refine: RefinePart = RefinePart()
     confirm: ConfirmPart = ConfirmPart()
     compare: ComparePart = ComparePart()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_method(cls, content: Any, info: ValidationInfo) -> Any:
+        if not isinstance(content, Mapping) or "method" in content:
+            return content
+        # Before version 0.3.0 there was only the published procedure.
+        if is_stored(info) or (_published_keys(content) and not _budget_keys(content)):
+            return {**content, "method": "published"}
+        return content
+
+    @model_validator(mode="after")
+    def _method_has_its_keys(self, info: ValidationInfo) -> Self:
+        if is_stored(info):
+            return self
+        given = self.model_dump(exclude_defaults=True)
+        if self.method == "published":
+            if wrong := _budget_keys(given):
+                raise ValueError(
+                    f'{wrong[0]}: has no effect with method = "published", whose size follows from '
+                    "screen_cells, [refine] and [confirm]; remove it, or remove method"
+                )
+        elif wrong := _published_keys(given):
+            raise ValueError(
+                f'{wrong[0]}: a key of method = "published"; with a budget, the stages follow from '
+                "it. Remove the key, or budget and minutes"
+            )
+        return self
 
     @field_validator("factors")
     @classmethod
@@ -297,12 +341,28 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _a_design_fits(self) -> Self:
-        _ = self.design
+        try:
+            _ = self.rules
+        except DesignError as error:
+            raise ValueError(str(error)) from error
         return self
 
     @property
+    def trainings(self) -> int:
+        """The trainings of the whole search with ``method = "budget"``, at most."""
+        return self.budget or default_budget(len(self.factors))
+
+    @property
     def design(self) -> Fraction:
-        """The screen's design: full, or the best fraction of at most `screen_cells` cells."""
+        """The screen's design: full, or a fraction."""
+        design = self.rules.design
+        if design is None:
+            raise DesignError(f"study {self.name}: no design; raise the budget")
+        return design
+
+    @property
+    def _published_design(self) -> Fraction:
+        """The full design, or the best fraction of at most `screen_cells` cells."""
         names = list(self.factors)
         if self.screen_cells is None:
             return fraction(names, 0)
@@ -320,12 +380,29 @@ class Study(Part):
         return tuple(part.factor(name) for name, part in self.factors.items())
 
     @property
+    def ranges(self) -> tuple[Factor, ...]:
+        """The factors with the ends that the study gave, also after a pilot."""
+        given = {
+            name: part.model_copy(update=dict(zip(("low", "high"), ends, strict=True)))
+            for name, part in self.factors.items()
+            if (ends := self.pilot.ranges.get(name)) is not None
+        }
+        return tuple(part.factor(name) for name, part in {**self.factors, **given}.items())
+
+    @property
     def rules(self) -> SearchRules:
         """The rules of the search that the study describes."""
+        if self.method == "budget":
+            rules = rules_for_budget(
+                self.ranges, self.response, self.trainings, alpha=self.alpha, seed=self.seed
+            )
+            if self.pilot.found:
+                return replace(rules, factors=self.factor_list, pilot=False)
+            return rules
         return SearchRules(
             self.factor_list,
             self.response,
-            self.design,
+            self._published_design,
             alpha=self.alpha,
             seed=self.seed,
             pilot=self.pilot.enabled,
@@ -344,10 +421,14 @@ class Study(Part):
         """What distinguishes this study from others: the settings that differ from their defaults.
 
         A new setting with a neutral default leaves it as it is. What the study is compared with is
-        no part of it.
+        no part of it. Studies of the published procedure have the identity that they had when there
+        was no other. With ``minutes``, the trainings that fit into them are no part of it: they
+        depend on the machine.
         """
-        own = self.model_dump(mode="json", exclude_defaults=True, exclude={"compare"})
-        return {**own, "version": STUDY_VERSION}
+        left_out = {"compare", "method", *(["budget"] if self.minutes is not None else [])}
+        own = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+        method = {} if self.method == "published" else {"method": self.method}
+        return {**own, **method, "version": STUDY_VERSION}
 
     @property
     def model_name(self) -> str:
@@ -363,6 +444,19 @@ class Study(Part):
             seed,
         )
         return base.with_levels(levels)
+
+
+def _published_keys(content: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a study's content that only the published procedure has."""
+    found = [name for name in PUBLISHED_KEYS if content.get(name) is not None]
+    # What a pilot found is written into every study that MLflow keeps.
+    pilot = content.get("pilot")
+    is_finding = isinstance(pilot, Mapping) and "found" in pilot
+    return [name for name in found if name != "pilot" or not is_finding]
+
+
+def _budget_keys(content: Mapping[str, Any]) -> list[str]:
+    return [name for name in ("budget", "minutes") if content.get(name) is not None]
 
 
 def _check_settings(settings: Mapping[str, object], where: str) -> None:
@@ -390,8 +484,16 @@ def built_in_studies() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_study(name_or_path: str, **changes: Any) -> Study:
+def load_study(
+    name_or_path: str,
+    *,
+    budget: int | None = None,
+    minutes: float | None = None,
+    **changes: Any,
+) -> Study:
     """Read a study by built-in name or path; `changes` replace keys of ``[data]``.
+
+    A `budget` or `minutes` replaces both keys of the file, and its keys of the published procedure.
 
     Relative paths in the file start from its folder, those in `changes` from the current folder;
     ``~`` is the home folder of the user.
@@ -413,6 +515,9 @@ def load_study(name_or_path: str, **changes: Any) -> Study:
         ) from error
     except (OSError, ValueError) as error:
         raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error
+    if budget is not None or minutes is not None:
+        content = {key: content[key] for key in content if key not in (*PUBLISHED_KEYS, "method")}
+        content |= {"budget": budget, "minutes": minutes}
     folder = path.parent.absolute()
     model, data = content.get("model", {}), content.get("data", {})
     if isinstance(model, dict) and str(model.get("builder", DEFAULT_BUILDER)) not in BUILT_IN:
@@ -521,5 +626,6 @@ _PARTS: dict[str, type[BaseModel]] = {
 }
 #: The keys of each table of a study file; those above the first table have no name.
 TABLES: dict[str, list[str]] = {
-    name: [key for key in part.model_fields if key != "found"] for name, part in _PARTS.items()
+    name: [key for key in part.model_fields if key not in {"found", "ranges"}]
+    for name, part in _PARTS.items()
 }

@@ -3,14 +3,14 @@
 import math
 
 from analysis.factors import show
+from analysis.search.procedure import SearchRules
 from analysis.search.refined_grid import Decision, LevelReason
 from tasks.languages import Translate
-from tasks.study.study_file import RefinePart
 from tasks.wording.values import cell_as_text
 
 
 def decision_as_text(
-    decision: Decision, translate: Translate, refine: RefinePart | None = None
+    decision: Decision, translate: Translate, rules: SearchRules | None = None
 ) -> list[str]:
     """Return a decision with its reasons: one line per factor, and which cells are searched.
 
@@ -18,10 +18,10 @@ def decision_as_text(
     ----------
     decision : the refined levels of each factor.
     translate : see `tasks.languages.translator`.
-    refine : how the study searches these levels; by default as a grid.
+    rules : how the study searches; by default these levels as a grid.
     """
     reasons = [level_reason_as_text(reason, translate) for reason in decision.reasons]
-    return [*reasons, method_as_text(decision, translate, refine)]
+    return [*reasons, method_as_text(decision, translate, rules)]
 
 
 def level_reason_as_text(reason: LevelReason, translate: Translate) -> str:
@@ -55,9 +55,11 @@ def why_as_text(reason: LevelReason, translate: Translate) -> str:
 
 
 def method_as_text(
-    decision: Decision, translate: Translate, refine: RefinePart | None = None
+    decision: Decision, translate: Translate, rules: SearchRules | None = None
 ) -> str:
     """Return which cells are searched, and how: a grid, a Gaussian process or a surface."""
-    if refine is None or refine.method == "grid":
+    if rules is None or rules.method == "grid":
         return translate("grid_cells", n=decision.n_cells)
-    return translate(f"{refine.method}_cells", n=refine.budget)
+    if rules.trainings is not None:
+        return translate("whole_space_cells", n=rules.budget)
+    return translate(f"{rules.method}_cells", n=rules.budget)

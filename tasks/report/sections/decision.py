@@ -24,7 +24,7 @@ def decision_section(source: ReportSource) -> dict[str, Any]:
     return {
         "text": translate("decision_text"),
         "reasons": [_reason(reason, translate) for reason in decision.reasons],
-        "cells": method_as_text(decision, translate, source.study.refine),
+        "cells": method_as_text(decision, translate, source.study.rules),
     }
 
 

@@ -21,26 +21,34 @@ def design_section(source: ReportSource) -> dict[str, Any]:
 
 def _screen(source: ReportSource) -> str:
     study, translate = source.study, source.translate
-    design = study.design
+    rules, design = study.rules, study.design
     cells = design.n_runs
     return translate(
         "fraction_text" if design.p else "design_text",
         relation=design.relation,
         cells=cells,
-        replicates=study.replicates,
-        centre=translate("centre", n=study.centre_points) if study.centre_points else "",
-        runs=cells * study.replicates + study.centre_points,
+        replicates=rules.replicates,
+        centre=translate("centre", n=rules.centre_points) if rules.centre_points else "",
+        runs=cells * rules.replicates + rules.centre_points,
     )
 
 
 def _refine(source: ReportSource) -> str:
-    study = source.study
+    rules = source.study.rules
+    if rules.confirm_trainings is not None:
+        return source.translate(
+            "refine_text_budget",
+            trainings=source.study.trainings,
+            budget=rules.budget,
+            confirm=rules.confirm_trainings,
+            most=rules.confirm_cells,
+        )
     return source.translate(
-        f"refine_text_{study.refine.method}",
-        budget=study.refine.budget,
-        rounds=study.refine.rounds,
-        confirm=study.confirm.replicates,
-        most=study.confirm.cells,
+        f"refine_text_{rules.method}",
+        budget=rules.budget,
+        rounds=rules.rounds,
+        confirm=rules.confirm_replicates,
+        most=rules.confirm_cells,
     )
 
 

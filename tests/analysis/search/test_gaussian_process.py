@@ -46,11 +46,16 @@ def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None
     np.testing.assert_allclose(own / surrogate.width, deviation, atol=1e-6)
 
 
+def _next_cell(cells: list[Cell], rng: np.random.Generator) -> Cell:
+    surrogate = gaussian_process.fit_process(SPACE, cells, [hill(c) for c in cells])
+    return gaussian_process.next_cell(surrogate, cells, rng)
+
+
 def test_it_finds_the_maximum_from_the_corners() -> None:
     rng = np.random.default_rng(3)
     cells: list[Cell] = [(0, 0), (0, 6), (4, 0), (4, 6)]
     for _ in range(8):
-        cells.append(gaussian_process.next_cell(SPACE, cells, [hill(c) for c in cells], rng))
+        cells.append(_next_cell(cells, rng))
     assert len(set(cells)) == 12
     best = max(map(hill, SPACE.cells()))
     assert hill(gaussian_process.best_cell(SPACE, cells, [hill(c) for c in cells])) == best

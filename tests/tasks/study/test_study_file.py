@@ -261,8 +261,9 @@ def test_the_screen_is_the_best_fraction_within_screen_cells() -> None:
 
 
 def test_a_setting_at_its_default_is_no_part_of_a_studys_identity() -> None:
-    explicit = {**GOOD, "alpha": 0.05, "refine": {"method": "grid"}}
-    assert parse_study(explicit, "x").identity == parse_study(GOOD, "x").identity
+    published = {**GOOD, "method": "published"}
+    explicit = {**published, "alpha": 0.05, "refine": {"method": "grid"}}
+    assert parse_study(explicit, "x").identity == parse_study(published, "x").identity
     assert parse_study({**GOOD, "alpha": 0.1}, "x").identity != parse_study(GOOD, "x").identity
 
 

@@ -15,10 +15,11 @@ from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.factors import Factor
 from analysis.search.best_cell import select
+from analysis.search.procedure import SearchRules
 from analysis.search.refined_grid import decide_grid
 from analysis.surface.fit import fit_surface
 from tasks.languages import LANGUAGES, translator
-from tasks.study.study_file import DataPart, PilotFinding, RefinePart
+from tasks.study.study_file import DataPart, PilotFinding
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text, verdict_as_text
@@ -150,9 +151,9 @@ def test_a_reason_names_the_level_at_which_its_factor_was_judged() -> None:
     ],
 )
 def test_a_decision_says_how_its_levels_are_searched(method: Any, expected: str) -> None:
-    decision = decide_grid(fitted(paper()))
-    refine = RefinePart(method=method, budget=5)
-    assert expected in decision_as_text(decision, ENGLISH, refine)[-1]
+    effects = fitted(paper())
+    rules = SearchRules(effects.factors, "accuracy", None, method=method, budget=5)
+    assert expected in decision_as_text(decide_grid(effects), ENGLISH, rules)[-1]
 
 
 def cells_of(figures: dict[int, list[float]]) -> pd.DataFrame:

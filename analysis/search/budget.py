@@ -1,0 +1,128 @@
+"""How a budget of trainings is divided between the stages of a search.
+
+The rules were chosen on drawn landscapes and on small networks (`infra/docs/comparison.md` says
+which), not on the tables on which the comparison is reported.
+"""
+
+from collections.abc import Sequence
+
+from analysis.designs.fractions import Fraction, fraction_within
+from analysis.errors import DesignError
+from analysis.factors import Factor
+from analysis.search.pilot import pilot_points
+from analysis.search.procedure import START_CELLS, SearchRules
+from analysis.search.space import Space, levels_between
+
+#: Share of the budget for fresh seeds of the best cells, and how many of these cells.
+CONFIRM_SHARE, CONFIRM_CELLS = 1 / 8, 3
+#: The fewest runs that confirm; with fewer, no cell is run twice.
+FEWEST_CONFIRMED = 2
+#: Share of the rest that the screen may take, if a smaller design exists.
+SCREEN_SHARE = 0.5
+#: Coded distance from the middle of the screen's levels, where the pilot says nothing: the ends of
+#: a range that nobody has tried are often where nothing learns.
+SCREEN_INSIDE = 0.5
+
+
+def default_budget(n_factors: int) -> int:
+    """Return the trainings of a search that names no budget: 12 for one factor, 4 for each other.
+
+    Parameters
+    ----------
+    n_factors : number of factors.
+    """
+    return 8 + 4 * n_factors
+
+
+def smallest_design(names: Sequence[str]) -> Fraction:
+    """Return the smallest two-level design in which no main effect is aliased with another."""
+    runs = 2
+    while (found := fraction_within(names, runs)) is None:
+        runs *= 2
+    return found
+
+
+def least_budget(factors: Sequence[Factor]) -> int:
+    """Return the fewest trainings for a pilot and a screen of these factors."""
+    return len(pilot_points(factors)) + smallest_design([f.name for f in factors]).n_runs
+
+
+def space_of(factors: Sequence[Factor]) -> Space:
+    """Return the cells between the ends of the factors; see `levels_between`."""
+    return Space(tuple(factors), tuple(levels_between(f, *f.levels) for f in factors))
+
+
+def rules_for_budget(
+    factors: Sequence[Factor],
+    response: str,
+    budget: int,
+    *,
+    alpha: float = 0.05,
+    seed: int = 1,
+    space: Space | None = None,
+    without_screen: bool = False,
+) -> SearchRules:
+    """Return the rules of a search with at most this many trainings.
+
+    A pilot of three runs places the learning rate. The screen is the best two-level design (full or
+    a fraction) that takes at most half of what confirmation leaves; if even the smallest one is
+    larger, it is taken if it fits at all. Two runs or an eighth of the budget confirm the best
+    three cells. A Gaussian process that uses all runs so far chooses the other cells, one at a
+    time, in the whole space.
+
+    Parameters
+    ----------
+    factors : low and high are the ends of their ranges.
+    response : column of the runs; higher is better.
+    budget : trainings of the whole search.
+    alpha, seed : as in `SearchRules`.
+    space : the cells that may be run; by default those of `space_of`.
+    without_screen : whether a budget that is too small for any design is accepted; the process then
+        begins with a few random cells.
+
+    Raises
+    ------
+    DesignError
+        If the budget is too small for any design; the error names the smallest budget.
+    """
+    names = [f.name for f in factors]
+    pilot = len(pilot_points(factors))
+    least = least_budget(factors)
+    if budget < least and not without_screen:
+        raise DesignError(_too_small(factors, budget, least))
+    reserved = max(FEWEST_CONFIRMED, round(CONFIRM_SHARE * budget))
+    most = round(SCREEN_SHARE * (budget - reserved))
+    if budget >= least:
+        most = max(most, least - pilot)
+    design = fraction_within(names, most)
+    screen = design.n_runs if design else START_CELLS
+    left = budget - pilot - screen
+    # A seed that confirms is worth less than the first cell that the process chooses.
+    confirmed = reserved if left > reserved else max(0, left - 1)
+    confirmed = confirmed if confirmed >= FEWEST_CONFIRMED else 0
+    return SearchRules(
+        tuple(factors),
+        response,
+        design,
+        alpha=alpha,
+        seed=seed,
+        pilot=True,
+        screen_inside=SCREEN_INSIDE,
+        trainings=budget - confirmed,
+        method="gp",
+        budget=max(0, left - confirmed),
+        rounds=1,
+        confirm_cells=min(CONFIRM_CELLS, max(1, confirmed)),
+        confirm_replicates=-(-confirmed // CONFIRM_CELLS),
+        confirm_trainings=confirmed,
+        space=space or space_of(factors),
+    )
+
+
+def _too_small(factors: Sequence[Factor], budget: int, least: int) -> str:
+    fitting = [n for n in range(1, len(factors)) if least_budget(factors[:n]) <= budget]
+    buys = f"it is enough for {fitting[-1]} of them" if fitting else "no design is so small"
+    return (
+        f"budget {budget}: {len(factors)} factors need at least {least} trainings for pilot and "
+        f"screen; {buys}. Raise the budget, or remove factors"
+    )
