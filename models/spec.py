@@ -168,7 +168,8 @@ def continues(shorter: ReplicateSpec, longer: ReplicateSpec) -> bool:
     epochs = training.epochs
     as_long = dataclasses.replace(shorter.training, epochs=epochs)
     return (
-        shorter.training.epochs < epochs and dataclasses.replace(shorter, training=as_long) == longer
+        shorter.training.epochs < epochs
+        and dataclasses.replace(shorter, training=as_long) == longer
     )
 
 

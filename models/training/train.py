@@ -97,23 +97,7 @@ def fit_replicate(
     backend = keras.backend.backend()
     conditions = Conditions(arrays.version, backend, precision, device_name())
     start, not_continued = _load_start(continue_from, spec, conditions)
-    batch = min(spec.training.batch_size, len(arrays.side("training")))
-    for micro_batch in micro_batches(batch):
-        if start is not None and micro_batch > start.micro_batch:
-            continue
-        attempt = _TrainingAttempt(spec, arrays, batch, micro_batch, on_epoch)
-        attempt.not_continued = not_continued
-        try:
-            attempt.run(start)
-        except Exception as error:
-            if micro_batch == 1 or not is_out_of_memory(error):
-                raise
-            if start is not None:
-                # An uninterrupted training would train all of its epochs with the smaller parts.
-                start = None
-                not_continued = f"there was not enough memory for {micro_batch} images at once"
-        else:
-            break
+    attempt = _train(spec, arrays, on_epoch, start, not_continued)
     result = attempt.result(conditions)
     if on_trained is not None:
         on_trained()
@@ -137,6 +121,33 @@ def _load_start(
     except CheckpointError as error:
         return None, str(error)
     return checkpoint, ""
+
+
+def _train(
+    spec: ReplicateSpec,
+    arrays: Arrays,
+    on_epoch: OnEpoch | None,
+    start: Checkpoint | None,
+    not_continued: str,
+) -> "_TrainingAttempt":
+    """Train with as many images in memory at once as there is memory for."""
+    batch = min(spec.training.batch_size, len(arrays.side("training")))
+    largest = batch if start is None else start.micro_batch
+    for micro_batch in [size for size in micro_batches(batch) if size <= largest]:
+        attempt = _TrainingAttempt(spec, arrays, batch, micro_batch, on_epoch)
+        attempt.not_continued = not_continued
+        try:
+            attempt.run(start)
+        except Exception as error:
+            if micro_batch == 1 or not is_out_of_memory(error):
+                raise
+        else:
+            break
+        if start is not None:
+            # An uninterrupted training would train all of its epochs with the smaller parts.
+            start = None
+            not_continued = f"there was not enough memory for {micro_batch} images at once"
+    return attempt
 
 
 def micro_batches(batch: int) -> list[int]:
