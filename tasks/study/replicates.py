@@ -61,7 +61,8 @@ class Planned:
     @property
     def _length(self) -> str:
         """The number of epochs, where a longer training may have the same cell and replicate."""
-        return f" ({self.spec.training.epochs} epochs)" if self.keep_state else ""
+        epochs = self.spec.training.epochs
+        return f" ({epochs} epoch{'s' * (epochs != 1)})" if self.keep_state else ""
 
 
 def seed_of(study: Study, levels: Levels, replicate: int) -> int:
