@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from models.images.arrays import open_arrays
 from models.spec import ModelSpec, ReplicateSpec, Scalar, TrainingSpec
 from models.training import train
 from models.training.backend import load_keras
+from models.training.checkpoint import load_checkpoint, save_checkpoint
 from models.training.engine import Engine, EngineJob
 from models.training.engine_choice import engine_of
 from models.training.train import fit_replicate
@@ -127,6 +129,11 @@ def main(folder: Path) -> None:
     trainings.train("small from large 2", **levels, memory=12, start="augmented 2")
     # Checkpoints that cannot be used.
     trainings.train("from another network", **levels, filters=5, start="augmented 2")
+    kept = load_checkpoint(trainings.file("augmented 2"))
+    wider = [np.repeat(kept.state[0], 2, axis=0), *kept.state[1:]]
+    for name, state in (("shorter", kept.state[:-1]), ("wider", wider)):
+        save_checkpoint(replace(kept, state=state), trainings.file(name))
+        trainings.train(f"from {name}", **levels, start=name)
     content = trainings.file("augmented 2").read_bytes()
     trainings.file("damaged").write_bytes(content[: len(content) // 2])
     trainings.train("from damaged", **levels, start="damaged")

@@ -121,3 +121,12 @@ def test_a_training_that_diverged_has_no_checkpoint(trained: dict[str, Any]) -> 
     assert trained["diverged"]["status"] == "diverged"
     assert not trained["diverged"]["has_checkpoint"]
     assert trained["augmented"]["has_checkpoint"]
+
+
+@pytest.mark.parametrize("state", ["shorter", "wider"])
+def test_a_state_that_does_not_fit_the_network_changes_nothing_in_it(
+    trained: dict[str, Any], state: str
+) -> None:
+    again = trained[f"from {state}"]
+    assert again["not_continued"] == "it has the state of another network"
+    _assert_equal(again, trained["augmented"])
