@@ -58,7 +58,12 @@ class Trainings:
         self.results: dict[str, Any] = {}
 
     def train(
-        self, name: str, *, start: str = "", memory: int = EVERYTHING, **levels: Scalar
+        self,
+        name: str,
+        levels: Mapping[str, Scalar],
+        *,
+        start: str = "",
+        memory: int = EVERYTHING,
     ) -> None:
         """Train, and keep the result.
 
@@ -116,28 +121,28 @@ def main(folder: Path) -> None:
     """Print everything."""
     trainings = Trainings(folder)
     for name, levels in REPLICATES.items():
-        trainings.train(name, **levels)
-        trainings.train(f"{name} 2", **levels, epochs=2)
-        trainings.train(f"{name} 3", **levels, epochs=3, start=f"{name} 2")
+        trainings.train(name, levels)
+        trainings.train(f"{name} 2", {**levels, "epochs": 2})
+        trainings.train(f"{name} 3", {**levels, "epochs": 3}, start=f"{name} 2")
         for first in ("2", "3"):
-            trainings.train(f"{name} from {first}", **levels, start=f"{name} {first}")
+            trainings.train(f"{name} from {first}", levels, start=f"{name} {first}")
     levels = REPLICATES["augmented"]
     # Where 24 images at once do not have enough memory.
-    trainings.train("small", **levels, memory=12)
-    trainings.train("small 2", **levels, memory=12, epochs=2)
-    trainings.train("small from small 2", **levels, start="small 2")
-    trainings.train("small from large 2", **levels, memory=12, start="augmented 2")
+    trainings.train("small", levels, memory=12)
+    trainings.train("small 2", {**levels, "epochs": 2}, memory=12)
+    trainings.train("small from small 2", levels, start="small 2")
+    trainings.train("small from large 2", levels, memory=12, start="augmented 2")
     # Checkpoints that cannot be used.
-    trainings.train("from another network", **levels, filters=5, start="augmented 2")
+    trainings.train("from another network", {**levels, "filters": 5}, start="augmented 2")
     kept = load_checkpoint(trainings.file("augmented 2"))
     wider = [np.repeat(kept.state[0], 2, axis=0), *kept.state[1:]]
     for name, state in (("shorter", kept.state[:-1]), ("wider", wider)):
         save_checkpoint(replace(kept, state=state), trainings.file(name))
-        trainings.train(f"from {name}", **levels, start=name)
+        trainings.train(f"from {name}", levels, start=name)
     content = trainings.file("augmented 2").read_bytes()
     trainings.file("damaged").write_bytes(content[: len(content) // 2])
-    trainings.train("from damaged", **levels, start="damaged")
-    trainings.train("diverged", optimizer="sgd", learning_rate=1e30)
+    trainings.train("from damaged", levels, start="damaged")
+    trainings.train("diverged", {"optimizer": "sgd", "learning_rate": 1e30})
     sys.stdout.write(json.dumps(trainings.results) + "\n")
 
 

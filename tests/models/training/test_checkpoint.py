@@ -47,7 +47,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_no_file(tmp_path: Path) -> N
     unwritable = replace(CHECKPOINT, history=[{"epoch": object()}])
     with pytest.raises(TypeError):
         save_checkpoint(unwritable, tmp_path / "checkpoint.npz")
-    full: Any = replace(CHECKPOINT, state=[_FullDisk()])
+    state: list[Any] = [_FullDisk()]
+    full = replace(CHECKPOINT, state=state)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(full, tmp_path / "checkpoint.npz")
     assert list(tmp_path.iterdir()) == []

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from support.small_study import STUDY, write_study
 
+from analysis.factors import Level
 from analysis.search.procedure import CellRun
 from tasks.errors import StudyError
 from tasks.study.replicates import Planned, plan
 from tasks.study.study_file import Study, load_study
 
-LEVELS = {"conv_layers": 1, "learning_rate": 0.001}
+LEVELS: dict[str, Level] = {"conv_layers": 1, "learning_rate": 0.001}
 
 
 def _study(folder: Path, content: str = STUDY) -> Study:
@@ -57,8 +58,8 @@ def test_a_replicate_of_full_length_is_the_ordinary_one(tmp_path: Path) -> None:
 def test_no_length_can_be_set_where_it_is_a_factor(tmp_path: Path) -> None:
     content = STUDY.replace("[factors.conv_layers]", "[factors.epochs]")
     study = _study(tmp_path, content.replace("epochs = 4\n", ""))
-    levels = {"epochs": 2, "learning_rate": 0.001}
-    with pytest.raises(StudyError, match="factors.epochs sets the length of each training"):
+    levels: dict[str, Level] = {"epochs": 2, "learning_rate": 0.001}
+    with pytest.raises(StudyError, match="sets the length of each training"):
         plan(study, "v1", "screen", [CellRun(levels, 1, epochs=1)])
     (planned,) = plan(study, "v1", "screen", [CellRun(levels, 1)])
     assert planned.spec.training.epochs == 2

@@ -15,6 +15,7 @@ import pytest
 from support.array_cache import write_drawn_cache
 from support.small_study import STUDY, write_study
 
+from analysis.factors import Level
 from analysis.search.procedure import CellRun
 from models.images.arrays import open_arrays
 from tasks.progress import Progress
@@ -29,7 +30,7 @@ from tasks.training.context import TrainingContext
 from tasks.training.slots import SlotPool
 from tasks.training.train_replicate import train_replicate
 
-LEVELS = {"conv_layers": 1, "learning_rate": 0.001}
+LEVELS: dict[str, Level] = {"conv_layers": 1, "learning_rate": 0.001}
 #: The dataset version of the drawn cache.
 VERSION = "drawn"
 TAGS = ("prefix_key", "epochs", "continued_from", "not_continued")
