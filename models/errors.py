@@ -29,3 +29,7 @@ class DecodeError(ModelsError, ValueError):
     def __init__(self, message: str, kind: str = "damaged", /, **details: object) -> None:
         super().__init__(message)
         self.kind, self.details = kind, details
+
+
+class CheckpointError(ModelsError, ValueError):
+    """No training can continue from a checkpoint: it starts from the first epoch instead."""

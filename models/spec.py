@@ -44,6 +44,11 @@ NEUTRAL_NETWORK: dict[str, dict[str, Scalar]] = {
     },
 }
 
+#: Settings of `TrainingSpec` that, at any value but the neutral one, make what an epoch does depend
+#: on the number of epochs. A learning-rate schedule over the whole length is added here: a training
+#: with it does not begin like a longer one, and `continues` is false.
+LENGTH_DEPENDENT: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True)
 class TrainingSpec:
@@ -124,8 +129,22 @@ class ReplicateSpec:
 
         Only what differs from the neutral settings is digested.
         """
+        return _digest(self._content(dataset_version))
+
+    def prefix_key(self, dataset_version: str) -> str:
+        """Return the key without the number of epochs: equal for trainings that begin equally.
+
+        Of two trainings with equal prefix keys, the shorter one is the beginning of the longer one
+        if `continues` says so.
+        """
+        content = self._content(dataset_version)
+        content["training"].pop("epochs", None)
+        # Otherwise it would be the key of the neutral number of epochs, which a key leaves out.
+        return _digest({**content, "prefix": True})
+
+    def _content(self, dataset_version: str) -> dict[str, Any]:
         network = NEUTRAL_NETWORK.get(self.model.builder, {})
-        content = {
+        return {
             "builder": self.model.builder,
             "source": self.model.source,
             "network": _without_neutral(self.model.settings, network),
@@ -135,8 +154,28 @@ class ReplicateSpec:
             "dataset": dataset_version,
             "version": TRAINING_VERSION,
         }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def continues(shorter: ReplicateSpec, longer: ReplicateSpec) -> bool:
+    """Whether a training is the beginning of a longer one, which can continue where it ended.
+
+    They must differ only in the number of epochs, and no setting may depend on it
+    (`LENGTH_DEPENDENT`).
+    """
+    training = longer.training
+    if any(getattr(training, name) != NEUTRAL_TRAINING[name] for name in LENGTH_DEPENDENT):
+        return False
+    epochs = training.epochs
+    as_long = dataclasses.replace(shorter.training, epochs=epochs)
+    return (
+        shorter.training.epochs < epochs
+        and dataclasses.replace(shorter, training=as_long) == longer
+    )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _without_neutral(

@@ -24,6 +24,7 @@ NOT_FACTORS = frozenset(
     key reusedfrom stage status trialstatus collapsed
     seed randomseed randomstate
     starttime endtime datetimestart datetimecomplete createdat timestamp trainseconds
+    epochstrained continuedepochs continuedseconds
     artifacturi lifecyclestage comment comments remark remarks note notes
     bemerkung bemerkungen kommentar 비고 메모
     """.split()  # noqa: SIM905 # words are easier to read

@@ -141,11 +141,13 @@ class CellRun:
     levels : the cell, in natural units.
     number : of its seed, from 1; the same cell and number are one run in all stages.
     centre : whether it is a centre point.
+    epochs : the length of the training; None for the study's own, or the cell's.
     """
 
     levels: Levels
     number: int
     centre: bool = False
+    epochs: int | None = None
 
 
 def cell_runs(cells: Sequence[Mapping[str, Level]], numbers: Iterable[int]) -> list[CellRun]:

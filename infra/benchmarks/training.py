@@ -110,6 +110,7 @@ class ValidationAsTest:
 
         self._arrays = open_arrays(folder)
         self.images, self.labels = self._arrays.images, self._arrays.labels
+        self.version = self._arrays.version
 
     def side(self, name: str) -> Any:
         """Return the rows of a side."""

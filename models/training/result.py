@@ -22,7 +22,7 @@ class ReplicateResult:
         epoch_seconds, images_per_second.
     val_probability, test_probability : float32 (n, classes); each row adds up to 1.
     parameters : number of parameters of the network.
-    train_seconds : wall clock time of all epochs.
+    train_seconds : wall clock time of all epochs in the history.
     images_per_second : median over the epochs after the first one, which includes compilation.
     peak_memory_mb : peak memory of the process, MiB.
     device : ``cpu``, or the name of the GPU.
@@ -31,6 +31,11 @@ class ReplicateResult:
     deterministic : whether equal seeds give bit-equal weights.
     micro_batch : the number of images whose gradients were in memory at once; less than the batch
         size if an accelerator did not have enough memory for the whole batch.
+    continued_epochs : the first epochs of the history that another training trained, from whose
+        checkpoint this one continued; 0 if it started from the beginning.
+    continued_seconds : the part of `train_seconds` of those epochs.
+    not_continued : why it did not continue from the checkpoint that was given; empty if it did, or
+        if none was given.
     """
 
     status: str
@@ -47,6 +52,9 @@ class ReplicateResult:
     precision: str
     deterministic: bool
     micro_batch: int
+    continued_epochs: int = 0
+    continued_seconds: float = 0.0
+    not_continued: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without the predictions."""

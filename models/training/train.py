@@ -11,10 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import SpecError
+from models.errors import CheckpointError, SpecError
 from models.networks.build_network import build_from
 from models.spec import ReplicateSpec, TrainingSpec
 from models.training.backend import device_name, load_keras, make_deterministic, resolve_precision
+from models.training.checkpoint import (
+    Checkpoint,
+    Conditions,
+    check_continues,
+    load_checkpoint,
+    restore_state,
+    save_checkpoint,
+    training_state,
+)
 from models.training.engine import EngineJob, is_out_of_memory
 from models.training.engine_choice import cheapest_network, engine_of
 from models.training.result import ReplicateResult, probability
@@ -30,6 +39,7 @@ class Arrays(Protocol):
     images : uint8 (N, H, W, 3), 0-255.
     labels : int64 (N,) class indices.
     classes : the names of the classes.
+    version : the dataset version.
     """
 
     @property
@@ -38,6 +48,8 @@ class Arrays(Protocol):
     def labels(self) -> NDArray[np.int64]: ...  # noqa: D102 # described above
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102 # described above
+    @property
+    def version(self) -> str: ...  # noqa: D102 # described above
     def side(self, name: str) -> NDArray[np.intp]:
         """Return the rows of one part of the split: training, validation or test."""
         ...
@@ -50,6 +62,8 @@ def fit_replicate(
     on_epoch: OnEpoch | None = None,
     on_trained: Callable[[], None] | None = None,
     weights_to: Path | None = None,
+    checkpoint_to: Path | None = None,
+    continue_from: Path | None = None,
 ) -> ReplicateResult:
     """Train one replicate.
 
@@ -64,6 +78,11 @@ def fit_replicate(
     on_epoch : called with the figures of each epoch when it ends.
     on_trained : called when everything is computed and only the network must still be written.
     weights_to : the file for the network, in Keras's native format.
+    checkpoint_to : the file for the state at the end, from which a longer training continues.
+    continue_from : the checkpoint of a shorter training of the same replicate. The training
+        continues after its last epoch, and reports the figures of its epochs first. If that cannot
+        give what an uninterrupted training gives, it starts from the beginning, and the result has
+        the reason.
 
     Raises
     ------
@@ -75,22 +94,60 @@ def fit_replicate(
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     if spec.training.deterministic:
         make_deterministic()
+    backend = keras.backend.backend()
+    conditions = Conditions(arrays.version, backend, precision, device_name())
+    start, not_continued = _load_start(continue_from, spec, conditions)
+    attempt = _train(spec, arrays, on_epoch, start, not_continued)
+    result = attempt.result(conditions)
+    if on_trained is not None:
+        on_trained()
+    if not attempt.divergence:
+        if weights_to is not None:
+            attempt.network.save(weights_to)
+        if checkpoint_to is not None:
+            save_checkpoint(attempt.checkpoint(conditions), checkpoint_to)
+    return result
+
+
+def _load_start(
+    file: Path | None, spec: ReplicateSpec, conditions: Conditions
+) -> tuple[Checkpoint | None, str]:
+    """Return the checkpoint to continue from, or None and why there is none to continue from."""
+    if file is None:
+        return None, ""
+    try:
+        checkpoint = load_checkpoint(file)
+        check_continues(checkpoint, spec, conditions)
+    except CheckpointError as error:
+        return None, str(error)
+    return checkpoint, ""
+
+
+def _train(
+    spec: ReplicateSpec,
+    arrays: Arrays,
+    on_epoch: OnEpoch | None,
+    start: Checkpoint | None,
+    not_continued: str,
+) -> "_TrainingAttempt":
+    """Train with as many images in memory at once as there is memory for."""
     batch = min(spec.training.batch_size, len(arrays.side("training")))
-    for micro_batch in micro_batches(batch):
+    largest = batch if start is None else start.micro_batch
+    for micro_batch in [size for size in micro_batches(batch) if size <= largest]:
         attempt = _TrainingAttempt(spec, arrays, batch, micro_batch, on_epoch)
+        attempt.not_continued = not_continued
         try:
-            attempt.run()
+            attempt.run(start)
         except Exception as error:
             if micro_batch == 1 or not is_out_of_memory(error):
                 raise
         else:
             break
-    result = attempt.result(precision)
-    if on_trained is not None:
-        on_trained()
-    if weights_to is not None and not attempt.divergence:
-        attempt.network.save(weights_to)
-    return result
+        if start is not None:
+            # An uninterrupted training would train all of its epochs with the smaller parts.
+            start = None
+            not_continued = f"there was not enough memory for {micro_batch} images at once"
+    return attempt
 
 
 def micro_batches(batch: int) -> list[int]:
@@ -114,6 +171,7 @@ class _TrainingAttempt:
     ----------
     network : the network that is saved.
     divergence : where the loss became NaN or infinite, as text; empty if it did not.
+    not_continued : why it started from the beginning though a checkpoint was given, as text.
     """
 
     def __init__(
@@ -127,8 +185,9 @@ class _TrainingAttempt:
         self.spec, self.arrays, self.batch, self.micro_batch = spec, arrays, batch, micro_batch
         self.on_epoch = on_epoch
         self.history: list[dict[str, Any]] = []
-        self.divergence = ""
-        self.seconds = 0.0
+        self.divergence = self.not_continued = ""
+        self.seconds = self.continued_seconds = 0.0
+        self.continued_epochs = 0
         load_keras().utils.set_random_seed(spec.seed)
         self.network = build_from(spec.model, spec.image_size, len(arrays.classes))
         # Shares the weights of the network, and costs less to train on some backends.
@@ -136,11 +195,11 @@ class _TrainingAttempt:
         augment = spec.training.augment
         self.trained = _with_augmentation(self.twin, spec.seed) if augment else self.twin
 
-    def run(self) -> None:
-        """Train all epochs, or until the loss is NaN or infinite."""
+    def run(self, start: Checkpoint | None) -> None:
+        """Train all epochs after the checkpoint, or until the loss is NaN or infinite."""
         started = time.perf_counter()
         arrays = self.arrays
-        job = EngineJob(
+        self.job = EngineJob(
             self.twin,
             self.trained,
             _optimizer(self.spec.training),
@@ -150,14 +209,27 @@ class _TrainingAttempt:
             self._compilation_key(),
             self.spec.training.deterministic,
         )
-        self.engine = engine_of(job)
+        self.engine = engine_of(self.job)
+        if start is not None:
+            self._continue_from(start)
         shape = len(arrays.side("validation")), len(arrays.classes)
         self.val_logits = np.zeros(shape, dtype=np.float32)
-        for epoch in range(self.spec.training.epochs):
+        for epoch in range(self.continued_epochs, self.spec.training.epochs):
             self._train_epoch(epoch)
             if self.divergence:
                 break
-        self.seconds = time.perf_counter() - started
+        self.seconds = self.continued_seconds + time.perf_counter() - started
+
+    def _continue_from(self, start: Checkpoint) -> None:
+        """Set the state of the training to a checkpoint, and report the epochs before it."""
+        try:
+            restore_state(self.job, start.state)
+        except CheckpointError as error:
+            self.not_continued = str(error)
+            return
+        self.continued_epochs, self.continued_seconds = len(start.history), start.seconds
+        for row in start.history:
+            self._report(row)
 
     def _compilation_key(self) -> str:
         """Return as text everything that the compiled functions depend on."""
@@ -191,6 +263,9 @@ class _TrainingAttempt:
             "epoch_seconds": time.perf_counter() - started,
             "images_per_second": batches.size / train_seconds,
         }
+        self._report(row)
+
+    def _report(self, row: dict[str, Any]) -> None:
         self.history.append(row)
         if self.on_epoch is not None:
             self.on_epoch(row)
@@ -206,7 +281,18 @@ class _TrainingAttempt:
         steps = len(rows) // self.batch
         return shuffled[: steps * self.batch].reshape(steps, self.batch).astype(np.int32)
 
-    def result(self, precision: str) -> ReplicateResult:
+    def checkpoint(self, conditions: Conditions) -> Checkpoint:
+        """Return the state of the training after its last epoch."""
+        return Checkpoint(
+            self.spec,
+            conditions,
+            self.micro_batch,
+            self.seconds,
+            self.history,
+            training_state(self.job),
+        )
+
+    def result(self, conditions: Conditions) -> ReplicateResult:
         """Return the result of the attempt."""
         rates = [row["images_per_second"] for row in self.history]
         return ReplicateResult(
@@ -219,11 +305,14 @@ class _TrainingAttempt:
             train_seconds=self.seconds,
             images_per_second=float(np.median(rates[1:] or rates or [math.nan])),
             peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            device=device_name(),
-            backend=load_keras().backend.backend(),
-            precision=precision,
+            device=conditions.device,
+            backend=conditions.backend,
+            precision=conditions.precision,
             deterministic=self.spec.training.deterministic,
             micro_batch=self.micro_batch,
+            continued_epochs=self.continued_epochs,
+            continued_seconds=self.continued_seconds,
+            not_continued=self.not_continued,
         )
 
 

@@ -10,6 +10,7 @@ from analysis.factors import cell_name, show
 from analysis.search.procedure import CellRun
 from analysis.search.space import typed_level
 from models.spec import ReplicateSpec, Scalar
+from tasks.errors import StudyError
 from tasks.study.study_file import Study
 
 Stage = Literal["pilot", "screen", "refine", "confirm", "compare"]
@@ -29,6 +30,8 @@ class Planned:
     spec : what to train.
     key : replicates with equal keys are trained once.
     centre : whether it is a centre point.
+    keep_state : whether a longer training is to continue from it, so that its run gets a
+        checkpoint. It is no part of the key.
     """
 
     stage: Stage
@@ -38,6 +41,7 @@ class Planned:
     spec: ReplicateSpec
     key: str
     centre: bool = False
+    keep_state: bool = False
 
     @property
     def cell(self) -> str:
@@ -47,12 +51,18 @@ class Planned:
     @property
     def name(self) -> str:
         """The cell and the number of the replicate as text."""
-        return f"{self.cell} #{self.replicate}"
+        return f"{self.cell} #{self.replicate}{self._length}"
 
     @property
     def short_name(self) -> str:
         """A short form, for example ``3/1/0.001 #2``: MLflow's tables cut long names."""
-        return f"{'/'.join(map(show, self.levels.values()))} #{self.replicate}"
+        return f"{'/'.join(map(show, self.levels.values()))} #{self.replicate}{self._length}"
+
+    @property
+    def _length(self) -> str:
+        """The number of epochs, where a longer training may have the same cell and replicate."""
+        epochs = self.spec.training.epochs
+        return f" ({epochs} epoch{'s' * (epochs != 1)})" if self.keep_state else ""
 
 
 def seed_of(study: Study, levels: Levels, replicate: int) -> int:
@@ -73,15 +83,43 @@ def plan(study: Study, version: str, stage: Stage, runs: Iterable[CellRun]) -> l
     version : the dataset version.
     """
     return [
-        planned(study, version, stage, run.levels, run.number, centre=run.centre) for run in runs
+        planned(study, version, stage, run.levels, run.number, centre=run.centre, epochs=run.epochs)
+        for run in runs
     ]
 
 
 def planned(
-    study: Study, version: str, stage: Stage, levels: Levels, number: int, *, centre: bool = False
+    study: Study,
+    version: str,
+    stage: Stage,
+    levels: Levels,
+    number: int,
+    *,
+    centre: bool = False,
+    epochs: int | None = None,
 ) -> Planned:
-    """Return the plan of one replicate."""
+    """Return the plan of one replicate.
+
+    Parameters
+    ----------
+    epochs : the length of its training; None for that of the study. With fewer epochs, a longer
+        training of the replicate continues from it.
+
+    Raises
+    ------
+    StudyError
+        If `epochs` is given, and the number of epochs is a factor of the study.
+    """
     typed = {factor.name: typed_level(factor, levels[factor.name]) for factor in study.factor_list}
     spec = study.spec(typed, seed_of(study, typed, number))
+    keep_state = False
+    if epochs is not None:
+        if "epochs" in typed:
+            raise StudyError(
+                f"study {study.name}: factors.epochs sets the length of each training, so none can "
+                f"be limited to {epochs} epochs; set training.epochs instead of the factor"
+            )
+        keep_state = epochs < spec.training.epochs
+        spec = spec.with_levels({"epochs": epochs})
     coded = {factor.name: float(factor.code(typed[factor.name])) for factor in study.factor_list}
-    return Planned(stage, typed, coded, number, spec, spec.key(version), centre)
+    return Planned(stage, typed, coded, number, spec, spec.key(version), centre, keep_state)

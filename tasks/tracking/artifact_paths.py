@@ -16,6 +16,8 @@ CONTACT_SHEET = "suspects/contact_sheet.png"
 REGISTERED = "registered.json"
 #: Of a replicate: the trained network in Keras's native format.
 NETWORK = "model/model.keras"
+#: Of a replicate that a longer training may continue: the state at its end.
+CHECKPOINT = "model/checkpoint.npz"
 #: Of a replicate: class probabilities of the validation and the test images.
 PREDICTIONS = "model/predictions.npz"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.factors import show
+from models.spec import continues
 from tasks.errors import CellError, LeaseLostError, SlotDiedError
 from tasks.escaping import as_markdown_lines
 from tasks.study.replicates import Planned
@@ -19,10 +20,12 @@ from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import (
     DATASET_VERSION,
     DIED,
+    EPOCHS,
     KEY,
     KIND,
     PARENT,
     PREFIX,
+    PREFIX_KEY,
     RESULT,
     RESULT_DISCARDED,
     RESULT_KEPT,
@@ -147,6 +150,33 @@ class ReplicateRuns:
         self._writer.log(run_id, params=replicate_params(planned), metrics=metrics)
         self.tracker.client.set_terminated(run_id, "FINISHED")
         return run_id
+
+    # -- continuing a shorter training ----------------------------------------------------------
+
+    def offer_as_beginning(self, planned: Planned, run_id: str) -> None:
+        """Tag a run that has a checkpoint, so that longer trainings find it."""
+        spec = planned.spec
+        tags = {PREFIX_KEY: spec.prefix_key(self.version), EPOCHS: str(spec.training.epochs)}
+        self._writer.log(run_id, tags=tags)
+
+    def longest_beginning(self, planned: Planned) -> str | None:
+        """Return the run of the longest training from whose checkpoint this one can continue.
+
+        Like a finished run of the same key, it may belong to any study at the server.
+        """
+        spec = planned.spec
+        if spec.training.epochs == 1:
+            return None
+        experiments = [e.experiment_id for e in self.tracker.experiments()]
+        key = spec.prefix_key(self.version)
+        condition = f"tags.`{PREFIX_KEY}` = '{key}' and attributes.status = 'FINISHED'"
+        by_epochs = {
+            int(run.data.tags[EPOCHS]): str(run.info.run_id)
+            for run in reversed(self.tracker.search(experiments, condition))
+            if run.data.tags.get(EPOCHS, "").isdecimal()
+        }
+        shorter = [n for n in by_epochs if continues(spec.with_levels({"epochs": n}), spec)]
+        return by_epochs[max(shorter)] if shorter else None
 
     # -- creating a run -------------------------------------------------------------------------
 

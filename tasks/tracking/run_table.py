@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.factors import Factor
@@ -25,8 +26,11 @@ def runs_table(
     Returns
     -------
     One row per replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
-    ``status``, and every metric. The rows are sorted by cell and replicate: the order of training
-    must not change the last bits of the analysis. A replicate that failed has no response (NaN).
+    ``status``, ``epochs``, ``epochs_trained``, and every metric. ``epochs`` is the length of the
+    training, and ``epochs_trained`` the number of them that it trained itself: fewer if it
+    continued a shorter training, NaN if it failed. The rows are sorted by cell, replicate and
+    epochs: the order of training must not change the last bits of the analysis. A replicate that
+    failed has no response (NaN).
     """
     rows = [
         _table_row(run, factors)
@@ -35,6 +39,7 @@ def runs_table(
         and (stage is None or run.data.tags.get(stage_tag(stage)) == "true")
     ]
     columns = ["run_id", *(f.name for f in factors), "stage", "replicate", "seed", "centre"]
+    columns += [name for name in ("epochs", "epochs_trained") if name not in columns]
     table = pd.DataFrame(rows, columns=None if rows else [*columns, "val_accuracy"])
     if "val_accuracy" not in table:
         table["val_accuracy"] = float("nan")
@@ -42,7 +47,8 @@ def runs_table(
         return table
     # A failed run that was trained again later counts once: the later run.
     unique = table.drop_duplicates("key", keep="last")
-    return unique.sort_values([*(f.name for f in factors), "replicate"], ignore_index=True)
+    keys = dict.fromkeys([*(f.name for f in factors), "replicate", "epochs"])
+    return unique.sort_values(list(keys), ignore_index=True)
 
 
 def training_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -53,8 +59,12 @@ def training_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
 def _table_row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
     params, tags = run.data.params, run.data.tags
     metrics = training_metrics(run.data.metrics) if run.info.status == "FINISHED" else {}
+    epochs = _epochs(params)
+    failed = run.info.status != "FINISHED"
     return {
         **metrics,
+        "epochs": epochs,
+        "epochs_trained": np.nan if failed else epochs - metrics.get("continued_epochs", 0.0),
         "run_id": run.info.run_id,
         "key": tags.get(KEY, run.info.run_id),
         "reused_from": tags.get(REUSED_FROM, ""),
@@ -65,3 +75,8 @@ def _table_row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:
         "centre": params.get("centre") == "True",
         "status": tags.get(STATUS, run.info.status.lower()),
     }
+
+
+def _epochs(params: Mapping[str, str]) -> float:
+    """Return the length of a training, a setting or a factor; NaN in runs that do not have it."""
+    return float(params.get("training.epochs", params.get("epochs", "nan")))

@@ -12,6 +12,15 @@ KIND = PREFIX + "kind"
 KEY = PREFIX + "key"
 #: Of a replicate that was not trained again: the run whose figures it repeats.
 REUSED_FROM = PREFIX + "reused_from"
+#: Of a replicate with a checkpoint: the digest of everything that determines its training, without
+#: the number of epochs. A longer training with the same digest continues from it.
+PREFIX_KEY = PREFIX + "prefix_key"
+#: Of a replicate with a checkpoint: the number of epochs that it was trained.
+EPOCHS = PREFIX + "epochs"
+#: Of a replicate that did not start from the beginning: the run from whose checkpoint it continued.
+CONTINUED_FROM = PREFIX + "continued_from"
+#: Of a replicate that could not continue from the checkpoint of another run: why not.
+NOT_CONTINUED = PREFIX + "not_continued"
 #: A param, of a replicate that was trained: `RESULT_KEPT` if its process ended it as FINISHED,
 #: `RESULT_DISCARDED` if another process took it over before. Runs of earlier versions have none.
 RESULT = PREFIX + "result"

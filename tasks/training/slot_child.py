@@ -65,6 +65,8 @@ class SlotJob:
     compiled : a folder for programs that JAX compiles for a GPU.
     out_folder : gets the result; it must not exist yet.
     log : gets the output of the libraries.
+    keep_state : whether the result has a checkpoint, from which a longer training continues.
+    continue_from : the checkpoint of a shorter training of the same replicate.
     """
 
     spec: ReplicateSpec
@@ -74,6 +76,8 @@ class SlotJob:
     compiled: Path | None
     out_folder: Path
     log: Path
+    keep_state: bool = False
+    continue_from: Path | None = None
 
 
 # -- the parent's end ---------------------------------------------------------------------------
@@ -267,5 +271,7 @@ def _train(pipe: Connection, job: SlotJob) -> None:
         on_epoch=lambda figures: pipe.send(("epoch", figures)),
         on_trained=on_trained,
         weights_to=job.out_folder / "model.keras",
+        checkpoint_to=job.out_folder / "checkpoint.npz" if job.keep_state else None,
+        continue_from=job.continue_from,
     )
     save_result(result, job.out_folder)

@@ -140,7 +140,10 @@ class SlotPool:
         spec: ReplicateSpec,
         arrays_folder: Path,
         work: Path,
+        *,
         builder_folder: Path | None,
+        keep_state: bool,
+        continue_from: Path | None,
     ) -> Iterator["Training"]:
         """Start a replicate on a device that the caller holds; see `Slot.begin`."""
         work.mkdir(parents=True, exist_ok=True)
@@ -148,7 +151,15 @@ class SlotPool:
             out_folder, log = Path(partial) / "out", Path(partial) / "log"
             child.send(
                 SlotJob(
-                    spec, arrays_folder, device, builder_folder, self._compiled, out_folder, log
+                    spec,
+                    arrays_folder,
+                    device,
+                    builder_folder,
+                    self._compiled,
+                    out_folder,
+                    log,
+                    keep_state,
+                    continue_from,
                 )
             )
             self._start_spare()
@@ -192,6 +203,8 @@ class Slot:
         work: Path,
         *,
         builder_folder: Path | None = None,
+        keep_state: bool = False,
+        continue_from: Path | None = None,
     ) -> contextlib.AbstractContextManager["Training"]:
         """Start to train one replicate in a child process, which is ended when the block ends.
 
@@ -201,6 +214,9 @@ class Slot:
         arrays_folder : the cached images; the child opens them itself.
         work : a folder for incomplete results, on the same disk as the complete ones.
         builder_folder : where the user's own network is imported from.
+        keep_state : whether the result has a checkpoint, from which a longer training continues.
+        continue_from : the checkpoint of a shorter training of the same replicate; see
+            `models.training.train.fit_replicate`. It must exist until the training ended.
 
         Raises
         ------
@@ -209,7 +225,15 @@ class Slot:
         SlotsClosedError
             If the pool was closed.
         """
-        return self.pool.begin(self.device, spec, arrays_folder, work, builder_folder)
+        return self.pool.begin(
+            self.device,
+            spec,
+            arrays_folder,
+            work,
+            builder_folder=builder_folder,
+            keep_state=keep_state,
+            continue_from=continue_from,
+        )
 
     def run(
         self,
@@ -217,11 +241,19 @@ class Slot:
         arrays_folder: Path,
         out_folder: Path,
         *,
+        keep_state: bool = False,
+        continue_from: Path | None = None,
         on_epoch: OnEpoch | None = None,
         allowed_silence: float = ALLOWED_SILENCE,
     ) -> ReplicateResult:
         """Train one replicate and wait for it; see `begin` and `Training.finish`."""
-        with self.begin(spec, arrays_folder, out_folder.parent) as training:
+        with self.begin(
+            spec,
+            arrays_folder,
+            out_folder.parent,
+            keep_state=keep_state,
+            continue_from=continue_from,
+        ) as training:
             return training.finish(out_folder, on_epoch=on_epoch, allowed_silence=allowed_silence)
 
 
@@ -252,8 +284,8 @@ class Training:
 
         Parameters
         ----------
-        out_folder : gets ``model.keras``, ``predictions.npz`` and ``result.json``: all of them, or
-            none if the training fails.
+        out_folder : gets ``model.keras``, ``predictions.npz``, ``result.json`` and, if it was
+            requested, ``checkpoint.npz``: all of them, or none if the training fails.
         on_epoch : called with the figures of each epoch, in the calling thread.
         on_trained : called when the child no longer needs its device and still writes files.
         allowed_silence : seconds for which the child may report nothing; see `SlotChild.wait`.

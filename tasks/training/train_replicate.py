@@ -3,8 +3,9 @@
 `train_replicate` takes these steps:
 
 1. Claim the replicate's key. If a finished run has this key, nothing is trained.
-2. Get a trainer (`_get_trainer`): wait for a free slot and start a child process in it, or find the
-   result that another machine wrote into the handover folder.
+2. Get a trainer (`_get_trainer`): find the checkpoint of a shorter training to continue from
+   (`tasks.training.continue_from`), wait for a free slot and start a child process in it; or find
+   the result that another machine wrote into the handover folder.
 3. Create the run in MLflow. This is done only now, so that its duration is that of the training. If
    a study on another machine has created a run of this key meanwhile, start again with step 1.
 4. Train and log every epoch; in the refined grid, stop early if the study uses that.
@@ -15,6 +16,7 @@
 """
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,10 +34,12 @@ from tasks.errors import (
 from tasks.logs import log_event
 from tasks.processes.own_folder import own_folder
 from tasks.study.replicates import Planned
+from tasks.tracking.artifact_paths import CHECKPOINT
 from tasks.tracking.epoch_log import EpochLog
 from tasks.tracking.system_metrics import system_metrics
 from tasks.training import replicate_figures
 from tasks.training.context import TrainingContext
+from tasks.training.continue_from import find_start, log_start
 from tasks.training.early_stopping import can_stop, stop_reason
 from tasks.training.slots import Training
 
@@ -113,6 +117,9 @@ def _get_trainer(
 
 def _slot_trainer(planned: Planned, context: TrainingContext, resources: ExitStack) -> Trainer:
     """Wait for a free slot, and start a child process that trains there."""
+    work = own_folder(context.settings.work)
+    downloads = resources.enter_context(tempfile.TemporaryDirectory(dir=work))
+    start = find_start(planned, context, Path(downloads))
     slot_resources = resources.enter_context(ExitStack())
     slot = slot_resources.enter_context(context.pool.slot(training_cost(planned)))
     # Started before the run is created, which takes a tenth of a second: the child builds its
@@ -121,15 +128,19 @@ def _slot_trainer(planned: Planned, context: TrainingContext, resources: ExitSta
         slot.begin(
             planned.spec,
             context.images.arrays_folder,
-            own_folder(context.settings.work),
+            work,
             builder_folder=context.execution.study.model.builder_folder,
+            keep_state=planned.keep_state,
+            continue_from=start.checkpoint,
         )
     )
 
     def train(run_id: str, folder: Path) -> ReplicateResult:
         # The next replicate trains while the files, epochs and figures of this one are written.
         free_slot, end_child = slot_resources.close, resources.close
-        return _train_in_slot(planned, context, training, run_id, folder, free_slot, end_child)
+        result = _train_in_slot(planned, context, training, run_id, folder, free_slot, end_child)
+        log_start(planned, context, run_id, start, result)
+        return result
 
     return train
 
@@ -302,6 +313,8 @@ def _log_result(
         },
     )
     execution.writer.log_folder(run_id, folder, "model")
+    if (folder / Path(CHECKPOINT).name).exists():
+        execution.replicates.offer_as_beginning(planned, run_id)
     execution.replicates.finish(run_id)
 
 

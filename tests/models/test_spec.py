@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models import spec as specs
 from models.networks.build_network import BUILT_IN, network_settings
-from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
+from models.spec import ModelSpec, ReplicateSpec, TrainingSpec, continues
 
 SPEC = ReplicateSpec(ModelSpec(settings={"filters": 8}), TrainingSpec(), image_size=32, seed=1)
 
@@ -85,3 +85,51 @@ def test_omitted_settings_have_the_defaults_that_keys_take_them_for() -> None:
     assert asdict(TrainingSpec()) == specs.NEUTRAL_TRAINING
     for builder in BUILT_IN:
         assert network_settings(builder) == specs.NEUTRAL_NETWORK[builder]
+
+
+def test_trainings_that_differ_only_in_their_length_have_equal_prefix_keys() -> None:
+    short, long = (SPEC.with_levels({"epochs": epochs}) for epochs in (5, 20))
+    assert short.prefix_key("v") == long.prefix_key("v") != short.prefix_key("w")
+    assert short.prefix_key("v") != replace(short, seed=2).prefix_key("v")
+    assert short.key("v") != long.key("v")
+
+
+@pytest.mark.parametrize("epochs", [1, 8, 20])
+def test_a_prefix_key_is_never_the_key_of_a_replicate(epochs: int) -> None:
+    spec = SPEC.with_levels({"epochs": epochs})
+    assert spec.prefix_key("v") != spec.key("v")
+
+
+def test_the_prefix_keys_of_stored_runs_stay_as_they_are() -> None:
+    assert SPEC.prefix_key("data") == "4020460938c5cd8d0e740846178af539"
+
+
+def test_a_longer_training_continues_only_a_shorter_one_of_the_same_replicate() -> None:
+    short, long = (SPEC.with_levels({"epochs": epochs}) for epochs in (5, 20))
+    assert continues(short, long)
+    assert not continues(long, short)
+    assert not continues(long, long)
+    for other in ({"learning_rate": 0.1}, {"filters": 9}):
+        assert not continues(short.with_levels(other), long)
+    assert not continues(replace(short, seed=2), long)
+
+
+def test_a_training_whose_schedule_depends_on_its_length_continues_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @dataclass(frozen=True)
+    class LaterSpec(TrainingSpec):
+        schedule: str = "constant"
+
+    monkeypatch.setitem(specs.NEUTRAL_TRAINING, "schedule", "constant")
+    monkeypatch.setattr(specs, "LENGTH_DEPENDENT", frozenset({"schedule"}))
+    for schedule, expected in (("constant", True), ("cosine", False)):
+        short, long = (
+            replace(SPEC, training=LaterSpec(epochs=epochs, schedule=schedule))
+            for epochs in (5, 20)
+        )
+        assert continues(short, long) == expected
+
+
+def test_every_setting_that_depends_on_the_length_is_a_setting_with_a_neutral_value() -> None:
+    assert set(specs.NEUTRAL_TRAINING) >= specs.LENGTH_DEPENDENT

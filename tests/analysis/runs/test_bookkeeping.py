@@ -15,6 +15,10 @@ TOOLS = {
     "Design-Expert": ("Std,Run,Block,Space Type,Build Type", "Temp,Time"),
     "FrF2": ("run.no.in.std.order,run.no,run.no.std.rp,Blocks", "A,B"),
     "rsm": ("run.order,std.order,Block", "x1,x2"),
+    "FactorGrid": (
+        "run_id,key,status,seed,train_seconds,epochs_trained,continued_epochs,continued_seconds",
+        "conv_layers,epochs",
+    ),
     "Optuna": (
         "number,value,datetime_start,datetime_complete,duration,user_attrs_size,state",
         "params_lr,params_n_layers",

@@ -75,10 +75,15 @@ class KnownEngine:
         self.classes = int(job.network.output_shape[1])
         self.noise = float(table["noise"])
         self.epochs = 0
+        # Where a checkpoint keeps the epochs that were trained.
+        self.trained_before = getattr(getattr(job, "optimizer", None), "iterations", None)
 
     def train(self, order: NDArray[np.int32]) -> EpochFigures:  # noqa: ARG002 # of the protocol
         """Count an epoch; the training images have the same accuracy as the others."""
         time.sleep(EPOCH_SECONDS)
+        if self.trained_before is not None:
+            self.epochs = max(self.epochs, int(self.trained_before.numpy()))
+            self.trained_before.assign(self.epochs + 1)
         self.epochs += 1
         accuracy = self._accuracy()
         return EpochFigures(_loss(accuracy), accuracy, -1)
