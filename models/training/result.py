@@ -31,6 +31,9 @@ class ReplicateResult:
     deterministic : whether equal seeds give bit-equal weights.
     micro_batch : the number of images whose gradients were in memory at once; less than the batch
         size if an accelerator did not have enough memory for the whole batch.
+    multiply_adds : of the forward pass of one image, in the layers that can be counted; see
+        `models.networks.multiply_adds`. None in results of versions before 0.3.
+    not_counted : the layers that cannot be counted; empty if `multiply_adds` is of all layers.
     """
 
     status: str
@@ -47,6 +50,8 @@ class ReplicateResult:
     precision: str
     deterministic: bool
     micro_batch: int
+    multiply_adds: int | None = None
+    not_counted: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without the predictions."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import SpecError
 from models.networks.build_network import build_from
+from models.networks.multiply_adds import count_multiply_adds
 from models.spec import ReplicateSpec, TrainingSpec
 from models.training.backend import device_name, load_keras, make_deterministic, resolve_precision
 from models.training.engine import EngineJob, is_out_of_memory
@@ -209,6 +210,7 @@ class _TrainingAttempt:
     def result(self, precision: str) -> ReplicateResult:
         """Return the result of the attempt."""
         rates = [row["images_per_second"] for row in self.history]
+        multiply_adds = count_multiply_adds(self.network)
         return ReplicateResult(
             status="diverged" if self.divergence else "finished",
             reason=self.divergence,
@@ -224,6 +226,8 @@ class _TrainingAttempt:
             precision=precision,
             deterministic=self.spec.training.deterministic,
             micro_batch=self.micro_batch,
+            multiply_adds=multiply_adds.total,
+            not_counted=multiply_adds.not_counted,
         )
 
 

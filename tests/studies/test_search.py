@@ -83,7 +83,8 @@ def test_a_run_has_levels_metrics_by_epoch_pictures_and_model(done: Done) -> Non
     assert "training.learning_rate" not in run.data.params  # a factor stands once
     history = client.get_metric_history(run.info.run_id, "val_accuracy")
     assert [point.step for point in history] == [1, 2, 3, 4]
-    assert {"train_seconds", "parameters", "peak_memory_mb"} <= set(run.data.metrics)
+    costs = {"train_seconds", "parameters", "multiply_adds", "peak_memory_mb"}
+    assert costs <= set(run.data.metrics)
     plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
     assert plots == {"plots/learning_curve.png", "plots/confusion.png", "plots/worst.png"}
     model = {item.path for item in client.list_artifacts(run.info.run_id, "model")}
