@@ -54,9 +54,10 @@ class Selection:
     ----------
     cells : one row per cell, the best mean first: levels, n, mean, sd, collapsed (the number of
         runs that collapsed), multiply_adds, parameters and train_seconds (a mean), each NaN if not
-        known, and two booleans: candidate (whether the cell could be chosen) and equal (whether
-        its mean cannot be distinguished from that of `best`). The mean is over all runs, the
-        standard deviation over those that learnt.
+        known; left_out, why the cell could not be chosen (``collapsed`` or ``not_confirmed``, as
+        in `PassedOverReason`), empty if it is a candidate; and equal, whether its mean cannot be
+        distinguished from that of `best`, or is higher. The mean is over all runs, the standard
+        deviation over those that learnt.
     best : levels of the candidate with the best mean.
     chosen : the cheapest candidate within one standard error of the best: the one with the fewest
         multiply-adds; of several, the fewest parameters; of several, the best mean.
@@ -167,15 +168,15 @@ def select(
         raise DesignError(f"no run has a {response}: there is no best cell; train again")
     names = [f.name for f in factors]
     cells = _cells(usable, names, response)
-    cells["candidate"] = _candidates(cells, names, among)
-    candidates = cells[cells["candidate"]]
-    top = candidates.iloc[0]
+    cells["left_out"] = _left_out(cells, names, among)
+    candidate = cells["left_out"].eq("")
+    top = cells[candidate].iloc[0]
     spread, df = pooled_spread(cells)
     error = spread / math.sqrt(top["n"])
     least = _least_lead(images, alpha)
     cells["equal"] = _equal(cells, top, spread, df, alpha, least)
-    tied = cells[cells["candidate"] & cells["equal"]]
-    near = tied[tied["mean"] >= top["mean"] - (error if df else 0.0)]
+    tied = cells[candidate & cells["equal"]]
+    near = tied[tied["mean"] >= top["mean"] - (error if df else 0.0) - ROUNDING]
     compared = [name for name in COSTS if near[name].notna().all()]
     if np.ptp(tied["mean"]) <= ROUNDING:
         # No order by the means: what is confirmed and chosen is what costs least.
@@ -197,16 +198,20 @@ def select(
     )
 
 
-def _candidates(
+def _left_out(
     cells: pd.DataFrame, names: list[str], among: pd.DataFrame | None
-) -> "pd.Series[bool]":
-    """Return which cells can be chosen: those in `among` without a collapsed run, if any."""
+) -> "pd.Series[str]":
+    """Return why cells cannot be chosen; empty for those in `among` without a collapsed run.
+
+    If each cell in `among` has a collapsed run, all of them can be chosen.
+    """
     able = pd.Series(data=True, index=cells.index)
     if among is not None:
         confirmed = among[names].drop_duplicates().assign(_in=True)
-        able = cells[names].merge(confirmed, how="left", on=names)["_in"].eq(True)  # noqa: FBT003 # NaN is not True
-    steady = able & cells["collapsed"].eq(0)
-    return steady if steady.any() else able
+        able = cells[names].merge(confirmed, how="left", on=names)["_in"].notna()
+    collapsed = cells["collapsed"].gt(0)
+    reasons = pd.Series("", index=cells.index).mask(~able, "not_confirmed")
+    return reasons.mask(collapsed, "collapsed") if (able & ~collapsed).any() else reasons
 
 
 def _cheapest_first(cells: pd.DataFrame, compared: Sequence[str]) -> pd.DataFrame:
@@ -236,9 +241,8 @@ def _passed_over(
 
 
 def _reason(row: Any, df: int) -> PassedOverReason:
-    if not row["candidate"]:
-        return "collapsed" if row["collapsed"] else "not_confirmed"
-    return "below_one_error" if df else "no_spread"
+    left_out: PassedOverReason | None = row["left_out"] or None
+    return left_out or ("below_one_error" if df else "no_spread")
 
 
 def _edges(cells: pd.DataFrame, chosen: Any, factors: Sequence[Factor]) -> tuple[str, ...]:
@@ -297,13 +301,15 @@ def pooled_spread(cells: pd.DataFrame) -> tuple[float, int]:
 def _equal(
     cells: pd.DataFrame, top: Any, spread: float, df: int, alpha: float, least: float
 ) -> "pd.Series[bool]":
-    """Return which cells cannot be distinguished from the best; all without replicates.
+    """Return which cells cannot be distinguished from the best, or have a higher mean.
+
+    Without replicates these are all candidates.
 
     The critical value is that for comparing the best with all other candidates at once.
     """
     if not df:
-        return pd.Series(data=True, index=cells.index)
-    times = many_to_one(int(cells["candidate"].sum()) - 1, df, alpha)
+        return cells["left_out"].eq("") | cells["mean"].ge(top["mean"])
+    times = many_to_one(int(cells["left_out"].eq("").sum()) - 1, df, alpha)
     margin = times * spread * np.sqrt(1 / top["n"] + 1 / cells["n"])
     return cells["mean"].gt(top["mean"] - margin.clip(lower=least) - ROUNDING)
 

@@ -53,7 +53,7 @@ TABLE_COLUMNS = frozenset(
     {
         *("run_id", "key", "reused_from", "stage", "replicate", "seed", "centre", "status"),
         *("collapsed", "val_accuracy", "val_loss", "train_seconds"),
-        *("n", "mean", "sd", "multiply_adds", "parameters", "candidate", "equal"),
+        *("n", "mean", "sd", "multiply_adds", "parameters", "left_out", "equal"),
     }
 )
 

@@ -34,12 +34,15 @@ def _winner(source: ReportSource) -> list[str]:
     cell = cell_name(outcome.selection.chosen)
     if outcome.registered is None:
         return [translate("short_unfinished", cell=cell)]
-    test, chance = outcome.registered.test, _chance_on_test(source)
+    test, constant = outcome.registered.test, outcome.registered.constant
+    chance = _chance_on_test(source)
     sentences = []
     if outcome.selection.all_collapsed:
         sentences.append(nothing_learned_as_text(outcome.selection, translate))
     sentences.append(translate("short_winner", cell=cell, **test_accuracy(test)))
-    if test.low <= chance:
+    # A record of a version before 0.3 has no comparison with the constant answer.
+    beaten = test.low > chance if constant is None else constant.network_is_better
+    if not beaten:
         sentences.append(translate("short_chance", chance=percent_fixed(chance)))
     return sentences
 
