@@ -15,6 +15,7 @@ from analysis.search.refined_grid import Decision
 from analysis.surface.result import Surface
 from tasks.languages import translator
 from tasks.registry.verdict import promotion_as_text
+from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.study.study_file import RefinePart
 from tasks.wording.cautions import caution_as_text
@@ -54,6 +55,12 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
                 "test_images": registered.test.n,
                 "constant": registered.constant and _constant_as_json(registered.constant),
                 "why": promotion_as_text(registered.verdict, translator("en")),
+            },
+            "nothing_learned": outcome.nothing_learned
+            and {
+                **asdict(outcome.nothing_learned),
+                "text": stopped_as_text(outcome.nothing_learned, translator("en")),
+                "remedies": remedies_as_text(outcome.nothing_learned, translator("en")),
             },
             **outcome.tracking,
         }

@@ -4,6 +4,7 @@ import pandas as pd
 
 from analysis.search.best_cell import COSTS, Selection
 from tasks.languages import Translate, translator
+from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.wording.decision import decision_as_text
@@ -24,7 +25,10 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
     """
     translate, study = translator(language), outcome.study
     title = translate("study_title", name=study.name, data=outcome.data)
+    stopped = outcome.nothing_learned
     winner = [
+        *([stopped_as_text(stopped, translate)] if stopped else []),
+        *(remedies_as_text(stopped, translate) if stopped else []),
         *selection_as_text(outcome.selection, translate),
         *registered_as_text(outcome, translate),
         *([promotion_verdict_as_text(outcome.registered, translate)] if outcome.registered else []),

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 from analysis.factors import cell_name
+from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.registered import test_accuracy
 from tasks.report.source import ReportSource
 from tasks.wording.selection import nothing_learned_as_text
@@ -32,6 +33,9 @@ def head_section(source: ReportSource) -> dict[str, Any]:
 def _winner(source: ReportSource) -> list[str]:
     translate, outcome = source.translate, source.outcome
     cell = cell_name(outcome.selection.chosen)
+    if outcome.nothing_learned is not None:
+        found = outcome.nothing_learned
+        return [stopped_as_text(found, translate), *remedies_as_text(found, translate)]
     if outcome.registered is None:
         return [translate("short_unfinished", cell=cell)]
     test, constant = outcome.registered.test, outcome.registered.constant

@@ -22,6 +22,7 @@ COMPUTED = (
     "promotion_",
     "reason_",
     "refine_text_",
+    "remedy_",
     "selection_left_out_",
     "source_",
     "why_",
