@@ -1,9 +1,10 @@
-"""Networks on the same images: an accuracy with its interval, and McNemar's test of two."""
+"""Networks on the same images: an accuracy with its interval, McNemar's test, constant answers."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -80,8 +81,13 @@ class McNemarResult:
 
     @property
     def p_as_text(self) -> str:
-        """The p-value in four digits: ``= 0.0312``, or ``< 0.0001``."""
-        return "< 0.0001" if self.p < 1e-4 else f"= {self.p:.4f}"  # noqa: PLR2004 # the last digit
+        """The p-value as text; see `p_as_text`."""
+        return p_as_text(self.p)
+
+
+def p_as_text(p: float) -> str:
+    """Return a p-value in four digits: ``= 0.0312``, or ``< 0.0001``."""
+    return "< 0.0001" if p < 1e-4 else f"= {p:.4f}"  # noqa: PLR2004 # the last digit
 
 
 def mcnemar_test(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> McNemarResult:
@@ -111,3 +117,71 @@ def mcnemar_test(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> 
     ]
     p = float(mcnemar(table, exact=True).pvalue)
     return McNemarResult(table[0][1], table[1][0], len(champion), p)
+
+
+@dataclass(frozen=True)
+class ConstantComparison:
+    """A network and the constant answer, the most frequent class, on the same images.
+
+    Attributes
+    ----------
+    right : number of images on which the network is correct.
+    constant_right : number of images of the most frequent class.
+    only_network, only_constant : numbers of images on which only one of them is correct.
+    n : number of images.
+    p : one-sided p-value of McNemar's exact test: how often a network that is no better than the
+        constant answer would look at least this much better.
+    alpha : the level of the test.
+    """
+
+    right: int
+    constant_right: int
+    only_network: int
+    only_constant: int
+    n: int
+    p: float
+    alpha: float
+
+    @property
+    def network_is_better(self) -> bool:
+        """Whether the network is shown to be better than the constant answer."""
+        return self.p < self.alpha
+
+
+def compare_with_constant(
+    right: NDArray[np.bool_], labels: NDArray[np.int64], *, alpha: float = 0.05
+) -> ConstantComparison:
+    """Test whether a network is better than always answering the most frequent class.
+
+    If several classes are the most frequent ones, the network must beat each of them: the
+    comparison with the largest p-value counts.
+
+    Parameters
+    ----------
+    right : (N,) whether each prediction is correct.
+    labels : (N,) the true classes.
+    alpha : the level of the test.
+
+    Raises
+    ------
+    AnalysisError
+        If there are no images.
+
+    References
+    ----------
+    McNemar, Q. (1947), Psychometrika 12, 153-157; the exact binomial form, one-sided.
+    """
+    n = len(labels)
+    if not n:
+        raise AnalysisError("a comparison needs at least one image; the test side has none")
+    counts = np.bincount(labels)
+    found = []
+    for constant in np.flatnonzero(counts == counts.max()):
+        of_class = labels == constant
+        only_network = int((right & ~of_class).sum())
+        only_constant = int((~right & of_class).sum())
+        differing = only_network + only_constant
+        p = binomtest(only_network, differing, alternative="greater").pvalue if differing else 1.0
+        own = (int(right.sum()), int(counts.max()), only_network, only_constant, n)
+        found.append(ConstantComparison(*own, float(p), alpha))
+    return max(found, key=lambda comparison: comparison.p)

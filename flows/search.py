@@ -61,6 +61,7 @@ def procedure(context: TrainingContext) -> Outcome:
     steps.train_stage(context, plan_screen(context.study, context.version))
     effects = steps.analyse(context)
     decision = steps.decide(context, effects)
+    steps.stop_if_nothing_learned(context)
 
     cells = steps.next_cells(context, decision)
     rounds = context.study.rules.steps

@@ -38,6 +38,10 @@ class StudyError(UserError):
     """A study file, or an option that changes it, is invalid."""
 
 
+class NothingLearnedError(UserError):
+    """In no cell of a study's screen did a network learn, so the study was stopped."""
+
+
 class DataError(UserError):
     """Images cannot be found, read or trusted."""
 

@@ -27,6 +27,7 @@ from tasks.registry.register import Registered, register_winner
 from tasks.report.outcome import Outcome
 from tasks.report.prefect_artifacts import publish_artifacts, publish_table
 from tasks.report.publish import log_outcome
+from tasks.report.stop_study import log_nothing_learned, nothing_learned_error
 from tasks.search.confirm import choose_cell, plan_confirm
 from tasks.search.pilot import narrow_levels
 from tasks.search.prepare import prepare_images
@@ -113,6 +114,15 @@ def analyse(context: TrainingContext) -> Effects:
 def decide(context: TrainingContext, effects: Effects) -> Decision:
     """Decide the refined grid."""
     return log_decision(context.execution, effects)
+
+
+@task(name="stop if nothing learned", cache_policy=NO_CACHE, persist_result=False)
+def stop_if_nothing_learned(context: TrainingContext) -> None:
+    """End a study in whose screen no network learned, with what to change; else do nothing."""
+    outcome = log_nothing_learned(context.execution)
+    if outcome is not None and outcome.nothing_learned is not None:
+        publish_artifacts(context.execution, outcome)
+        raise nothing_learned_error(outcome, outcome.nothing_learned)
 
 
 @task(name="next cells", cache_policy=NO_CACHE, persist_result=False)

@@ -228,8 +228,8 @@ def carry_out(
     rules : their `space` must be this space, unless every cell that they request is in it.
     space : the cells that may be run.
     budget : runs, at most; the search ends when they are used.
-    add_columns : adds to the table of runs what a study knows besides the response: ``collapsed``
-        and ``train_seconds``.
+    add_columns : adds to the table of runs what a study knows besides the response: ``collapsed``,
+        ``multiply_adds`` and ``parameters``.
     """
     runs = _StageRuns(space, budget, add_columns)
     yield from runs.run("pilot", procedure.pilot_runs(rules))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,35 @@ from analysis.factors import Factor, Level
 
 #: Simulated sets for a critical value.
 SETS = 200_000
-#: A cell is as cheap as another if it takes at most this many times as long.
-AS_CHEAP = 1.1
 #: Means that differ by less are equal.
 ROUNDING = 1e-12
+#: What a cell's network costs, in the order in which equal cells are compared: multiply-adds for
+#: one image, then parameters. Columns of the runs.
+COSTS = ("multiply_adds", "parameters")
+#: Seconds of training: shown, but never compared.
+SECONDS = "train_seconds"
+
+#: Why a cheaper cell was not chosen although it cannot be distinguished from the best one.
+PassedOverReason = Literal[
+    "collapsed",  # at least one of its runs collapsed
+    "not_confirmed",  # the choice is among the cells that were confirmed with fresh seeds
+    "below_one_error",  # its mean is more than one standard error below the best
+    "no_spread",  # no cell has two runs that learnt: only the means are compared
+]
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A cell that is cheaper than the chosen one, as good as the best, and was not chosen.
+
+    Attributes
+    ----------
+    levels : of the cell.
+    reason : why it was not chosen.
+    """
+
+    levels: dict[str, Level]
+    reason: PassedOverReason
 
 
 @dataclass(frozen=True)
@@ -27,14 +52,22 @@ class Selection:
 
     Attributes
     ----------
-    cells : one row per cell, best first: levels, n, mean, sd, cost, cost_sd (of its logarithm), and
-        collapsed, the number of runs that collapsed. The mean is over all runs, the standard
+    cells : one row per cell, the best mean first: levels, n, mean, sd, collapsed (the number of
+        runs that collapsed), multiply_adds, parameters and train_seconds (a mean), each NaN if not
+        known; left_out, why the cell could not be chosen (``collapsed`` or ``not_confirmed``, as
+        in `PassedOverReason`), empty if it is a candidate; and equal, whether its mean cannot be
+        distinguished from that of `best`, or is higher. The mean is over all runs, the standard
         deviation over those that learnt.
-    best : levels of the cell with the best mean.
-    chosen : the cheapest cell within one standard error of the best; of equally cheap cells, the
-        one with the best mean.
-    tied : cells that cannot be distinguished from the best, best first; the cheapest first if all
-        means are equal.
+    best : levels of the candidate with the best mean.
+    chosen : the cheapest candidate within one standard error of the best: the one with the fewest
+        multiply-adds; of several, the fewest parameters; of several, the best mean.
+    tied : candidates that cannot be distinguished from the best, best first; the cheapest first if
+        all means are equal.
+    near : those of them within one standard error of the best, best first.
+    compared : the costs by which the cells in `near` were compared: those of `COSTS` that are known
+        of all of them. Without any, the best mean is chosen.
+    passed_over : cheaper cells that cannot be distinguished from the best and were not chosen,
+        cheapest first.
     standard_error : of the best mean, from the pooled spread of replicates; NaN without replicates.
     error_df : degrees of freedom of that spread.
     optimism : the expected excess of the best mean, because it is the best of several.
@@ -53,6 +86,9 @@ class Selection:
     optimism: float
     least_lead: float = 0.0
     edges: tuple[str, ...] = ()
+    near: tuple[dict[str, Level], ...] = ()
+    compared: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def all_equal(self) -> bool:
@@ -64,13 +100,17 @@ class Selection:
         """Whether the networks of all runs learnt nothing."""
         return bool(self.cells["collapsed"].eq(self.cells["n"]).all())
 
+    def row(self, levels: dict[str, Level]) -> Any:
+        """Return the row of a cell in `cells`."""
+        same = np.logical_and.reduce([self.cells[name] == x for name, x in levels.items()])
+        return self.cells[same].iloc[0]
+
 
 def select(
     runs: pd.DataFrame,
     factors: Sequence[Factor],
     response: str,
     *,
-    cost: str = "train_seconds",
     alpha: float = 0.05,
     among: pd.DataFrame | None = None,
     images: int | None = None,
@@ -79,10 +119,10 @@ def select(
 
     Parameters
     ----------
-    runs : one row per replicate; a column ``collapsed`` marks runs that learnt nothing.
+    runs : one row per replicate; a column ``collapsed`` marks runs that learnt nothing, and the
+        columns of `COSTS` have what the network costs. All three may be missing.
     factors : their levels make a cell.
     response : column of the response; higher is better.
-    cost : column of seconds; a missing value counts as the most expensive.
     alpha : the largest probability that the truly best cell is not among the tied ones.
     among : cells to select from, one column per factor, for example those that were confirmed with
         fresh seeds; by default all. The other cells still contribute to the pooled spread.
@@ -107,9 +147,14 @@ def select(
     lower bound for that: if one network is right on b more pictures than the other, and never wrong
     where the other is right, McNemar's exact p is 2 ** (1 - b).
 
-    Seconds vary with the load of the machine. A cell is as cheap as the cheapest if it takes at
-    most a tenth longer, or if the difference of their mean log seconds is at most two standard
-    errors, from the spread of log seconds within cells.
+    Seconds vary with the load of the machine, so equal cells are compared by what the network
+    itself costs, which is the same on every machine. Multiply-adds for one image come first: they
+    are what every prediction costs, and most of each training step. Parameters, which are memory
+    and the size of the file, come second: in a convolutional network most of them are in the first
+    fully-connected layer, which is a small part of the computation. A cost that is not known of all
+    cells that are compared does not count, and without any the best mean is selected. The length of
+    the training (epochs, batch size) does not count: it was paid once, and the user of the network
+    does not pay it again.
 
     References
     ----------
@@ -122,18 +167,21 @@ def select(
     if usable.empty:
         raise DesignError(f"no run has a {response}: there is no best cell; train again")
     names = [f.name for f in factors]
-    cells = _cells(usable, names, response, cost)
+    cells = _cells(usable, names, response)
+    cells["left_out"] = _left_out(cells, names, among)
+    candidate = cells["left_out"].eq("")
+    top = cells[candidate].iloc[0]
     spread, df = pooled_spread(cells)
-    steady = _steady(cells if among is None else cells.merge(among[names].drop_duplicates()))
-    top = steady.iloc[0]
     error = spread / math.sqrt(top["n"])
     least = _least_lead(images, alpha)
-    tied = _tied(steady, spread, df, alpha, least)
+    cells["equal"] = _equal(cells, top, spread, df, alpha, least)
+    tied = cells[candidate & cells["equal"]]
+    near = tied[tied["mean"] >= top["mean"] - (error if df else 0.0) - ROUNDING]
+    compared = [name for name in COSTS if near[name].notna().all()]
     if np.ptp(tied["mean"]) <= ROUNDING:
         # No order by the means: what is confirmed and chosen is what costs least.
-        tied = tied.sort_values("cost", kind="stable")
-    near = tied[tied["mean"] >= top["mean"] - (error if df else 0.0)]
-    chosen = _as_cheap(near, cells).iloc[0]
+        tied = _cheapest_first(tied, compared)
+    chosen = _cheapest_first(near, compared).iloc[0]
     return Selection(
         cells,
         _levels(top, factors),
@@ -144,7 +192,57 @@ def select(
         float(error * _expected_maximum(len(tied))),
         least,
         () if np.ptp(cells["mean"]) <= ROUNDING else _edges(cells, chosen, factors),
+        tuple(_levels(row, factors) for _, row in near.iterrows()),
+        tuple(compared),
+        _passed_over(cells, near, chosen, compared, factors, df),
     )
+
+
+def _left_out(
+    cells: pd.DataFrame, names: list[str], among: pd.DataFrame | None
+) -> "pd.Series[str]":
+    """Return why cells cannot be chosen; empty for those in `among` without a collapsed run.
+
+    If each cell in `among` has a collapsed run, all of them can be chosen.
+    """
+    able = pd.Series(data=True, index=cells.index)
+    if among is not None:
+        confirmed = among[names].drop_duplicates().assign(_in=True)
+        able = cells[names].merge(confirmed, how="left", on=names)["_in"].notna()
+    collapsed = cells["collapsed"].gt(0)
+    reasons = pd.Series("", index=cells.index).mask(~able, "not_confirmed")
+    return reasons.mask(collapsed, "collapsed") if (able & ~collapsed).any() else reasons
+
+
+def _cheapest_first(cells: pd.DataFrame, compared: Sequence[str]) -> pd.DataFrame:
+    """Return cells in the order of their costs; cells that cost the same keep their order."""
+    return cells.sort_values(list(compared), kind="stable") if compared else cells
+
+
+def _passed_over(
+    cells: pd.DataFrame,
+    near: pd.DataFrame,
+    chosen: Any,
+    compared: Sequence[str],
+    factors: Sequence[Factor],
+    df: int,
+) -> tuple[PassedOver, ...]:
+    """Return the cells that are as good as the best and cheaper than the chosen one, and why."""
+    if not compared:
+        return ()
+    own = tuple(chosen[name] for name in compared)
+    # A comparison with NaN is false: a cell of unknown cost is not called cheaper.
+    others = _cheapest_first(cells[cells["equal"] & ~cells.index.isin(near.index)], compared)
+    return tuple(
+        PassedOver(_levels(row, factors), _reason(row, df))
+        for _, row in others.iterrows()
+        if row[list(compared)].notna().all() and tuple(row[list(compared)]) < own
+    )
+
+
+def _reason(row: Any, df: int) -> PassedOverReason:
+    left_out: PassedOverReason | None = row["left_out"] or None
+    return left_out or ("below_one_error" if df else "no_spread")
 
 
 def _edges(cells: pd.DataFrame, chosen: Any, factors: Sequence[Factor]) -> tuple[str, ...]:
@@ -157,39 +255,29 @@ def _edges(cells: pd.DataFrame, chosen: Any, factors: Sequence[Factor]) -> tuple
     return tuple(names)
 
 
-def _cells(runs: pd.DataFrame, names: list[str], response: str, cost: str) -> pd.DataFrame:
-    guessed = runs.get("collapsed", pd.Series(data=False, index=runs.index)).astype(bool)
-    table = runs.assign(
-        _cost=runs.get(cost, 0.0), _collapsed=guessed, _learnt=runs[response].mask(guessed)
+def _cells(runs: pd.DataFrame, names: list[str], response: str) -> pd.DataFrame:
+    collapsed = runs.get("collapsed", pd.Series(data=False, index=runs.index)).astype(bool)
+    table = runs[names].assign(
+        n=runs[response],
+        mean=runs[response],
+        sd=runs[response].mask(collapsed),
+        collapsed=collapsed,
+        **{name: _figures(runs, name, names) for name in (*COSTS, SECONDS)},
     )
-    table["_log"] = np.log(table["_cost"].where(table["_cost"] > 0))
-    cells = table.groupby(names, observed=True).agg(
-        n=(response, "count"),
-        mean=(response, "mean"),
-        sd=("_learnt", "std"),
-        cost=("_cost", "mean"),
-        cost_sd=("_log", "std"),
-        collapsed=("_collapsed", "sum"),
-    )
+    how = {"n": "count", "mean": "mean", "sd": "std", "collapsed": "sum"}
+    # The network of a cell is the same in all of its runs.
+    how |= {**dict.fromkeys(COSTS, "max"), SECONDS: "mean"}
+    cells = table.groupby(names, observed=True).agg(how)
     return cells.reset_index().sort_values(
         "mean", ascending=False, ignore_index=True, kind="stable"
     )
 
 
-def _as_cheap(near: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells that are as cheap as the cheapest of them, in their order."""
-    seconds = near["cost"].fillna(math.inf)
-    runs = near["n"].iloc[int(np.argmin(seconds))]
-    df = (cells["n"] - 1).where(cells["cost_sd"].notna(), 0)
-    spread = math.sqrt((df * cells["cost_sd"].fillna(0) ** 2).sum() / max(df.sum(), 1))
-    margin = (2 * spread * np.sqrt(1 / runs + 1 / near["n"])).clip(lower=math.log(AS_CHEAP))
-    cheap: pd.DataFrame = near[seconds.le(seconds.min() * np.exp(margin))]
-    return cheap
-
-
-def _steady(cells: pd.DataFrame) -> pd.DataFrame:
-    steady = cells["collapsed"].eq(0)
-    return cells[steady] if steady.any() else cells
+def _figures(runs: pd.DataFrame, name: str, factors: list[str]) -> "pd.Series[float]":
+    """Return a column of numbers; NaN if the runs do not have it, or if a factor has its name."""
+    if name not in runs or name in factors:
+        return pd.Series(math.nan, index=runs.index, dtype=float)
+    return pd.to_numeric(runs[name], errors="coerce")
 
 
 def pooled_spread(cells: pd.DataFrame) -> tuple[float, int]:
@@ -210,14 +298,20 @@ def pooled_spread(cells: pd.DataFrame) -> tuple[float, int]:
     ), total
 
 
-def _tied(cells: pd.DataFrame, spread: float, df: int, alpha: float, least: float) -> pd.DataFrame:
-    """Return the cells that cannot be distinguished from the best; all without replicates."""
+def _equal(
+    cells: pd.DataFrame, top: Any, spread: float, df: int, alpha: float, least: float
+) -> "pd.Series[bool]":
+    """Return which cells cannot be distinguished from the best, or have a higher mean.
+
+    Without replicates these are all candidates.
+
+    The critical value is that for comparing the best with all other candidates at once.
+    """
     if not df:
-        return cells
-    top = cells.iloc[0]
-    times = many_to_one(len(cells) - 1, df, alpha)
+        return cells["left_out"].eq("") | cells["mean"].ge(top["mean"])
+    times = many_to_one(int(cells["left_out"].eq("").sum()) - 1, df, alpha)
     margin = times * spread * np.sqrt(1 / top["n"] + 1 / cells["n"])
-    return cells[cells["mean"].gt(top["mean"] - margin.clip(lower=least) - ROUNDING)]
+    return cells["mean"].gt(top["mean"] - margin.clip(lower=least) - ROUNDING)
 
 
 def _least_lead(images: int | None, alpha: float) -> float:

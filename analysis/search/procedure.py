@@ -6,7 +6,8 @@ stages: pilot, screen, decide, refine, confirm, select. Each function needs the 
 so far, and nothing else: a study that was interrupted continues with the same cells.
 
 Runs are a table with one row per replicate: a column per factor (natural levels), the response
-(NaN if the training failed), ``stage``, and optionally ``train_seconds`` and ``collapsed``.
+(NaN if the training failed), ``stage``, and optionally ``collapsed``, ``multiply_adds`` and
+``parameters``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

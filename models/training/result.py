@@ -36,6 +36,9 @@ class ReplicateResult:
     continued_seconds : the part of `train_seconds` of those epochs.
     not_continued : why it did not continue from the checkpoint that was given; empty if it did, or
         if none was given.
+    multiply_adds : of the forward pass of one image, in the layers that can be counted; see
+        `models.networks.multiply_adds`. None in results of versions before 0.3.
+    not_counted : the layers that cannot be counted; empty if `multiply_adds` is of all layers.
     """
 
     status: str
@@ -55,6 +58,8 @@ class ReplicateResult:
     continued_epochs: int = 0
     continued_seconds: float = 0.0
     not_continued: str = ""
+    multiply_adds: int | None = None
+    not_counted: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without the predictions."""

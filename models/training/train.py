@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.errors import CheckpointError, SpecError
 from models.networks.build_network import build_from
+from models.networks.multiply_adds import count_multiply_adds
 from models.spec import ReplicateSpec, TrainingSpec
 from models.training.backend import device_name, load_keras, make_deterministic, resolve_precision
 from models.training.checkpoint import (
@@ -295,6 +296,7 @@ class _TrainingAttempt:
     def result(self, conditions: Conditions) -> ReplicateResult:
         """Return the result of the attempt."""
         rates = [row["images_per_second"] for row in self.history]
+        multiply_adds = count_multiply_adds(self.network)
         return ReplicateResult(
             status="diverged" if self.divergence else "finished",
             reason=self.divergence,
@@ -313,6 +315,8 @@ class _TrainingAttempt:
             continued_epochs=self.continued_epochs,
             continued_seconds=self.continued_seconds,
             not_continued=self.not_continued,
+            multiply_adds=multiply_adds.total,
+            not_counted=multiply_adds.not_counted,
         )
 
 

@@ -28,7 +28,7 @@ from tasks.tables.reading import Reading
 #: Columns that are used as the response, in this order, if none is named.
 RESPONSES = ("val_accuracy", "accuracy")
 #: Further columns of the tables that `factorgrid compare --export` writes; no factors.
-MEASURED = frozenset({"test_accuracy", "parameters"})
+MEASURED = frozenset({"test_accuracy", "parameters", "multiply_adds"})
 #: The ratio of highest to lowest level from which a positive factor has a log scale.
 LOG_RATIO = 8
 

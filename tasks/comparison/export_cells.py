@@ -12,7 +12,7 @@ from tasks.tracking.tags import KEY, PREFIX, REUSED_FROM
 from tasks.tracking.tracker import Tracker
 
 #: Columns of an exported table besides the factors.
-COLUMNS = ("seed", "val_accuracy", "train_seconds", "parameters")
+COLUMNS = ("seed", "val_accuracy", "train_seconds", "parameters", "multiply_adds")
 
 
 def export_cells(tracker: Tracker, study: Study, path: Path) -> int:

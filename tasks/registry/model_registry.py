@@ -184,6 +184,10 @@ class Registry:
             names = " ".join([*champions, number])
             self.client.set_registered_model_tag(self.name, HISTORY, names)
         self.move_champion_alias(number)
+        self.remove_challenger(number)
+
+    def remove_challenger(self, number: str) -> None:
+        """Remove the alias of the challenger, if this version has it."""
         challenger = self.version_of(CHALLENGER)
         if challenger is not None and str(challenger.version) == number:
             self.client.delete_registered_model_alias(self.name, CHALLENGER)

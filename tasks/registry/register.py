@@ -1,4 +1,9 @@
-"""Registering a study's winner with its lineage; it becomes champion only if it earned it."""
+"""Registering a study's winner with its lineage; it becomes champion only if it earned it.
+
+A network that is not shown to beat the constant answer on the test images is registered without an
+alias. Its version keeps the lineage and the figures, and a person can still promote it with a
+reason; but no program that loads ``champion`` or ``challenger`` gets it.
+"""
 
 import json
 import tempfile
@@ -11,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.factors import cell_name
-from analysis.mcnemar import McNemarResult, Proportion, accuracy_with_interval
+from analysis.mcnemar import (
+    ConstantComparison,
+    McNemarResult,
+    Proportion,
+    accuracy_with_interval,
+    compare_with_constant,
+)
 from analysis.search.best_cell import Selection
 from models.images.arrays import ImageArrays
 from tasks.errors import LeaseLostError
@@ -41,10 +52,13 @@ class Registered:
     Attributes
     ----------
     name, version : of the registered model.
-    alias : ``champion`` or ``challenger``.
+    alias : ``champion`` or ``challenger``; empty if it has none, because it is not shown to beat
+        the constant answer.
     run_id : the run that trained it.
     test : its accuracy on the test images, which were read for the first time.
-    verdict : why it has this alias.
+    verdict : why it has this alias, or none.
+    constant : the comparison with the constant answer on the test images; None in records of
+        versions before 0.3.
     """
 
     name: str
@@ -53,6 +67,13 @@ class Registered:
     run_id: str
     test: Proportion
     verdict: PromotionVerdict
+    constant: ConstantComparison | None = None
+
+    @property
+    def address(self) -> str:
+        """The address by which MLflow loads it."""
+        where = f"@{self.alias}" if self.alias else f"/{self.version}"
+        return f"models:/{self.name}{where}"
 
     @property
     def against(self) -> McNemarResult | None:
@@ -69,8 +90,7 @@ def register_winner(execution: Execution, arrays: ImageArrays, selection: Select
     run_id = _best_replicate(execution, selection)
     labels = arrays.labels[arrays.side("test")]
     right = right_answers(execution.tracker, run_id, labels)
-    test = accuracy_with_interval(right, alpha=execution.study.alpha)
-    registered = WinnerRegistration(execution, arrays).register(run_id, selection, test, labels)
+    registered = WinnerRegistration(execution, arrays).register(run_id, selection, right, labels)
     execution.writer.log_text(
         execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED
     )
@@ -93,9 +113,10 @@ def registered_of_json(record: Mapping[str, Any]) -> Registered:
         verdict = PromotionVerdict(
             "recorded", record["version"], comparison=comparison, reason=record["why"]
         )
-    test = Proportion(**record["test"])
+    test, constant = Proportion(**record["test"]), record.get("constant")
     name, version, alias = record["name"], record["version"], record["alias"]
-    return Registered(name, version, alias, record["run_id"], test, verdict)
+    against_constant = None if constant is None else ConstantComparison(**constant)
+    return Registered(name, version, alias, record["run_id"], test, verdict, against_constant)
 
 
 def _best_replicate(execution: Execution, selection: Selection) -> str:
@@ -116,13 +137,18 @@ class WinnerRegistration:
         self.registry = Registry(execution.tracker, self.name)
 
     def register(
-        self, run_id: str, selection: Selection, test: Proportion, labels: NDArray[np.int64]
+        self,
+        run_id: str,
+        selection: Selection,
+        right: NDArray[np.bool_],
+        labels: NDArray[np.int64],
     ) -> Registered:
         """Register a run's network, unless it is registered, and judge it.
 
         Parameters
         ----------
         run_id : the run that trained it.
+        right : (N,) whether it classifies each test image correctly.
         labels : (N,) the true classes of the test images.
 
         Raises
@@ -130,30 +156,35 @@ class WinnerRegistration:
         LeaseLostError
             If another process took over the execution, or the lock of the model.
         """
+        alpha = self.execution.study.alpha
+        test = accuracy_with_interval(right, alpha=alpha)
+        constant = compare_with_constant(right, labels, alpha=alpha)
         self.registry.create(own_markdown(self.execution.study.description))
         with self.registry.lock() as lock:
             champion = self.registry.version_of(CHAMPION)
             if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
                 number = str(champion.version)
                 verdict = PromotionVerdict("won_again", number, number)
-                return Registered(self.name, number, CHAMPION, run_id, test, verdict)
+                return Registered(self.name, number, CHAMPION, run_id, test, verdict, constant)
             number = self._version_of_run(run_id) or self._create_version(
                 run_id, selection, test, lock
             )
             lock.require_held()
-            if test.value <= np.bincount(labels).max() / len(labels):
+            if not constant.network_is_better:
                 self.registry.tag(number, NOT_LEARNED, "true")
             judged = judge_challenger(self.registry, self.registry.version(number), labels)
             done = apply_verdict(self.registry, judged)
-            alias = CHAMPION if done.earned else CHALLENGER
-            if not done.earned:
+            alias = CHAMPION if done.earned else CHALLENGER if constant.network_is_better else ""
+            if alias == CHALLENGER:
                 self.registry.set_challenger(number)
+            elif not alias:
+                self.registry.remove_challenger(number)
         self.execution.writer.log(
             self.execution.run_id,
             metrics={"test_accuracy": test.value, "test_low": test.low, "test_high": test.high},
-            tags={PREFIX + "registered": f"{self.name} version {number} ({alias})"},
+            tags={PREFIX + "registered": f"{self.name} version {number} ({alias or 'no alias'})"},
         )
-        return Registered(self.name, number, alias, run_id, test, done.verdict)
+        return Registered(self.name, number, alias, run_id, test, done.verdict, constant)
 
     def _version_of_run(self, run_id: str) -> str | None:
         """Return the newest version of a run's network; None if it is not registered."""

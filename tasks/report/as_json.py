@@ -1,6 +1,7 @@
 """Findings as plain JSON types: numbers that are not finite become null, sentences are English."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -9,10 +10,13 @@ from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects, WorkingLevel
 from analysis.effects.verdict import Verdict
 from analysis.search.procedure import SearchRules
+from analysis.mcnemar import ConstantComparison
+from analysis.search.best_cell import Selection
 from analysis.search.refined_grid import Decision
 from analysis.surface.result import Surface
 from tasks.languages import translator
 from tasks.registry.verdict import promotion_as_text
+from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text
@@ -38,21 +42,47 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
             "chosen": dict(outcome.selection.chosen),
             "edges": list(outcome.selection.edges),
             "tied": [dict(cell) for cell in outcome.selection.tied],
+            "cells": _cells_as_json(outcome.selection),
+            "passed_over": [asdict(cell) for cell in outcome.selection.passed_over],
             "registered": registered
             and {
                 "name": registered.name,
                 "version": registered.version,
-                "alias": registered.alias,
+                "alias": registered.alias or None,
                 "run_id": registered.run_id,
                 "test_accuracy": registered.test.value,
                 "test_interval": [registered.test.low, registered.test.high],
                 "test_images": registered.test.n,
+                "constant": registered.constant and _constant_as_json(registered.constant),
                 "why": promotion_as_text(registered.verdict, translator("en")),
+            },
+            "nothing_learned": outcome.nothing_learned
+            and {
+                **asdict(outcome.nothing_learned),
+                "text": stopped_as_text(outcome.nothing_learned, translator("en")),
+                "remedies": remedies_as_text(outcome.nothing_learned, translator("en")),
             },
             **outcome.tracking,
         }
     )
     return content
+
+
+def _cells_as_json(selection: Selection) -> list[dict[str, Any]]:
+    """Return all trained cells with all of their runs, the best mean first."""
+    chosen = selection.row(selection.chosen).name
+    rows = selection.cells.assign(chosen=selection.cells.index == chosen)
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _constant_as_json(found: ConstantComparison) -> dict[str, Any]:
+    return {
+        "right": found.constant_right,
+        "only_network": found.only_network,
+        "only_constant": found.only_constant,
+        "p": found.p,
+        "beaten": found.network_is_better,
+    }
 
 
 def effects_as_json(

@@ -11,6 +11,7 @@ from analysis.search.best_cell import Selection
 from analysis.search.refined_grid import Decision
 from tasks.registry.register import Registered, read_registered
 from tasks.search.confirm import select_cell
+from tasks.search.nothing_learned import NothingLearned, nothing_learned
 from tasks.search.screen import analyse_runs
 from tasks.study.study_file import Study
 from tasks.tracking.artifact_paths import PICTURES
@@ -33,6 +34,8 @@ class Outcome:
         response.
     selection : the chosen cell, and the cells that cannot be distinguished from the best.
     registered : the registered winner; None if the study is not finished.
+    nothing_learned : what to change if the study ended after its screen, because no network of the
+        screen learned; None otherwise.
     tracking : ``tracking_uri``, MLflow's address, and ``run_id``, the parent run.
     """
 
@@ -45,6 +48,7 @@ class Outcome:
     selection: Selection
     registered: Registered | None
     tracking: Mapping[str, str]
+    nothing_learned: NothingLearned | None = None
 
 
 def outcome_of(execution: Execution) -> Outcome:
@@ -56,7 +60,9 @@ def outcome_of(execution: Execution) -> Outcome:
         If the screen has no finished run.
     """
     study, children = execution.study, execution.children()
-    effects = analyse_runs(study, execution.table(children, "screen"))
+    screen = execution.table(children, "screen")
+    effects = analyse_runs(study, screen)
+    registered = read_registered(execution)
     return Outcome(
         study,
         execution.facts.pictures,
@@ -65,8 +71,10 @@ def outcome_of(execution: Execution) -> Outcome:
         procedure.decide(study.rules, effects),
         grid_table(execution.table(children, "refine"), study),
         select_cell(study, execution.table(children), execution.facts.validation_images),
-        read_registered(execution),
+        registered,
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
+        # A study of a version before 0.3 was continued, and has a winner.
+        None if registered else nothing_learned(study, screen, execution.facts),
     )
 
 

@@ -46,8 +46,9 @@ def log_outcome(execution: Execution) -> Outcome:
     """Read a study's findings from MLflow; log them to its parent run, as text and as a page."""
     outcome = outcome_of(execution)
     study, runs = execution.study, execution.runs("refine")
-    figure = grid_heatmap(runs, study.factor_list, study.response)
-    execution.writer.log_figures(execution.run_id, {"grid/heatmap.png": figure})
+    if runs[study.response].notna().any():
+        figure = grid_heatmap(runs, study.factor_list, study.response)
+        execution.writer.log_figures(execution.run_id, {"grid/heatmap.png": figure})
     execution.writer.log_text(execution.run_id, outcome_as_text(outcome), "summary.txt")
     execution.writer.log_text(execution.run_id, report_page(outcome, execution), "report.html")
     return outcome

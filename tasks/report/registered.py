@@ -1,7 +1,7 @@
 """The registered winner as text."""
 
 from analysis.factors import cell_name
-from analysis.mcnemar import Proportion
+from analysis.mcnemar import Proportion, p_as_text
 from tasks.languages import Translate
 from tasks.registry.register import Registered
 from tasks.registry.verdict import promotion_as_text
@@ -19,13 +19,35 @@ def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
         return []
     cell = cell_name(outcome.selection.chosen)
     model = translate(
-        "registered",
+        "registered" if registered.alias else "registered_without_alias",
         name=registered.name,
         version=registered.version,
-        alias=registered.alias,
-        address=f"models:/{registered.name}@{registered.alias}",
+        address=registered.address,
+        **({"alias": registered.alias} if registered.alias else {}),
     )
-    return [translate("winner_text", cell=cell, **test_accuracy(registered.test)), model]
+    return [
+        translate("winner_text", cell=cell, **test_accuracy(registered.test)),
+        *constant_as_text(registered, translate),
+        model,
+    ]
+
+
+def constant_as_text(registered: Registered, translate: Translate) -> list[str]:
+    """Return whether the network beats the constant answer; empty if that was not recorded."""
+    found = registered.constant
+    if found is None:
+        return []
+    return [
+        translate(
+            "constant_beaten" if found.network_is_better else "constant_not_beaten",
+            right=f"{found.right:,}",
+            constant=f"{found.constant_right:,}",
+            ours=f"{found.only_network:,}",
+            theirs=f"{found.only_constant:,}",
+            n=f"{found.n:,}",
+            p=p_as_text(found.p),
+        )
+    ]
 
 
 def promotion_verdict_as_text(registered: Registered, translate: Translate) -> str:

@@ -1,14 +1,18 @@
 """A study's findings as text for the terminal."""
 
+import pandas as pd
+
+from analysis.search.best_cell import COSTS, Selection
 from tasks.languages import Translate, translator
+from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text
 from tasks.wording.pilot import pilot_finding_as_text
-from tasks.wording.selection import selection_as_text
+from tasks.wording.selection import selection_as_text, shown_cells
 from tasks.wording.terminal import bullets, underlined, wrapped
-from tasks.wording.values import level_as_text
+from tasks.wording.values import fixed, level_as_text, whole
 
 
 def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
@@ -21,7 +25,10 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
     """
     translate, study = translator(language), outcome.study
     title = translate("study_title", name=study.name, data=outcome.data)
+    stopped = outcome.nothing_learned
     winner = [
+        *([stopped_as_text(stopped, translate)] if stopped else []),
+        *(remedies_as_text(stopped, translate) if stopped else []),
         *selection_as_text(outcome.selection, translate),
         *registered_as_text(outcome, translate),
         *([promotion_verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
@@ -34,7 +41,7 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         underlined(translate("decision")),
         *bullets(decision_as_text(outcome.decision, translate, study.rules)),
         underlined(translate("grid_title")),
-        _grid_table(outcome),
+        _cells_table(outcome.selection, translate),
         underlined(translate("winner")),
         *bullets(winner),
         *_where_to_look(outcome, translate),
@@ -50,11 +57,19 @@ def _pilot(outcome: Outcome, translate: Translate) -> list[str]:
     return [title, *bullets([pilot_finding_as_text(line, translate) for line in found])]
 
 
-def _grid_table(outcome: Outcome) -> str:
-    table = outcome.grid.copy()
-    for factor in outcome.study.factor_list:
-        table[factor.name] = [level_as_text(level) for level in table[factor.name]]
-    return str(table.to_string(index=False, float_format=lambda x: f"{x:.4f}", na_rep="-"))
+def _cells_table(selection: Selection, translate: Translate) -> str:
+    """Return the cells that were trained, each with all of its runs, as the report does."""
+    shown, names = shown_cells(selection), list(selection.best)
+    rows = shown.to_dict("records")
+    columns = {name: [level_as_text(row[name]) for row in rows] for name in names}
+    columns["n"] = [whole(row["n"]) for row in rows]
+    for column in ("mean", "sd"):
+        columns[translate(column)] = [fixed(row[column]) for row in rows]
+    for column in COSTS:
+        columns[translate(column)] = [whole(row[column]) for row in rows]
+    chosen = selection.row(selection.chosen).name
+    columns[""] = ["*" if label == chosen else "" for label in shown.index]
+    return str(pd.DataFrame(columns).to_string(index=False))
 
 
 def _where_to_look(outcome: Outcome, translate: Translate) -> list[str]:

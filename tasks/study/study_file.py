@@ -58,7 +58,7 @@ TABLE_COLUMNS = frozenset(
     {
         *("run_id", "key", "reused_from", "stage", "replicate", "seed", "centre", "status"),
         *("collapsed", "val_accuracy", "val_loss", "train_seconds"),
-        *("n", "mean", "sd", "cost", "cost_sd"),
+        *("n", "mean", "sd", "multiply_adds", "parameters", "left_out", "equal"),
     }
 )
 

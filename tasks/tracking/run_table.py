@@ -11,6 +11,10 @@ from analysis.search.space import typed_level
 from tasks.study.replicates import Stage
 from tasks.tracking.tags import KEY, REUSED_FROM, STATUS, stage_tag
 
+#: The metric of a network's multiply-adds for one image; of a network of which some layers cannot
+#: be counted, those of the others have the second name.
+MULTIPLY_ADDS, COUNTED_PART = "multiply_adds", "multiply_adds_of_counted_layers"
+
 
 def runs_table(
     runs: Sequence[Any], factors: Sequence[Factor], stage: Stage | None = None
@@ -26,11 +30,12 @@ def runs_table(
     Returns
     -------
     One row per replicate: ``run_id``, factors, ``stage``, ``replicate``, ``seed``, ``centre``,
-    ``status``, ``epochs``, ``epochs_trained``, and every metric. ``epochs`` is the length of the
-    training, and ``epochs_trained`` the number of them that it trained itself: fewer if it
-    continued a shorter training, NaN if it failed. The rows are sorted by cell, replicate and
-    epochs: the order of training must not change the last bits of the analysis. A replicate that
-    failed has no response (NaN).
+    ``status``, ``epochs``, ``epochs_trained``, and every metric, among them `MULTIPLY_ADDS` and
+    ``parameters``, the costs by which cells are compared; runs of versions before 0.3 have no
+    multiply-adds. ``epochs`` is the length of the training, and ``epochs_trained`` the number of
+    them that it trained itself: fewer if it continued a shorter training, NaN if it failed. The
+    rows are sorted by cell, replicate and epochs: the order of training must not change the last
+    bits of the analysis. A replicate that failed has no response (NaN).
     """
     rows = [
         _table_row(run, factors)

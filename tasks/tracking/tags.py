@@ -29,6 +29,10 @@ RESULT_KEPT, RESULT_DISCARDED = "kept", "discarded"
 STATUS = PREFIX + "status"
 #: Of an attempt whose training process ended without a result: how it ended.
 DIED = PREFIX + "died"
+#: Of a replicate: the layers whose multiply-adds could not be counted; missing if all could.
+NOT_COUNTED = PREFIX + "not_counted"
+#: Of a parent run: the stage after which the study was stopped because no network had learned.
+NOTHING_LEARNED = PREFIX + "nothing_learned"
 #: Of a parent run: the digest by which an execution that was cut off is found again.
 STUDY_DIGEST = PREFIX + "study_digest"
 #: The version of FactorGrid that wrote the run.

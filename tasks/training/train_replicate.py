@@ -36,7 +36,9 @@ from tasks.processes.own_folder import own_folder
 from tasks.study.replicates import Planned
 from tasks.tracking.artifact_paths import CHECKPOINT
 from tasks.tracking.epoch_log import EpochLog
+from tasks.tracking.run_table import COUNTED_PART, MULTIPLY_ADDS
 from tasks.tracking.system_metrics import system_metrics
+from tasks.tracking.tags import NOT_COUNTED
 from tasks.training import replicate_figures
 from tasks.training.context import TrainingContext
 from tasks.training.continue_from import find_start, log_start
@@ -288,8 +290,10 @@ def _log_result(
             "median_images_per_second": result.images_per_second,
             "peak_memory_mb": result.peak_memory_mb,
             "parameters": result.parameters,
+            **_multiply_adds(result),
         },
         tags={
+            **({NOT_COUNTED: ", ".join(result.not_counted)} if result.not_counted else {}),
             "factorgrid.device": result.device,
             "factorgrid.backend": result.backend,
             "factorgrid.precision": result.precision,
@@ -316,6 +320,16 @@ def _log_result(
     if (folder / Path(CHECKPOINT).name).exists():
         execution.replicates.offer_as_beginning(planned, run_id)
     execution.replicates.finish(run_id)
+
+
+def _multiply_adds(result: ReplicateResult) -> dict[str, float]:
+    """Return the multiply-adds for one image; under another name if a layer was not counted.
+
+    Cells are compared by ``multiply_adds``, for which a part of the network is not enough.
+    """
+    if result.multiply_adds is None:
+        return {}
+    return {COUNTED_PART if result.not_counted else MULTIPLY_ADDS: float(result.multiply_adds)}
 
 
 def _result_as_text(result: ReplicateResult) -> str:

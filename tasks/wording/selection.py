@@ -1,27 +1,39 @@
-"""The choice of a cell as text."""
+"""The choice of a cell as text: each sentence is built from the numbers that it is about."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from analysis.factors import cell_name, show
-from analysis.search.best_cell import Selection
+from analysis.search.best_cell import COSTS, PassedOver, Selection
 from tasks.languages import Translate
-from tasks.wording.values import cell_as_text
+from tasks.wording.values import cell_as_text, listed
+
+#: Rows of a table of cells; the best, the chosen and the tied cells are shown beyond them.
+MOST_CELLS = 30
+#: Cheaper cells that a sentence names; the others are counted.
+MOST_PASSED_OVER = 3
 
 
 def selection_as_text(selection: Selection, translate: Translate) -> list[str]:
     """Return the best and the chosen cell, and how reliable their figures are, as sentences."""
     if selection.all_collapsed:
-        return [nothing_learned_as_text(selection, translate), *_all_equal(selection, translate)]
-    if selection.all_equal:
-        return _all_equal(selection, translate)
+        first = [nothing_learned_as_text(selection, translate), *_all_equal(selection, translate)]
+    elif selection.all_equal:
+        first = _all_equal(selection, translate)
+    else:
+        first = [_best(selection, translate)]
+    learned = not selection.all_collapsed
+    spread = learned and not selection.all_equal
     return [
-        _best(selection, translate),
+        *first,
+        *_left_out(selection, translate),
         *_unreliable_cells(selection, translate),
-        *_spread(selection, translate),
+        *(_spread(selection, translate) if spread else []),
         _chosen(selection, translate),
-        *_edges(selection, translate),
+        *_passed_over(selection, translate),
+        *(_edges(selection, translate) if learned else []),
     ]
 
 
@@ -31,32 +43,60 @@ def nothing_learned_as_text(selection: Selection, translate: Translate) -> str:
     return translate("selection_nothing_learned", runs=runs, mean=f"{best:.4f}")
 
 
+def shown_cells(selection: Selection) -> pd.DataFrame:
+    """Return the rows of a table of cells: the first ones, and those that the text speaks of."""
+    cells = selection.cells
+    spoken_of = [selection.best, selection.chosen, *selection.tied[:MOST_CELLS]]
+    labels = {selection.row(levels).name for levels in spoken_of}
+    return cells[(cells.index < MOST_CELLS) | cells.index.isin(labels)]
+
+
 def _all_equal(selection: Selection, translate: Translate) -> list[str]:
-    """Return which cell is chosen if all means are equal, or equal to those of guessing."""
-    cells, mean = len(selection.cells), f"{selection.cells['mean'].max():.4f}"
+    """Return that all means are equal, if they are."""
     if not selection.all_equal:
-        return [_chosen(selection, translate)]
-    text = translate("selection_all_equal", n=cells, mean=mean, cell=cell_name(selection.chosen))
-    return [text]
+        return []
+    cells, mean = len(selection.cells), f"{selection.cells['mean'].max():.4f}"
+    return [translate("selection_all_equal", n=cells, mean=mean)]
 
 
 def _best(selection: Selection, translate: Translate) -> str:
-    cells = selection.cells
-    same = np.logical_and.reduce([cells[name] == x for name, x in selection.best.items()])
-    best: Any = cells[same].iloc[0]
-    mean, n = f"{best['mean']:.4f}", f"{best['n']:.0f}"
-    return translate("selection_best", cell=cell_name(selection.best), mean=mean, n=n)
+    best, candidates = selection.row(selection.best), selection.cells["left_out"].eq("").sum()
+    figures = {
+        "cell": cell_name(selection.best),
+        "mean": f"{best['mean']:.4f}",
+        "n": f"{best['n']:.0f}",
+    }
+    if candidates == len(selection.cells):
+        return translate("selection_best", **figures)
+    return translate("selection_best_candidate", candidates=candidates, **figures)
+
+
+def _left_out(selection: Selection, translate: Translate) -> list[str]:
+    """Return how many cells cannot be chosen, why, and the best of them, for each reason."""
+    sentences = []
+    for reason in ("collapsed", "not_confirmed"):
+        cells = selection.cells[selection.cells["left_out"].eq(reason)]
+        if len(cells):
+            row: Any = cells.iloc[0]
+            cell, mean = _cell(selection, row), f"{row['mean']:.4f}"
+            n = f"{row['n']:.0f}"
+            text = translate(f"selection_left_out_{reason}", count=len(cells))
+            sentences.append(f"{text} {translate('selection_left_out', cell=cell, mean=mean, n=n)}")
+    return sentences
+
+
+def _cell(selection: Selection, row: Any) -> str:
+    return cell_as_text({name: row[name] for name in selection.best})
 
 
 def _unreliable_cells(selection: Selection, translate: Translate) -> list[str]:
     """Name the cells in which some runs collapsed and others did not."""
     cells = selection.cells
     some = cells[(cells["collapsed"] > 0) & (cells["collapsed"] < cells["n"])]
-    names = list(selection.best)
     return [
         translate(
             "selection_unreliable",
-            cell=cell_as_text({name: row[name] for name in names}),
+            cell=_cell(selection, row),
             collapsed=f"{row['collapsed']:.0f}",
             n=f"{row['n']:.0f}",
         )
@@ -68,21 +108,71 @@ def _spread(selection: Selection, translate: Translate) -> list[str]:
     """Return which cells the spread of the replicates can distinguish."""
     if not selection.error_df:
         return [translate("selection_without_replicates")]
-    error, tied = f"{selection.standard_error:.4f}", len(selection.tied)
+    cells = selection.cells
+    candidates, tied = int(cells["left_out"].eq("").sum()), len(selection.tied)
+    error = f"{selection.standard_error:.4f}"
     sentences = [translate("selection_error", error=error, df=selection.error_df)]
     if tied > 1:
         optimism = f"{selection.optimism:.4f}"
-        sentences.append(translate("selection_tied", n=tied, optimism=optimism))
-    else:
-        sentences.append(translate("selection_distinct"))
-    if selection.least_lead:
+        sentences.append(
+            translate("selection_tied", n=tied, candidates=candidates, optimism=optimism)
+        )
+    elif candidates > 1:
+        every = candidates == len(cells)
+        key = "selection_distinct" if every else "selection_distinct_candidates"
+        sentences.append(translate(key))
+    if selection.least_lead and candidates > 1:
         sentences.append(translate("selection_least_lead", lead=f"{selection.least_lead:.4f}"))
     return sentences
 
 
 def _chosen(selection: Selection, translate: Translate) -> str:
-    key = "selection_chosen" if selection.chosen != selection.best else "selection_chosen_best"
-    return translate(key, cell=cell_name(selection.chosen))
+    """Return which cell is chosen, and by which comparison."""
+    near, cell = len(selection.near), cell_name(selection.chosen)
+    if near < 2:  # noqa: PLR2004 # one cell has nothing to be compared with
+        return translate("selection_chosen_best", cell=cell)
+    group = translate("near_by_error" if selection.error_df else "near_by_mean", n=near)
+    if not selection.compared:
+        return translate("selection_chosen_without_cost", cell=cell, group=group)
+    key = "selection_chosen" if _costs_differ(selection) else "selection_chosen_equal_cost"
+    cost = cost_as_text(selection.row(selection.chosen), selection.compared, translate)
+    return translate(key, cell=cell, group=group, cost=cost)
+
+
+def _costs_differ(selection: Selection) -> bool:
+    """Whether the chosen cell is cheaper than another one that it was compared with."""
+    rows = [selection.row(levels) for levels in selection.near]
+    return len({tuple(row[name] for name in selection.compared) for row in rows}) > 1
+
+
+def cost_as_text(row: Any, costs: Sequence[str], translate: Translate) -> str:
+    """Return what a cell's network costs, as in ``1,234 multiply-adds, 56 parameters``."""
+    return ", ".join(
+        translate(f"cost_{name}", n=f"{row[name]:,.0f}") for name in COSTS if name in costs
+    )
+
+
+def _passed_over(selection: Selection, translate: Translate) -> list[str]:
+    """Name the cheaper cells that are as good as the best and were not chosen, and say why."""
+    by_reason: dict[str, list[PassedOver]] = {}
+    for cell in selection.passed_over:
+        by_reason.setdefault(cell.reason, []).append(cell)
+    return [
+        translate(f"passed_over_{reason}", cells=_named(cells, selection, translate))
+        for reason, cells in by_reason.items()
+    ]
+
+
+def _named(cells: Sequence[PassedOver], selection: Selection, translate: Translate) -> str:
+    texts = []
+    for cell in cells[:MOST_PASSED_OVER]:
+        row = selection.row(cell.levels)
+        cost = cost_as_text(row, selection.compared, translate)
+        mean = translate("cell_mean", mean=f"{row['mean']:.4f}")
+        texts.append(f"{cell_name(cell.levels)} ({mean}, {cost})")
+    if len(cells) > MOST_PASSED_OVER:
+        texts.append(translate("and_more", n=len(cells) - MOST_PASSED_OVER))
+    return listed(texts, translate)
 
 
 def _edges(selection: Selection, translate: Translate) -> list[str]:

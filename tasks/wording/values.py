@@ -22,6 +22,11 @@ def fixed(x: float, digits: int = 4) -> str:
     return MISSING if pd.isna(x) else f"{x:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def whole(x: float) -> str:
+    """Return a whole number with thousands separators."""
+    return MISSING if pd.isna(x) else f"{x:,.0f}"
+
+
 def signed(x: float) -> str:
     """Return a number with its sign and four decimals, with a typographic minus sign."""
     return MISSING if pd.isna(x) else f"{x:+.4f}".replace("-", "\N{MINUS SIGN}")

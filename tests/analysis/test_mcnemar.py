@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.mcnemar import accuracy_with_interval, mcnemar_test
+from analysis.mcnemar import accuracy_with_interval, compare_with_constant, mcnemar_test
 
 
 def _correct(*counts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,3 +52,36 @@ def test_predictions_on_different_images_are_an_error() -> None:
 def test_no_images_are_an_error() -> None:
     with pytest.raises(AnalysisError, match="at least one image"):
         accuracy_with_interval(np.zeros(0, dtype=bool))
+
+
+def test_a_network_beats_the_constant_answer_only_by_an_exact_test() -> None:
+    labels = np.repeat([0, 1, 2], [40, 30, 30])
+    # Right on ten of the images of the largest class, and on 14 others: seen as a champion before.
+    few = compare_with_constant(np.isin(np.arange(100), [*range(10), *range(40, 54)]), labels)
+    assert (few.right, few.constant_right) == (24, 40)
+    assert (few.only_network, few.only_constant) == (14, 30)
+    assert not few.network_is_better
+    # One-sided: P(Binomial(5, 1/2) >= 5) = 1/32, and of four of four 1/16.
+    hair = compare_with_constant(np.arange(100) < 44, labels)
+    assert hair.p == pytest.approx(1 / 16)
+    assert not hair.network_is_better
+    shown = compare_with_constant(np.arange(100) < 45, labels)
+    assert shown.p == pytest.approx(1 / 32)
+    assert shown.network_is_better
+    assert not compare_with_constant(np.arange(100) < 45, labels, alpha=0.01).network_is_better
+
+
+def test_the_constant_answer_itself_and_each_of_several_largest_classes_is_not_beaten() -> None:
+    labels = np.repeat([0, 1], [20, 20])
+    constant = compare_with_constant(labels == 0, labels)
+    assert constant.p == 1
+    assert not constant.network_is_better
+    # Always right on one class and five times on the other: which class that is does not matter.
+    for first in (0, 1):
+        right = (labels == first) | (np.arange(40) % 20 < 5)
+        found = compare_with_constant(right, labels)
+        assert (found.only_network, found.only_constant) == (20, 15)
+        assert not found.network_is_better
+    assert compare_with_constant(np.ones(40, dtype=bool), labels).network_is_better
+    with pytest.raises(AnalysisError):
+        compare_with_constant(np.zeros(0, dtype=bool), np.zeros(0, dtype=int))

@@ -54,6 +54,11 @@ def test_the_study_finds_the_cell_that_is_the_best(done: Done) -> None:
     assert outcome["chosen"] == BEST
     assert outcome["tied"] == CONFIRMED
     assert outcome["edges"] == []
+    # Every cell that was trained, with the seeds that confirmed it, and the winner among them.
+    assert len(outcome["cells"]) == 4 + 6 - 1
+    assert [row["n"] for row in outcome["cells"][:2]] == [2, 2]
+    assert [row["chosen"] for row in outcome["cells"]].index(True) == 0
+    assert {row["left_out"] for row in outcome["cells"][2:]} == {"not_confirmed"}
 
 
 def test_the_classes_are_named_with_counts_before_the_training_and_in_the_json(done: Done) -> None:
@@ -83,7 +88,8 @@ def test_a_run_has_levels_metrics_by_epoch_pictures_and_model(done: Done) -> Non
     assert "training.learning_rate" not in run.data.params  # a factor stands once
     history = client.get_metric_history(run.info.run_id, "val_accuracy")
     assert [point.step for point in history] == [1, 2, 3, 4]
-    assert {"train_seconds", "parameters", "peak_memory_mb"} <= set(run.data.metrics)
+    costs = {"train_seconds", "parameters", "multiply_adds", "peak_memory_mb"}
+    assert costs <= set(run.data.metrics)
     plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
     assert plots == {"plots/learning_curve.png", "plots/confusion.png", "plots/worst.png"}
     model = {item.path for item in client.list_artifacts(run.info.run_id, "model")}
@@ -145,7 +151,7 @@ def test_analyze_rebuilds_the_outcome_from_mlflow(done: Done) -> None:
 
 def test_analyze_prints_the_grid_and_its_reasons(done: Done) -> None:
     ended = factorgrid("analyze", "--experiment", "tiny", home=done.home)
-    for words in ("Effects (screen)", "Decision", "Refined grid", "Winner", "no photographs"):
+    for words in ("Effects (screen)", "Decision", "Trained cells", "Winner", "no photographs"):
         assert words in ended.stdout
 
 

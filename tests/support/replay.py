@@ -15,7 +15,7 @@ from tasks.tracking.execution import Execution
 
 STAGES = ("pilot", "screen", "refine", "confirm")
 #: What a study knows of its runs besides the response.
-KNOWN = ["collapsed", "train_seconds"]
+KNOWN = ["collapsed", "train_seconds", "parameters", "multiply_adds"]
 
 
 def check_replay(study: Study, execution: Execution) -> None:

@@ -10,11 +10,8 @@ from analysis.search.best_cell import Selection
 from tasks.languages import Translate
 from tasks.report.render import figure_as_data_url
 from tasks.report.source import ReportSource
-from tasks.wording.selection import selection_as_text
-from tasks.wording.values import aligned, fixed, level_as_text
-
-#: Rows of the table of cells.
-MOST_CELLS = 30
+from tasks.wording.selection import selection_as_text, shown_cells
+from tasks.wording.values import aligned, fixed, level_as_text, whole
 
 
 def grid_section(source: ReportSource) -> dict[str, Any]:
@@ -28,12 +25,11 @@ def grid_section(source: ReportSource) -> dict[str, Any]:
     """
     selection, translate = source.outcome.selection, source.translate
     names = list(source.study.factors)
-    shown = selection.cells.head(MOST_CELLS)
+    shown = shown_cells(selection)
     hidden = len(selection.cells) - len(shown)
     return {
         "text": [
             " ".join(selection_as_text(selection, translate)),
-            translate("among"),
             translate("grid_text"),
         ],
         "names": names,
@@ -59,9 +55,9 @@ def _cell(
 ) -> dict[str, Any]:
     """Return one row of the table.
 
-    ``n``, ``mean``, ``sd`` and ``seconds`` as text; ``mark``: ``*`` if chosen; ``tied``: whether
-    the cell cannot be distinguished from the best; ``collapsed``: how many of its runs collapsed,
-    empty if none.
+    ``n``, ``mean``, ``sd``, ``multiply_adds``, ``parameters`` and ``seconds`` as text; ``mark``:
+    ``*`` if chosen; ``tied``: whether the cell cannot be distinguished from the best;
+    ``collapsed``: how many of its runs collapsed, empty if none.
     """
     levels = {name: row[name] for name in names}
     collapsed, n = int(row["collapsed"]), f"{row['n']:.0f}"
@@ -70,7 +66,9 @@ def _cell(
         "n": n,
         "mean": fixed(row["mean"]),
         "sd": fixed(row["sd"]),
-        "seconds": fixed(row["cost"], 1),
+        "multiply_adds": whole(row["multiply_adds"]),
+        "parameters": whole(row["parameters"]),
+        "seconds": fixed(row["train_seconds"], 1),
         "mark": "*" if _is_cell(levels, selection.chosen) else "",
         "tied": any(_is_cell(levels, cell) for cell in tied),
         "collapsed": translate("cell_collapsed", n=collapsed, of=n) if collapsed else "",

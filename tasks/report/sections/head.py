@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 from analysis.factors import cell_name
+from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.registered import test_accuracy
 from tasks.report.source import ReportSource
 from tasks.wording.selection import nothing_learned_as_text
@@ -32,14 +33,20 @@ def head_section(source: ReportSource) -> dict[str, Any]:
 def _winner(source: ReportSource) -> list[str]:
     translate, outcome = source.translate, source.outcome
     cell = cell_name(outcome.selection.chosen)
+    if outcome.nothing_learned is not None:
+        found = outcome.nothing_learned
+        return [stopped_as_text(found, translate), *remedies_as_text(found, translate)]
     if outcome.registered is None:
         return [translate("short_unfinished", cell=cell)]
-    test, chance = outcome.registered.test, _chance_on_test(source)
+    test, constant = outcome.registered.test, outcome.registered.constant
+    chance = _chance_on_test(source)
     sentences = []
     if outcome.selection.all_collapsed:
         sentences.append(nothing_learned_as_text(outcome.selection, translate))
     sentences.append(translate("short_winner", cell=cell, **test_accuracy(test)))
-    if test.low <= chance:
+    # A record of a version before 0.3 has no comparison with the constant answer.
+    beaten = test.low > chance if constant is None else constant.network_is_better
+    if not beaten:
         sentences.append(translate("short_chance", chance=percent_fixed(chance)))
     return sentences
 

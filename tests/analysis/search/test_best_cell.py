@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,42 +13,82 @@ from analysis.search.best_cell import many_to_one, select
 DEPTH = Factor("depth", 3, 6, "integer")
 
 
-def _runs(cells: dict[int, list[float]], **columns: list[float]) -> pd.DataFrame:
+def _runs(cells: dict[int, list[float]], **columns: Sequence[float]) -> pd.DataFrame:
     rows = [(depth, y) for depth, figures in cells.items() for y in figures]
     return pd.DataFrame(rows, columns=["depth", "y"]).assign(**columns)
 
 
+#: Two cells within one standard error, and a third that is worse.
+NEAR = {3: [0.900, 0.904], 4: [0.901, 0.905], 6: [0.80, 0.81]}
+
+
 def test_the_cheapest_within_one_standard_error_is_chosen() -> None:
-    runs = _runs({3: [0.900, 0.904], 4: [0.901, 0.905], 6: [0.80, 0.81]})
-    runs["train_seconds"] = [1, 1, 9, 9, 1, 1]
+    runs = _runs(NEAR, multiply_adds=[1, 1, 9, 9, 1, 1])
     selection = select(runs, [DEPTH], "y")
     assert selection.best == {"depth": 4}
     assert selection.chosen == {"depth": 3}
-    assert selection.tied == ({"depth": 4}, {"depth": 3})
+    assert selection.tied == selection.near == ({"depth": 4}, {"depth": 3})
     # Pooled variance of three cells: (8 + 8 + 50) e-6 / 3; over n = 2.
     assert selection.standard_error == pytest.approx(math.sqrt(66e-6 / 3 / 2))
     assert selection.error_df == 3
 
 
-def test_of_equally_cheap_cells_the_one_with_the_best_mean_is_chosen() -> None:
-    runs = _runs({3: [0.900, 0.904], 4: [0.901, 0.905], 6: [0.80, 0.81]})
-    runs["train_seconds"] = [1.00, 1.00, 1.09, 1.09, 5, 5]  # within a tenth
-    assert select(runs, [DEPTH], "y").chosen == {"depth": 4}
-    runs["train_seconds"] = [1.00, 1.00, 1.11, 1.11, 5, 5]
-    assert select(runs, [DEPTH], "y").chosen == {"depth": 3}
-    # On a busy machine seconds vary twofold: the log's spread is 0.49, twice its error 0.98.
-    runs["train_seconds"] = [1, 2, 1.5, 3, 5, 10]
-    assert select(runs, [DEPTH], "y").chosen == {"depth": 4}
-    runs["train_seconds"] = [1, 2, 3, 6, 5, 10]
-    assert select(runs, [DEPTH], "y").chosen == {"depth": 3}
+def test_multiply_adds_come_before_parameters_and_these_before_the_mean() -> None:
+    def chosen(multiply_adds: list[float], parameters: list[float]) -> int:
+        runs = _runs(NEAR, multiply_adds=multiply_adds, parameters=parameters)
+        return int(select(runs, [DEPTH], "y").chosen["depth"])
+
+    assert chosen([1, 1, 2, 2, 1, 1], [9, 9, 5, 5, 1, 1]) == 3
+    assert chosen([2, 2, 1, 1, 1, 1], [5, 5, 9, 9, 1, 1]) == 4
+    assert chosen([2, 2, 2, 2, 1, 1], [5, 5, 9, 9, 1, 1]) == 3
+    assert chosen([2, 2, 2, 2, 1, 1], [9, 9, 9, 9, 1, 1]) == 4
 
 
-def test_missing_seconds_count_as_the_most_expensive() -> None:
-    runs = _runs({3: [0.900, 0.904], 4: [0.901, 0.905]})
-    runs["train_seconds"] = [9, 9, math.nan, math.nan]
-    assert select(runs, [DEPTH], "y").chosen == {"depth": 3}
-    runs["train_seconds"] = math.nan
-    assert select(runs, [DEPTH], "y").chosen == {"depth": 4}
+def test_seconds_never_decide() -> None:
+    for seconds in ([1, 1, 99, 99, 1, 1], [99, 99, 1, 1, 1, 1], [14, 14, 22, 22, 9, 9]):
+        assert select(_runs(NEAR, train_seconds=seconds), [DEPTH], "y").chosen == {"depth": 4}
+        # Seen: 28,626 parameters in 14 s had lost against 35,106 in 22 s.
+        runs = _runs(NEAR, train_seconds=seconds, parameters=[28626, 28626, 35106, 35106, 1, 1])
+        found = select(runs, [DEPTH], "y")
+        assert found.chosen == {"depth": 3}
+        assert found.cells["train_seconds"].tolist() == [seconds[2], seconds[0], seconds[4]]
+
+
+def test_a_cost_that_is_not_known_of_all_compared_cells_does_not_decide() -> None:
+    known, nan = [9, 9, 1, 1, 1, 1], math.nan
+    runs = _runs(NEAR, multiply_adds=[nan, nan, 9, 9, 1, 1], parameters=[1, 1, 2, 2, 1, 1])
+    selection = select(runs, [DEPTH], "y")
+    assert (selection.chosen, selection.compared) == ({"depth": 3}, ("parameters",))
+    # One run of the cell has it: a cell's network is the same in all of its runs.
+    runs["multiply_adds"] = [nan, 10, nan, 9, 1, 1]
+    selection = select(runs, [DEPTH], "y")
+    assert (selection.chosen, selection.compared) == ({"depth": 4}, ("multiply_adds", "parameters"))
+    # The third cell is not compared with the two.
+    runs = _runs(NEAR, multiply_adds=[*known[:4], nan, nan])
+    assert select(runs, [DEPTH], "y").compared == ("multiply_adds",)
+    without = select(_runs(NEAR, multiply_adds=[nan] * 6), [DEPTH], "y")
+    assert (without.chosen, without.compared) == ({"depth": 4}, ())
+    assert without.passed_over == ()
+    assert select(_runs(NEAR), [DEPTH], "y").chosen == {"depth": 4}
+
+
+def test_a_cheaper_equal_that_is_passed_over_is_named_with_the_reason() -> None:
+    def passed_over(
+        runs: pd.DataFrame, among: pd.DataFrame | None = None
+    ) -> list[tuple[object, str]]:
+        found = select(runs, [DEPTH], "y", among=among)
+        return [(x.levels["depth"], x.reason) for x in found.passed_over]
+
+    # A standard error of 0.005; 3 is below it, but not by enough to be distinguished.
+    runs = _runs({3: [0.885, 0.899], 4: [0.893, 0.907]}, multiply_adds=[1, 1, 9, 9])
+    assert passed_over(runs) == [(3, "below_one_error")]
+    assert passed_over(runs.assign(multiply_adds=[9, 9, 9, 9])) == []
+    spread = _runs({3: [0.893, 0.907], 4: [0.893, 0.907]}, multiply_adds=[1, 1, 9, 9])
+    assert passed_over(spread) == []
+    assert passed_over(spread, among=spread[spread["depth"] == 4]) == [(3, "not_confirmed")]
+    assert passed_over(spread.assign(collapsed=[True, False, False, False])) == [(3, "collapsed")]
+    single = _runs({3: [0.8], 4: [0.9], 6: [0.7]}, parameters=[2, 3, 1])
+    assert passed_over(single) == [(6, "no_spread"), (3, "no_spread")]
 
 
 def test_without_replicates_no_cell_can_be_distinguished() -> None:
@@ -119,7 +160,7 @@ def test_a_winner_on_the_edge_of_the_tried_levels_is_reported(
 
 def test_of_cells_that_are_all_equal_the_cheapest_comes_first_and_none_is_an_edge() -> None:
     runs = _runs({3: [1.0, 1.0], 4: [1.0, 1.0], 6: [1.0, 1.0]})
-    runs["train_seconds"] = [9, 9, 1, 1, 5, 5]
+    runs["multiply_adds"] = [9, 9, 1, 1, 5, 5]
     selection = select(runs, [DEPTH], "y")
     assert selection.all_equal
     assert selection.chosen == {"depth": 4}

@@ -36,7 +36,7 @@ def install(train: Any) -> None:
     def fit_with_known_accuracy(spec: ReplicateSpec, *arguments: Any, **options: Any) -> Any:
         train.engine_of = lambda job: KnownEngine(job, spec, accuracy_of(spec, table), table)
         result = fit_replicate(spec, *arguments, **options)
-        # The cheapest of equal cells is chosen: it must not depend on the machine's load.
+        # Of the network, so that the reports of two executions can be compared.
         return dataclasses.replace(result, train_seconds=result.parameters / 1000)
 
     train.fit_replicate = fit_with_known_accuracy

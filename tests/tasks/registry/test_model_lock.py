@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from support.small_study import Done
 
-from analysis.mcnemar import accuracy_with_interval
 from models.images.arrays import open_arrays
 from tasks.errors import LeaseLostError
 from tasks.registry.model_lock import LOCK, OWNER, ModelLock
@@ -112,10 +111,10 @@ def _registration(done: Done, name: str, home: Path) -> Callable[[], Registered]
     arrays = open_arrays(next(path for path in (done.home / "cache").iterdir() if path.is_dir()))
     labels = arrays.labels[arrays.side("test")]
     run_id = done.outcome["registered"]["run_id"]
-    test = accuracy_with_interval(right_answers(execution.tracker, run_id, labels))
+    right = right_answers(execution.tracker, run_id, labels)
     selection: Any = SimpleNamespace(chosen={"conv_layers": 1})
     registration = WinnerRegistration(execution, arrays)
-    return lambda: registration.register(run_id, selection, test, labels)
+    return lambda: registration.register(run_id, selection, right, labels)
 
 
 def test_homes_that_register_one_network_at_once_make_one_version_the_champion(

@@ -36,6 +36,7 @@ class ReplayedTraining:
 
     accuracies: Sequence[float]
     error: Exception | None
+    not_counted: tuple[str, ...] = ()
 
     def finish(
         self,
@@ -80,6 +81,8 @@ class ReplayedTraining:
             precision="float32",
             deterministic=False,
             micro_batch=32,
+            multiply_adds=1234,
+            not_counted=self.not_counted,
         )
 
 
@@ -135,9 +138,10 @@ def _train(
     number: int,
     accuracies: Sequence[float],
     error: Exception | None = None,
+    not_counted: tuple[str, ...] = (),
 ) -> str | None:
     pool = cast("ReplayingPool", context.pool)
-    pool.training = ReplayedTraining(accuracies, error)
+    pool.training = ReplayedTraining(accuracies, error, not_counted)
     levels = {"conv_layers": 1, "learning_rate": 0.001}
     try:
         return train_replicate(planned(context.study, "v1", stage, levels, number), context)
@@ -158,6 +162,23 @@ def test_a_finished_replicate_has_its_epochs_figures_and_network(context: Traini
     assert [point.value for point in history] == GOOD
     for folder, count in {"plots": 3, "model": 1}.items():
         assert len(client.list_artifacts(run_id, folder)) == count
+
+
+def test_the_cost_of_the_network_is_in_the_run_and_in_the_table_of_runs(
+    context: TrainingContext,
+) -> None:
+    whole = _train(context, "screen", 1, GOOD)
+    part = _train(context, "screen", 2, GOOD, not_counted=("Mine a", "Mine b"))
+    rows = {str(row["run_id"]): row for row in context.execution.runs().to_dict("records")}
+    tags = {run.info.run_id: run.data.tags for run in context.execution.children()}
+    assert whole is not None
+    assert part is not None
+    assert (rows[whole]["parameters"], rows[whole]["multiply_adds"]) == (10, 1234)
+    # The count of a part of the network is shown, but no cell is compared by it.
+    assert np.isnan(rows[part]["multiply_adds"])
+    assert rows[part]["multiply_adds_of_counted_layers"] == 1234
+    assert tags[part]["factorgrid.not_counted"] == "Mine a, Mine b"
+    assert "factorgrid.not_counted" not in tags[whole]
 
 
 def test_a_replicate_with_a_finished_run_is_not_trained_again(context: TrainingContext) -> None:

@@ -13,13 +13,17 @@ ROOT = Path(__file__).parents[3]
 #: Keys of which a part is computed from data.
 COMPUTED = (
     "caution_",
+    "cost_",
     "decision_",
     "kind_",
     "model_",
+    "passed_over_",
     "point_",
     "promotion_",
     "reason_",
     "refine_text_",
+    "remedy_",
+    "selection_left_out_",
     "source_",
     "why_",
 )

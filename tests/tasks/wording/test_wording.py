@@ -288,12 +288,15 @@ def test_an_exact_fit_is_not_called_too_few_runs() -> None:
 
 
 def test_the_choice_among_equal_cells_and_among_collapsed_ones_says_why() -> None:
-    runs = pd.DataFrame({"depth": [3, 4], "y": [1.0, 1.0], "train_seconds": [2.0, 1.0]})
-    (line,) = selection_as_text(select(runs, [DEPTH], "y"), ENGLISH)
-    assert line.startswith("All 2 cells have the same mean, 1.0000: no factor is shown to matter.")
-    assert line.endswith("the cheapest of them: depth=4.")
+    runs = pd.DataFrame({"depth": [3, 4], "y": [1.0, 1.0], "multiply_adds": [2000.0, 1000.0]})
+    line, choice = selection_as_text(select(runs, [DEPTH], "y"), ENGLISH)
+    assert line == "All 2 cells have the same mean, 1.0000: no factor is shown to matter."
+    cost = "1,000 multiply-adds for one image"
+    assert choice == f"Chosen: depth=4, the cheapest of the 2 cells with the best mean ({cost})."
     collapsed = runs.assign(y=[0.5, 0.52], collapsed=True)
-    first, second = selection_as_text(select(collapsed, [DEPTH], "y"), ENGLISH)
+    first, second = selection_as_text(
+        select(collapsed[["depth", "y", "collapsed"]], [DEPTH], "y"), ENGLISH
+    )
     assert first.startswith("Nothing was learned: in none of the 2 runs")
     assert "epochs" in first
     assert second.startswith("Chosen")

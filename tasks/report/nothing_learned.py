@@ -1,0 +1,29 @@
+"""A screen in which no network learned as text: what was found, and what to change."""
+
+from tasks.languages import Translate
+from tasks.search.nothing_learned import NothingLearned, Remedy
+
+
+def stopped_as_text(found: NothingLearned, translate: Translate) -> str:
+    """Return that the study was stopped after its screen, and why, as sentences."""
+    return translate(
+        "stopped",
+        runs=found.runs,
+        best=f"{found.best:.4f}",
+        chance=f"{found.chance:.4f}",
+        images=f"{found.images:,}",
+    )
+
+
+def remedies_as_text(found: NothingLearned, translate: Translate) -> list[str]:
+    """Return the changes that may help, one sentence each, the most promising first."""
+    return [_remedy(remedy, translate) for remedy in found.remedies]
+
+
+def _remedy(remedy: Remedy, translate: Translate) -> str:
+    key = f"remedy_{remedy.kind}"
+    if remedy.kind == "learning_rate" and not remedy.proposed:
+        key = "remedy_learning_rate_between"
+    if remedy.kind == "pictures" and not remedy.now:
+        key = "remedy_pictures_all"
+    return translate(key, now=remedy.now, proposed=remedy.proposed)
