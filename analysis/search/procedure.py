@@ -156,7 +156,9 @@ def _pilot_cells(rules: SearchRules) -> list[Levels]:
 def _level(rules: SearchRules, factor: Factor, coded: float) -> Level:
     """Return a natural level: the factor's own at its ends, three digits between them."""
     level = factor.decode(coded)
-    return rules.allowed(factor, level if level in factor.levels else short_level(level))
+    return rules.allowed(
+        factor, level if level in (*factor.levels, *factor.values) else short_level(level)
+    )
 
 
 def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pilot.ScreenRange]]:
@@ -195,7 +197,7 @@ def _only_figure(rules: SearchRules, runs: pd.DataFrame, cell: Levels) -> float:
 def screen_runs(rules: SearchRules) -> list[CellRun]:
     """Return the runs of the screen, in random order: a two-level design, full or a fraction."""
     if rules.design is None:
-        whole = Space(rules.factors, tuple(levels_between(f, *f.levels) for f in rules.factors))
+        whole = Space(rules.factors, tuple(levels_between(f, f.low, f.high) for f in rules.factors))
         drawn = whole.draw(np.random.default_rng(rules.seed), START_CELLS)
         return [CellRun(rules.allowed_cell(whole.natural(cell)), 1) for cell in drawn]
     design = screen_design(rules)

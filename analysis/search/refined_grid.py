@@ -32,7 +32,7 @@ class LevelReason:
         one level because of the budget.
     level : the better level.
     effect : its main effect, from low to high, in units of the response; NaN if unknown.
-    between : the low and the high level, between which the effect goes.
+    between : the low and the high level, between which the effect goes; all categories.
     levels : the refined levels.
     terms : the active terms that contain it; of a factor whose effect is unknown, the terms that
         the runs cannot distinguish from it.
@@ -44,7 +44,7 @@ class LevelReason:
     code: str
     level: Level
     effect: float
-    between: tuple[Level, Level]
+    between: tuple[Level, ...]
     levels: tuple[Level, ...]
     terms: tuple[str, ...] = ()
     test: str = "none"
@@ -184,7 +184,8 @@ def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
 
     An integer has the level and one step outward (a quarter of the range, at least 1; inward if the
     domain ends there). A log scale has one decade below and above, a linear scale half the range
-    below and above. A category keeps its level.
+    below and above. A list of values has the value and its two neighbours. A category keeps its
+    level.
     """
     outward = -1 if best == factor.low else 1
     found = dict.fromkeys(_around(factor, best, outward))
@@ -194,6 +195,9 @@ def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
 def _around(factor: Factor, best: Level, outward: int) -> list[Level]:
     if factor.scale == "categorical" or isinstance(best, bool | str):
         return [best]
+    if factor.values:
+        at = factor.values.index(factor.number(float(best)))
+        return list(factor.values[max(0, at - 1) : at + 2])
     if factor.scale == "log":
         return [factor.number(float(best) * 10.0**power) for power in (-1, 0, 1)]
     if factor.scale == "linear":
@@ -231,7 +235,8 @@ def move_outward(
     grid : levels by factor, in rising order.
     best : the levels of the best cell.
     factors : their domains bound the move. The new level is one step beyond the edge, as far as the
-        edge is from the level before it; on a log scale, by the same ratio.
+        edge is from the level before it; on a log scale, by the same ratio; the next value of a
+        list.
 
     Returns
     -------
@@ -255,5 +260,9 @@ def _moved(factor: Factor, levels: list[Level], best: Level) -> tuple[Level, ...
 
 
 def _next(factor: Factor, inner: float, edge: float) -> Level:
+    if factor.values:
+        outward = 1 if edge > inner else -1
+        at = factor.values.index(factor.number(edge)) + outward
+        return factor.values[min(max(at, 0), len(factor.values) - 1)]
     step = edge * edge / inner if factor.scale == "log" else 2 * edge - inner
     return factor.number(step)

@@ -248,7 +248,7 @@ class Study(Part):
     def _training_takes_them(self) -> Self:
         for name, part in self.factors.items():
             if name in TrainingPart.model_fields:
-                for level in (part.low, part.high):
+                for level in part.levels:
                     self._training_takes(name, level)
         return self
 
@@ -278,7 +278,7 @@ class Study(Part):
         _check_settings(self.model.settings, "model")
         for name in self.factors.keys() & known:
             part = self.factors[name]
-            for level in (part.low, part.high):
+            for level in part.levels:
                 _check_settings({name: level}, "factors")
         return self
 

@@ -1,4 +1,5 @@
 import copy
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tasks.study.study_file import (
     parse_study,
     read_stored_study,
 )
+from tasks.study.study_toml import study_toml
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -503,3 +505,73 @@ def test_a_study_of_an_earlier_version_is_read_back_although_a_new_one_is_refuse
         assert str(study.data.source) == "https:/host/p.zip?sv=1&sig=***"
     with pytest.raises(StudyError, match="study of MLflow run 1: name"):
         read_stored_study({**content, "name": 3}, "of MLflow run 1")
+
+
+def _with_factors(factors: dict[str, Any], **changes: Any) -> Study:
+    return parse_study({**GOOD, "factors": factors, **changes}, "lists.toml")
+
+
+def test_the_ends_of_a_list_are_the_levels_and_no_other_value_is_run() -> None:
+    study = _with_factors(
+        {
+            "batch_size": {"values": [64, 16, 32, 128]},
+            "dropout": {"values": [0.1, 0.2, 0.5]},
+            "optimizer": {"values": ["adam", "sgd"]},
+        }
+    )
+    batch, dropout, optimizer = study.factor_list
+    assert (batch.low, batch.high, batch.values) == (16, 128, (16, 32, 64, 128))
+    assert (batch.scale, batch.whole) == ("log", True)
+    assert (dropout.low, dropout.high, dropout.scale) == (0.1, 0.5, "linear")
+    known = _with_factors({"optimizer": {"low": "adam", "high": "sgd"}})
+    assert known.factor_list == (optimizer,)
+    screened = {run.levels["batch_size"] for run in procedure.screen_runs(study.rules)}
+    assert screened == {16, 128}
+
+
+def test_low_and_high_may_name_two_values_of_a_list() -> None:
+    study = _with_factors({"batch_size": {"values": [16, 32, 64, 128], "low": 32, "high": 64}})
+    assert study.factor_list[0].levels == (32, 64)
+    assert study.factor_list[0].values == (16, 32, 64, 128)
+
+
+def test_a_pilot_narrows_a_list_to_values_of_the_list() -> None:
+    values = [1e-05, 0.00123456, 0.0023, 0.1]
+    study = _with_factors(
+        {"learning_rate": {"values": values}, "batch_size": {"values": [16, 32, 64, 128]}},
+        pilot={"enabled": True},
+    )
+    cells = [run.levels for run in procedure.pilot_runs(study.rules)]
+    runs = pd.DataFrame(cells).assign(val_accuracy=[0.5, 0.7, 0.9], stage="pilot")
+    narrowed = narrowed_study(study, runs)
+    for factor in narrowed.factor_list:
+        assert set(factor.levels) <= set(factor.values)
+    again = parse_study(tomllib.loads(study_toml(narrowed)), "narrowed.toml")
+    assert again.factor_list == narrowed.factor_list
+
+
+def test_low_and_high_have_the_same_identity_as_before_lists() -> None:
+    assert parse_study(GOOD, "small.toml").identity["factors"] == GOOD["factors"]
+
+
+BAD_LISTS = {
+    "one value": ({"values": [16]}, "factors.batch_size.values"),
+    "no level": ({}, "low is missing; add it, or give only a list"),
+    "half of the levels": ({"values": [16, 32], "low": 16}, "high is missing"),
+    "a domain": ({"values": [16, 32], "domain": [1, 64]}, "remove domain"),
+    "a level not in the list": ({"values": [16, 32], "low": 16, "high": 64}, "not one of"),
+    "a value twice": ({"values": [16, 16, 32]}, "each once"),
+    "a fraction": ({"values": [16, 20.5]}, "not a whole number"),
+    "a value that cannot be trained": ({"values": [0, 16, 32]}, "outside 1 to 65536"),
+    "text among numbers": ({"values": [16, "32"]}, "value '32' is not a number"),
+    "not a list": ({"values": 16}, "factors.batch_size.values"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_LISTS)
+def test_a_bad_list_of_values_is_one_line_that_names_the_factor(fault: str) -> None:
+    part, message = BAD_LISTS[fault]
+    with pytest.raises(StudyError, match=message) as error:
+        _with_factors({"batch_size": part})
+    assert "batch_size" in str(error.value)
+    assert "\n" not in str(error.value)
