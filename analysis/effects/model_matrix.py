@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,15 @@ def code_levels(runs: pd.DataFrame, factors: Sequence[Factor]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=runs.index)
 
 
-def model_matrix(coded: pd.DataFrame, order: int) -> pd.DataFrame:
+def model_matrix(coded: pd.DataFrame, order: int, factors: Sequence[Factor] = ()) -> pd.DataFrame:
     """Return the columns of intercept, main effects and interactions, by term name.
 
     Parameters
     ----------
     coded : (N, k) coded levels.
     order : the highest interaction.
+    factors : those with three or more categories have one column per contrast, see
+        `Factor.contrasts`; other columns are levels as they are.
 
     Returns
     -------
@@ -78,11 +80,32 @@ def model_matrix(coded: pd.DataFrame, order: int) -> pd.DataFrame:
     factor can have any name.
     """
     columns = {INTERCEPT: np.ones(len(coded))}
-    levels = {str(name): coded[name].to_numpy() for name in coded.columns}
-    for size in range(1, min(order, len(levels)) + 1):
-        for names in combinations(levels, size):
-            columns[":".join(names)] = np.prod([levels[name] for name in names], axis=0)
+    many = {f.name: f for f in factors if f.many_categories}
+    parts = []
+    for name in map(str, coded.columns):
+        own = coded[name].to_numpy()
+        if name in many:
+            parts.append(list(zip(many[name].columns, many[name].contrasts(own).T, strict=True)))
+        else:
+            parts.append([(name, own)])
+    for size in range(1, min(order, len(parts)) + 1):
+        for group in combinations(parts, size):
+            for chosen in product(*group):
+                term = ":".join(name for name, _ in chosen)
+                columns[term] = np.prod([column for _, column in chosen], axis=0)
     return pd.DataFrame(columns, index=coded.index)
+
+
+def factors_of(term: str, factors: Sequence[Factor]) -> tuple[str, ...]:
+    """Return the names of the factors of a term: ``a`` and ``c`` of ``a:c[sgd]``."""
+    parts = set(term.split(":"))
+    return tuple(f.name for f in factors if not parts.isdisjoint(f.columns))
+
+
+def columns_of_term(term: str, factors: Sequence[Factor]) -> list[str]:
+    """Return the columns of a term that is named by factors, as in ``a:c``: one per contrast."""
+    own = {f.name: f.columns for f in factors}
+    return [":".join(parts) for parts in product(*(own[name] for name in term.split(":")))]
 
 
 def block_columns(labels: "pd.Series[Any]", *, about: str) -> pd.DataFrame:

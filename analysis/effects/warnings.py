@@ -7,7 +7,14 @@ import pandas as pd
 
 from analysis.effects.caution import Caution
 from analysis.effects.least_squares import table_value
-from analysis.effects.model_matrix import CURVATURE, REGULAR_TOLERANCE, code_levels, model_matrix
+from analysis.effects.model_matrix import (
+    CURVATURE,
+    INTERCEPT,
+    REGULAR_TOLERANCE,
+    code_levels,
+    factors_of,
+    model_matrix,
+)
 from analysis.effects.result import Effects
 
 #: With at most this many factors, all cells are listed to find the missing ones.
@@ -103,8 +110,16 @@ def _shares_of_interactions(effects: Effects) -> Caution | None:
     if effects.order > 1 or effects.aliased or len(effects.factors) < 3:  # noqa: PLR2004 # nothing to hold
         return None
     coded = code_levels(effects.runs, effects.factors)
-    pairs = model_matrix(coded, 2).iloc[:, 1 + coded.shape[1] :]
-    if not (np.abs(coded.to_numpy().T @ pairs.to_numpy()) > REGULAR_TOLERANCE * len(coded)).any():
+    matrix = model_matrix(coded, 2, effects.factors).drop(columns=INTERCEPT)
+    terms = [(name, factors_of(name, effects.factors)) for name in map(str, matrix.columns)]
+    products = np.abs(matrix.to_numpy().T @ matrix.to_numpy()) > REGULAR_TOLERANCE * len(coded)
+    mixed = [
+        products[i, j]
+        for i, (_, own) in enumerate(terms)
+        for j, (_, others) in enumerate(terms)
+        if len(own) == 1 and len(others) > 1 and own[0] not in others
+    ]
+    if not any(mixed):
         return None
     return Caution("shares_of_interactions")
 
@@ -128,6 +143,12 @@ def _unbalanced(effects: Effects) -> Caution | None:
     fewest, most = int(counts.min()), int(counts.max())
     if CURVATURE in effects.anova.index or fewest == most:
         return None
+    many = [f.name for f in effects.factors if f.many_categories]
+    # In a fraction, the first values of a category stand at more runs than the others.
+    if many and len(many) < len(effects.factors):
+        within = counts.groupby(many)
+        if within.max().equals(within.min()):
+            return None
     return Caution("unbalanced", {"fewest": fewest, "most": most})
 
 

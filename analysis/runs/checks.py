@@ -77,6 +77,7 @@ def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[
         If a factor has another level besides its two and the one of the centre points.
     """
     corner = (coded.abs() - 1).abs().lt(LEVEL_TOLERANCE)
+    corner[[f.name for f in factors if f.many_categories]] = True
     between = coded.abs().lt(1 - LEVEL_TOLERANCE)
     inside = ~corner.all(axis=1)
     middles = coded[inside].round(6)

@@ -11,13 +11,12 @@ Runs are a table with one row per replicate: a column per factor (natural levels
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.designs.factorial import Design, fractional_factorial, full_factorial
+from analysis.designs.factorial import Design, design_of_fraction
 from analysis.designs.fractions import Fraction
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
@@ -222,13 +221,8 @@ def screen_design(rules: SearchRules) -> Design:
     """
     if rules.design is None:
         raise DesignError("the budget has no room for a design; raise it")
-    # For one or two factors there is no fraction.
-    build = (
-        partial(fractional_factorial, runs=rules.design.n_runs)
-        if rules.design.p
-        else full_factorial
-    )
-    return build(
+    return design_of_fraction(
+        rules.design,
         rules.factors,
         replicates=rules.replicates,
         centre_points=rules.centre_points,

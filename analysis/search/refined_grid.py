@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.effects.least_squares import table_value
-from analysis.effects.model_matrix import model_matrix
+from analysis.effects.model_matrix import factors_of, model_matrix
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level
@@ -32,7 +32,8 @@ class LevelReason:
         one level because of the budget.
     level : the better level.
     effect : its main effect, from low to high, in units of the response; NaN if unknown.
-    between : the low and the high level, between which the effect goes; all categories.
+    between : the low and the high level, between which the effect goes; of
+        three or more categories, the reference and another.
     levels : the refined levels.
     terms : the active terms that contain it; of a factor whose effect is unknown, the terms that
         the runs cannot distinguish from it.
@@ -44,7 +45,7 @@ class LevelReason:
     code: str
     level: Level
     effect: float
-    between: tuple[Level, ...]
+    between: tuple[Level, Level]
     levels: tuple[Level, ...]
     terms: tuple[str, ...] = ()
     test: str = "none"
@@ -112,7 +113,7 @@ def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
         "collapsed",
         half.level,
         table_value(effects.terms, own.name, "effect"),
-        own.levels,
+        (own.low, own.high),
         refined_levels(own, half.level),
         test="none",
     )
@@ -120,30 +121,48 @@ def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
 
 
 def _reason(effects: Effects, factor: Factor, best: Level) -> LevelReason:
-    effect = table_value(effects.terms, factor.name, "effect")
-    alias = next((x for x in effects.aliased if x.term == factor.name), None)
+    low, high, effect = _effect_between(effects, factor, best)
+    alias = next((x for x in effects.aliased if x.term in factor.columns), None)
     levels: tuple[Level, ...] = factor.levels
     if alias is not None:
         code, terms = "unknown", tuple(alias.aliased_with)
     else:
-        terms = tuple(term for term in effects.active if factor.name in term.split(":"))
+        terms = tuple(t for t in effects.active if factor.name in factors_of(t, effects.factors))
         code, levels = "active" if terms else "inactive", refined_levels(factor, best)
     test = effects.verdict.test
-    return LevelReason(factor.name, code, best, effect, factor.levels, levels, terms, test)
+    return LevelReason(factor.name, code, best, effect, (low, high), levels, terms, test)
+
+
+def _effect_between(effects: Effects, factor: Factor, best: Level) -> tuple[Level, Level, float]:
+    """Return low, high and the effect between them; of categories, the reference and another.
+
+    The other one is the best; if the reference is the best, the one that differs most from it.
+    """
+    found = {
+        level: table_value(effects.terms, column, "effect")
+        for level, column in zip(factor.levels[1:], factor.columns, strict=True)
+    }
+    known = {level: size for level, size in found.items() if np.isfinite(size)}
+    largest = max(known, key=lambda level: abs(known[level]), default=factor.high)
+    other = best if best in found else largest
+    return factor.low, other, found[other]
 
 
 def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
     """Return the best corner by the active terms and their parents, ties by the main effects."""
     names = [f.name for f in effects.factors]
     terms = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.active_jointly]  # noqa: PLR2004 # three factors
-    kept = {part for term in terms for part in _parents(term)} | set(names)
-    columns = [str(term) for term in effects.terms.index if term in kept]
+    # Of a category, all contrasts count where one does.
+    kept = {part for t in terms for part in _parents(factors_of(t, effects.factors))}
+    kept |= {(name,) for name in names}
+    columns = [str(t) for t in effects.terms.index if factors_of(str(t), effects.factors) in kept]
     order = max((term.count(":") + 1 for term in columns), default=1)
-    corners = pd.DataFrame(list(product((-1.0, 1.0), repeat=len(names))), columns=names)
-    matrix = model_matrix(corners, order)[columns].to_numpy()
+    codes = [[f.code(level) for level in f.levels] for f in effects.factors]
+    corners = pd.DataFrame(list(product(*codes)), columns=names)
+    matrix = model_matrix(corners, order, effects.factors)[columns].to_numpy()
     predicted = sign * (matrix @ effects.terms.loc[columns, "coefficient"].to_numpy())
     best = corners.to_numpy()[int(np.argmax(predicted))]
-    corner = {f.name: f.levels[int(x > 0)] for f, x in zip(effects.factors, best, strict=True)}
+    corner = {f.name: f.decode(x) for f, x in zip(effects.factors, best, strict=True)}
     return corner | _levels_run_with(corner, effects, sign)
 
 
@@ -155,7 +174,7 @@ def _levels_run_with(
     They are those of a cell that was run: of the cells that have most of the corner's other levels,
     the one with the best mean.
     """
-    known = [f.name for f in effects.factors if f.name in effects.terms.index]
+    known = [f.name for f in effects.factors if set(f.columns) <= set(effects.terms.index)]
     unknown = [f.name for f in effects.factors if f.name not in known]
     if not unknown:
         return {}
@@ -174,9 +193,8 @@ def _levels_run_with(
     }
 
 
-def _parents(term: str) -> set[str]:
-    names = term.split(":")
-    return {":".join(part) for n in range(1, len(names) + 1) for part in combinations(names, n)}
+def _parents(names: tuple[str, ...]) -> set[tuple[str, ...]]:
+    return {part for n in range(1, len(names) + 1) for part in combinations(names, n)}
 
 
 def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from analysis.designs.mixed_levels import count_of_cells
 from analysis.designs.summary import design_as_json, design_as_text
 from analysis.effects.power import DetectableEffect
 from analysis.factors import cell_name
@@ -87,7 +88,7 @@ def _stages(plan: StudyPlan) -> list[str]:
             f"pilot: {len(plan.pilot)}; it narrows the levels of the screen, so the levels below "
             "are the ends of the ranges"
         )
-    lines.append(f"screen: {len(plan.screen)}")
+    lines.append(f"screen: {len(plan.screen)}{_why_no_full_design(plan)}")
     rounds = f", in {rules.rounds} rounds" if rules.method == "grid" and rules.rounds > 1 else ""
     size = f"{_count(rules.budget, 'cell')}, {_count(rules.refine_replicates, 'seed')} each{rounds}"
     lines.append(f"{METHODS[rules.method]}: at most {plan.most_refined} ({size})")
@@ -96,6 +97,17 @@ def _stages(plan: StudyPlan) -> list[str]:
         seeds = _count(rules.confirm_replicates, "fresh seed")
         lines.append(f"confirm: at most {plan.most_confirmed} ({cells}, {seeds} each)")
     return lines
+
+
+def _why_no_full_design(plan: StudyPlan) -> str:
+    """Return why the screen is a fraction although the study does not say how many cells it has."""
+    if plan.study.screen_cells is not None or not plan.study.design.p:
+        return ""
+    cells, used = count_of_cells(plan.rules.factors), plan.study.design.n_runs
+    return (
+        f"; the full design has {cells:,} cells, so the screen is the smallest suitable fraction, "
+        f"{used} cells; screen_cells sets another number"
+    )
 
 
 def _count(n: int, noun: str) -> str:

@@ -17,8 +17,9 @@ from pydantic import (
     model_validator,
 )
 
-from analysis.designs.fractions import Fraction, fraction, fraction_within
-from analysis.errors import FactorError
+from analysis.designs.fractions import Fraction
+from analysis.designs.mixed_levels import design_within, usual_design
+from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor
 from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
@@ -48,11 +49,15 @@ QUOTED = 200
 #: Drawn images, and their pixels together, at most: their cache has 13 GB.
 MAX_DRAWN, MAX_DRAWN_PIXELS = 100_000, 2**32
 
+#: Factors of a study, at most: as many as the table of fractions has.
+MAX_FACTORS = 15
+
 #: Columns of the tables of runs and cells: no factor can have their names.
 TABLE_COLUMNS = frozenset(
     {
         *("run_id", "key", "reused_from", "stage", "replicate", "seed", "centre", "status"),
         *("collapsed", "val_accuracy", "val_loss", "train_seconds"),
+        *("run", "block"),
         *("n", "mean", "sd", "cost", "cost_sd"),
     }
 )
@@ -221,7 +226,7 @@ class Study(Part):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     registered_model: ModelName | None = None
     data: DataPart = DataPart()
-    factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=7)]
+    factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=MAX_FACTORS)]
     model: ModelPart = ModelPart()
     training: TrainingPart = TrainingPart()
     pilot: PilotPart = PilotPart()
@@ -302,14 +307,21 @@ class Study(Part):
 
     @property
     def design(self) -> Fraction:
-        """The screen's design: full, or the best fraction of at most `screen_cells` cells."""
-        names = list(self.factors)
+        """The screen's design: the best one of at most `screen_cells` cells.
+
+        Without `screen_cells`, the one of `usual_design`: with up to 7 factors of two levels, the
+        full design.
+        """
+        factors = self.factor_list
         if self.screen_cells is None:
-            return fraction(names, 0)
-        found = fraction_within(names, self.screen_cells)
+            try:
+                return usual_design(factors)
+            except DesignError as error:
+                raise ValueError(f"factors: {error}") from error
+        found = design_within(factors, self.screen_cells)
         if found is None:
             raise ValueError(
-                f"screen_cells: no design of {len(names)} factors has {self.screen_cells} cells "
+                f"screen_cells: no design of {len(factors)} factors has {self.screen_cells} cells "
                 "or fewer; raise it, or remove factors"
             )
         return found

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from analysis.errors import DesignError
 from analysis.search import procedure
 from analysis.search.procedure import cell_runs
 from analysis.search.space import grid_cells
@@ -575,3 +576,90 @@ def test_a_bad_list_of_values_is_one_line_that_names_the_factor(fault: str) -> N
         _with_factors({"batch_size": part})
     assert "batch_size" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+OPTIMIZERS = {"values": ["adam", "sgd", "rmsprop"]}
+
+
+def test_three_categories_are_screened_in_a_design_that_has_them_all() -> None:
+    study = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS})
+    optimizer = study.factor_list[-1]
+    assert optimizer.levels == ("adam", "sgd", "rmsprop")
+    assert (optimizer.low, optimizer.high, optimizer.scale) == ("adam", "rmsprop", "categorical")
+    runs = plan_screen(study, "v1")
+    assert study.design.n_runs == len(runs) == 12
+    assert {run.spec.training.optimizer for run in runs} == {"adam", "sgd", "rmsprop"}
+    assert len({run.key for run in runs}) == 12
+    small = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS}, screen_cells=8)
+    assert small.design.n_runs == len(plan_screen(small, "v1")) == 8
+
+
+def test_a_cell_has_the_same_key_whether_its_factor_has_two_categories_or_three() -> None:
+    levels: dict[str, Any] = {"conv_layers": 3, "learning_rate": 0.001, "optimizer": "sgd"}
+    two = _with_factors({**GOOD["factors"], "optimizer": {"low": "adam", "high": "sgd"}})
+    three = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS})
+    assert (
+        planned(two, "v1", "screen", levels, 1).key == planned(three, "v1", "screen", levels, 1).key
+    )
+
+
+@pytest.mark.parametrize(
+    ("k", "most", "runs", "resolution"),
+    [(8, None, 16, 4), (9, None, 32, 4), (9, 16, 16, 3), (9, 12, 12, 3), (7, None, 128, 8)],
+)
+def test_a_study_of_many_factors_is_never_a_full_design_of_them(
+    k: int, most: int | None, runs: int, resolution: int
+) -> None:
+    names = ["conv_layers", "fc_layers", "filters", "kernel_size", "dense_units", "batch_size"]
+    factors: dict[str, Any] = {name: {"low": 2, "high": 4} for name in names}
+    factors["learning_rate"] = {"low": 0.001, "high": 0.01}
+    factors["dropout"] = {"low": 0.1, "high": 0.3}
+    factors["optimizer"] = {"low": "adam", "high": "sgd"}
+    chosen = dict(list(factors.items())[:k])
+    study = _with_factors(chosen, **({"screen_cells": most} if most else {}))
+    assert (study.design.n_runs, study.design.resolution) == (runs, resolution)
+    assert len(plan_screen(study, "v1")) == runs
+
+
+def test_more_than_fifteen_factors_are_one_line() -> None:
+    factors = {f"x{i}": {"low": 1, "high": 2} for i in range(16)}
+    with pytest.raises(StudyError, match="at most 15 items") as error:
+        _with_factors(factors, model={"builder": "network:build"})
+    assert "\n" not in str(error.value)
+
+
+BAD_CATEGORIES: dict[str, tuple[dict[str, Any], str]] = {
+    "a value that cannot be trained": (
+        {"optimizer": {"values": ["adam", "sgd", "adagrad"]}},
+        "level 'adagrad' cannot be trained",
+    ),
+    "a value twice": ({"optimizer": {"values": ["adam", "sgd", "sgd"]}}, "given twice"),
+    "low beside values": (
+        {"optimizer": {"values": ["adam", "sgd", "rmsprop"], "low": "adam", "high": "sgd"}},
+        "remove low and high",
+    ),
+    "an unknown activation": (
+        {"activation": {"values": ["relu", "gelu", "step"]}},
+        "factors.activation: 'step' is not one of",
+    ),
+    "too many cells": (
+        {"optimizer": OPTIMIZERS, "conv_layers": {"low": 2, "high": 3}, "screen_cells": 4},
+        "no design of 2 factors has 4 cells",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_CATEGORIES)
+def test_bad_categories_are_one_line_that_names_the_fault(fault: str) -> None:
+    factors, message = BAD_CATEGORIES[fault]
+    given = {name: part for name, part in factors.items() if name != "screen_cells"}
+    changes = {"screen_cells": factors["screen_cells"]} if "screen_cells" in factors else {}
+    with pytest.raises(StudyError, match=message) as error:
+        _with_factors(given, **changes)
+    assert "\n" not in str(error.value)
+
+
+def test_centre_points_beside_categories_are_refused_in_one_line() -> None:
+    study = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS}, centre_points=3)
+    with pytest.raises(DesignError, match="optimizer is categorical and has no middle"):
+        plan_screen(study, "v1")
