@@ -1,9 +1,9 @@
 """Factors: levels in natural units, and the only place that codes and decodes them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +36,9 @@ class Factor:
         rising order, and low and high are two of them. A category of three or more values has all
         of them here: low is the first, the reference, and high is the last. A category of two
         values has them in low and high only.
+    when : the condition under which the factor counts, as categories of other factors: ``momentum``
+        only where ``optimizer`` is ``sgd`` is ``(("optimizer", ("sgd",)),)``. Empty: always.
+    otherwise : the value of the setting where the factor does not count; None if unknown.
 
     Raises
     ------
@@ -55,6 +58,8 @@ class Factor:
     domain: tuple[float, float] | None = None
     counts: bool = False
     values: tuple[Level, ...] = ()
+    when: tuple[tuple[str, tuple[Level, ...]], ...] = ()
+    otherwise: Level | None = None
 
     def __post_init__(self) -> None:
         if not self.name or ":" in self.name or self.name in RESERVED_NAMES:
@@ -66,6 +71,11 @@ class Factor:
             if self.low == self.high:
                 raise FactorError(f"factor {self.name}: both levels are {self.low!r}; give two")
             self._check_categories()
+            if self.when and self.many_categories:
+                raise FactorError(
+                    f"factor {self.name}: a factor with a condition has two values at most if they "
+                    "have no order; remove when, or all but two values"
+                )
             return
         self._check_domain()
         self._check_values()
@@ -141,6 +151,21 @@ class Factor:
     def levels(self) -> tuple[Level, ...]:
         """The levels of the screen: low and high; of a category, all values."""
         return self.values if self.many_categories else (self.low, self.high)
+
+    def applies(self, levels: Mapping[Any, Any]) -> bool:
+        """Whether the factor counts in a cell; a factor that the cell lacks is no obstacle."""
+        return all(levels[name] in known for name, known in self.when if name in levels)
+
+    @property
+    def neutral(self) -> Level:
+        """The level that stands for the factor in cells in which it does not count.
+
+        It is the value that the setting has there; if that is unknown, the middle, or the first
+        category.
+        """
+        if self.otherwise is not None:
+            return self.otherwise
+        return self.low if self.scale == "categorical" else self.decode(0)
 
     @property
     def many_categories(self) -> bool:
@@ -262,6 +287,30 @@ class Factor:
 def show(level: object) -> str:
     """Return a level as text, as a person writes it: 0.001, 3, same."""
     return f"{level:.6g}" if isinstance(level, float) else str(level)
+
+
+def with_conditions(factors: Sequence[Factor], levels: Mapping[str, Level]) -> dict[str, Level]:
+    """Return a cell in which each factor that does not count has its `Factor.neutral` level.
+
+    Cells that differ only in such a factor are then equal, and are trained once.
+    """
+    other = {f.name: f.neutral for f in factors if f.when and not f.applies(levels)}
+    return {name: other.get(name, level) for name, level in levels.items()}
+
+
+def count_of_different_cells(factors: Sequence[Factor]) -> int:
+    """Return how many cells of the full design of the factors' levels are different.
+
+    Cells that differ only in a factor that does not count are equal.
+    """
+    in_conditions = {name for factor in factors for name, _ in factor.when}
+    conditions = [f for f in factors if f.name in in_conditions]
+    others = [f for f in factors if f.name not in in_conditions]
+    total = 0
+    for levels in product(*(f.levels for f in conditions)):
+        cell = {f.name: level for f, level in zip(conditions, levels, strict=True)}
+        total += math.prod(len(f.levels) for f in others if f.applies(cell))
+    return total
 
 
 def cell_name(levels: Mapping[Any, Any]) -> str:

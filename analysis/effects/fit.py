@@ -1,6 +1,5 @@
 """The effects model of a two-level design, fitted on coded levels."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,7 +26,7 @@ from analysis.effects.result import Effects, WorkingLevel
 from analysis.effects.verdict import ENOUGH_ERROR_DF, Verdict
 from analysis.effects.warnings import effect_warnings
 from analysis.errors import AnalysisError, NotEstimableError
-from analysis.factors import Factor, Level
+from analysis.factors import Factor, Level, count_of_different_cells
 from analysis.runs.checks import centre_points, checked_order, checked_runs, checked_terms
 
 #: With more factors, only interactions up to two-way are fitted and judged by default.
@@ -205,8 +204,8 @@ def _only_two_way(coded: pd.DataFrame, nuisance: pd.DataFrame, factors: Sequence
     """
     if len(factors) > MAX_FACTORS_ALL_ORDERS:
         return True
-    many = any(f.many_categories for f in factors)
-    return many and not _has_most_cells(coded, nuisance, factors)
+    nested = any(f.many_categories or f.when for f in factors)
+    return nested and not _has_most_cells(coded, nuisance, factors)
 
 
 def _can_have_interactions(
@@ -220,7 +219,7 @@ def _can_have_interactions(
 
 def _has_most_cells(coded: pd.DataFrame, nuisance: pd.DataFrame, factors: Sequence[Factor]) -> bool:
     cells = len(_corner_runs(coded, nuisance).round(9).drop_duplicates())
-    return 2 * cells > math.prod(len(f.levels) for f in factors)
+    return 2 * cells > count_of_different_cells(factors)
 
 
 def _corner_runs(coded: pd.DataFrame, nuisance: pd.DataFrame) -> pd.DataFrame:
@@ -235,7 +234,7 @@ def _is_regular(corners: pd.DataFrame, factors: Sequence[Factor]) -> bool:
     partly aliased with interactions, so all of these terms must be estimable at once.
     """
     matrix = model_matrix(corners, 2, factors)
-    if any(f.many_categories for f in factors):
+    if any(f.many_categories or f.when for f in factors):
         return len(corners) >= matrix.shape[1] and not estimable(matrix)[1]
     columns = matrix.to_numpy()[:, 1:]
     correlations = np.abs(columns.T @ columns) / len(corners)
@@ -326,8 +325,8 @@ def _collapsing_factor(effects: Effects) -> tuple[Factor, Level, Level, float] |
     collapsed = effects.runs["collapsed"].astype(bool)
     found = []
     for factor in effects.factors:
-        if factor.many_categories:
-            continue  # the runs at its other values are no single level
+        if factor.many_categories or factor.when:
+            continue  # the other runs are at no single level of it
         levels = effects.runs[factor.name]
         for working, dead in (factor.levels, factor.levels[::-1]):
             at, other = collapsed[levels == dead], collapsed[levels == working]

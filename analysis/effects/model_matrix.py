@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 from typing import Any
 
 import numpy as np
@@ -54,13 +54,28 @@ def _signed(name: str, share: float) -> str:
 def code_levels(runs: pd.DataFrame, factors: Sequence[Factor]) -> pd.DataFrame:
     """Return coded levels (N, k), one column per factor, with the index of `runs`.
 
+    A factor that does not count in a run (`Factor.when`) has 0 there, so that its effect is that of
+    the runs in which it counts.
+
     Raises
     ------
     FactorError
         If a level is not on its factor's scale.
     """
     columns = {f.name: [f.code(level) for level in runs[f.name]] for f in factors}
-    return pd.DataFrame(columns, index=runs.index)
+    coded = pd.DataFrame(columns, index=runs.index, dtype=float)
+    for factor in factors:
+        coded.loc[~runs_that_count(factor, runs), factor.name] = 0.0
+    return coded
+
+
+def runs_that_count(factor: Factor, runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Return in which runs (N,) a factor counts: all of them without a condition."""
+    counts = pd.Series(data=True, index=runs.index)
+    for name, known in factor.when:
+        if name in runs:
+            counts &= runs[name].isin(known)
+    return counts
 
 
 def model_matrix(coded: pd.DataFrame, order: int, factors: Sequence[Factor] = ()) -> pd.DataFrame:
@@ -71,7 +86,8 @@ def model_matrix(coded: pd.DataFrame, order: int, factors: Sequence[Factor] = ()
     coded : (N, k) coded levels.
     order : the highest interaction.
     factors : those with three or more categories have one column per contrast, see
-        `Factor.contrasts`; other columns are levels as they are.
+        `Factor.contrasts`; other columns are levels as they are. A factor with a condition has no
+        interaction with the factors of its condition.
 
     Returns
     -------
@@ -88,9 +104,14 @@ def model_matrix(coded: pd.DataFrame, order: int, factors: Sequence[Factor] = ()
             parts.append(list(zip(many[name].columns, many[name].contrasts(own).T, strict=True)))
         else:
             parts.append([(name, own)])
+    conditions = {(f.name, name) for f in factors for name, _ in f.when}
+    named = list(zip(map(str, coded.columns), parts, strict=True))
     for size in range(1, min(order, len(parts)) + 1):
-        for group in combinations(parts, size):
-            for chosen in product(*group):
+        for group in combinations(named, size):
+            # Where a factor counts, its condition does not vary.
+            if not conditions.isdisjoint(permutations((name for name, _ in group), 2)):
+                continue
+            for chosen in product(*(own for _, own in group)):
                 term = ":".join(name for name, _ in chosen)
                 columns[term] = np.prod([column for _, column in chosen], axis=0)
     return pd.DataFrame(columns, index=coded.index)

@@ -16,6 +16,7 @@ from analysis.effects.model_matrix import (
     model_matrix,
 )
 from analysis.effects.result import Effects
+from analysis.factors import with_conditions
 
 #: With at most this many factors, all cells are listed to find the missing ones.
 MOST_FACTORS_LISTED = 7
@@ -93,7 +94,9 @@ def _missing_cells(effects: Effects) -> Caution | None:
         return None
     names = [f.name for f in factors]
     have = set(effects.runs[names].itertuples(index=False, name=None))
-    cells = list(product(*(f.levels for f in factors)))
+    every = product(*(f.levels for f in factors))
+    distinct = [with_conditions(factors, dict(zip(names, cell, strict=True))) for cell in every]
+    cells = list(dict.fromkeys(tuple(cell.values()) for cell in distinct))
     missing = [dict(zip(names, cell, strict=True)) for cell in cells if cell not in have]
     if not missing or 2 * len(missing) >= len(cells):
         return None

@@ -21,7 +21,7 @@ from analysis.designs.fractions import Fraction
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level, cell_name
+from analysis.factors import Factor, Level, cell_name, with_conditions
 from analysis.search import gaussian_process, pilot, second_order
 from analysis.search.best_cell import Selection, select
 from analysis.search.refined_grid import Decision, Grid, decide_grid, move_outward, refined_levels
@@ -147,7 +147,10 @@ def pilot_runs(rules: SearchRules) -> list[CellRun]:
 
 def _pilot_cells(rules: SearchRules) -> list[Levels]:
     return [
-        {f.name: _level(rules, f, x) for f, x in zip(rules.factors, point, strict=True)}
+        with_conditions(
+            rules.factors,
+            {f.name: _level(rules, f, x) for f, x in zip(rules.factors, point, strict=True)},
+        )
         for point in pilot.pilot_points(rules.factors)
     ]
 
@@ -201,7 +204,7 @@ def screen_runs(rules: SearchRules) -> list[CellRun]:
         return [CellRun(rules.allowed_cell(whole.natural(cell)), 1) for cell in drawn]
     design = screen_design(rules)
     names = [factor.name for factor in rules.factors]
-    return [
+    runs = [
         CellRun(
             rules.allowed_cell({name: row[name] for name in names}),
             int(row["replicate"]),
@@ -209,6 +212,15 @@ def screen_runs(rules: SearchRules) -> list[CellRun]:
         )
         for row in design.cells.to_dict("records")
     ]
+    return distinct_runs(rules.factors, runs)
+
+
+def distinct_runs(factors: Sequence[Factor], runs: Sequence[CellRun]) -> list[CellRun]:
+    """Return the runs in order, each once: without those that differ in nothing that counts."""
+    if not any(factor.when for factor in factors):
+        return list(runs)
+    equal = [replace(run, levels=with_conditions(factors, run.levels)) for run in runs]
+    return [run for i, run in enumerate(equal) if run not in equal[:i]]
 
 
 def screen_design(rules: SearchRules) -> Design:

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.effects.least_squares import table_value
-from analysis.effects.model_matrix import factors_of, model_matrix
+from analysis.effects.model_matrix import code_levels, factors_of, model_matrix
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level
+from analysis.factors import Factor, Level, with_conditions
 
 Grid = dict[str, tuple[Level, ...]]
 
 #: The order in which levels are dropped if the grid is larger than the budget.
-DROPPED_FIRST = ("inactive", "unknown", "active", "collapsed")
+DROPPED_FIRST = ("conditional", "inactive", "unknown", "active", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,15 @@ class LevelReason:
     Attributes
     ----------
     factor : its name.
-    code : ``active``; ``inactive``: not shown to be active; ``collapsed``: every run at its other
-        level learnt nothing; ``unknown``: its effect is aliased with another; ``budget``: kept at
-        one level because of the budget.
+    code : ``conditional``: it does not count at the best levels of its condition, which are in
+        `at`; ``active``; ``inactive``: not shown to be active; ``collapsed``: every run at its
+        other level learnt nothing; ``unknown``: its effect is aliased with another; ``budget``:
+        kept at one level because of the budget.
     level : the better level.
-    effect : its main effect, from low to high, in units of the response; NaN if unknown.
-    between : the low and the high level, between which the effect goes; of
-        three or more categories, the reference and another.
+    effect : its main effect, from low to high, in units of the response, in the runs in which it
+        counts; NaN if unknown.
+    between : the low and the high level, between which the effect goes; of three or more
+        categories, the reference and another.
     levels : the refined levels.
     terms : the active terms that contain it; of a factor whose effect is unknown, the terms that
         the runs cannot distinguish from it.
@@ -93,6 +95,16 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
     if budget is not None and budget < 1:
         raise DesignError(f"budget {budget}: a grid has at least one cell; raise it")
     found = _reasons(effects, 1.0 if maximise else -1.0)
+    corner = {name: reason.level for name, reason in found.items()}
+    for factor in effects.factors:
+        if not factor.applies(corner):
+            found[factor.name] = replace(
+                found[factor.name],
+                code="conditional",
+                level=factor.neutral,
+                levels=(factor.neutral,),
+                at={name: corner[name] for name, _ in factor.when},
+            )
     reasons = _within(budget, [found[f.name] for f in effects.factors])
     grid = {r.factor: r.levels for r in reasons}
     return Decision(grid, {r.factor: r.level for r in reasons}, tuple(reasons))
@@ -157,13 +169,14 @@ def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
     kept |= {(name,) for name in names}
     columns = [str(t) for t in effects.terms.index if factors_of(str(t), effects.factors) in kept]
     order = max((term.count(":") + 1 for term in columns), default=1)
-    codes = [[f.code(level) for level in f.levels] for f in effects.factors]
-    corners = pd.DataFrame(list(product(*codes)), columns=names)
+    cells = list(product(*(f.levels for f in effects.factors)))
+    corners = code_levels(pd.DataFrame(cells, columns=names), effects.factors)
     matrix = model_matrix(corners, order, effects.factors)[columns].to_numpy()
     predicted = sign * (matrix @ effects.terms.loc[columns, "coefficient"].to_numpy())
-    best = corners.to_numpy()[int(np.argmax(predicted))]
-    corner = {f.name: f.decode(x) for f, x in zip(effects.factors, best, strict=True)}
-    return corner | _levels_run_with(corner, effects, sign)
+    best = int(np.argmax(predicted))
+    corner = dict(zip(names, cells[best], strict=True))
+    found = corner | _levels_run_with(corner, effects, sign)
+    return with_conditions(effects.factors, found)
 
 
 def _levels_run_with(

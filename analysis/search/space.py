@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level
+from analysis.factors import Factor, Level, with_conditions
 
 #: A cell as the place of each factor's level among its levels.
 Cell = tuple[int, ...]
@@ -69,7 +69,7 @@ class Space:
 
         As `points`, but a category of three or more values has one column per value: the square
         root of 2 in cells of this value, else 0. Any two categories are then as far apart (2) as
-        the two ends of another factor.
+        the two ends of another factor. A factor that does not count in a cell is in its middle, 0.
         """
         places = np.asarray(cells, dtype=int).reshape(-1, len(self.factors))
         columns = [
@@ -78,6 +78,10 @@ class Space:
             else own[places[:, i], None]
             for i, (factor, own) in enumerate(zip(self.factors, self.coded, strict=True))
         ]
+        for factor, column in zip(self.factors, columns, strict=True):
+            if factor.when:
+                named = [self.natural(tuple(place)) for place in places.tolist()]
+                column[[not factor.applies(levels) for levels in named]] = 0.0
         return np.hstack(columns)
 
     def nearest(self, point: Sequence[float] | NDArray[np.float64]) -> Cell:
@@ -89,7 +93,14 @@ class Space:
 
     def natural(self, cell: Cell) -> dict[str, Level]:
         """Return a cell's levels by factor, natural units."""
-        return {f.name: own[i] for f, own, i in zip(self.factors, self.levels, cell, strict=True)}
+        return with_conditions(
+            self.factors,
+            {f.name: own[i] for f, own, i in zip(self.factors, self.levels, cell, strict=True)},
+        )
+
+    def distinct(self, cell: Cell) -> Cell:
+        """Return the cell that stands for all that differ from it in factors that do not count."""
+        return self.cell(self.natural(cell)) if any(f.when for f in self.factors) else cell
 
     def cell(self, levels: Mapping[str, Level]) -> Cell:
         """Return the cell nearest to natural levels.

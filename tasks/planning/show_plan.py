@@ -6,7 +6,7 @@ from typing import Any
 from analysis.designs.mixed_levels import count_of_cells
 from analysis.designs.summary import design_as_json, design_as_text
 from analysis.effects.power import DetectableEffect
-from analysis.factors import cell_name
+from analysis.factors import cell_name, show
 from tasks.planning.plan_study import StudyPlan
 from tasks.wording.terminal import bullets, underlined, wrapped
 
@@ -69,6 +69,7 @@ def plan_as_text(plan: StudyPlan) -> str:
         f"Study {plan.study.name}: nothing is trained by this command.",
         underlined("Screen"),
         design_as_text(plan.design),
+        *map(wrapped, _conditions(plan)),
         underlined("Trainings"),
         *bullets(_stages(plan)),
         *map(wrapped, _totals(plan)),
@@ -97,6 +98,17 @@ def _stages(plan: StudyPlan) -> list[str]:
         seeds = _count(rules.confirm_replicates, "fresh seed")
         lines.append(f"confirm: at most {plan.most_confirmed} ({cells}, {seeds} each)")
     return lines
+
+
+def _conditions(plan: StudyPlan) -> list[str]:
+    """Return one line per factor that counts only with some values of others."""
+    return [
+        f"{factor.name} counts only with "
+        + " and ".join(f"{name} = {' or '.join(map(show, known))}" for name, known in factor.when)
+        + "; cells that differ in nothing else are trained once."
+        for factor in plan.rules.factors
+        if factor.when
+    ]
 
 
 def _why_no_full_design(plan: StudyPlan) -> str:

@@ -111,7 +111,8 @@ class FactorPart(Part):
 
     Of a list of numbers, no other value is run; low and high are its ends, unless they name two
     values of the list, with which the search then starts. Three or more categories are always a
-    list; the first is the reference.
+    list; the first is the reference. With ``when``, the factor counts only in cells with these
+    values of other factors; elsewhere the setting keeps the value that it has without the factor.
     """
 
     low: Level | None = None
@@ -119,6 +120,7 @@ class FactorPart(Part):
     values: Annotated[tuple[Level, ...], Field(min_length=2, max_length=MAX_VALUES)] | None = None
     scale: Literal["linear", "log", "integer", "categorical"] | None = None
     domain: tuple[float, float] | None = None
+    when: Annotated[dict[str, Level | tuple[Level, ...]], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _has_levels_or_values(self) -> Self:
@@ -167,7 +169,11 @@ class FactorPart(Part):
             low, high = self.low, self.high
         if scale == "categorical" and len(values) == 2:  # noqa: PLR2004 # low and high
             values = ()
-        return Factor(name, low, high, scale, domain, counts, values)  # type: ignore[arg-type] # a Literal by construction
+        when = tuple(
+            (other, known if isinstance(known, tuple) else (known,))
+            for other, known in (self.when or {}).items()
+        )
+        return Factor(name, low, high, scale, domain, counts, values, when)  # type: ignore[arg-type] # a Literal by construction
 
 
 def _rising(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.factors import cell_name, show
+from analysis.factors import cell_name, show, with_conditions
 from analysis.search.procedure import CellRun
 from analysis.search.space import typed_level
 from models.spec import ReplicateSpec, Scalar
@@ -81,7 +81,8 @@ def planned(
     study: Study, version: str, stage: Stage, levels: Levels, number: int, *, centre: bool = False
 ) -> Planned:
     """Return the plan of one replicate."""
-    typed = {factor.name: typed_level(factor, levels[factor.name]) for factor in study.factor_list}
+    factors = study.factor_list
+    typed = with_conditions(factors, {f.name: typed_level(f, levels[f.name]) for f in factors})
     spec = study.spec(typed, seed_of(study, typed, number))
-    coded = {factor.name: float(factor.code(typed[factor.name])) for factor in study.factor_list}
+    coded = {factor.name: float(factor.code(typed[factor.name])) for factor in factors}
     return Planned(stage, typed, coded, number, spec, spec.key(version), centre)

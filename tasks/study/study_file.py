@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +24,14 @@ from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor
 from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
-from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
+from models.spec import (
+    DEFAULT_BUILDER,
+    NEUTRAL_NETWORK,
+    ModelSpec,
+    ReplicateSpec,
+    Scalar,
+    TrainingSpec,
+)
 from tasks.credentials import move_signature_to_environment
 from tasks.errors import StudyError
 from tasks.redaction import SIGNED_URLS, has_secret, without_password
@@ -250,6 +258,14 @@ class Study(Part):
         return parts
 
     @model_validator(mode="after")
+    def _conditions_name_categories(self) -> Self:
+        factors = {factor.name: factor for factor in self.factor_list}
+        for factor in factors.values():
+            for name, known in factor.when:
+                _check_condition(factor.name, name, known, factors)
+        return self
+
+    @model_validator(mode="after")
     def _training_takes_them(self) -> Self:
         for name, part in self.factors.items():
             if name in TrainingPart.model_fields:
@@ -329,7 +345,19 @@ class Study(Part):
     @property
     def factor_list(self) -> tuple[Factor, ...]:
         """The factors, in the order of the file."""
-        return tuple(part.factor(name) for name, part in self.factors.items())
+        return tuple(self._factor(name, part) for name, part in self.factors.items())
+
+    def _factor(self, name: str, part: FactorPart) -> Factor:
+        factor = part.factor(name)
+        if not factor.when:
+            return factor
+        fixed = {**NEUTRAL_NETWORK.get(self.model.builder, {}), **self.model.settings}
+        value = {**fixed, **self.training.model_dump()}.get(name)
+        if factor.scale == "categorical":
+            usable = value in factor.levels
+        else:
+            usable = isinstance(value, int | float) and (factor.scale != "log" or value > 0)
+        return replace(factor, otherwise=value) if usable else factor
 
     @property
     def rules(self) -> SearchRules:
@@ -374,7 +402,39 @@ class Study(Part):
             self.data.image_size,
             seed,
         )
-        return base.with_levels(levels)
+        counting = {f.name for f in self.factor_list if f.applies(levels)}
+        return base.with_levels({name: x for name, x in levels.items() if name in counting})
+
+
+def _check_condition(
+    own: str, name: str, known: tuple[Scalar, ...], factors: Mapping[str, Factor]
+) -> None:
+    """Check one condition of a factor: another factor, which has categories and no condition."""
+    where = f"factors.{own}.when"
+    if name not in factors or name == own:
+        others = ", ".join(other for other in factors if other != own) or "none"
+        raise ValueError(
+            f"{where}: {name} is not another factor of this study; there are: {others}"
+        )
+    other = factors[name]
+    if other.scale != "categorical":
+        raise ValueError(
+            f"{where}: {name} has numbers; a condition names values of a factor without an order, "
+            "such as optimizer; remove it"
+        )
+    if other.when:
+        raise ValueError(f"{where}: {name} has a condition itself; name a factor without one")
+    for value in known:
+        if value not in other.levels:
+            raise ValueError(
+                f"{where}: {value!r} is not a value of {name}; its values are "
+                f"{', '.join(map(str, other.levels))}"
+            )
+    if set(known) == set(other.levels) or not known:
+        raise ValueError(
+            f"{where}: {name} = {', '.join(map(str, known)) or 'nothing'} is no condition; name "
+            "some of its values, or remove when"
+        )
 
 
 def _check_settings(settings: Mapping[str, object], where: str) -> None:

@@ -144,3 +144,40 @@ def test_whole_numbers_on_a_log_scale_are_planned_as_whole_numbers(
     path = write_study(tmp_path, text.replace('"tiny"', '"tiny"\ncentre_points = 2'))
     plan = json.loads(_run(tmp_path / "home", monkeypatch, path, "--json").stdout)
     assert {run["levels"]["filters"] for run in plan["order"]} == {4, 8, 16}
+
+
+def test_the_plan_says_when_a_factor_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factors = """
+[factors.optimizer]
+values = ["adam", "sgd", "rmsprop"]
+[factors.batch_size]
+low = 16
+high = 64
+when = { optimizer = ["sgd", "rmsprop"] }
+[factors.learning"""
+    path = write_study(tmp_path, STUDY.replace("[factors.learning", factors))
+    text = " ".join(_run(tmp_path / "home", monkeypatch, path).stdout.split())
+    assert "batch_size counts only with optimizer = sgd or rmsprop; cells that differ" in text
+    plan = json.loads(_run(tmp_path / "home", monkeypatch, path, "--json").stdout)
+    # Four cells of the other two factors: adam once, the others with two batch sizes.
+    assert plan["trainings"]["screen"] == 4 * (1 + 2 + 2)
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [("optimiser = 'sgd'", "optimiser is not another factor"), ("optimizer = 'x'", "'x' is not a")],
+)
+def test_an_unknown_condition_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, message: str
+) -> None:
+    factors = (
+        '[factors.optimizer]\nvalues = ["adam", "sgd"]\n[factors.batch_size]\n'
+        f"values = [16, 32]\nwhen = {{ {when} }}\n[factors.learning"
+    )
+    path = write_study(tmp_path, STUDY.replace("[factors.learning", factors))
+    result = _run(tmp_path / "home", monkeypatch, path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -663,3 +663,71 @@ def test_centre_points_beside_categories_are_refused_in_one_line() -> None:
     study = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS}, centre_points=3)
     with pytest.raises(DesignError, match="optimizer is categorical and has no middle"):
         plan_screen(study, "v1")
+
+
+CONDITIONAL: dict[str, Any] = {
+    "optimizer": OPTIMIZERS,
+    "learning_rate": {"low": 0.001, "high": 0.1},
+    "batch_size": {"low": 16, "high": 128, "when": {"optimizer": ["sgd", "rmsprop"]}},
+}
+
+
+def test_a_conditional_factor_keeps_its_setting_where_it_does_not_count() -> None:
+    study = _with_factors(CONDITIONAL, training={"batch_size": 48})
+    runs = plan_screen(study, "v1")
+    # Two rates: adam once, the others with two batch sizes each.
+    assert len(runs) == len({run.key for run in runs}) == 2 * (1 + 2 + 2)
+    batches = {
+        name: {run.spec.training.batch_size for run in runs if run.levels["optimizer"] == name}
+        for name in OPTIMIZERS["values"]
+    }
+    assert batches == {"adam": {48}, "sgd": {16, 128}, "rmsprop": {16, 128}}
+    assert {run.levels["batch_size"] for run in runs if run.levels["optimizer"] == "adam"} == {48}
+
+
+def test_cells_that_differ_only_in_a_factor_that_does_not_count_have_one_key() -> None:
+    study = _with_factors(CONDITIONAL)
+    cell: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.001}
+    first, second = (
+        planned(study, "v1", "refine", {**cell, "batch_size": batch}, 1) for batch in (16, 128)
+    )
+    assert (first.key, first.cell) == (second.key, second.cell)
+    own = planned(study, "v1", "refine", {**cell, "optimizer": "sgd", "batch_size": 16}, 1)
+    assert own.spec.training.batch_size == 16
+
+
+def test_an_argument_of_a_custom_network_is_left_out_where_it_does_not_count() -> None:
+    factors = {
+        "kind": {"values": ["plain", "residual"]},
+        "shortcut": {"low": 1, "high": 3, "when": {"kind": "residual"}},
+    }
+    study = _with_factors(factors, model={"builder": "network:build"})
+    runs = plan_screen(study, "v1")
+    assert len(runs) == 3
+    settings = [run.spec.model.settings for run in runs]
+    assert {"kind": "plain"} in settings
+    assert sorted(s["shortcut"] for s in settings if "shortcut" in s) == [1, 3]
+
+
+BAD_CONDITIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown factor": ({"optimiser": "sgd"}, "optimiser is not another factor of this study"),
+    "itself": ({"batch_size": "sgd"}, "batch_size is not another factor of this study"),
+    "an unknown value": ({"optimizer": "adagrad"}, "'adagrad' is not a value of optimizer"),
+    "a number": ({"learning_rate": 0.001}, "learning_rate has numbers"),
+    "every value": ({"optimizer": ["adam", "sgd", "rmsprop"]}, "is no condition"),
+    "no value": ({"optimizer": []}, "optimizer = nothing is no condition"),
+    "nothing": ({}, "factors.batch_size.when"),
+    "another condition": ({"activation": "relu"}, "activation has a condition itself"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_CONDITIONS)
+def test_a_bad_condition_is_one_line_that_names_it(fault: str) -> None:
+    when, message = BAD_CONDITIONS[fault]
+    activation = {"values": ["relu", "gelu"], "when": {"optimizer": "adam"}}
+    factors = {**CONDITIONAL, "activation": activation}
+    factors["batch_size"] = {**CONDITIONAL["batch_size"], "when": when}
+    with pytest.raises(StudyError, match=message) as error:
+        _with_factors(factors)
+    assert "factors.batch_size.when" in str(error.value)
+    assert "\n" not in str(error.value)
