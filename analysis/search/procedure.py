@@ -141,8 +141,12 @@ class NextCells:
 
 
 def pilot_runs(rules: SearchRules) -> list[CellRun]:
-    """Return the runs of the pilot, in the order of `pilot.pilot_points`; none without a pilot."""
-    return cell_runs(_pilot_cells(rules), [1]) if rules.pilot else []
+    """Return the runs of the pilot, in the order of `pilot.pilot_points`; none without a pilot.
+
+    A list of values may have the same value at an end and in the middle: it is run once.
+    """
+    cells = _pilot_cells(rules) if rules.pilot else []
+    return cell_runs([cell for i, cell in enumerate(cells) if cell not in cells[:i]], [1])
 
 
 def _pilot_cells(rules: SearchRules) -> list[Levels]:

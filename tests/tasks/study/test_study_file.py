@@ -731,3 +731,20 @@ def test_a_bad_condition_is_one_line_that_names_it(fault: str) -> None:
         _with_factors(factors)
     assert "factors.batch_size.when" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_lists_categories_and_conditions_are_the_same_from_the_written_file() -> None:
+    study = _with_factors({**CONDITIONAL, "dropout": {"values": [0.1, 0.2, 0.5]}})
+    again = parse_study(tomllib.loads(study_toml(study)), "written.toml")
+    assert again.factor_list == study.factor_list
+    assert again.identity == study.identity
+    stored = read_stored_study(study.model_dump(mode="json", exclude_defaults=True), "run")
+    assert stored.factor_list == study.factor_list
+
+
+def test_a_pilot_runs_no_cell_twice_if_a_list_has_two_values() -> None:
+    study = _with_factors({"learning_rate": {"values": [0.001, 0.1]}}, pilot={"enabled": True})
+    cells = [run.levels for run in procedure.pilot_runs(study.rules)]
+    assert cells == [{"learning_rate": 0.001}, {"learning_rate": 0.1}]
+    runs = pd.DataFrame(cells).assign(val_accuracy=[0.7, 0.5])
+    assert set(narrowed_study(study, runs).factor_list[0].levels) == {0.001, 0.1}
