@@ -20,9 +20,12 @@ from analysis.designs.fractions import (
     smallest_fraction,
 )
 from analysis.designs.mixed_levels import (
+    MOST_FLIPPED,
     PlackettBurman,
     coded_levels,
+    columns_of,
     design_in_runs,
+    flipped_level,
     full_design,
     smallest_design,
 )
@@ -259,42 +262,43 @@ def fold_over(design: Design, *, on: Sequence[str] | None = None, seed: int = 0)
     Parameters
     ----------
     design : a two-level design; its centre points are not repeated.
-    on : factors whose signs change. By default all that have two levels, which separates main
-        effects from two-way interactions; with one factor, its main effect and all its interactions
-        are separated from other terms.
+    on : factors whose signs change. By default all (but categories of more than four values), which
+        separates main effects from two-way interactions of factors of two levels; with one factor,
+        its main effect and all its interactions are separated from other terms.
     seed : seed of the random order of the new runs.
 
     Raises
     ------
     DesignError
-        If `on` names an unknown factor, or a category of three or more values.
+        If `on` names an unknown factor, or a category of more than four values.
 
     References
     ----------
     Montgomery (2013), section 8.6.3.
     """
     names = [f.name for f in design.factors]
-    two_levels = [f.name for f in design.factors if not f.many_categories]
-    flipped = list(two_levels if on is None else on)
+    can_flip = [f.name for f in design.factors if len(f.levels) <= MOST_FLIPPED]
+    flipped = list(can_flip if on is None else on)
     unknown = sorted(set(flipped).difference(names))
     if unknown:
         raise DesignError(
             f"fold-over on {unknown[0]}: no factor has that name; there are {', '.join(names)}"
         )
-    if many := [name for name in flipped if name not in two_levels]:
+    if many := [name for name in flipped if name not in can_flip]:
         raise DesignError(
-            f"fold-over on {many[0]}: it has more than two values; take a factor of two levels"
+            f"fold-over on {many[0]}: it has more than {MOST_FLIPPED} values; take another factor"
         )
     mirror = design.cells[~design.cells["centre"]].copy()
     for factor in (f for f in design.factors if f.name in flipped):
-        mirror[factor.name] = [factor.decode(-factor.code(x)) for x in mirror[factor.name]]
+        mirror[factor.name] = [flipped_level(factor, x) for x in mirror[factor.name]]
     mirror["block"] += design.cells["block"].max()
     mirror = mirror.iloc[np.random.default_rng(seed).permutation(len(mirror))]
     cells = pd.concat([design.cells, mirror], ignore_index=True)
     cells["run"] = range(1, len(cells) + 1)
     folded = replace(design, kind="fold-over", cells=cells)
     if design.fraction:
-        return replace(folded, fraction=design.fraction.folded(flipped))
+        columns = [c for f in design.factors if f.name in flipped for c in columns_of(f)]
+        return replace(folded, fraction=design.fraction.folded(columns))
     return replace(folded, fraction=regular_fraction(names, folded.corner_levels))
 
 

@@ -7,8 +7,8 @@ estimated from more runs. Main effects of other factors are orthogonal to all co
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations, islice
 
@@ -24,7 +24,7 @@ from analysis.designs.fractions import (
     fraction_within,
 )
 from analysis.errors import DesignError
-from analysis.factors import Factor
+from analysis.factors import Factor, Level
 
 #: Ways to place the categories on the columns of a fraction that are compared, at most.
 MOST_PLACES = 2000
@@ -32,6 +32,8 @@ MOST_PLACES = 2000
 USUAL_SCREEN = 32
 #: Runs of the smallest Plackett-Burman design that is no regular fraction.
 SMALLEST_IRREGULAR = 12
+#: Values of a category whose signs a fold-over can change, at most: those of two columns.
+MOST_FLIPPED = 4
 #: The resolution up to which a higher one is better.
 ENOUGH = 5
 
@@ -94,6 +96,11 @@ class MixedFraction(Fraction):
             kept.sort(key=lambda group: (len(group), [position[name] for name in group]))
             chains.append(tuple(":".join(group) for group in kept))
         return list(dict.fromkeys(chains))
+
+    def folded(self, on: Iterable[str]) -> "MixedFraction":
+        """Return the fraction that these runs and their fold-over make together."""
+        both = super().folded(on)
+        return replace(self, p=both.p, words=both.words)
 
     def _factors_of(self, word: frozenset[str]) -> set[str]:
         return {name for name, own in self.columns if word & set(own)}
@@ -328,6 +335,18 @@ def _places(free: tuple[int, ...], sizes: tuple[int, ...]) -> Iterator[tuple[tup
         inner = (*sizes[:at], 0, *sizes[at + 1 :])
         for others in _places(left, inner):
             yield (*others[:at], own, *others[at + 1 :])
+
+
+def flipped_level(factor: Factor, level: Level) -> Level:
+    """Return the level at which the signs of all columns that hold a factor are changed.
+
+    Of three categories, the second and the third change places; of four, the order is reversed.
+    """
+    if not factor.many_categories:
+        return factor.decode(-factor.code(level))
+    # The combinations of two columns, in this order, have the values 0, 1, 2, 0 or 0, 1, 2, 3.
+    index = 3 - factor.values.index(level)
+    return factor.values[index % len(factor.values)]
 
 
 def coded_levels(

@@ -7,12 +7,13 @@ import pytest
 from analysis.designs.factorial import (
     design_of_fraction,
     fold_over,
+    fraction_corners,
     fractional_factorial,
     full_factorial,
     plackett_burman,
 )
 from analysis.designs.fractions import GENERATORS, fraction
-from analysis.designs.mixed_levels import design_within, usual_design
+from analysis.designs.mixed_levels import coded_levels, design_within, usual_design
 from analysis.designs.summary import design_as_json, design_as_text, summarise
 from analysis.effects.model_matrix import code_levels, model_matrix
 from analysis.errors import DesignError
@@ -139,16 +140,37 @@ def test_twelve_runs_of_eight_to_eleven_factors_are_a_plackett_burman_design() -
     assert design_within(_two(8), 11) is None
 
 
-def test_a_fold_over_of_a_mixed_design_keeps_the_categories() -> None:
-    factors = [THREE, *_two(4)]
+@pytest.mark.parametrize("category", [THREE, FOUR])
+def test_a_fold_over_of_a_mixed_design_separates_main_effects(category: Factor) -> None:
+    factors = [category, *_two(4)]
     design = fractional_factorial(factors, runs=8, seed=1)
     folded = fold_over(design)
+    assert design.fraction is not None
+    assert folded.fraction is not None
+    assert (folded.fraction.n_runs, len(folded.cells)) == (16, 16)
     first, second = (part for _, part in folded.cells.groupby("block"))
-    assert Counter(first["optimizer"]) == Counter(second["optimizer"])
-    assert Counter(first["x0"]) == Counter(3 - second["x0"])
-    with pytest.raises(DesignError, match="fold-over on optimizer: it has more than two values"):
-        fold_over(design, on=["optimizer"])
-    with pytest.raises(DesignError, match="optimizer: a Plackett-Burman design has two levels"):
+    assert Counter(first["optimizer" if category is THREE else "activation"]) == Counter(
+        second["optimizer" if category is THREE else "activation"]
+    )
+    # The runs are those of the fraction that the fold-over claims to make.
+    claimed = coded_levels(factors, folded.fraction.names, fraction_corners(folded.fraction))
+    found = code_levels(folded.cells, factors).to_numpy()
+    assert Counter(map(tuple, claimed.round(6))) == Counter(map(tuple, found.round(6)))
+    before, after = summarise(design).aliases, summarise(folded).aliases
+    main = [chain for chain in before if "x0" in chain]
+    assert main
+    assert sum(len(c) for c in after if ":" not in c[0]) < sum(
+        len(c) for c in before if ":" not in c[0]
+    )
+
+
+def test_a_fold_over_on_five_categories_is_refused() -> None:
+    factors = [FIVE, *_two(4)]
+    design = fractional_factorial(factors, runs=16, seed=1)
+    assert len(fold_over(design).cells) == 32
+    with pytest.raises(DesignError, match="fold-over on stack: it has more than 4 values"):
+        fold_over(design, on=["stack"])
+    with pytest.raises(DesignError, match="stack: a Plackett-Burman design has two levels"):
         plackett_burman(factors)
 
 
