@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.replay import Run, Search
-from analysis.designs.fractions import fraction_within
+from analysis.designs.mixed_levels import design_within
 from analysis.errors import AnalysisError
 from analysis.factors import Factor, Level
 from analysis.search import procedure
@@ -184,7 +184,7 @@ class FactorGridTuner:
         most = max(
             round(SCREEN_SHARE * (budget - reserved)), min(least, budget - reserved - pilot_size)
         )
-        design = fraction_within([f.name for f in factors], most)
+        design = design_within(factors, most)
         left = budget - reserved - pilot_size - (design.n_runs if design else START_CELLS)
         return SearchRules(
             factors,

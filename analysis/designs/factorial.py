@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -17,10 +19,22 @@ from analysis.designs.fractions import (
     regular_fraction,
     smallest_fraction,
 )
+from analysis.designs.mixed_levels import (
+    MOST_FLIPPED,
+    PlackettBurman,
+    coded_levels,
+    columns_of,
+    design_in_runs,
+    flipped_level,
+    full_design,
+    smallest_design,
+)
 from analysis.errors import DesignError
 from analysis.factors import Factor
 
 Coded = NDArray[np.float64]
+#: Columns of every design, besides its factors.
+DESIGN_COLUMNS = frozenset({"run", "replicate", "centre", "block"})
 DesignKind = Literal[
     "full", "fraction", "plackett-burman", "fold-over", "central-composite", "box-behnken"
 ]
@@ -60,7 +74,9 @@ def full_factorial(
     blocks: bool = False,
     seed: int = 0,
 ) -> Design:
-    """Return the full 2^k design with replicates and centre points, in random order.
+    """Return the full design with replicates and centre points, in random order.
+
+    It has 2^k cells for factors of two levels; a category has all its values.
 
     Parameters
     ----------
@@ -74,7 +90,7 @@ def full_factorial(
     Raises
     ------
     DesignError
-        If there are too many factors, or a factor has no level for a centre point.
+        If there are too many factors or cells, or a factor has no level for a centre point.
 
     References
     ----------
@@ -86,10 +102,12 @@ def full_factorial(
             f"{count_of_factors(k)}: a full two-level design takes 1 to {LARGEST_FULL_DESIGN}; "
             "take a fraction, or a Plackett-Burman design"
         )
-    cells = _randomised_cells(
-        factors, corners(k), replicates, centre_points, blocks=blocks, seed=seed
-    )
-    return Design("full", tuple(factors), cells, fraction([f.name for f in factors], 0))
+    chosen = full_design(factors)
+    coded = corners(k)
+    if chosen.n_runs != len(coded):
+        coded = np.array(list(product(*([f.code(x) for x in f.levels] for f in factors))))
+    cells = _randomised_cells(factors, coded, replicates, centre_points, blocks=blocks, seed=seed)
+    return Design("full", tuple(factors), cells, chosen)
 
 
 def fractional_factorial(
@@ -123,14 +141,60 @@ def fractional_factorial(
     names = [f.name for f in factors]
     if (resolution is None) == (runs is None):
         raise DesignError("a fraction: give either its resolution or its number of runs")
-    if resolution is not None:
-        chosen = smallest_fraction(names, resolution)
+    if any(f.many_categories for f in factors):
+        chosen = (
+            smallest_design(factors, resolution)
+            if resolution is not None
+            else design_in_runs(factors, int(runs or 0))
+        )
+        if not chosen.p:
+            return full_factorial(
+                factors,
+                replicates=replicates,
+                centre_points=centre_points,
+                blocks=blocks,
+                seed=seed,
+            )
+        coded = coded_levels(factors, chosen.names, fraction_corners(chosen))
     else:
-        chosen = fraction(names, len(names) - _log2(int(runs or 0)))
-    cells = _randomised_cells(
-        factors, fraction_corners(chosen), replicates, centre_points, blocks=blocks, seed=seed
-    )
+        chosen = (
+            smallest_fraction(names, resolution)
+            if resolution is not None
+            else fraction(names, len(names) - _log2(int(runs or 0)))
+        )
+        coded = fraction_corners(chosen)
+    cells = _randomised_cells(factors, coded, replicates, centre_points, blocks=blocks, seed=seed)
     return Design("fraction" if chosen.p else "full", tuple(factors), cells, chosen)
+
+
+def design_of_fraction(
+    chosen: Fraction,
+    factors: Sequence[Factor],
+    *,
+    replicates: int = 1,
+    centre_points: int = 0,
+    seed: int = 0,
+) -> Design:
+    """Return the design, in random order, that `mixed_levels.design_within` chose.
+
+    Parameters
+    ----------
+    chosen : full, a fraction, or a Plackett-Burman design.
+    factors : those that it was chosen for; their levels may have been narrowed.
+    replicates, centre_points, seed : as for `full_factorial`.
+
+    Raises
+    ------
+    DesignError
+        If a factor has no level for a centre point.
+    """
+    if isinstance(chosen, PlackettBurman):
+        build = partial(plackett_burman, runs=chosen.n_runs)
+    elif chosen.p:
+        build = partial(fractional_factorial, runs=chosen.n_runs)
+    else:
+        build = partial(full_factorial)
+    return build(factors, replicates=replicates, centre_points=centre_points, seed=seed)
 
 
 def _log2(runs: int) -> int:
@@ -175,6 +239,11 @@ def plackett_burman(
     pydoe does not make: Paley, R. E. A. C. (1933), Journal of Mathematics and Physics 12, 311-320.
     """
     k = len(factors)
+    if many := [f.name for f in factors if f.many_categories]:
+        raise DesignError(
+            f"factor {many[0]}: a Plackett-Burman design has two levels of each factor; take a "
+            "fraction, or two of its values"
+        )
     n = runs or max(8, 4 * (k // 4 + 1))
     if n % 4 or not 8 <= n <= 48 or not 2 <= k < n:  # noqa: PLR2004 # what the docstring says
         raise DesignError(
@@ -193,37 +262,43 @@ def fold_over(design: Design, *, on: Sequence[str] | None = None, seed: int = 0)
     Parameters
     ----------
     design : a two-level design; its centre points are not repeated.
-    on : factors whose signs change. By default all of them, which separates main effects from
-        two-way interactions; with one factor, its main effect and all its interactions are
-        separated from other terms.
+    on : factors whose signs change. By default all (but categories of more than four values), which
+        separates main effects from two-way interactions of factors of two levels; with one factor,
+        its main effect and all its interactions are separated from other terms.
     seed : seed of the random order of the new runs.
 
     Raises
     ------
     DesignError
-        If `on` names an unknown factor.
+        If `on` names an unknown factor, or a category of more than four values.
 
     References
     ----------
     Montgomery (2013), section 8.6.3.
     """
     names = [f.name for f in design.factors]
-    flipped = list(names if on is None else on)
+    can_flip = [f.name for f in design.factors if len(f.levels) <= MOST_FLIPPED]
+    flipped = list(can_flip if on is None else on)
     unknown = sorted(set(flipped).difference(names))
     if unknown:
         raise DesignError(
             f"fold-over on {unknown[0]}: no factor has that name; there are {', '.join(names)}"
         )
+    if many := [name for name in flipped if name not in can_flip]:
+        raise DesignError(
+            f"fold-over on {many[0]}: it has more than {MOST_FLIPPED} values; take another factor"
+        )
     mirror = design.cells[~design.cells["centre"]].copy()
     for factor in (f for f in design.factors if f.name in flipped):
-        mirror[factor.name] = [factor.decode(-factor.code(x)) for x in mirror[factor.name]]
+        mirror[factor.name] = [flipped_level(factor, x) for x in mirror[factor.name]]
     mirror["block"] += design.cells["block"].max()
     mirror = mirror.iloc[np.random.default_rng(seed).permutation(len(mirror))]
     cells = pd.concat([design.cells, mirror], ignore_index=True)
     cells["run"] = range(1, len(cells) + 1)
     folded = replace(design, kind="fold-over", cells=cells)
     if design.fraction:
-        return replace(folded, fraction=design.fraction.folded(flipped))
+        columns = [c for f in design.factors if f.name in flipped for c in columns_of(f)]
+        return replace(folded, fraction=design.fraction.folded(columns))
     return replace(folded, fraction=regular_fraction(names, folded.corner_levels))
 
 
@@ -364,14 +439,18 @@ def _check_counts(factors: Sequence[Factor], replicates: int, centre_points: int
 
 
 def check_names(factors: Sequence[Factor]) -> None:
-    """Check that no two factors have the same name.
+    """Check that no two factors have the same name, and none that of a column of every design.
 
     Raises
     ------
     DesignError
-        If two have.
+        If two have, or one has.
     """
     names = [f.name for f in factors]
+    if taken := [name for name in names if name in DESIGN_COLUMNS]:
+        raise DesignError(
+            f"factor {taken[0]}: every design has a column of that name; rename the factor"
+        )
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
         raise DesignError(f"factor {min(repeated)} is named twice; name each once")

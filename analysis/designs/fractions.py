@@ -19,7 +19,8 @@ LETTERS = "ABCDEFGHJKLMNOP"
 #: (k, p) -> generators of the 2^(k-p) fraction of highest resolution and, among those, least
 #: aberration: each word is the product that gives one of the last p factors. Montgomery (2013),
 #: table 8.14, after Box, Hunter and Hunter (2005), table 6.22 (page 272). With 12 to 15 factors,
-#: only the fractions in 16 runs.
+#: only the fractions in 16 runs, and those in 32 runs of Chen, Sun and Wu (1993), International
+#: Statistical Review 61, 131-145: every word has an even number of factors.
 GENERATORS: dict[tuple[int, int], str] = {
     (3, 1): "AB",
     (4, 1): "ABC",
@@ -46,9 +47,13 @@ GENERATORS: dict[tuple[int, int], str] = {
     (11, 5): "CDE ABCD ABF BDEF ADEF",
     (11, 6): "ABC BCD CDE ACD ADE BDE",
     (11, 7): "ABC BCD ACD ABD ABCD AB AC",
+    (12, 7): "ABC ABD ABE ACD ACE ADE BCD",
     (12, 8): "ABC ABD ACD BCD ABCD AB AC AD",
+    (13, 8): "ABC ABD ABE ACD ACE ADE BCD BCE",
     (13, 9): "ABC ABD ACD BCD ABCD AB AC AD BC",
+    (14, 9): "ABC ABD ABE ACD ACE ADE BCD BCE BDE",
     (14, 10): "ABC ABD ACD BCD ABCD AB AC AD BC BD",
+    (15, 10): "ABC ABD ABE ACD ACE ADE BCD BCE BDE CDE",
     (15, 11): "ABC ABD ACD BCD ABCD AB AC AD BC BD CD",
 }
 

@@ -113,6 +113,10 @@ def _second_order(
     kind: DesignKind, factors: Sequence[Factor], coded: Coded, centre_points: int, seed: int
 ) -> Design:
     check_names(factors)
+    if many := [f.name for f in factors if f.many_categories]:
+        raise DesignError(
+            f"factor {many[0]}: categorical, so it has no middle and no axial points; leave it out"
+        )
     points = np.vstack([coded, np.zeros((centre_points, len(factors)))])
     points = points[np.random.default_rng(seed).permutation(len(points))]
     levels = {f.name: [f.decode(float(x)) for x in points[:, i]] for i, f in enumerate(factors)}

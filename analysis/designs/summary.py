@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.designs.factorial import Coded, Design
 from analysis.designs.fractions import count_of_factors
+from analysis.designs.mixed_levels import columns_of
 from analysis.factors import show
 
 #: Terms of up to this many factors are listed in alias chains.
@@ -92,7 +93,14 @@ def design_as_json(design: Design) -> dict[str, Any]:
     return {
         "kind": design.kind,
         "factors": [
-            {"name": f.name, "low": f.low, "high": f.high, "scale": f.scale} for f in design.factors
+            {
+                "name": f.name,
+                "low": f.low,
+                "high": f.high,
+                "scale": f.scale,
+                **({"values": list(f.values)} if f.values else {}),
+            }
+            for f in design.factors
         ],
         "resolution": found.resolution,
         "generators": list(found.generators),
@@ -108,9 +116,16 @@ def design_as_text(design: Design) -> str:
     found, runs = summarise(design), len(design.cells)
     k = len(design.factors)
     title = TITLES[design.kind]
+    if any(f.many_categories for f in design.factors):
+        title = title.replace("two-level", "mixed-level")
     if found.resolution:
         title += f" of resolution {ROMAN.get(found.resolution, found.resolution)}"
     lines = [f"{title}: {count_of_factors(k)}, {runs} runs{_points(design)}"]
+    for factor in design.factors:
+        held = columns_of(factor)
+        if found.generators and len(held) > 1:
+            values = ", ".join(map(show, factor.values))
+            lines.append(f"{factor.name} ({values}) is held by the columns {', '.join(held)}.")
     if found.generators:
         lines.append(f"Generators: {', '.join(found.generators)}")
         lines.append(f"Defining relation: {_shortened(str(found.relation))}")

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import shapiro, spearmanr
 
 from analysis.effects.fit import fit_effects
-from analysis.effects.model_matrix import INTERCEPT
+from analysis.effects.model_matrix import INTERCEPT, factors_of
 from analysis.effects.response_scale import SCALES, Transform
 from analysis.effects.result import Effects
 from analysis.errors import AnalysisError
@@ -22,7 +22,8 @@ def fit_on_scales(effects: Effects, *, images: int | None = None) -> list[Effect
     images : number of images that the share was measured on, see
         `analysis.effects.response_scale.transform_response`.
     """
-    terms = [str(name) for name in effects.terms.index if name != INTERCEPT]
+    names = [str(name) for name in effects.terms.index if name != INTERCEPT]
+    terms = list(dict.fromkeys(":".join(factors_of(name, effects.factors)) for name in names))
     whole = len(terms) == sum(
         math.comb(len(effects.factors), size) for size in range(1, effects.order + 1)
     )

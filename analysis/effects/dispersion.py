@@ -16,7 +16,8 @@ def dispersion(effects: Effects) -> pd.DataFrame:
 
     Returns
     -------
-    One row per factor: ``sd_low``, ``sd_high`` (standard deviations of the residuals, in units of
+    One row per factor, of three or more categories one per value but the first, which counts as
+    low: ``sd_low``, ``sd_high`` (standard deviations of the residuals, in units of
     the response) and ``log_ratio``, the logarithm of the ratio of the variances, high over low. If
     the factor has no effect on the spread, it is about normal with standard deviation
     2 / sqrt(N / 2 - 1).
@@ -39,9 +40,12 @@ def dispersion(effects: Effects) -> pd.DataFrame:
     residual = effects.runs["residual"]
     rows = {}
     for factor in effects.factors:
-        low, high = (residual[effects.runs[factor.name] == level].std() for level in factor.levels)
-        ratio = 2 * np.log(high / low) if low > 0 and high > 0 else np.nan
-        rows[factor.name] = {"sd_low": low, "sd_high": high, "log_ratio": ratio}
+        at = effects.runs[factor.name]
+        low = residual[at == factor.low].std()
+        for column, level in zip(factor.columns, factor.levels[1:], strict=True):
+            high = residual[at == level].std()
+            ratio = 2 * np.log(high / low) if low > 0 and high > 0 else np.nan
+            rows[column] = {"sd_low": low, "sd_high": high, "log_ratio": ratio}
     return pd.DataFrame(rows).T.rename_axis("factor")
 
 

@@ -17,6 +17,8 @@ from analysis.effects.model_matrix import (
     REGULAR_TOLERANCE,
     block_columns,
     code_levels,
+    columns_of_term,
+    estimable,
     model_matrix,
 )
 from analysis.effects.response_scale import Transform, transform_response
@@ -24,7 +26,7 @@ from analysis.effects.result import Effects, WorkingLevel
 from analysis.effects.verdict import ENOUGH_ERROR_DF, Verdict
 from analysis.effects.warnings import effect_warnings
 from analysis.errors import AnalysisError, NotEstimableError
-from analysis.factors import Factor, Level
+from analysis.factors import Factor, Level, count_of_different_cells
 from analysis.runs.checks import centre_points, checked_order, checked_runs, checked_terms
 
 #: With more factors, only interactions up to two-way are fitted and judged by default.
@@ -91,14 +93,16 @@ def fit_effects(
     if terms is not None:
         terms = checked_terms(terms, factors)
         order = max(term.count(":") + 1 for term in terms)
-    requested = _default_order(coded, nuisance) if order is None else checked_order(order)
+        terms = [column for term in terms for column in columns_of_term(term, factors)]
+    requested = _default_order(coded, nuisance, factors) if order is None else checked_order(order)
     highest = min(requested, len(factors))
     cells = [coded[name].round(9) for name in coded] + ([usable[block]] if block else [])
-    fit = fit_matrix(_with_terms(nuisance, coded, highest, terms), y, cells)
+    fit = fit_matrix(_with_terms(nuisance, coded, factors, highest, terms), y, cells)
     _check_terms_are_estimable(fit, terms)
-    judged_order = _lenth_order(coded, nuisance) or highest
+    judged_order = _lenth_order(coded, nuisance, factors) or highest
     same = highest == judged_order and terms is None
-    judged = fit if same else fit_matrix(_with_terms(nuisance, coded, judged_order), y, cells)
+    every = _with_terms(nuisance, coded, factors, judged_order)
+    judged = fit if same else fit_matrix(every, y, cells)
     effects = _effects_of_fit(fit, judged, usable, factors, response, highest, alpha, transform)
     effects = replace(effects, working_level=_working_level(effects, block, images))
     return replace(effects, warnings=effect_warnings(effects, runs))
@@ -123,7 +127,7 @@ def _effects_of_fit(
         order=order,
         alpha=alpha,
         terms=terms,
-        anova=fit.anova(),
+        anova=fit.anova({f.name: f.columns for f in factors if f.many_categories}),
         contrasts=contrasts,
         residual_df=fit.df,
         r_squared=fit.r_squared,
@@ -152,9 +156,13 @@ def _nuisance_columns(
 
 
 def _with_terms(
-    nuisance: pd.DataFrame, coded: pd.DataFrame, order: int, terms: Sequence[str] | None = None
+    nuisance: pd.DataFrame,
+    coded: pd.DataFrame,
+    factors: Sequence[Factor],
+    order: int,
+    terms: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    matrix = model_matrix(coded, order).drop(columns=INTERCEPT)
+    matrix = model_matrix(coded, order, factors).drop(columns=INTERCEPT)
     return pd.concat([nuisance, matrix if terms is None else matrix[list(terms)]], axis=1)
 
 
@@ -168,48 +176,67 @@ def _check_terms_are_estimable(fit: Fit, terms: Sequence[str] | None) -> None:
         )
 
 
-def _lenth_order(coded: pd.DataFrame, nuisance: pd.DataFrame) -> int:
+def _lenth_order(coded: pd.DataFrame, nuisance: pd.DataFrame, factors: Sequence[Factor]) -> int:
     """Return the order up to which Lenth's method judges effects; 0 for those of the model only.
 
     It is 0 in designs in which main effects contain shares of interactions, such as
     Plackett-Burman designs.
     """
     k = coded.shape[1]
-    highest = k if k <= MAX_FACTORS_ALL_ORDERS else 2
-    return highest if _can_have_interactions(coded, nuisance) else 0
+    highest = 2 if _only_two_way(coded, nuisance, factors) else k
+    return highest if _can_have_interactions(coded, nuisance, factors) else 0
 
 
-def _default_order(coded: pd.DataFrame, nuisance: pd.DataFrame) -> int:
+def _default_order(coded: pd.DataFrame, nuisance: pd.DataFrame, factors: Sequence[Factor]) -> int:
     k = coded.shape[1]
-    if not _can_have_interactions(coded, nuisance):
+    if not _can_have_interactions(coded, nuisance, factors):
         return 1
-    if k > MAX_FACTORS_ALL_ORDERS:
-        return 2
+    if _only_two_way(coded, nuisance, factors):
+        return min(k, 2)
     replicated = len(coded.round(9).drop_duplicates()) < len(coded)
-    return k if k == 1 or (replicated and _has_most_cells(coded, nuisance)) else k - 1
+    return k if k == 1 or (replicated and _has_most_cells(coded, nuisance, factors)) else k - 1
 
 
-def _can_have_interactions(coded: pd.DataFrame, nuisance: pd.DataFrame) -> bool:
+def _only_two_way(coded: pd.DataFrame, nuisance: pd.DataFrame, factors: Sequence[Factor]) -> bool:
+    """Whether higher interactions are left out: of many factors, or of a mixed-level fraction.
+
+    There the contrasts of a category are partly aliased with interactions of other factors.
+    """
+    if len(factors) > MAX_FACTORS_ALL_ORDERS:
+        return True
+    nested = any(f.many_categories or f.when for f in factors)
+    return nested and not _has_most_cells(coded, nuisance, factors)
+
+
+def _can_have_interactions(
+    coded: pd.DataFrame, nuisance: pd.DataFrame, factors: Sequence[Factor]
+) -> bool:
     """Whether interactions can be fitted: most cells were run, or a regular fraction."""
-    return _has_most_cells(coded, nuisance) or _is_regular(_corner_runs(coded, nuisance))
+    return _has_most_cells(coded, nuisance, factors) or _is_regular(
+        _corner_runs(coded, nuisance), factors
+    )
 
 
-def _has_most_cells(coded: pd.DataFrame, nuisance: pd.DataFrame) -> bool:
+def _has_most_cells(coded: pd.DataFrame, nuisance: pd.DataFrame, factors: Sequence[Factor]) -> bool:
     cells = len(_corner_runs(coded, nuisance).round(9).drop_duplicates())
-    return bool(2 * cells > 2 ** coded.shape[1])
+    return 2 * cells > count_of_different_cells(factors)
 
 
 def _corner_runs(coded: pd.DataFrame, nuisance: pd.DataFrame) -> pd.DataFrame:
     return coded if CURVATURE not in nuisance else coded[nuisance[CURVATURE] == 0]
 
 
-def _is_regular(corners: pd.DataFrame) -> bool:
+def _is_regular(corners: pd.DataFrame, factors: Sequence[Factor]) -> bool:
     """Whether any two of the main effects and two-way interactions are orthogonal or aliased.
 
     A failed run disturbs that slightly; a Plackett-Burman design (correlations of 1/3 and more)
-    does not have it at all.
+    does not have it at all. In a fraction with categories of three or more values, contrasts are
+    partly aliased with interactions, so all of these terms must be estimable at once.
     """
-    columns = model_matrix(corners, 2).to_numpy()[:, 1:]
+    matrix = model_matrix(corners, 2, factors)
+    if any(f.many_categories or f.when for f in factors):
+        return len(corners) >= matrix.shape[1] and not estimable(matrix)[1]
+    columns = matrix.to_numpy()[:, 1:]
     correlations = np.abs(columns.T @ columns) / len(corners)
     orthogonal, aliased = correlations < REGULAR_TOLERANCE, correlations > 1 - REGULAR_TOLERANCE
     return bool((orthogonal | aliased).all())
@@ -298,6 +325,8 @@ def _collapsing_factor(effects: Effects) -> tuple[Factor, Level, Level, float] |
     collapsed = effects.runs["collapsed"].astype(bool)
     found = []
     for factor in effects.factors:
+        if factor.many_categories or factor.when:
+            continue  # the other runs are at no single level of it
         levels = effects.runs[factor.name]
         for working, dead in (factor.levels, factor.levels[::-1]):
             at, other = collapsed[levels == dead], collapsed[levels == working]

@@ -1,6 +1,6 @@
 """Least squares on an explicit matrix: coefficients, analysis of variance, residuals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from scipy.stats import f as fisher
 from analysis.effects.model_matrix import CURVATURE, AliasedTerm, estimable
 from analysis.errors import NotEstimableError
 
+#: In the analysis of variance, what the name of a category follows.
+CATEGORY = "factor "
 #: A run whose leverage is this close to 1 is fitted exactly.
 LEVERAGE_TOLERANCE = 1e-9
 #: A residual sum of squares below this share of the total is rounding.
@@ -135,11 +137,17 @@ class Fit:
             index=pd.Index(self.names, name="term"),
         )
 
-    def anova(self) -> pd.DataFrame:
-        """Return the analysis of variance, one row per source; see `Effects`."""
+    def anova(self, groups: Mapping[str, Sequence[str]] | None = None) -> pd.DataFrame:
+        """Return the analysis of variance, one row per source; see `Effects`.
+
+        Parameters
+        ----------
+        groups : by name, columns that are tested together: the contrasts of a category.
+        """
         residual = 0.0 if self.exact else self.residual_squares, self.df
         model = self._squares(float(self.results.ess)), round(float(self.results.df_model))
-        rows = {"model": model, **self._blocks_and_curvature(), "residual": residual}
+        tested = self._tested_together(groups or {})
+        rows = {"model": model, **tested, "residual": residual}
         if self.pure_error[1]:
             pure = min(self._squares(self.pure_error[0]), residual[0]), self.pure_error[1]
             lack = residual[0] - pure[0], residual[1] - pure[1]
@@ -147,12 +155,16 @@ class Fit:
         rows["total"] = self.total, len(self.results.resid) - 1
         return _with_f_tests(rows)
 
-    def _blocks_and_curvature(self) -> dict[str, tuple[float, int]]:
-        """Return the sums of squares of blocks and of curvature, each as if entered last."""
+    def _tested_together(self, groups: Mapping[str, Sequence[str]]) -> dict[str, tuple[float, int]]:
+        """Return the sums of squares of blocks, categories and curvature, as if entered last."""
         parts = {}
         blocks = [i for i, name in enumerate(self.names) if name.startswith("block ")]
         curvature = [i for i, name in enumerate(self.names) if name == CURVATURE]
-        for source, at in (("blocks", blocks), (CURVATURE, curvature)):
+        categories = [
+            (f"{CATEGORY}{name}", [i for i, own in enumerate(self.names) if own in columns])
+            for name, columns in groups.items()
+        ]
+        for source, at in (("blocks", blocks), *categories, (CURVATURE, curvature)):
             if at:
                 b, v = self.coefficients[at], self.covariance[np.ix_(at, at)]
                 parts[source] = float(b @ np.linalg.solve(v, b)), len(at)
@@ -206,6 +218,7 @@ def _with_f_tests(rows: dict[str, tuple[float, int]]) -> pd.DataFrame:
     """
     found = {name: row for name, row in rows.items() if row[1] > 0}
     errors = {"model": "residual", "blocks": "residual", CURVATURE: "residual"}
+    errors |= {name: "residual" for name in rows if name.startswith(CATEGORY)}
     errors["lack of fit"] = "pure error"
     lines = []
     for name, (squares, df) in found.items():

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations, product
 from typing import Any
 
 import numpy as np
@@ -54,22 +54,40 @@ def _signed(name: str, share: float) -> str:
 def code_levels(runs: pd.DataFrame, factors: Sequence[Factor]) -> pd.DataFrame:
     """Return coded levels (N, k), one column per factor, with the index of `runs`.
 
+    A factor that does not count in a run (`Factor.when`) has 0 there, so that its effect is that of
+    the runs in which it counts.
+
     Raises
     ------
     FactorError
         If a level is not on its factor's scale.
     """
     columns = {f.name: [f.code(level) for level in runs[f.name]] for f in factors}
-    return pd.DataFrame(columns, index=runs.index)
+    coded = pd.DataFrame(columns, index=runs.index, dtype=float)
+    for factor in factors:
+        coded.loc[~runs_that_count(factor, runs), factor.name] = 0.0
+    return coded
 
 
-def model_matrix(coded: pd.DataFrame, order: int) -> pd.DataFrame:
+def runs_that_count(factor: Factor, runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Return in which runs (N,) a factor counts: all of them without a condition."""
+    counts = pd.Series(data=True, index=runs.index)
+    for name, known in factor.when:
+        if name in runs:
+            counts &= runs[name].isin(known)
+    return counts
+
+
+def model_matrix(coded: pd.DataFrame, order: int, factors: Sequence[Factor] = ()) -> pd.DataFrame:
     """Return the columns of intercept, main effects and interactions, by term name.
 
     Parameters
     ----------
     coded : (N, k) coded levels.
     order : the highest interaction.
+    factors : those with three or more categories have one column per contrast, see
+        `Factor.contrasts`; other columns are levels as they are. A factor with a condition has no
+        interaction with the factors of its condition.
 
     Returns
     -------
@@ -78,11 +96,37 @@ def model_matrix(coded: pd.DataFrame, order: int) -> pd.DataFrame:
     factor can have any name.
     """
     columns = {INTERCEPT: np.ones(len(coded))}
-    levels = {str(name): coded[name].to_numpy() for name in coded.columns}
-    for size in range(1, min(order, len(levels)) + 1):
-        for names in combinations(levels, size):
-            columns[":".join(names)] = np.prod([levels[name] for name in names], axis=0)
+    many = {f.name: f for f in factors if f.many_categories}
+    parts = []
+    for name in map(str, coded.columns):
+        own = coded[name].to_numpy()
+        if name in many:
+            parts.append(list(zip(many[name].columns, many[name].contrasts(own).T, strict=True)))
+        else:
+            parts.append([(name, own)])
+    conditions = {(f.name, name) for f in factors for name, _ in f.when}
+    named = list(zip(map(str, coded.columns), parts, strict=True))
+    for size in range(1, min(order, len(parts)) + 1):
+        for group in combinations(named, size):
+            # Where a factor counts, its condition does not vary.
+            if not conditions.isdisjoint(permutations((name for name, _ in group), 2)):
+                continue
+            for chosen in product(*(own for _, own in group)):
+                term = ":".join(name for name, _ in chosen)
+                columns[term] = np.prod([column for _, column in chosen], axis=0)
     return pd.DataFrame(columns, index=coded.index)
+
+
+def factors_of(term: str, factors: Sequence[Factor]) -> tuple[str, ...]:
+    """Return the names of the factors of a term: ``a`` and ``c`` of ``a:c[sgd]``."""
+    parts = set(term.split(":"))
+    return tuple(f.name for f in factors if not parts.isdisjoint(f.columns))
+
+
+def columns_of_term(term: str, factors: Sequence[Factor]) -> list[str]:
+    """Return the columns of a term that is named by factors, as in ``a:c``: one per contrast."""
+    own = {f.name: f.columns for f in factors}
+    return [":".join(parts) for parts in product(*(own[name] for name in term.split(":")))]
 
 
 def block_columns(labels: "pd.Series[Any]", *, about: str) -> pd.DataFrame:

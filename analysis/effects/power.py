@@ -60,7 +60,10 @@ def smallest_effect(
     # A fit of noise shows which test the runs allow, and its degrees of freedom.
     noise = np.random.default_rng(1).standard_normal(len(cells))
     verdict = fit_effects(cells.assign(_noise=noise), factors, "_noise", alpha=alpha).verdict
-    corners = sum(all(row[f.name] in f.levels for f in factors) for row in cells.to_dict("records"))
+    corners = sum(
+        all(row[f.name] in f.levels or not f.applies(row) for f in factors)
+        for row in cells.to_dict("records")
+    )
     error = 2 / math.sqrt(corners)
     match verdict.test:
         case "pooled":

@@ -37,10 +37,12 @@ class Effects:
 
     Attributes
     ----------
-    terms : one row per term, by name (``a:b`` is an interaction): coefficient, effect (twice the
+    terms : one row per term, by name (``a:b`` is an interaction, ``c[sgd]`` the difference of a
+        category from the first, the reference): coefficient, effect (twice the
         coefficient), std_error, t, p, ci_low, ci_high (of the coefficient), sum_of_squares. In
         units of the response, on its `transform`.
-    anova : one row per source (blocks, terms, curvature, residual, lack of fit, pure error, total):
+    anova : one row per source (blocks, terms, ``factor optimizer`` for the contrasts of a category
+        of three or more values together, curvature, residual, lack of fit, pure error, total):
         df, sum_of_squares, mean_square, f, p; curvature is tested against the residual.
     contrasts : every estimable effect, of any order, that Lenth's method judges.
     press, r_squared_predicted : prediction sum of squares, and 1 - press / total; NaN if a run is

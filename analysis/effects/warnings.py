@@ -7,8 +7,16 @@ import pandas as pd
 
 from analysis.effects.caution import Caution
 from analysis.effects.least_squares import table_value
-from analysis.effects.model_matrix import CURVATURE, REGULAR_TOLERANCE, code_levels, model_matrix
+from analysis.effects.model_matrix import (
+    CURVATURE,
+    INTERCEPT,
+    REGULAR_TOLERANCE,
+    code_levels,
+    factors_of,
+    model_matrix,
+)
 from analysis.effects.result import Effects
+from analysis.factors import with_conditions
 
 #: With at most this many factors, all cells are listed to find the missing ones.
 MOST_FACTORS_LISTED = 7
@@ -86,7 +94,9 @@ def _missing_cells(effects: Effects) -> Caution | None:
         return None
     names = [f.name for f in factors]
     have = set(effects.runs[names].itertuples(index=False, name=None))
-    cells = list(product(*(f.levels for f in factors)))
+    every = product(*(f.levels for f in factors))
+    distinct = [with_conditions(factors, dict(zip(names, cell, strict=True))) for cell in every]
+    cells = list(dict.fromkeys(tuple(cell.values()) for cell in distinct))
     missing = [dict(zip(names, cell, strict=True)) for cell in cells if cell not in have]
     if not missing or 2 * len(missing) >= len(cells):
         return None
@@ -103,8 +113,16 @@ def _shares_of_interactions(effects: Effects) -> Caution | None:
     if effects.order > 1 or effects.aliased or len(effects.factors) < 3:  # noqa: PLR2004 # nothing to hold
         return None
     coded = code_levels(effects.runs, effects.factors)
-    pairs = model_matrix(coded, 2).iloc[:, 1 + coded.shape[1] :]
-    if not (np.abs(coded.to_numpy().T @ pairs.to_numpy()) > REGULAR_TOLERANCE * len(coded)).any():
+    matrix = model_matrix(coded, 2, effects.factors).drop(columns=INTERCEPT)
+    terms = [(name, factors_of(name, effects.factors)) for name in map(str, matrix.columns)]
+    products = np.abs(matrix.to_numpy().T @ matrix.to_numpy()) > REGULAR_TOLERANCE * len(coded)
+    mixed = [
+        products[i, j]
+        for i, (_, own) in enumerate(terms)
+        for j, (_, others) in enumerate(terms)
+        if len(own) == 1 and len(others) > 1 and own[0] not in others
+    ]
+    if not any(mixed):
         return None
     return Caution("shares_of_interactions")
 
@@ -128,6 +146,12 @@ def _unbalanced(effects: Effects) -> Caution | None:
     fewest, most = int(counts.min()), int(counts.max())
     if CURVATURE in effects.anova.index or fewest == most:
         return None
+    many = [f.name for f in effects.factors if f.many_categories]
+    # In a fraction, the first values of a category stand at more runs than the others.
+    if many and len(many) < len(effects.factors):
+        within = counts.groupby(many)
+        if within.max().equals(within.min()):
+            return None
     return Caution("unbalanced", {"fewest": fewest, "most": most})
 
 

@@ -5,7 +5,7 @@ is a function here and an entry in `effect_figures`.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, cycle
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from analysis.effects.least_squares import table_value
+from analysis.effects.model_matrix import columns_of_term
 from analysis.effects.result import Effects
 from analysis.factors import Factor, show
 
@@ -23,6 +24,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8B6508", "#332288", "#0
 ACTIVE, QUIET = "black", "0.72"
 #: More would not be legible: the largest are shown, and the figure says so.
 BARS, NAMES, PANELS = 24, 12, 9
+#: Of the levels of a factor in a plot of interactions; then from the first again.
+LINES, MARKERS = ("--", "-", ":", "-."), ("o", "s", "^", "D", "v")
 
 
 def effect_figures(effects: Effects, prefix: str = "") -> dict[str, Figure]:
@@ -33,7 +36,9 @@ def effect_figures(effects: Effects, prefix: str = "") -> dict[str, Figure]:
         "main_effects": main_effects(effects),
     }
     if len(effects.factors) > 1:
-        found |= {"interactions": interactions(effects), "cube": cube(effects)}
+        found["interactions"] = interactions(effects)
+    if sum(not f.many_categories for f in effects.factors) > 1:
+        found["cube"] = cube(effects)
     if effects.residual_df > 1:
         found["residuals"] = residuals(effects)
     named = {prefix + name: figure for name, figure in found.items()}
@@ -178,20 +183,22 @@ def _hide_panels(panels: Iterable[Axes]) -> None:
 
 def _draw_main_effect(axes: Axes, effects: Effects, factor: Factor) -> None:
     mean = table_value(effects.terms, "intercept", "coefficient")
-    half = table_value(effects.terms, factor.name, "coefficient")
-    bar = effects.verdict.margin / 2
+    halves = np.array([table_value(effects.terms, c, "coefficient") for c in factor.columns])
+    codes = np.array([factor.code(level) for level in factor.levels])
+    places, bar = np.arange(len(codes)), effects.verdict.margin / 2
     axes.axhline(mean, color="0.75", linewidth=0.8)
     axes.errorbar(
-        [0, 1],
-        [mean - half, mean + half],
-        yerr=[bar, bar] if np.isfinite(bar) else None,
+        places,
+        mean + factor.contrasts(codes) @ halves,
+        yerr=[bar] * len(codes) if np.isfinite(bar) else None,
         marker="o",
         capsize=4,
         color=colour(effects, factor.name),
         elinewidth=1.0,
+        linestyle="none" if factor.many_categories else "-",
     )
-    axes.set_xticks([0, 1], [show(level) for level in factor.levels])
-    axes.set_xlim(-0.35, 1.35)
+    axes.set_xticks(places, [show(level) for level in factor.levels])
+    axes.set_xlim(-0.35, places[-1] + 0.35)
     axes.set_xlabel(factor.name)
 
 
@@ -218,24 +225,29 @@ def interactions(effects: Effects) -> Figure:
 
 
 def _interaction_effect(effects: Effects, pair: tuple[Factor, Factor]) -> float:
-    size = table_value(effects.terms, f"{pair[0].name}:{pair[1].name}", "effect")
-    return size if np.isfinite(size) else 0.0
+    sizes = [
+        table_value(effects.terms, column, "effect")
+        for column in columns_of_term(f"{pair[0].name}:{pair[1].name}", pair)
+    ]
+    return max((size for size in sizes if np.isfinite(size)), key=abs, default=0.0)
 
 
 def _draw_interaction(axes: Axes, effects: Effects, first: Factor, second: Factor) -> None:
-    runs, y, name = effects.runs, _response_on_scale(effects), f"{first.name}:{second.name}"
+    runs, y = effects.runs, _response_on_scale(effects)
+    columns = columns_of_term(f"{first.name}:{second.name}", (first, second))
     own = colour(effects, second.name)
     lines = []
-    for level, style, marker in zip(second.levels, ("--", "-"), ("o", "s"), strict=True):
+    for level, style, marker in zip(second.levels, cycle(LINES), cycle(MARKERS), strict=False):
         at = runs[second.name] == level
         means = [y[at & (runs[first.name] == x)].mean() for x in first.levels]
-        lines += axes.plot([0, 1], means, style, marker=marker, color=own)
-    axes.set_xticks([0, 1], [show(level) for level in first.levels])
-    axes.set_xlim(-0.3, 1.3)
+        lines += axes.plot(range(len(means)), means, style, marker=marker, color=own)
+    axes.set_xticks(range(len(first.levels)), [show(level) for level in first.levels])
+    axes.set_xlim(-0.3, len(first.levels) - 0.7)
     axes.set_xlabel(first.name)
-    weight = "bold" if name in effects.active else "normal"
-    mark = ", active" if name in effects.active else ""
-    effect = table_value(effects.terms, name, "effect")
+    active = not set(effects.active).isdisjoint(columns)
+    weight, mark = ("bold", ", active") if active else ("normal", "")
+    known = all(np.isfinite(table_value(effects.terms, c, "effect")) for c in columns)
+    effect = _interaction_effect(effects, (first, second)) if known else np.nan
     if np.isfinite(effect):
         axes.set_title(f"interaction {effect:+.3g}{mark}", fontsize=9, fontweight=weight)
     # Both are given: of the labels of lines, a legend leaves out those that begin with "_".
@@ -279,8 +291,12 @@ def cube(effects: Effects) -> Figure:
 
 
 def _factors_with_largest_effects(effects: Effects, count: int) -> list[Factor]:
-    """Return the factors with the largest main effects, in the order of the design."""
-    sizes = {f.name: abs(table_value(effects.terms, f.name, "effect")) for f in effects.factors}
+    """Return the two-level factors with the largest main effects, in the order of the design."""
+    sizes = {
+        f.name: abs(table_value(effects.terms, f.name, "effect"))
+        for f in effects.factors
+        if not f.many_categories
+    }
     kept = sorted(sizes, key=lambda name: -np.nan_to_num(sizes[name]))[:count]
     return [f for f in effects.factors if f.name in kept]
 

@@ -77,6 +77,7 @@ def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[
         If a factor has another level besides its two and the one of the centre points.
     """
     corner = (coded.abs() - 1).abs().lt(LEVEL_TOLERANCE)
+    corner[[f.name for f in factors if f.many_categories or f.when]] = True
     between = coded.abs().lt(1 - LEVEL_TOLERANCE)
     inside = ~corner.all(axis=1)
     middles = coded[inside].round(6)
@@ -95,7 +96,9 @@ def centre_points(coded: pd.DataFrame, factors: Sequence[Factor]) -> "pd.Series[
 
 
 def _has_middle(factor: Factor) -> bool:
-    """Whether there is a level between its two: not for categories, nor integers 1 and 2."""
+    """Whether centre points are at a level between its two: not for integers 1 and 2."""
+    if factor.when:
+        return False
     if factor.whole:
         return float(factor.high) - float(factor.low) > 1
     return factor.scale != "categorical"

@@ -28,6 +28,8 @@ from analysis.runs.level_order import ordered_levels
 
 #: From this ratio of high to low, a linear factor may belong on a log scale.
 WIDE_RATIO = 20
+#: A column of more different texts is no factor.
+MOST_CATEGORIES = 8
 
 
 def infer_experiment(
@@ -131,12 +133,13 @@ def _candidates(
 ) -> tuple[list[str], list[str]]:
     """Return the columns that look like factors, and those that look like further responses.
 
-    Factors have two values, or two that repeat and one in the middle.
+    Factors have two values, or two that repeat and one in the middle, or a few texts.
 
     Raises
     ------
     DesignError
-        If a column has a few values that repeat, but not two and one in the middle.
+        If a column has a few numbers that repeat, but not two and one in the middle, or too many
+        texts.
     """
     runs = table if response is None else table[table[response].notna()]
     passed_over = {response, *excluded, *not_factors(table)}
@@ -190,8 +193,10 @@ def _has_centre_points(column: "pd.Series[Any]") -> bool:
 
 
 def _check_two_levels(column: "pd.Series[Any]") -> None:
-    """Check that a column has two levels, or two and one between them (centre points)."""
+    """Check that a column has two levels, one between them (centre points), or a few texts."""
     if column.nunique() == 2 or _has_centre_points(column):  # noqa: PLR2004 # two levels
+        return
+    if _is_text(column) and column.nunique() <= MOST_CATEGORIES:
         return
     levels = [show(x) for x in ordered_levels(column.dropna().unique().tolist())[0]]
     raise DesignError(
@@ -227,7 +232,9 @@ def _two_level_factor(
         )
     low, high = values[0], values[-1]
     scale = infer_scale(name, low, high, log)
-    return Factor(name, low, high, scale, _infer_domain(scale, low, high))
+    many = scale == "categorical" and len(values) > 2  # noqa: PLR2004 # two are low and high
+    categories = tuple(values) if many else ()
+    return Factor(name, low, high, scale, _infer_domain(scale, low, high), values=categories)
 
 
 def _check_levels_exist(name: str, levels: Sequence[Any], column: "pd.Series[Any]") -> None:

@@ -250,7 +250,8 @@ def _edges(cells: pd.DataFrame, chosen: Any, factors: Sequence[Factor]) -> tuple
     for factor in factors:
         tried = set(cells[factor.name])
         ends = {min(tried), max(tried)} - set(factor.domain or ())
-        if factor.scale != "categorical" and len(tried) > 1 and chosen[factor.name] in ends:
+        counts = factor.scale != "categorical" and factor.applies(chosen)
+        if counts and len(tried) > 1 and chosen[factor.name] in ends:
             names.append(factor.name)
     return tuple(names)
 

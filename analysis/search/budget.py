@@ -6,7 +6,8 @@ which), not on the tables on which the comparison is reported.
 
 from collections.abc import Sequence
 
-from analysis.designs.fractions import Fraction, fraction_within
+from analysis.designs.fractions import Fraction
+from analysis.designs.mixed_levels import design_within
 from analysis.errors import DesignError
 from analysis.factors import Factor
 from analysis.search.pilot import pilot_points
@@ -34,17 +35,17 @@ def default_budget(n_factors: int) -> int:
     return 8 + 4 * n_factors
 
 
-def smallest_design(names: Sequence[str]) -> Fraction:
-    """Return the smallest two-level design in which no main effect is aliased with another."""
+def smallest_screen(factors: Sequence[Factor]) -> Fraction:
+    """Return the smallest design in which no main effect is aliased with another."""
     runs = 2
-    while (found := fraction_within(names, runs)) is None:
-        runs *= 2
+    while (found := design_within(factors, runs)) is None:
+        runs += 2
     return found
 
 
 def least_budget(factors: Sequence[Factor]) -> int:
     """Return the fewest trainings for a pilot and a screen of these factors."""
-    return len(pilot_points(factors)) + smallest_design([f.name for f in factors]).n_runs
+    return len(pilot_points(factors)) + smallest_screen(factors).n_runs
 
 
 def space_of(factors: Sequence[Factor]) -> Space:
@@ -85,7 +86,6 @@ def rules_for_budget(
     DesignError
         If the budget is too small for any design; the error names the smallest budget.
     """
-    names = [f.name for f in factors]
     pilot = len(pilot_points(factors))
     least = least_budget(factors)
     if budget < least and not without_screen:
@@ -94,7 +94,7 @@ def rules_for_budget(
     most = round(SCREEN_SHARE * (budget - reserved))
     if budget >= least:
         most = max(most, least - pilot)
-    design = fraction_within(names, most)
+    design = design_within(factors, most)
     screen = design.n_runs if design else START_CELLS
     left = budget - pilot - screen
     # A seed that confirms is worth less than the first cell that the process chooses.

@@ -53,7 +53,7 @@ class Surrogate:
 
     def predict(self, cells: Sequence[Cell]) -> tuple[Array, Array]:
         """Return posterior means and standard deviations (N,) in units of the response."""
-        cross = covariance(self.space.points(cells), self.runs, self.rates)
+        cross = covariance(self.space.features(cells), self.runs, self.rates)
         means = (cross @ self.answers[:, :, None])[:, :, 0]
         explained = ((cross @ self.inverse) * cross).sum(axis=2)
         variances = np.maximum(1 - explained, 1e-12) * self.amplitude[:, None]
@@ -124,7 +124,8 @@ def fit_process(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -
     y = clip_low_outliers(np.asarray(figures, dtype=float))
     centre, width = float(y.mean()), float(y.std()) or 1.0
     z = np.asarray((y - centre) / width, dtype=np.float64)
-    runs, (rates, noise) = space.points(cells), prior(len(space.factors))
+    runs = space.features(cells)
+    rates, noise = prior(runs.shape[1])
     kernel = own_covariance(runs, rates)
     kernel += noise[:, None, None] * np.eye(len(z))
     lower = np.linalg.cholesky(kernel)

@@ -12,18 +12,17 @@ Runs are a table with one row per replicate: a column per factor (natural levels
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.designs.factorial import Design, fractional_factorial, full_factorial
+from analysis.designs.factorial import Design, design_of_fraction
 from analysis.designs.fractions import Fraction
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level, cell_name
+from analysis.factors import Factor, Level, cell_name, with_conditions
 from analysis.search import gaussian_process, pilot, second_order
 from analysis.search.best_cell import Selection, select
 from analysis.search.refined_grid import Decision, Grid, decide_grid, move_outward, refined_levels
@@ -177,13 +176,20 @@ class NextCells:
 
 
 def pilot_runs(rules: SearchRules) -> list[CellRun]:
-    """Return the runs of the pilot, in the order of `pilot.pilot_points`; none without a pilot."""
-    return cell_runs(_pilot_cells(rules), [1]) if rules.pilot else []
+    """Return the runs of the pilot, in the order of `pilot.pilot_points`; none without a pilot.
+
+    A list of values may have the same value at an end and in the middle: it is run once.
+    """
+    cells = _pilot_cells(rules) if rules.pilot else []
+    return cell_runs([cell for i, cell in enumerate(cells) if cell not in cells[:i]], [1])
 
 
 def _pilot_cells(rules: SearchRules) -> list[Levels]:
     return [
-        {f.name: _level(rules, f, x) for f, x in zip(rules.factors, point, strict=True)}
+        with_conditions(
+            rules.factors,
+            {f.name: _level(rules, f, x) for f, x in zip(rules.factors, point, strict=True)},
+        )
         for point in pilot.pilot_points(rules.factors)
     ]
 
@@ -191,10 +197,9 @@ def _pilot_cells(rules: SearchRules) -> list[Levels]:
 def _level(rules: SearchRules, factor: Factor, coded: float) -> Level:
     """Return a natural level: the factor's own at its ends, three digits between them."""
     level = factor.decode(coded)
+    known = level in (*factor.levels, *factor.values)
     # Of two equally near levels, the one farther from the middle.
-    return rules.allowed(
-        factor, level if level in factor.levels else short_level(level), higher=coded > 0
-    )
+    return rules.allowed(factor, level if known else short_level(level), higher=coded > 0)
 
 
 def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pilot.ScreenRange]]:
@@ -233,12 +238,12 @@ def _only_figure(rules: SearchRules, runs: pd.DataFrame, cell: Levels) -> float:
 def screen_runs(rules: SearchRules) -> list[CellRun]:
     """Return the runs of the screen, in random order: a two-level design, full or a fraction."""
     if rules.design is None:
-        whole = Space(rules.factors, tuple(levels_between(f, *f.levels) for f in rules.factors))
+        whole = Space(rules.factors, tuple(levels_between(f, f.low, f.high) for f in rules.factors))
         drawn = whole.draw(np.random.default_rng(rules.seed), START_CELLS)
         return [CellRun(rules.allowed_cell(whole.natural(cell)), 1) for cell in drawn]
     design = screen_design(rules)
     names = [factor.name for factor in rules.factors]
-    return [
+    runs = [
         CellRun(
             rules.allowed_cell({name: row[name] for name in names}),
             int(row["replicate"]),
@@ -246,6 +251,15 @@ def screen_runs(rules: SearchRules) -> list[CellRun]:
         )
         for row in design.cells.to_dict("records")
     ]
+    return distinct_runs(rules.factors, runs)
+
+
+def distinct_runs(factors: Sequence[Factor], runs: Sequence[CellRun]) -> list[CellRun]:
+    """Return the runs in order, each once: without those that differ in nothing that counts."""
+    if not any(factor.when for factor in factors):
+        return list(runs)
+    equal = [replace(run, levels=with_conditions(factors, run.levels)) for run in runs]
+    return [run for i, run in enumerate(equal) if run not in equal[:i]]
 
 
 def screen_design(rules: SearchRules) -> Design:
@@ -258,13 +272,8 @@ def screen_design(rules: SearchRules) -> Design:
     """
     if rules.design is None:
         raise DesignError("the budget has no room for a design; raise it")
-    # For one or two factors there is no fraction.
-    build = (
-        partial(fractional_factorial, runs=rules.design.n_runs)
-        if rules.design.p
-        else full_factorial
-    )
-    return build(
+    return design_of_fraction(
+        rules.design,
         rules.factors,
         replicates=rules.replicates,
         centre_points=rules.centre_points,

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.effects.least_squares import table_value
-from analysis.effects.model_matrix import model_matrix
+from analysis.effects.model_matrix import code_levels, factors_of, model_matrix
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level
+from analysis.factors import Factor, Level, with_conditions
 
 Grid = dict[str, tuple[Level, ...]]
 
 #: The order in which levels are dropped if the grid is larger than the budget.
-DROPPED_FIRST = ("inactive", "unknown", "active", "collapsed")
+DROPPED_FIRST = ("conditional", "inactive", "unknown", "active", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,15 @@ class LevelReason:
     Attributes
     ----------
     factor : its name.
-    code : ``active``; ``inactive``: not shown to be active; ``collapsed``: every run at its other
-        level learnt nothing; ``unknown``: its effect is aliased with another; ``budget``: kept at
-        one level because of the budget.
+    code : ``conditional``: it does not count at the best levels of its condition, which are in
+        `at`; ``active``; ``inactive``: not shown to be active; ``collapsed``: every run at its
+        other level learnt nothing; ``unknown``: its effect is aliased with another; ``budget``:
+        kept at one level because of the budget.
     level : the better level.
-    effect : its main effect, from low to high, in units of the response; NaN if unknown.
-    between : the low and the high level, between which the effect goes.
+    effect : its main effect, from low to high, in units of the response, in the runs in which it
+        counts; NaN if unknown.
+    between : the low and the high level, between which the effect goes; of three or more
+        categories, the reference and another.
     levels : the refined levels.
     terms : the active terms that contain it; of a factor whose effect is unknown, the terms that
         the runs cannot distinguish from it.
@@ -92,6 +95,16 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
     if budget is not None and budget < 1:
         raise DesignError(f"budget {budget}: a grid has at least one cell; raise it")
     found = _reasons(effects, 1.0 if maximise else -1.0)
+    corner = {name: reason.level for name, reason in found.items()}
+    for factor in effects.factors:
+        if not factor.applies(corner):
+            found[factor.name] = replace(
+                found[factor.name],
+                code="conditional",
+                level=factor.neutral,
+                levels=(factor.neutral,),
+                at={name: corner[name] for name, _ in factor.when},
+            )
     reasons = _within(budget, [found[f.name] for f in effects.factors])
     grid = {r.factor: r.levels for r in reasons}
     return Decision(grid, {r.factor: r.level for r in reasons}, tuple(reasons))
@@ -112,7 +125,7 @@ def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
         "collapsed",
         half.level,
         table_value(effects.terms, own.name, "effect"),
-        own.levels,
+        (own.low, own.high),
         refined_levels(own, half.level),
         test="none",
     )
@@ -120,31 +133,50 @@ def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
 
 
 def _reason(effects: Effects, factor: Factor, best: Level) -> LevelReason:
-    effect = table_value(effects.terms, factor.name, "effect")
-    alias = next((x for x in effects.aliased if x.term == factor.name), None)
+    low, high, effect = _effect_between(effects, factor, best)
+    alias = next((x for x in effects.aliased if x.term in factor.columns), None)
     levels: tuple[Level, ...] = factor.levels
     if alias is not None:
         code, terms = "unknown", tuple(alias.aliased_with)
     else:
-        terms = tuple(term for term in effects.active if factor.name in term.split(":"))
+        terms = tuple(t for t in effects.active if factor.name in factors_of(t, effects.factors))
         code, levels = "active" if terms else "inactive", refined_levels(factor, best)
     test = effects.verdict.test
-    return LevelReason(factor.name, code, best, effect, factor.levels, levels, terms, test)
+    return LevelReason(factor.name, code, best, effect, (low, high), levels, terms, test)
+
+
+def _effect_between(effects: Effects, factor: Factor, best: Level) -> tuple[Level, Level, float]:
+    """Return low, high and the effect between them; of categories, the reference and another.
+
+    The other one is the best; if the reference is the best, the one that differs most from it.
+    """
+    found = {
+        level: table_value(effects.terms, column, "effect")
+        for level, column in zip(factor.levels[1:], factor.columns, strict=True)
+    }
+    known = {level: size for level, size in found.items() if np.isfinite(size)}
+    largest = max(known, key=lambda level: abs(known[level]), default=factor.high)
+    other = best if best in found else largest
+    return factor.low, other, found[other]
 
 
 def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
     """Return the best corner by the active terms and their parents, ties by the main effects."""
     names = [f.name for f in effects.factors]
     terms = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.active_jointly]  # noqa: PLR2004 # three factors
-    kept = {part for term in terms for part in _parents(term)} | set(names)
-    columns = [str(term) for term in effects.terms.index if term in kept]
+    # Of a category, all contrasts count where one does.
+    kept = {part for t in terms for part in _parents(factors_of(t, effects.factors))}
+    kept |= {(name,) for name in names}
+    columns = [str(t) for t in effects.terms.index if factors_of(str(t), effects.factors) in kept]
     order = max((term.count(":") + 1 for term in columns), default=1)
-    corners = pd.DataFrame(list(product((-1.0, 1.0), repeat=len(names))), columns=names)
-    matrix = model_matrix(corners, order)[columns].to_numpy()
+    cells = list(product(*(f.levels for f in effects.factors)))
+    corners = code_levels(pd.DataFrame(cells, columns=names), effects.factors)
+    matrix = model_matrix(corners, order, effects.factors)[columns].to_numpy()
     predicted = sign * (matrix @ effects.terms.loc[columns, "coefficient"].to_numpy())
-    best = corners.to_numpy()[int(np.argmax(predicted))]
-    corner = {f.name: f.levels[int(x > 0)] for f, x in zip(effects.factors, best, strict=True)}
-    return corner | _levels_run_with(corner, effects, sign)
+    best = int(np.argmax(predicted))
+    corner = dict(zip(names, cells[best], strict=True))
+    found = corner | _levels_run_with(corner, effects, sign)
+    return with_conditions(effects.factors, found)
 
 
 def _levels_run_with(
@@ -155,7 +187,7 @@ def _levels_run_with(
     They are those of a cell that was run: of the cells that have most of the corner's other levels,
     the one with the best mean.
     """
-    known = [f.name for f in effects.factors if f.name in effects.terms.index]
+    known = [f.name for f in effects.factors if set(f.columns) <= set(effects.terms.index)]
     unknown = [f.name for f in effects.factors if f.name not in known]
     if not unknown:
         return {}
@@ -174,9 +206,8 @@ def _levels_run_with(
     }
 
 
-def _parents(term: str) -> set[str]:
-    names = term.split(":")
-    return {":".join(part) for n in range(1, len(names) + 1) for part in combinations(names, n)}
+def _parents(names: tuple[str, ...]) -> set[tuple[str, ...]]:
+    return {part for n in range(1, len(names) + 1) for part in combinations(names, n)}
 
 
 def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
@@ -186,7 +217,8 @@ def refined_levels(factor: Factor, best: Level) -> tuple[Level, ...]:
 
     An integer has the level and one step outward (a quarter of the range, at least 1; inward if the
     domain ends there). A log scale has one decade below and above, a linear scale half the range
-    below and above. A category keeps its level.
+    below and above. A list of values has the value and its two neighbours. A category keeps its
+    level.
     """
     outward = -1 if best == factor.low else 1
     return tuple(dict.fromkeys(_clipped(factor, level) for level in _around(factor, best, outward)))
@@ -203,6 +235,9 @@ def _clipped(factor: Factor, level: Level) -> Level:
 def _around(factor: Factor, best: Level, outward: int) -> list[Level]:
     if factor.scale == "categorical" or isinstance(best, bool | str):
         return [best]
+    if factor.values:
+        at = factor.values.index(factor.number(float(best)))
+        return list(factor.values[max(0, at - 1) : at + 2])
     if factor.scale == "log":
         return [factor.number(float(best) * 10.0**power) for power in (-1, 0, 1)]
     if factor.scale == "linear":
@@ -240,7 +275,8 @@ def move_outward(
     grid : levels by factor, in rising order.
     best : the levels of the best cell.
     factors : their domains bound the move. The new level is one step beyond the edge, as far as the
-        edge is from the level before it; on a log scale, by the same ratio.
+        edge is from the level before it; on a log scale, by the same ratio; the next value of a
+        list.
 
     Returns
     -------
@@ -264,5 +300,9 @@ def _moved(factor: Factor, levels: list[Level], best: Level) -> tuple[Level, ...
 
 
 def _next(factor: Factor, inner: float, edge: float) -> Level:
+    if factor.values:
+        outward = 1 if edge > inner else -1
+        at = factor.values.index(factor.number(edge)) + outward
+        return factor.values[min(max(at, 0), len(factor.values) - 1)]
     step = edge * edge / inner if factor.scale == "log" else 2 * edge - inner
     return factor.number(step)

@@ -43,10 +43,10 @@ def predicted(
     others : the M cells to predict.
     """
     y = gaussian_process.clip_low_outliers(np.asarray(figures, dtype=float))
-    matrix = second_order(space.points(cells))
+    matrix = second_order(space.features(cells))
     penalty = np.diag([0.0] + [PENALTY] * (matrix.shape[1] - 1))
     model = np.linalg.solve(matrix.T @ matrix + penalty, matrix.T @ (y - y.mean()))
-    return np.asarray(y.mean() + second_order(space.points(others)) @ model)
+    return np.asarray(y.mean() + second_order(space.features(others)) @ model)
 
 
 def star(space: Space, best: Cell) -> list[Cell]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import DesignError
-from analysis.factors import Factor, Level
+from analysis.factors import Factor, Level, with_conditions
 
 #: A cell as the place of each factor's level among its levels.
 Cell = tuple[int, ...]
@@ -64,6 +64,26 @@ class Space:
         places = np.asarray(cells, dtype=int).reshape(-1, len(self.factors))
         return np.column_stack([own[places[:, i]] for i, own in enumerate(self.coded)])
 
+    def features(self, cells: Sequence[Cell]) -> NDArray[np.float64]:
+        """Return coordinates (N, d) of cells for models that compare cells by their distance.
+
+        As `points`, but a category of three or more values has one column per value: the square
+        root of 2 in cells of this value, else 0. Any two categories are then as far apart (2) as
+        the two ends of another factor. A factor that does not count in a cell is in its middle, 0.
+        """
+        places = np.asarray(cells, dtype=int).reshape(-1, len(self.factors))
+        columns = [
+            (math.sqrt(2) * np.eye(len(own)))[places[:, i]]
+            if factor.many_categories
+            else own[places[:, i], None]
+            for i, (factor, own) in enumerate(zip(self.factors, self.coded, strict=True))
+        ]
+        for factor, column in zip(self.factors, columns, strict=True):
+            if factor.when:
+                named = [self.natural(tuple(place)) for place in places.tolist()]
+                column[[not factor.applies(levels) for levels in named]] = 0.0
+        return np.hstack(columns)
+
     def nearest(self, point: Sequence[float] | NDArray[np.float64]) -> Cell:
         """Return the cell nearest to a point in coded units; of two equal ones, the lower."""
         return tuple(
@@ -73,7 +93,14 @@ class Space:
 
     def natural(self, cell: Cell) -> dict[str, Level]:
         """Return a cell's levels by factor, natural units."""
-        return {f.name: own[i] for f, own, i in zip(self.factors, self.levels, cell, strict=True)}
+        return with_conditions(
+            self.factors,
+            {f.name: own[i] for f, own, i in zip(self.factors, self.levels, cell, strict=True)},
+        )
+
+    def distinct(self, cell: Cell) -> Cell:
+        """Return the cell that stands for all that differ from it in factors that do not count."""
+        return self.cell(self.natural(cell)) if any(f.when for f in self.factors) else cell
 
     def cell(self, levels: Mapping[str, Level]) -> Cell:
         """Return the cell nearest to natural levels.
@@ -119,14 +146,16 @@ def grid_cells(grid: Mapping[str, Iterable[Level]]) -> list[dict[str, Level]]:
 
 
 def levels_between(factor: Factor, low: Level, high: Level) -> tuple[Level, ...]:
-    """Return a factor's levels from low to high, both included; of a category, its two values.
+    """Return a factor's levels from low to high, both included; of a category, all its values.
 
-    A log scale has half decades, an integer every number (nine if the range is wider), a linear
-    scale nine levels.
+    A list of values has those of them that are not outside. Otherwise, a log scale has half
+    decades, an integer every number (nine if the range is wider), a linear scale nine levels.
     """
     if factor.scale == "categorical":
         return factor.levels
     low, high = sorted((float(low), float(high)))
+    if factor.values:
+        return tuple(value for value in factor.values if low <= float(value) <= high)
     if factor.scale == "log":
         found = np.geomspace(low, high, max(2, 1 + round(2 * math.log10(high / low))))
     elif factor.scale == "integer" and high - low < LINEAR_LEVELS:

@@ -14,7 +14,7 @@ from flows.commands.options import as_json_option, print_result
     "--factor",
     "factors",
     multiple=True,
-    metavar="NAME=LOW,HIGH[:SCALE]",
+    metavar="NAME=LOW,HIGH[:SCALE]|NAME=A,B,C",
     help="A factor, its levels and its scale: linear, log, integer or categorical; by default as "
     "in a study file. Repeat it.",
 )

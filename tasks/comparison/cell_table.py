@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.replay import Table
-from analysis.errors import AnalysisError, FactorError
+from analysis.errors import AnalysisError
 from analysis.factors import Factor, Level, cell_name
 from analysis.runs.bookkeeping import not_factors, with_statuses
 from analysis.runs.columns import (
@@ -129,9 +129,8 @@ def _table(
 
 def _factor(name: str, levels: tuple[Level, ...]) -> Factor:
     if any(isinstance(level, bool | str) for level in levels):
-        if len(levels) > 2:  # noqa: PLR2004 # a categorical factor has two levels
-            raise FactorError(f"factor {name}: {len(levels)} categories; remove all but two")
-        return Factor(name, levels[0], levels[-1], "categorical")
+        values = levels if len(levels) > 2 else ()  # noqa: PLR2004 # two are low and high
+        return Factor(name, levels[0], levels[-1], "categorical", values=values)
     known, _ = KNOWN_SCALES.get(name, (None, None))
     low, high = float(levels[0]), float(levels[-1])
     whole = all(float(level).is_integer() for level in levels)

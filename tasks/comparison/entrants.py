@@ -36,7 +36,7 @@ def study_space(study: Study) -> Space:
     for factor in study.factor_list:
         named = study.compare.levels.get(factor.name)
         if named is None:
-            levels.append(levels_between(factor, *factor.levels))
+            levels.append(levels_between(factor, factor.low, factor.high))
         elif factor.scale != "categorical":
             levels.append(tuple(sorted(set(named), key=float)))
         elif set(named) <= set(factor.levels):

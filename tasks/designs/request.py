@@ -89,7 +89,7 @@ def design_request(given: Mapping[str, Any]) -> DesignRequest:
 
 
 def factor_of(text: str) -> Factor:
-    """Return the factor that ``NAME=LOW,HIGH[:SCALE]`` names.
+    """Return the factor that ``NAME=LOW,HIGH[:SCALE]`` names, or ``NAME=A,B,C`` for categories.
 
     Without a scale, that of a study file: the scale of a known hyperparameter (a learning rate is
     on a log scale), else integer for whole numbers, linear for other numbers, and categorical for
@@ -102,6 +102,11 @@ def factor_of(text: str) -> Factor:
     """
     levels, colon, scale = text.rpartition(":")
     scaled = bool(colon) and scale in get_args(Scale)
+    name, _, listed = (levels if scaled else text).partition("=")
+    values = tuple(_typed_level(value.strip()) for value in listed.split(","))
+    texts = scale == "categorical" if scaled else all(isinstance(x, str) and x for x in values)
+    if len(values) > 2 and texts:  # noqa: PLR2004 # two are low and high
+        return FactorPart(values=values, scale="categorical").factor(name, counts=False)
     name, both = factor_option(levels if scaled else text)
     if both is None:
         raise UserError(f"--factor {text}: no levels; write NAME=LOW,HIGH")

@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
+from analysis.designs.mixed_levels import count_of_cells
 from analysis.designs.summary import design_as_json, design_as_text
 from analysis.effects.power import DetectableEffect
-from analysis.factors import cell_name
+from analysis.factors import cell_name, show
 from tasks.planning.plan_study import StudyPlan
 from tasks.wording.terminal import bullets, underlined, wrapped
 
@@ -68,6 +69,7 @@ def plan_as_text(plan: StudyPlan) -> str:
         f"Study {plan.study.name}: nothing is trained by this command.",
         underlined("Screen"),
         design_as_text(plan.design),
+        *map(wrapped, _conditions(plan)),
         underlined("Trainings"),
         *bullets(_stages(plan)),
         *map(wrapped, _totals(plan)),
@@ -87,7 +89,7 @@ def _stages(plan: StudyPlan) -> list[str]:
             f"pilot: {len(plan.pilot)}; it narrows the levels of the screen, so the levels below "
             "are the ends of the ranges"
         )
-    lines.append(f"screen: {len(plan.screen)}")
+    lines.append(f"screen: {len(plan.screen)}{_why_no_full_design(plan)}")
     rounds = f", in {rules.rounds} rounds" if rules.method == "grid" and rules.rounds > 1 else ""
     size = f"{_count(rules.budget, 'cell')}, {_count(rules.refine_replicates, 'seed')} each{rounds}"
     lines.append(f"{METHODS[rules.method]}: at most {plan.most_refined} ({size})")
@@ -96,6 +98,28 @@ def _stages(plan: StudyPlan) -> list[str]:
         seeds = _count(rules.confirm_replicates, "fresh seed")
         lines.append(f"confirm: at most {plan.most_confirmed} ({cells}, {seeds} each)")
     return lines
+
+
+def _conditions(plan: StudyPlan) -> list[str]:
+    """Return one line per factor that counts only with some values of others."""
+    return [
+        f"{factor.name} counts only with "
+        + " and ".join(f"{name} = {' or '.join(map(show, known))}" for name, known in factor.when)
+        + "; cells that differ in nothing else are trained once."
+        for factor in plan.rules.factors
+        if factor.when
+    ]
+
+
+def _why_no_full_design(plan: StudyPlan) -> str:
+    """Return why the screen is a fraction although the study does not say how many cells it has."""
+    if plan.study.screen_cells is not None or not plan.study.design.p:
+        return ""
+    cells, used = count_of_cells(plan.rules.factors), plan.study.design.n_runs
+    return (
+        f"; the full design has {cells:,} cells, so the screen is the smallest suitable fraction, "
+        f"{used} cells; screen_cells sets another number"
+    )
 
 
 def _count(n: int, noun: str) -> str:

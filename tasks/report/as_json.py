@@ -9,9 +9,9 @@ import pandas as pd
 from analysis.effects.least_squares import table_value
 from analysis.effects.result import Effects, WorkingLevel
 from analysis.effects.verdict import Verdict
-from analysis.search.procedure import SearchRules
 from analysis.mcnemar import ConstantComparison
 from analysis.search.best_cell import Selection
+from analysis.search.procedure import SearchRules
 from analysis.search.refined_grid import Decision
 from analysis.surface.result import Surface
 from tasks.languages import translator

@@ -49,9 +49,12 @@ def narrowed_study(study: Study, runs: pd.DataFrame) -> Study:
         ) from error
     parts, found = {}, []
     for factor, narrowed in zip(rules.factors, ranges, strict=True):
-        low, high = factor.levels
+        low, high = factor.low, factor.high
         part = study.factors[factor.name]
-        parts[factor.name] = part.model_copy(update={"low": low, "high": high})
+        # Categories stay as they are; a list of numbers keeps its values beside the levels.
+        if not factor.many_categories:
+            part = part.model_copy(update={"low": low, "high": high})
+        parts[factor.name] = part
         finding = PilotFinding(factor=factor.name, low=low, high=high, figures=narrowed.figures)
         found.append(finding)
     # Written as a file, this study begins with these levels, and not with another pilot.

@@ -1,10 +1,21 @@
 """The settings of the network and of its training, any of which may be a factor."""
 
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
+from analysis.errors import FactorError
 from analysis.factors import Factor
 from models.networks.plain_cnn import ACTIVATIONS
 from models.spec import DEFAULT_BUILDER, Scalar
@@ -71,6 +82,8 @@ StudyPath = Annotated[Path, AfterValidator(_usable_path)]
 #: The largest whole number of a level, up to which floating-point numbers are exact, and the
 #: characters of a level, at most.
 LARGEST_LEVEL, MAX_LEVEL_CHARACTERS = 2**53, 200
+#: Values of a list, at most.
+MAX_VALUES = 100
 
 
 def _usable_level(level: Scalar, info: ValidationInfo) -> Scalar:
@@ -94,12 +107,36 @@ class Part(BaseModel):
 
 
 class FactorPart(Part):
-    """``[factors.NAME]``: the two levels, and the scale between them."""
+    """``[factors.NAME]``: the two levels and the scale between them, or a list of the values.
 
-    low: Level
-    high: Level
+    Of a list of numbers, no other value is run; low and high are its ends, unless they name two
+    values of the list, with which the search then starts. Three or more categories are always a
+    list; the first is the reference. With ``when``, the factor counts only in cells with these
+    values of other factors; elsewhere the setting keeps the value that it has without the factor.
+    """
+
+    low: Level | None = None
+    high: Level | None = None
+    values: Annotated[tuple[Level, ...], Field(min_length=2, max_length=MAX_VALUES)] | None = None
     scale: Literal["linear", "log", "integer", "categorical"] | None = None
     domain: tuple[float, float] | None = None
+    when: Annotated[dict[str, Level | tuple[Level, ...]], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_levels_or_values(self) -> Self:
+        missing = [key for key in ("low", "high") if getattr(self, key) is None]
+        if missing and (self.values is None or len(missing) == 1):
+            raise ValueError(
+                f"{missing[0]} is missing; add it, or give only a list: values = [..., ...]"
+            )
+        if self.values and self.domain is not None:
+            raise ValueError("domain and values are both given; remove domain")
+        return self
+
+    @property
+    def levels(self) -> tuple[Scalar, ...]:
+        """Every level that the file names."""
+        return self.values or (self.low, self.high)  # type: ignore[return-value] # as checked
 
     def factor(self, name: str, *, counts: bool = True) -> Factor:
         """Return the factor that the analysis knows.
@@ -111,17 +148,62 @@ class FactorPart(Part):
             numbers on a log scale, as those of layers and units are.
         """
         known, domain = KNOWN_SCALES.get(name, (None, None))
-        guessed = _scale_of(self.low, self.high)
-        scale = self.scale or known or guessed
+        guessed = _scale_of(self.levels)
+        by_ratio = "log" if self.values and _has_equal_ratios(self.values) else None
+        scale = self.scale or by_ratio or known or guessed
         if known is not None:
             counts = known == "integer"
         else:
             counts = counts and scale == "log" and guessed == "integer"
-        return Factor(name, self.low, self.high, scale, self.domain or domain, counts)  # type: ignore[arg-type] # a Literal by construction
+        values, domain = self.values or (), self.domain or domain
+        if values and scale == "categorical":
+            if self.low is not None:
+                raise FactorError(
+                    f"factor {name}: categories have values only; remove low and high"
+                )
+        elif values:
+            values = _rising(name, values, domain)
+            domain = (float(values[0]), float(values[-1]))
+        low, high = (values[0], values[-1]) if values else self.levels
+        if self.low is not None and self.high is not None:
+            low, high = self.low, self.high
+        if scale == "categorical" and len(values) == 2:  # noqa: PLR2004 # low and high
+            values = ()
+        when = tuple(
+            (other, known if isinstance(known, tuple) else (known,))
+            for other, known in (self.when or {}).items()
+        )
+        return Factor(name, low, high, scale, domain, counts, values, when)  # type: ignore[arg-type] # a Literal by construction
 
 
-def _scale_of(low: Scalar, high: Scalar) -> str:
-    levels = (low, high)
+def _rising(
+    name: str, values: Sequence[Scalar], domain: tuple[float, float] | None
+) -> tuple[Scalar, ...]:
+    """Return a list of numbers in rising order, and inside the domain of the setting."""
+    for value in values:
+        if isinstance(value, bool | str) or not math.isfinite(value):
+            raise FactorError(
+                f"factor {name}: value {value!r} is not a number; give one, or "
+                'scale = "categorical"'
+            )
+        if domain and not domain[0] <= value <= domain[1]:
+            raise FactorError(
+                f"factor {name}: value {value!r} lies outside {domain[0]:g} to {domain[1]:g}; "
+                "remove it"
+            )
+    return tuple(sorted(values, key=float))
+
+
+def _has_equal_ratios(values: Sequence[Scalar]) -> bool:
+    """Whether three or more values are each the same multiple of the one before, as 16, 32, 64."""
+    numbers = [x for x in values if not isinstance(x, bool | str) and x > 0]
+    if len(numbers) < len(values) or len(numbers) < 3:  # noqa: PLR2004 # two have one ratio
+        return False
+    ratios = [b / a for a, b in pairwise(sorted(map(float, numbers)))]
+    return math.isclose(min(ratios), max(ratios), rel_tol=1e-3) and ratios[0] > 1
+
+
+def _scale_of(levels: Sequence[Scalar]) -> str:
     if any(isinstance(level, bool | str) for level in levels):
         return "categorical"
     return "integer" if all(isinstance(level, int) for level in levels) else "linear"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.factors import cell_name, show
+from analysis.factors import cell_name, show, with_conditions
 from analysis.search.procedure import CellRun
 from analysis.search.space import typed_level
 from models.spec import ReplicateSpec, Scalar
@@ -110,7 +110,8 @@ def planned(
     StudyError
         If `epochs` is given, and the number of epochs is a factor of the study.
     """
-    typed = {factor.name: typed_level(factor, levels[factor.name]) for factor in study.factor_list}
+    factors = study.factor_list
+    typed = with_conditions(factors, {f.name: typed_level(f, levels[f.name]) for f in factors})
     spec = study.spec(typed, seed_of(study, typed, number))
     keep_state = False
     if epochs is not None:
@@ -121,5 +122,5 @@ def planned(
             )
         keep_state = epochs < spec.training.epochs
         spec = spec.with_levels({"epochs": epochs})
-    coded = {factor.name: float(factor.code(typed[factor.name])) for factor in study.factor_list}
+    coded = {factor.name: float(factor.code(typed[factor.name])) for factor in factors}
     return Planned(stage, typed, coded, number, spec, spec.key(version), centre, keep_state)

@@ -18,13 +18,21 @@ from pydantic import (
     model_validator,
 )
 
-from analysis.designs.fractions import Fraction, fraction, fraction_within
+from analysis.designs.fractions import Fraction
+from analysis.designs.mixed_levels import design_within, usual_design
 from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor
 from analysis.search.budget import default_budget, rules_for_budget
 from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
-from models.spec import DEFAULT_BUILDER, ModelSpec, ReplicateSpec, Scalar, TrainingSpec
+from models.spec import (
+    DEFAULT_BUILDER,
+    NEUTRAL_NETWORK,
+    ModelSpec,
+    ReplicateSpec,
+    Scalar,
+    TrainingSpec,
+)
 from tasks.credentials import move_signature_to_environment
 from tasks.errors import StudyError
 from tasks.redaction import SIGNED_URLS, has_secret, without_password
@@ -53,12 +61,16 @@ QUOTED = 200
 #: Drawn images, and their pixels together, at most: their cache has 13 GB.
 MAX_DRAWN, MAX_DRAWN_PIXELS = 100_000, 2**32
 
+#: Factors of a study, at most: as many as the table of fractions has.
+MAX_FACTORS = 15
+
 #: Columns of the tables of runs and cells: no factor can have their names.
 TABLE_COLUMNS = frozenset(
     {
         *("run_id", "key", "reused_from", "stage", "replicate", "seed", "centre", "status"),
         *("collapsed", "val_accuracy", "val_loss", "train_seconds"),
         *("n", "mean", "sd", "multiply_adds", "parameters", "left_out", "equal"),
+        *("run", "block"),
     }
 )
 
@@ -237,7 +249,7 @@ class Study(Part):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     registered_model: ModelName | None = None
     data: DataPart = DataPart()
-    factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=7)]
+    factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=MAX_FACTORS)]
     model: ModelPart = ModelPart()
     training: TrainingPart = TrainingPart()
     pilot: PilotPart = PilotPart()
@@ -289,10 +301,18 @@ class Study(Part):
         return parts
 
     @model_validator(mode="after")
+    def _conditions_name_categories(self) -> Self:
+        factors = {factor.name: factor for factor in self.factor_list}
+        for factor in factors.values():
+            for name, known in factor.when:
+                _check_condition(factor.name, name, known, factors)
+        return self
+
+    @model_validator(mode="after")
     def _training_takes_them(self) -> Self:
         for name, part in self.factors.items():
             if name in TrainingPart.model_fields:
-                for level in (part.low, part.high):
+                for level in part.levels:
                     self._training_takes(name, level)
         return self
 
@@ -322,7 +342,7 @@ class Study(Part):
         _check_settings(self.model.settings, "model")
         for name in self.factors.keys() & known:
             part = self.factors[name]
-            for level in (part.low, part.high):
+            for level in part.levels:
                 _check_settings({name: level}, "factors")
         return self
 
@@ -362,14 +382,21 @@ class Study(Part):
 
     @property
     def _published_design(self) -> Fraction:
-        """The full design, or the best fraction of at most `screen_cells` cells."""
-        names = list(self.factors)
+        """The best design of at most `screen_cells` cells.
+
+        Without `screen_cells`, the one of `usual_design`: with up to 7 factors of two levels, the
+        full design.
+        """
+        factors = self.factor_list
         if self.screen_cells is None:
-            return fraction(names, 0)
-        found = fraction_within(names, self.screen_cells)
+            try:
+                return usual_design(factors)
+            except DesignError as error:
+                raise ValueError(f"factors: {error}") from error
+        found = design_within(factors, self.screen_cells)
         if found is None:
             raise ValueError(
-                f"screen_cells: no design of {len(names)} factors has {self.screen_cells} cells "
+                f"screen_cells: no design of {len(factors)} factors has {self.screen_cells} cells "
                 "or fewer; raise it, or remove factors"
             )
         return found
@@ -377,7 +404,19 @@ class Study(Part):
     @property
     def factor_list(self) -> tuple[Factor, ...]:
         """The factors, in the order of the file."""
-        return tuple(part.factor(name) for name, part in self.factors.items())
+        return tuple(self._factor(name, part) for name, part in self.factors.items())
+
+    def _factor(self, name: str, part: FactorPart) -> Factor:
+        factor = part.factor(name)
+        if not factor.when:
+            return factor
+        fixed = {**NEUTRAL_NETWORK.get(self.model.builder, {}), **self.model.settings}
+        value = {**fixed, **self.training.model_dump()}.get(name)
+        if factor.scale == "categorical":
+            usable = value in factor.levels
+        else:
+            usable = isinstance(value, int | float) and (factor.scale != "log" or value > 0)
+        return replace(factor, otherwise=value) if usable else factor
 
     @property
     def ranges(self) -> tuple[Factor, ...]:
@@ -387,7 +426,7 @@ class Study(Part):
             for name, part in self.factors.items()
             if (ends := self.pilot.ranges.get(name)) is not None
         }
-        return tuple(part.factor(name) for name, part in {**self.factors, **given}.items())
+        return tuple(self._factor(name, part) for name, part in {**self.factors, **given}.items())
 
     @property
     def rules(self) -> SearchRules:
@@ -443,7 +482,39 @@ class Study(Part):
             self.data.image_size,
             seed,
         )
-        return base.with_levels(levels)
+        counting = {f.name for f in self.factor_list if f.applies(levels)}
+        return base.with_levels({name: x for name, x in levels.items() if name in counting})
+
+
+def _check_condition(
+    own: str, name: str, known: tuple[Scalar, ...], factors: Mapping[str, Factor]
+) -> None:
+    """Check one condition of a factor: another factor, which has categories and no condition."""
+    where = f"factors.{own}.when"
+    if name not in factors or name == own:
+        others = ", ".join(other for other in factors if other != own) or "none"
+        raise ValueError(
+            f"{where}: {name} is not another factor of this study; there are: {others}"
+        )
+    other = factors[name]
+    if other.scale != "categorical":
+        raise ValueError(
+            f"{where}: {name} has numbers; a condition names values of a factor without an order, "
+            "such as optimizer; remove it"
+        )
+    if other.when:
+        raise ValueError(f"{where}: {name} has a condition itself; name a factor without one")
+    for value in known:
+        if value not in other.levels:
+            raise ValueError(
+                f"{where}: {value!r} is not a value of {name}; its values are "
+                f"{', '.join(map(str, other.levels))}"
+            )
+    if set(known) == set(other.levels) or not known:
+        raise ValueError(
+            f"{where}: {name} = {', '.join(map(str, known)) or 'nothing'} is no condition; name "
+            "some of its values, or remove when"
+        )
 
 
 def _published_keys(content: Mapping[str, Any]) -> list[str]:

@@ -326,7 +326,7 @@ def study_params(study: Study) -> dict[str, object]:
             params.update({f"{name}.{k}": v for k, v in value.items() if v not in (None, {})})
         elif value is not None:
             params[name] = value
-    factors = {f"factor.{f.name}": f"{show(f.low)} / {show(f.high)}" for f in study.factor_list}
+    factors = {f"factor.{f.name}": " / ".join(map(show, f.levels)) for f in study.factor_list}
     return {**params, **factors}
 
 

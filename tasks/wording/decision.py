@@ -31,6 +31,8 @@ def level_reason_as_text(reason: LevelReason, translate: Translate) -> str:
         "why": why_as_text(reason, translate),
         "levels": ", ".join(map(show, reason.levels)),
     }
+    if reason.code == "conditional":
+        return translate("decision_conditional", factor=reason.factor, cell=cell_as_text(reason.at))
     at = translate("decision_at", cell=cell_as_text(reason.at)) if reason.at else ""
     if math.isnan(reason.effect):
         key = "decision_unknown_budget" if reason.code == "budget" else "decision_unknown"
@@ -46,7 +48,7 @@ def why_as_text(reason: LevelReason, translate: Translate) -> str:
 
     For a factor whose effect is unknown, the terms that it cannot be distinguished from.
     """
-    if math.isnan(reason.effect) and reason.code != "collapsed":
+    if math.isnan(reason.effect) and reason.code not in {"collapsed", "conditional"}:
         terms = ", ".join(reason.terms) or translate("why_constant")
         return translate("why_unknown", terms=terms)
     why = translate(f"why_{reason.code}")

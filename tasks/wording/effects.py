@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from analysis.effects.least_squares import table_value
+from analysis.effects.least_squares import CATEGORY, table_value
 from analysis.effects.model_matrix import INTERCEPT
 from analysis.effects.result import Effects, WorkingLevel
 from analysis.effects.verdict import Verdict
@@ -53,10 +53,15 @@ def fit_as_text(effects: Effects, translate: Translate) -> str:
     if pd.notna(effects.r_squared_predicted):
         predicted, press = f"{effects.r_squared_predicted:.4f}", f"{effects.press:.4g}"
         parts.append(translate("fit_predicted", r2=predicted, press=press))
-    for source in TESTED:
+    categories = [str(row) for row in effects.anova.index if str(row).startswith(CATEGORY)]
+    for source in (*TESTED, *categories):
         f, p = (table_value(effects.anova, source, column) for column in ("f", "p"))
         if p >= 0:
-            name = translate(f"source_{source.replace(' ', '_')}")
+            name = (
+                source.removeprefix(CATEGORY)
+                if source in categories
+                else translate(f"source_{source.replace(' ', '_')}")
+            )
             parts.append(translate("fit_test", source=name, f=f"{f:.2f}", p=f"{p:.3f}"))
     return f"{'; '.join(parts)}."
 

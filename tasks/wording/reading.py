@@ -19,9 +19,9 @@ def reading_as_text(reading: Reading, translate: Translate) -> str:
         parts = [", ".join(_format_parts(reading.csv, translate))]
         parts += _content_parts(reading.csv, translate)
     for factor, order in reading.orders.items():
-        low, *_, high = map(show, reading.levels[factor])
-        key = "read_alphabet" if order == "alphabet" else "read_levels"
-        parts.append(translate(key, factor=factor, low=low, high=high))
+        low, *others = map(show, reading.levels[factor])
+        key, sign = ("read_alphabet", ", ") if order == "alphabet" else ("read_levels", " < ")
+        parts.append(translate(key, factor=factor, low=low, high=sign.join(others)))
     parts += [
         translate("read_spelling", factor=factor, other=other, same=same)
         for factor, spellings in reading.spellings.items()

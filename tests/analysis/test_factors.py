@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patsy import Treatment
 
 from analysis.errors import FactorError
 from analysis.factors import Factor
@@ -71,3 +73,68 @@ def test_a_categorical_factor_has_no_middle() -> None:
         factor.decode(0)
     with pytest.raises(FactorError, match="neither 'adam' nor 'sgd'"):
         factor.code("rmsprop")
+
+
+BATCHES = Factor("batch_size", 16, 128, "log", (16, 128), counts=True, values=(16, 32, 64, 128))
+OPTIMIZERS = Factor(
+    "optimizer", "adam", "rmsprop", "categorical", values=("adam", "sgd", "rmsprop")
+)
+
+
+def test_every_level_of_a_list_is_one_of_its_values() -> None:
+    assert BATCHES.levels == (16, 128)
+    assert [BATCHES.decode(x) for x in (-1, -0.4, 0.2, 0.9, 2, -7)] == [16, 32, 64, 128, 128, 16]
+    assert [BATCHES.number(x) for x in (0, 20, 1000)] == [16, 16, 128]
+    assert [BATCHES.inside(x) for x in (16, 48, 64, 256)] == [True, False, True, False]
+
+
+def test_three_categories_code_and_decode_to_themselves() -> None:
+    assert OPTIMIZERS.levels == ("adam", "sgd", "rmsprop")
+    assert [OPTIMIZERS.decode(OPTIMIZERS.code(x)) for x in OPTIMIZERS.levels] == [
+        *OPTIMIZERS.levels
+    ]
+    for coded in (0.5, -3.0):
+        with pytest.raises(FactorError, match="categorical"):
+            OPTIMIZERS.decode(coded)
+    with pytest.raises(FactorError, match="not one of 'adam', 'sgd', 'rmsprop'"):
+        OPTIMIZERS.code("nadam")
+
+
+def test_contrasts_are_treatment_contrasts_of_statsmodels_about_their_mean() -> None:
+    names = ["adam", "sgd", "rmsprop", "sgd", "adam"]
+    coded = np.array([OPTIMIZERS.code(name) for name in names])
+    treatment = Treatment(reference=0).code_without_intercept([*OPTIMIZERS.levels]).matrix
+    expected = treatment[[OPTIMIZERS.levels.index(name) for name in names]]
+    found = OPTIMIZERS.contrasts(coded)
+    assert OPTIMIZERS.columns == ("optimizer[sgd]", "optimizer[rmsprop]")
+    assert found == pytest.approx(2 * (expected - 1 / 3))
+    two = Factor("c", "a", "b", "categorical")
+    assert two.contrasts(np.array([-1.0, 1.0])).tolist() == [[-1.0], [1.0]]
+
+
+BAD_LISTS = {
+    "not in order": ({"low": 1, "high": 3, "values": (3, 1)}, "rising order"),
+    "a value twice": ({"low": 1, "high": 3, "values": (1, 1, 3)}, "rising order"),
+    "a level that is not in the list": ({"low": 1, "high": 2, "values": (1, 3)}, "not one of"),
+    "a value outside": ({"low": 1, "high": 3, "values": (1, 3), "domain": (2, 4)}, "outside"),
+    "text": ({"low": 1, "high": 3, "values": (1, "b", 3)}, "not a number"),
+    "a category twice": (
+        {"low": "a", "high": "c", "scale": "categorical", "values": ("a", "a", "c")},
+        "given twice",
+    ),
+    "a category with a colon": (
+        {"low": "a", "high": "c", "scale": "categorical", "values": ("a", "b:b", "c")},
+        "colon",
+    ),
+    "a reference that is not the first": (
+        {"low": "b", "high": "c", "scale": "categorical", "values": ("a", "b", "c")},
+        "three or more",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_LISTS)
+def test_a_bad_list_of_values_is_an_error_that_names_the_fault(fault: str) -> None:
+    fields, message = BAD_LISTS[fault]
+    with pytest.raises(FactorError, match=message):
+        Factor("x", **fields)  # type: ignore[arg-type]

@@ -29,12 +29,13 @@ def decision_section(source: ReportSource) -> dict[str, Any]:
 
 
 def _reason(reason: LevelReason, translate: Translate) -> dict[str, str]:
-    shown = bool(reason.terms or reason.effect) and not math.isnan(reason.effect)
+    counts = reason.code != "conditional"
+    shown = counts and bool(reason.terms or reason.effect) and not math.isnan(reason.effect)
     return {
         "factor": reason.factor,
         "why": why_as_text(reason, translate),
         "at": cell_as_text(reason.at),
         "effect": signed(reason.effect),
         "better": show(reason.level) if shown else MISSING,
-        "tried": ", ".join(map(show, reason.levels)),
+        "tried": ", ".join(map(show, reason.levels)) if counts else MISSING,
     }

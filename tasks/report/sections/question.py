@@ -12,7 +12,8 @@ def question_section(source: ReportSource) -> dict[str, Any]:
 
     Returns
     -------
-    ``text``; ``factors``: one row per factor, with ``name``, ``low``, ``high`` and ``scale``.
+    ``text``; ``factors``: one row per factor, with ``name``, ``low``, ``high`` (of three
+    or more categories, all but the first) and ``scale``.
     """
     study, facts, translate = source.study, source.execution.facts, source.translate
     return {
@@ -24,7 +25,12 @@ def question_section(source: ReportSource) -> dict[str, Any]:
             chance=percent_fixed(facts.chance),
         ),
         "factors": [
-            {"name": f.name, "low": show(f.low), "high": show(f.high), "scale": translate(f.scale)}
+            {
+                "name": f.name,
+                "low": show(f.low),
+                "high": ", ".join(map(show, f.levels[1:])),
+                "scale": translate(f.scale),
+            }
             for f in study.factor_list
         ],
     }

@@ -174,3 +174,14 @@ def test_a_study_in_which_every_run_collapsed_says_so() -> None:
     runs = _runs({3: [0.5], 4: [0.51]}, collapsed=[True, True])
     assert select(runs, [DEPTH], "y").all_collapsed
     assert not select(runs.assign(collapsed=[True, False]), [DEPTH], "y").all_collapsed
+
+
+def test_a_factor_that_does_not_count_in_the_best_cell_is_at_no_edge() -> None:
+    momentum = Factor("momentum", 0.5, 0.9, when=(("optimizer", ("sgd",)),), otherwise=0.0)
+    factors = (Factor("optimizer", "adam", "sgd", "categorical"), momentum)
+    cells = [("adam", 0.0), ("sgd", 0.5), ("sgd", 0.9)]
+    runs = pd.DataFrame(cells * 2, columns=["optimizer", "momentum"])
+    adam = select(runs.assign(y=[0.9, 0.5, 0.6, 0.91, 0.51, 0.61]), factors, "y")
+    assert (adam.best["optimizer"], adam.edges) == ("adam", ())
+    sgd = select(runs.assign(y=[0.5, 0.6, 0.9, 0.51, 0.61, 0.91]), factors, "y")
+    assert sgd.edges == ("momentum",)

@@ -362,3 +362,40 @@ def test_a_metric_that_only_the_parent_has_is_said_to_be_there(
     line = str(caught.value)
     assert "'accuracy' is only in parent runs, and the params are in their nested runs" in line
     assert "name a metric of the nested runs: loss" in line
+
+
+def _categories(tmp_path: Path, **means: float) -> str:
+    rows = [
+        f"{name},{rate},{mean + 0.1 * (rate > 0.001) + 0.001 * i}"
+        for i in range(2)
+        for name, mean in means.items()
+        for rate in (0.001, 0.1)
+    ]
+    (tmp_path / "categories.csv").write_text("\n".join(["optimizer,lr,y", *rows]))
+    return "categories"
+
+
+def test_a_column_of_three_texts_is_a_category(tmp_path: Path) -> None:
+    table = _categories(tmp_path, adam=0.5, rmsprop=0.4, sgd=0.7)
+    result = _run(tmp_path, table, "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["terms"]["optimizer[sgd]"]["effect"] == pytest.approx(0.2)
+    assert content["terms"]["optimizer[rmsprop]"]["effect"] == pytest.approx(-0.1)
+    assert {"optimizer[sgd]", "optimizer[rmsprop]"} <= set(content["active"])
+    assert content["decision"]["grid"]["optimizer"] == ["sgd"]
+    shown = _run(tmp_path, table, "--plots", str(tmp_path / "plots"), "--dispersion")
+    assert shown.exit_code == 0, shown.output
+    assert "levels of optimizer: adam, rmsprop, sgd (alphabetical order)" in shown.output
+    assert "optimizer: F = " in shown.output
+    assert "effect +0.2000 from adam to sgd; better at sgd" in " ".join(shown.output.split())
+    assert (tmp_path / "plots" / "main_effects.png").exists()
+
+
+def test_a_category_with_a_colon_or_of_nine_values_is_refused_in_one_line(tmp_path: Path) -> None:
+    colon = _run(tmp_path, _categories(tmp_path, **{"a:b": 0.1, "c": 0.2, "d": 0.3}))
+    assert (colon.exit_code, colon.output.count("\n")) == (2, 1)
+    assert "'a:b' has a colon" in colon.output
+    nine = _run(tmp_path, _categories(tmp_path, **{f"v{i}": i / 10 for i in range(9)}))
+    assert (nine.exit_code, nine.output.count("\n")) == (2, 1)
+    assert "column optimizer has 9 levels" in nine.output

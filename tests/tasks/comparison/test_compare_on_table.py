@@ -171,7 +171,8 @@ def test_a_table_of_another_program_is_read_as_analyze_reads_it(tmp_path: Path) 
         ("a,b\n1,2\n", ("no column of numbers val_accuracy", "a, b", "--response")),
         ("a,val_accuracy\n1,0.5\n1,0.6\n", ("no column changes", "at least two levels")),
         ("a,b,accuracy\n1,1,0.5\n2,1,0.6\n1,2,0.7\n", ("1 of 4 cells have no accuracy",)),
-        ("a,accuracy\nx,0.5\ny,0.6\nz,0.7\n", ("3 categories", "remove all but two")),
+        ("a,accuracy\nx:1,0.5\ny,0.6\nz,0.7\n", ("'x:1' has a colon", "rename it")),
+        ("a,b,accuracy\nx,1,0.5\ny,1,0.6\nz,2,0.7\n", ("3 of 6 cells have no accuracy",)),
     ],
 )
 def test_an_unusable_table_is_refused_with_the_reason(
@@ -217,3 +218,21 @@ def test_a_loss_is_compared_by_its_negative_and_it_is_said(tmp_path: Path) -> No
     result = compare_on_table(request)
     assert result.table.truth.max() == pytest.approx(-1.1)
     assert result.notes[0].startswith("a lower val_loss is taken to be better")
+
+
+def test_every_tuner_searches_a_table_with_three_categories(tmp_path: Path) -> None:
+    best = {"adam": 0.7, "rmsprop": 0.6, "sgd": 0.8}
+    rows = ["optimizer,batch_size,dropout,accuracy"]
+    rows += [
+        f"{name},{batch},{drop},{best[name] - batch / 1000 - drop / 10}"
+        for name in best
+        for batch in (16, 32, 64, 128)
+        for drop in (0.1, 0.2, 0.3)
+    ]
+    path = tmp_path / "cells.csv"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    result = compare_on_table(TableRequest(path, None, (12,), 2, (), None, None))
+    assert result.table.space.n_cells == 36
+    assert result.table.space.factors[0].levels == ("adam", "rmsprop", "sgd")
+    assert set(result.delivered["tuner"]) >= set(TUNERS)
+    assert result.delivered["truth"].notna().all()

@@ -134,6 +134,16 @@ BAD: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "an unknown kind": (("latin-square", *RATE), ("'latin-square'", "full, fraction, plackett")),
     "blocks of one replicate": (("full", *RATE, "--blocks"), ("--blocks", "--replicates 2")),
     "no factors": (("full",), ("full: no factors", "--factor NAME=LOW,HIGH")),
+    "three numbers": (("full", "--factor", "a=1,2,3"), ("not two levels", "NAME=LOW,HIGH")),
+    "a category twice": (("full", "--factor", "a=x,y,y"), ("the value y is given twice",)),
+    "categories in a Plackett-Burman design": (
+        ("plackett-burman", *FIVE, "--factor", "a=x,y,z"),
+        ("factor a: a Plackett-Burman design has two levels",),
+    ),
+    "three categories in a composite": (
+        ("central-composite", *RATE, *LAYERS, "--factor", "a=x,y,z"),
+        ("factor a: categorical",),
+    ),
     "one level": (("full", "--factor", "a=1"), ("--factor a=1", "NAME=LOW,HIGH")),
     "no levels": (("full", "--factor", "a"), ("--factor a", "NAME=LOW,HIGH")),
     "equal levels": (("full", "--factor", "a=1,1"), ("a: low 1", "widen")),
@@ -209,3 +219,17 @@ def test_a_file_that_exists_is_not_overwritten(tmp_path: Path) -> None:
 def test_every_option_of_the_command_belongs_to_a_kind() -> None:
     options = {option.name for option in main.commands["design"].params}
     assert options - set().union(*OPTIONS.values()) == {"kind", "seed", "out", "as_json"}
+
+
+def test_a_design_with_three_categories_is_analysed_as_it_was_made(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    three = ("--factor", "c=u,v,w")
+    content = _design("fraction", *FIVE, *three, "--runs", 16, "--out", path)
+    assert content["factors"][-1]["values"] == ["u", "v", "w"]
+    runs = pd.read_csv(path)
+    assert set(runs["c"]) == {"u", "v", "w"}
+    runs["y"] = runs["c"].map({"u": 0.0, "v": 1.0, "w": 2.0}) + 0.01 * np.arange(len(runs)) % 3
+    runs.to_csv(path, index=False)
+    found = json.loads(_run("analyze", "--csv", path, "--response", "y", "--json").stdout)
+    assert {"c[v]", "c[w]"} <= set(found["terms"])
+    assert found["decision"]["grid"]["c"] == ["w"]

@@ -106,3 +106,78 @@ def test_the_spread_is_pooled_over_cells_that_learnt() -> None:
     assert (found.seconds, found.trained, found.spread_df) == (3.0, 5, 2)
     # Sums of squares 0.005 and 0.02 on one degree of freedom each.
     assert found.spread == pytest.approx((0.025 / 2) ** 0.5)
+
+
+MANY = """
+[factors.batch_size]
+values = [16, 32, 64]
+[factors.optimizer]
+values = ["adam", "sgd", "rmsprop"]
+[factors.activation]
+values = ["relu", "gelu", "tanh"]
+[factors.dropout]
+low = 0.1
+high = 0.3
+"""
+
+
+def test_the_plan_says_why_many_factors_have_a_fraction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_study(tmp_path, STUDY.replace("[factors.learning", f"{MANY}[factors.learning"))
+    text = " ".join(_run(tmp_path / "home", monkeypatch, path).stdout.split())
+    assert "fraction of a mixed-level design of resolution" in text
+    assert "optimizer (adam, sgd, rmsprop) is held by the columns optimizer.1, optimizer.2." in text
+    assert "the full design has 144 cells, so the screen is the smallest suitable fraction" in text
+    assert "Aliases, up to two-way interactions" in text
+    plan = json.loads(_run(tmp_path / "home", monkeypatch, path, "--json").stdout)
+    assert plan["trainings"]["screen"] <= 32
+    assert {run["levels"]["batch_size"] for run in plan["order"]} == {16, 64}
+    assert {run["levels"]["optimizer"] for run in plan["order"]} == {"adam", "sgd", "rmsprop"}
+
+
+def test_whole_numbers_on_a_log_scale_are_planned_as_whole_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filters = '[factors.filters]\nlow = 4\nhigh = 16\nscale = "log"\n[factors.learning'
+    text = STUDY.replace("[factors.learning", filters).replace("filters = 4\n", "")
+    path = write_study(tmp_path, text.replace('"tiny"', '"tiny"\ncentre_points = 2'))
+    plan = json.loads(_run(tmp_path / "home", monkeypatch, path, "--json").stdout)
+    assert {run["levels"]["filters"] for run in plan["order"]} == {4, 8, 16}
+
+
+def test_the_plan_says_when_a_factor_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factors = """
+[factors.optimizer]
+values = ["adam", "sgd", "rmsprop"]
+[factors.batch_size]
+low = 16
+high = 64
+when = { optimizer = ["sgd", "rmsprop"] }
+[factors.learning"""
+    path = write_study(tmp_path, STUDY.replace("[factors.learning", factors))
+    text = " ".join(_run(tmp_path / "home", monkeypatch, path).stdout.split())
+    assert "batch_size counts only with optimizer = sgd or rmsprop; cells that differ" in text
+    plan = json.loads(_run(tmp_path / "home", monkeypatch, path, "--json").stdout)
+    # Four cells of the other two factors: adam once, the others with two batch sizes.
+    assert plan["trainings"]["screen"] == 4 * (1 + 2 + 2)
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [("optimiser = 'sgd'", "optimiser is not another factor"), ("optimizer = 'x'", "'x' is not a")],
+)
+def test_an_unknown_condition_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str, message: str
+) -> None:
+    factors = (
+        '[factors.optimizer]\nvalues = ["adam", "sgd"]\n[factors.batch_size]\n'
+        f"values = [16, 32]\nwhen = {{ {when} }}\n[factors.learning"
+    )
+    path = write_study(tmp_path, STUDY.replace("[factors.learning", factors))
+    result = _run(tmp_path / "home", monkeypatch, path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1

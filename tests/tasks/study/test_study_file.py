@@ -1,4 +1,5 @@
 import copy
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from analysis.errors import DesignError
 from analysis.search import procedure
 from analysis.search.procedure import cell_runs
 from analysis.search.space import grid_cells
@@ -21,6 +23,7 @@ from tasks.study.study_file import (
     parse_study,
     read_stored_study,
 )
+from tasks.study.study_toml import study_toml
 
 GOOD: dict[str, Any] = {
     "name": "small",
@@ -504,3 +507,245 @@ def test_a_study_of_an_earlier_version_is_read_back_although_a_new_one_is_refuse
         assert str(study.data.source) == "https:/host/p.zip?sv=1&sig=***"
     with pytest.raises(StudyError, match="study of MLflow run 1: name"):
         read_stored_study({**content, "name": 3}, "of MLflow run 1")
+
+
+def _with_factors(factors: dict[str, Any], **changes: Any) -> Study:
+    return parse_study({**GOOD, "factors": factors, **changes}, "lists.toml")
+
+
+def test_the_ends_of_a_list_are_the_levels_and_no_other_value_is_run() -> None:
+    study = _with_factors(
+        {
+            "batch_size": {"values": [64, 16, 32, 128]},
+            "dropout": {"values": [0.1, 0.2, 0.5]},
+            "optimizer": {"values": ["adam", "sgd"]},
+        }
+    )
+    batch, dropout, optimizer = study.factor_list
+    assert (batch.low, batch.high, batch.values) == (16, 128, (16, 32, 64, 128))
+    assert (batch.scale, batch.whole) == ("log", True)
+    assert (dropout.low, dropout.high, dropout.scale) == (0.1, 0.5, "linear")
+    known = _with_factors({"optimizer": {"low": "adam", "high": "sgd"}})
+    assert known.factor_list == (optimizer,)
+    screened = {run.levels["batch_size"] for run in procedure.screen_runs(study.rules)}
+    assert screened == {16, 128}
+
+
+def test_low_and_high_may_name_two_values_of_a_list() -> None:
+    study = _with_factors({"batch_size": {"values": [16, 32, 64, 128], "low": 32, "high": 64}})
+    assert study.factor_list[0].levels == (32, 64)
+    assert study.factor_list[0].values == (16, 32, 64, 128)
+
+
+def test_a_pilot_narrows_a_list_to_values_of_the_list() -> None:
+    values = [1e-05, 0.00123456, 0.0023, 0.1]
+    study = _with_factors(
+        {"learning_rate": {"values": values}, "batch_size": {"values": [16, 32, 64, 128]}},
+        pilot={"enabled": True},
+    )
+    cells = [run.levels for run in procedure.pilot_runs(study.rules)]
+    runs = pd.DataFrame(cells).assign(val_accuracy=[0.5, 0.7, 0.9], stage="pilot")
+    narrowed = narrowed_study(study, runs)
+    for factor in narrowed.factor_list:
+        assert set(factor.levels) <= set(factor.values)
+    again = parse_study(tomllib.loads(study_toml(narrowed)), "narrowed.toml")
+    assert again.factor_list == narrowed.factor_list
+
+
+def test_low_and_high_have_the_same_identity_as_before_lists() -> None:
+    assert parse_study(GOOD, "small.toml").identity["factors"] == GOOD["factors"]
+
+
+BAD_LISTS = {
+    "one value": ({"values": [16]}, "factors.batch_size.values"),
+    "no level": ({}, "low is missing; add it, or give only a list"),
+    "half of the levels": ({"values": [16, 32], "low": 16}, "high is missing"),
+    "a domain": ({"values": [16, 32], "domain": [1, 64]}, "remove domain"),
+    "a level not in the list": ({"values": [16, 32], "low": 16, "high": 64}, "not one of"),
+    "a value twice": ({"values": [16, 16, 32]}, "each once"),
+    "a fraction": ({"values": [16, 20.5]}, "not a whole number"),
+    "a value that cannot be trained": ({"values": [0, 16, 32]}, "outside 1 to 65536"),
+    "text among numbers": ({"values": [16, "32"]}, "value '32' is not a number"),
+    "not a list": ({"values": 16}, "factors.batch_size.values"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_LISTS)
+def test_a_bad_list_of_values_is_one_line_that_names_the_factor(fault: str) -> None:
+    part, message = BAD_LISTS[fault]
+    with pytest.raises(StudyError, match=message) as error:
+        _with_factors({"batch_size": part})
+    assert "batch_size" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+OPTIMIZERS = {"values": ["adam", "sgd", "rmsprop"]}
+
+
+def test_three_categories_are_screened_in_a_design_that_has_them_all() -> None:
+    study = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS})
+    optimizer = study.factor_list[-1]
+    assert optimizer.levels == ("adam", "sgd", "rmsprop")
+    assert (optimizer.low, optimizer.high, optimizer.scale) == ("adam", "rmsprop", "categorical")
+    runs = plan_screen(study, "v1")
+    assert study.design.n_runs == len(runs) == 12
+    assert {run.spec.training.optimizer for run in runs} == {"adam", "sgd", "rmsprop"}
+    assert len({run.key for run in runs}) == 12
+    small = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS}, screen_cells=8)
+    assert small.design.n_runs == len(plan_screen(small, "v1")) == 8
+
+
+def test_a_cell_has_the_same_key_whether_its_factor_has_two_categories_or_three() -> None:
+    levels: dict[str, Any] = {"conv_layers": 3, "learning_rate": 0.001, "optimizer": "sgd"}
+    two = _with_factors({**GOOD["factors"], "optimizer": {"low": "adam", "high": "sgd"}})
+    three = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS})
+    assert (
+        planned(two, "v1", "screen", levels, 1).key == planned(three, "v1", "screen", levels, 1).key
+    )
+
+
+@pytest.mark.parametrize(
+    ("k", "most", "runs", "resolution"),
+    [(8, None, 16, 4), (9, None, 32, 4), (9, 16, 16, 3), (9, 12, 12, 3), (7, None, 128, 8)],
+)
+def test_a_study_of_many_factors_is_never_a_full_design_of_them(
+    k: int, most: int | None, runs: int, resolution: int
+) -> None:
+    names = ["conv_layers", "fc_layers", "filters", "kernel_size", "dense_units", "batch_size"]
+    factors: dict[str, Any] = {name: {"low": 2, "high": 4} for name in names}
+    factors["learning_rate"] = {"low": 0.001, "high": 0.01}
+    factors["dropout"] = {"low": 0.1, "high": 0.3}
+    factors["optimizer"] = {"low": "adam", "high": "sgd"}
+    chosen = dict(list(factors.items())[:k])
+    study = _with_factors(chosen, **({"screen_cells": most} if most else {}))
+    assert (study.design.n_runs, study.design.resolution) == (runs, resolution)
+    assert len(plan_screen(study, "v1")) == runs
+
+
+def test_more_than_fifteen_factors_are_one_line() -> None:
+    factors = {f"x{i}": {"low": 1, "high": 2} for i in range(16)}
+    with pytest.raises(StudyError, match="at most 15 items") as error:
+        _with_factors(factors, model={"builder": "network:build"})
+    assert "\n" not in str(error.value)
+
+
+BAD_CATEGORIES: dict[str, tuple[dict[str, Any], str]] = {
+    "a value that cannot be trained": (
+        {"optimizer": {"values": ["adam", "sgd", "adagrad"]}},
+        "level 'adagrad' cannot be trained",
+    ),
+    "a value twice": ({"optimizer": {"values": ["adam", "sgd", "sgd"]}}, "given twice"),
+    "low beside values": (
+        {"optimizer": {"values": ["adam", "sgd", "rmsprop"], "low": "adam", "high": "sgd"}},
+        "remove low and high",
+    ),
+    "an unknown activation": (
+        {"activation": {"values": ["relu", "gelu", "step"]}},
+        "factors.activation: 'step' is not one of",
+    ),
+    "too many cells": (
+        {"optimizer": OPTIMIZERS, "conv_layers": {"low": 2, "high": 3}, "screen_cells": 4},
+        "no design of 2 factors has 4 cells",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_CATEGORIES)
+def test_bad_categories_are_one_line_that_names_the_fault(fault: str) -> None:
+    factors, message = BAD_CATEGORIES[fault]
+    given = {name: part for name, part in factors.items() if name != "screen_cells"}
+    changes = {"screen_cells": factors["screen_cells"]} if "screen_cells" in factors else {}
+    with pytest.raises(StudyError, match=message) as error:
+        _with_factors(given, **changes)
+    assert "\n" not in str(error.value)
+
+
+def test_centre_points_beside_categories_are_refused_in_one_line() -> None:
+    study = _with_factors({**GOOD["factors"], "optimizer": OPTIMIZERS}, centre_points=3)
+    with pytest.raises(DesignError, match="optimizer is categorical and has no middle"):
+        plan_screen(study, "v1")
+
+
+CONDITIONAL: dict[str, Any] = {
+    "optimizer": OPTIMIZERS,
+    "learning_rate": {"low": 0.001, "high": 0.1},
+    "batch_size": {"low": 16, "high": 128, "when": {"optimizer": ["sgd", "rmsprop"]}},
+}
+
+
+def test_a_conditional_factor_keeps_its_setting_where_it_does_not_count() -> None:
+    study = _with_factors(CONDITIONAL, training={"batch_size": 48})
+    runs = plan_screen(study, "v1")
+    # Two rates: adam once, the others with two batch sizes each.
+    assert len(runs) == len({run.key for run in runs}) == 2 * (1 + 2 + 2)
+    batches = {
+        name: {run.spec.training.batch_size for run in runs if run.levels["optimizer"] == name}
+        for name in OPTIMIZERS["values"]
+    }
+    assert batches == {"adam": {48}, "sgd": {16, 128}, "rmsprop": {16, 128}}
+    assert {run.levels["batch_size"] for run in runs if run.levels["optimizer"] == "adam"} == {48}
+
+
+def test_cells_that_differ_only_in_a_factor_that_does_not_count_have_one_key() -> None:
+    study = _with_factors(CONDITIONAL)
+    cell: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.001}
+    first, second = (
+        planned(study, "v1", "refine", {**cell, "batch_size": batch}, 1) for batch in (16, 128)
+    )
+    assert (first.key, first.cell) == (second.key, second.cell)
+    own = planned(study, "v1", "refine", {**cell, "optimizer": "sgd", "batch_size": 16}, 1)
+    assert own.spec.training.batch_size == 16
+
+
+def test_an_argument_of_a_custom_network_is_left_out_where_it_does_not_count() -> None:
+    factors = {
+        "kind": {"values": ["plain", "residual"]},
+        "shortcut": {"low": 1, "high": 3, "when": {"kind": "residual"}},
+    }
+    study = _with_factors(factors, model={"builder": "network:build"})
+    runs = plan_screen(study, "v1")
+    assert len(runs) == 3
+    settings = [run.spec.model.settings for run in runs]
+    assert {"kind": "plain"} in settings
+    assert sorted(s["shortcut"] for s in settings if "shortcut" in s) == [1, 3]
+
+
+BAD_CONDITIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "an unknown factor": ({"optimiser": "sgd"}, "optimiser is not another factor of this study"),
+    "itself": ({"batch_size": "sgd"}, "batch_size is not another factor of this study"),
+    "an unknown value": ({"optimizer": "adagrad"}, "'adagrad' is not a value of optimizer"),
+    "a number": ({"learning_rate": 0.001}, "learning_rate has numbers"),
+    "every value": ({"optimizer": ["adam", "sgd", "rmsprop"]}, "is no condition"),
+    "no value": ({"optimizer": []}, "optimizer = nothing is no condition"),
+    "nothing": ({}, "factors.batch_size.when"),
+    "another condition": ({"activation": "relu"}, "activation has a condition itself"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_CONDITIONS)
+def test_a_bad_condition_is_one_line_that_names_it(fault: str) -> None:
+    when, message = BAD_CONDITIONS[fault]
+    activation = {"values": ["relu", "gelu"], "when": {"optimizer": "adam"}}
+    factors = {**CONDITIONAL, "activation": activation}
+    factors["batch_size"] = {**CONDITIONAL["batch_size"], "when": when}
+    with pytest.raises(StudyError, match=message) as error:
+        _with_factors(factors)
+    assert "factors.batch_size.when" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_lists_categories_and_conditions_are_the_same_from_the_written_file() -> None:
+    study = _with_factors({**CONDITIONAL, "dropout": {"values": [0.1, 0.2, 0.5]}})
+    again = parse_study(tomllib.loads(study_toml(study)), "written.toml")
+    assert again.factor_list == study.factor_list
+    assert again.identity == study.identity
+    stored = read_stored_study(study.model_dump(mode="json", exclude_defaults=True), "run")
+    assert stored.factor_list == study.factor_list
+
+
+def test_a_pilot_runs_no_cell_twice_if_a_list_has_two_values() -> None:
+    study = _with_factors({"learning_rate": {"values": [0.001, 0.1]}}, pilot={"enabled": True})
+    cells = [run.levels for run in procedure.pilot_runs(study.rules)]
+    assert cells == [{"learning_rate": 0.001}, {"learning_rate": 0.1}]
+    runs = pd.DataFrame(cells).assign(val_accuracy=[0.7, 0.5])
+    assert set(narrowed_study(study, runs).factor_list[0].levels) == {0.001, 0.1}

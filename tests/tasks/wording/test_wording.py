@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -16,12 +17,12 @@ from analysis.effects.result import Effects
 from analysis.factors import Factor
 from analysis.search.best_cell import select
 from analysis.search.procedure import SearchRules
-from analysis.search.refined_grid import decide_grid
+from analysis.search.refined_grid import LevelReason, decide_grid
 from analysis.surface.fit import fit_surface
 from tasks.languages import LANGUAGES, translator
 from tasks.study.study_file import DataPart, PilotFinding
 from tasks.wording.cautions import caution_as_text
-from tasks.wording.decision import decision_as_text
+from tasks.wording.decision import decision_as_text, level_reason_as_text, why_as_text
 from tasks.wording.effects import effects_as_text, verdict_as_text
 from tasks.wording.pictures import pictures_as_text
 from tasks.wording.pilot import pilot_finding_as_text
@@ -300,3 +301,15 @@ def test_the_choice_among_equal_cells_and_among_collapsed_ones_says_why() -> Non
     assert first.startswith("Nothing was learned: in none of the 2 runs")
     assert "epochs" in first
     assert second.startswith("Chosen")
+
+
+def test_a_factor_that_does_not_count_has_a_line_that_says_so() -> None:
+    reason = LevelReason(
+        "momentum", "conditional", 0.0, 0.05, (0.5, 0.9), (0.0,), at={"optimizer": "adam"}
+    )
+    assert level_reason_as_text(reason, translator("en")) == (
+        "momentum: does not count with optimizer=adam"
+    )
+    assert "optimizer=adam" in level_reason_as_text(reason, translator("ko"))
+    nothing = replace(reason, effect=float("nan"))
+    assert "does not count" in why_as_text(nothing, translator("en"))
