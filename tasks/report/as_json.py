@@ -17,6 +17,7 @@ from tasks.study.study_file import RefinePart
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import verdict_as_text
+from tasks.wording.next_moves import next_steps, steps_as_json
 
 TERM_COLUMNS = ("coefficient", "effect", "std_error", "t", "p", "sum_of_squares")
 LENTH_MARGINS = ("pse", "me", "sme", "me_t", "sme_t")
@@ -49,9 +50,17 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
                 "test_images": registered.test.n,
                 "why": promotion_as_text(registered.verdict, translator("en")),
             },
+            "next_moves": next_moves_as_json(outcome),
             **outcome.tracking,
         }
     )
+    return content
+
+
+def next_moves_as_json(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return what to do next as plain JSON types: numbers, text, lines to change, commands."""
+    steps = next_steps(outcome.next_moves, outcome.study, translator("en"))
+    content: list[dict[str, Any]] = as_plain_types(steps_as_json(steps))
     return content
 
 
