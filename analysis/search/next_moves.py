@@ -164,6 +164,8 @@ class MoreSeeds(NextMove):
     reason : ``seeds``; ``impractical``: more than `MOST_SEEDS`; ``equal``: there is no lead;
         ``images``: the lead is not above `least_lead`; ``unknown``: no cell learnt twice.
     power : the chance.
+    image_ratio : how many times as many validation images it takes for this lead to count; None if
+        it does, or if there is no lead.
     """
 
     code: ClassVar[str] = "more_seeds"
@@ -177,6 +179,7 @@ class MoreSeeds(NextMove):
     more: int | None
     reason: Literal["seeds", "impractical", "equal", "images", "unknown"]
     power: float = POWER
+    image_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -573,6 +576,7 @@ def more_seeds(rules: SearchRules, selection: Selection) -> list[MoreSeeds]:
             selection.least_lead,
             more,
             reason,
+            image_ratio=selection.least_lead / lead if reason == "images" else None,
         )
     ]
 

@@ -1,5 +1,6 @@
 """The next study: what a next move changes in the file of a study."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,8 +47,8 @@ def _changes(study: Study, move: NextMove) -> Changes:
             return {"screen_cells": move.larger_cells}
         case LongerTraining():
             return {"training": {"epochs": 2 * move.epochs}}
-        case MoreSeeds() if move.more is not None and move.reason in {"seeds", "unknown"}:
-            return {"confirm": {"replicates": study.rules.confirm_replicates + move.more}}
+        case MoreSeeds():
+            return _more_seeds(study, move)
         case _:
             return {}
 
@@ -58,12 +59,7 @@ def _range(factor: str, low: object, high: object) -> Changes:
 
 def _other_training(study: Study, move: NothingLearned) -> Changes:
     """Return lower learning rates, more epochs and more pictures, as far as the study sets them."""
-    changes: Changes = {}
-    data = study.data
-    if data.per_class is not None:
-        changes["data"] = {"per_class": 2 * data.per_class}
-    elif data.source is None and data.drawn is not None:
-        changes["data"] = {"drawn": 2 * data.drawn}
+    changes = _more_pictures(study, 2)
     for new in move.learning_rates:
         changes = merged(changes, _range(new.factor, new.low, new.high))
     training: Changes = {}
@@ -73,6 +69,24 @@ def _other_training(study: Study, move: NothingLearned) -> Changes:
     if LEARNING_RATE not in study.factors and rate > LOW_LEARNING_RATE:
         training[LEARNING_RATE] = float(f"{rate / 10:.12g}")
     return {**changes, "training": training} if training else changes
+
+
+def _more_seeds(study: Study, move: MoreSeeds) -> Changes:
+    if move.image_ratio is not None:
+        return _more_pictures(study, math.floor(move.image_ratio) + 1)
+    if move.more is None or move.reason == "impractical":
+        return {}
+    return {"confirm": {"replicates": study.rules.confirm_replicates + move.more}}
+
+
+def _more_pictures(study: Study, times: int) -> Changes:
+    """Return the number of pictures times a number, if the study limits it; else nothing."""
+    data = study.data
+    if data.per_class is not None:
+        return {"data": {"per_class": times * data.per_class}}
+    if data.source is None and data.drawn is not None:
+        return {"data": {"drawn": times * data.drawn}}
+    return {}
 
 
 def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> Changes:

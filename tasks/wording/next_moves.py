@@ -209,6 +209,7 @@ def _more_seeds(move: MoreSeeds, translate: Translate) -> str:
         spread=f"{move.spread:.4f}",
         least=f"{move.least_lead:.4f}",
         power=percent(move.power),
+        ratio=f"{move.image_ratio or 0:.2g}",
     )
     return f"{first} {second} {translate('next_take_the_cheaper')}"
 

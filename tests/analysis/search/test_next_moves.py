@@ -28,6 +28,7 @@ from analysis.search.next_moves import (
     seeds_to_distinguish,
 )
 from analysis.search.procedure import SearchRules, screen_runs
+from analysis.search.space import typed_level
 
 RATE = Factor("learning_rate", 1e-3, 1e-1, "log", (1e-8, 10.0))
 DEPTH = Factor("depth", 3, 6, "integer", (1, 16))
@@ -106,6 +107,8 @@ def searches(draw: st.DrawFn) -> tuple[Factor, Selection]:
     numbers: st.SearchStrategy[Any] = (
         st.integers(int(low), int(high)) if factor.whole else st.floats(low, high)
     )
+    # As MLflow returns them; see `typed_level`.
+    numbers = numbers.map(lambda x: typed_level(factor, x))
     levels = draw(st.lists(numbers, min_size=2, max_size=6, unique=True))
     figures = {level: [draw(st.floats(0, 1)) for _ in range(2)] for level in levels}
     collapsed = [level for level in levels if draw(st.booleans())]
@@ -241,7 +244,9 @@ def test_a_lead_that_the_images_cannot_show_asks_for_no_seeds() -> None:
     cells = {3: [0.7, 0.7001], 4: [0.9, 0.9001], 5: [0.895, 0.8951], 6: [0.6, 0.6001]}
     move = only_seeds(cells, images=1000)
     assert (move.reason, move.more) == ("images", None)
-    assert move.lead < move.least_lead
+    # Six of the thousand images are the least lead, five are the lead.
+    assert move.least_lead == 0.006
+    assert move.image_ratio == pytest.approx(6 / 5)
 
 
 def test_without_replicates_new_seeds_are_needed_first() -> None:
@@ -274,6 +279,10 @@ def test_what_is_said_of_seeds_is_what_the_selection_has(
             assert move.more is not None
             assert move.more <= 30
             assert move.lead > move.least_lead
+        if move.image_ratio is not None:
+            assert images is not None
+            again = select(table(cells, DEPTH), [DEPTH], "y", images=10 * images)
+            assert (again.least_lead < move.lead) == (move.image_ratio < 10)
 
 
 # -- fold-over ------------------------------------------------------------------------------------

@@ -86,6 +86,7 @@ def seeds(draw: st.DrawFn) -> MoreSeeds:
     more = 1 if reason == "unknown" else more
     numbers = [draw(share) for _ in range(3)]
     lead, spread, least = numbers
+    ratio = draw(st.floats(1, 1e4)) if reason == "images" else None
     return MoreSeeds(
         draw(cell),
         draw(cell),
@@ -96,6 +97,7 @@ def seeds(draw: st.DrawFn) -> MoreSeeds:
         least,
         more,
         reason,  # type: ignore[arg-type] # texts
+        image_ratio=ratio,
     )
 
 
@@ -208,6 +210,14 @@ def test_where_seeds_do_not_help_nothing_is_to_be_changed(reason: Any) -> None:
     step = only_step(MoreSeeds({"a": 1}, {"a": 2}, 3, 0.01, 4, 0.02, 0.0, None, reason))
     assert (step.toml, step.commands) == ("", ())
     assert "the cheapest of these cells" in step.text
+
+
+def test_a_lead_of_too_few_images_asks_for_as_many_pictures_as_it_takes() -> None:
+    move = MoreSeeds({"a": 1}, {"a": 2}, 3, 0.02, 4, 0.02, 0.05, None, "images", 0.8, 2.5)
+    assert only_step(move).toml == ""
+    step = only_step(move, a_study(data={"drawn": 1000}))
+    assert tomllib.loads(step.toml) == {"data": {"drawn": 3000}}
+    assert "more than 2.5 times as many pictures" in step.text
 
 
 def test_where_nothing_was_learned_the_remedies_are_those_that_the_study_has() -> None:
