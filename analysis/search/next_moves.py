@@ -309,8 +309,7 @@ def _range_around(
         low, high = min(low, int(level) - 1), max(high, int(level) + 1)
     bottom = _lowest_valid(factor, tried)
     top = float(factor.domain[1]) if factor.domain else math.inf
-    low = low if float(low) >= bottom else factor.number(bottom)
-    high = high if float(high) <= top else factor.number(top)
+    low, high = factor.number(max(float(low), bottom)), factor.number(min(float(high), top))
     if factor.scale == "log" and float(low) <= 0:
         return None
     return (low, high) if float(low) < float(level) < float(high) else None

@@ -121,8 +121,8 @@ class StudyPlan:
     @property
     def whole_length(self) -> int:
         """Epochs of the longest training."""
-        factor = self.study.factors.get("epochs")
-        return int(factor.high) if factor else self.study.training.epochs
+        longest = (int(f.high) for f in self.rules.factors if f.name == "epochs")
+        return next(longest, self.study.training.epochs)
 
     @property
     def seconds(self) -> float | None:
