@@ -21,7 +21,12 @@ from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.tracking.execution import Execution
 from tasks.wording.decision import decision_as_text
-from tasks.wording.next_moves import MOST_SHOWN, further_moves_as_text, next_steps
+from tasks.wording.next_moves import (
+    MOST_SHOWN,
+    further_moves_as_text,
+    how_as_text,
+    next_steps,
+)
 from tasks.wording.selection import selection_as_text
 
 #: Significant digits of a number in a table.
@@ -102,8 +107,9 @@ def _next_moves(outcome: Outcome, translate: Translate) -> list[str]:
         code = [*step.toml.splitlines(), *step.commands]
         # Code of a list item is indented by four spaces more than its text.
         lines += ["", *(f"       {printable(line)}" for line in code if line), ""] if code else []
-    more = further_moves_as_text(steps, translate)
-    return [*lines, *(["", as_markdown(more)] if more else [])]
+    for note in (how_as_text(steps, translate), further_moves_as_text(steps, translate)):
+        lines += ["", as_markdown(note)] if note else []
+    return lines
 
 
 def report_link(execution: Execution) -> str | None:

@@ -19,9 +19,9 @@ from analysis.search.next_moves import (
     NothingLearned,
 )
 from tasks.languages import Translate
-from tasks.study.next_study import LEARNING_RATE, study_changes
+from tasks.study.next_study import LEARNING_RATE, next_study, study_changes
 from tasks.study.study_file import Study
-from tasks.study.study_toml import tables_toml
+from tasks.study.study_toml import study_toml, tables_toml
 from tasks.wording.terminal import wrapped
 from tasks.wording.values import percent
 
@@ -41,12 +41,14 @@ class NextStep:
     text : what was found, and what to do.
     toml : the lines of the study file to change; may be empty.
     commands : what to run then; may be empty.
+    study_file : the whole file of the next study; empty if nothing is to be changed.
     """
 
     move: NextMove
     text: str
     toml: str
     commands: tuple[str, ...]
+    study_file: str = ""
 
 
 def next_steps(moves: Sequence[NextMove], study: Study, translate: Translate) -> list[NextStep]:
@@ -59,7 +61,8 @@ def _step(move: NextMove, study: Study, translate: Translate) -> NextStep:
     search = (f"factorgrid search {shlex.quote(f'{study.name}.toml')}",) if changes else ()
     design = _design_commands(move, study) if isinstance(move, FoldOver) else ()
     text = move_as_text(move, study, changes, translate)
-    return NextStep(move, text, tables_toml(changes), (*search, *design))
+    file = study_toml(next_study(study, changes)) if changes else ""
+    return NextStep(move, text, tables_toml(changes), (*search, *design), file)
 
 
 def steps_as_text(steps: Sequence[NextStep], translate: Translate) -> list[str]:
@@ -69,10 +72,13 @@ def steps_as_text(steps: Sequence[NextStep], translate: Translate) -> list[str]:
         lines.append(wrapped(f"{number}. {step.text}"))
         own = [*step.toml.splitlines(), *step.commands]
         lines += [f"     {line}" if line else "" for line in own]
-    if any(step.toml for step in steps[:MOST_SHOWN]):
-        lines.append(wrapped(translate("next_how")))
-    more = further_moves_as_text(steps, translate)
-    return [*lines, *([wrapped(more)] if more else [])]
+    notes = [how_as_text(steps, translate), further_moves_as_text(steps, translate)]
+    return [*lines, *(wrapped(note) for note in notes if note)]
+
+
+def how_as_text(steps: Sequence[NextStep], translate: Translate) -> str:
+    """Return what to do with the lines that are shown; empty if there are none."""
+    return translate("next_how") if any(step.toml for step in steps[:MOST_SHOWN]) else ""
 
 
 def further_moves_as_text(steps: Sequence[NextStep], translate: Translate) -> str:
@@ -90,6 +96,7 @@ def steps_as_json(steps: Sequence[NextStep]) -> list[dict[str, Any]]:
             "text": step.text,
             "toml": step.toml,
             "commands": list(step.commands),
+            "study_file": step.study_file,
         }
         for step in steps
     ]

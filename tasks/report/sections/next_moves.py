@@ -3,7 +3,7 @@
 from typing import Any
 
 from tasks.report.source import ReportSource
-from tasks.wording.next_moves import MOST_SHOWN, further_moves_as_text, next_steps
+from tasks.wording.next_moves import MOST_SHOWN, further_moves_as_text, how_as_text, next_steps
 
 
 def next_moves_section(source: ReportSource) -> dict[str, Any]:
@@ -17,12 +17,11 @@ def next_moves_section(source: ReportSource) -> dict[str, Any]:
     """
     translate = source.translate
     steps = next_steps(source.outcome.next_moves, source.study, translate)
-    shown = steps[:MOST_SHOWN]
     return {
         "steps": [
             {"text": step.text, "lines": "\n".join(filter(None, [step.toml, *step.commands]))}
-            for step in shown
+            for step in steps[:MOST_SHOWN]
         ],
-        "how": translate("next_how") if any(step.toml for step in shown) else "",
+        "how": how_as_text(steps, translate),
         "more": further_moves_as_text(steps, translate),
     }

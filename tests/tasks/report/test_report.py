@@ -131,7 +131,8 @@ def test_the_next_study_is_one_that_search_accepts(done: Done) -> None:
     for move in done.outcome["next_moves"]:
         changes = tomllib.loads(move["toml"])
         if changes:
-            assert next_study(study, changes).identity != study.identity
+            changed = parse_study(tomllib.loads(move["study_file"]), "test")
+            assert changed.identity == next_study(study, changes).identity != study.identity
 
 
 def test_the_confusion_table_counts_every_test_image(written: str, done: Done) -> None:
