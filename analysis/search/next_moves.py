@@ -324,7 +324,9 @@ def _nothing_learned(rules: SearchRules, selection: Selection) -> NothingLearned
     for factor in swept_factors(rules.factors):
         lowest = float(cells[factor.name].min())
         low, high = factor.number(lowest / 100), factor.number(lowest / 10)
-        if lowest > LOW_LEARNING_RATE and factor.inside(low):
+        # Of a list of values, none may be lower.
+        lower = float(low) < float(high) < lowest
+        if lowest > LOW_LEARNING_RATE and lower and factor.inside(low):
             ranges.append(NewRange(factor.name, low, high))
     return NothingLearned(int(cells["n"].sum()), float(cells["mean"].max()), tuple(ranges))
 

@@ -21,6 +21,7 @@ from tasks.planning.probe import (
     Probe,
     _extrapolated,
     best_timings,
+    extreme_cells,
     probe_study,
     training_pictures,
 )
@@ -80,12 +81,13 @@ def test_without_earlier_runs_a_few_epochs_are_timed_and_nothing_is_stored(
     plan = json.loads(ended.stdout)
     probe = plan["probe"]
     assert (plan["seconds_from"], probe["fault"]) == ("probe", "")
-    # The largest cell has two layers, the smallest has one.
-    assert [cell["levels"]["conv_layers"] for cell in probe["cells"]] == [2, 1]
+    # The largest cell has two layers, the smallest has one; on a busy machine only one is timed.
+    layers = [cell["levels"]["conv_layers"] for cell in probe["cells"]]
+    assert layers in ([2, 1], [2], [1])
     assert all(cell["epochs"] >= 1 and cell["seconds"] > 0 for cell in probe["cells"])
     # 240 drawn pictures, of which 70 % are for training.
     assert (probe["pictures"], probe["study_pictures"]) == (168, 168)
-    mean = sum(cell["seconds"] for cell in probe["cells"]) / 2
+    mean = sum(cell["seconds"] for cell in probe["cells"]) / len(layers)
     assert plan["seconds_per_training"] == pytest.approx(mean)
     assert plan["minutes"]["at_least"] == pytest.approx(4 * mean / 60)
     assert not home.exists()
@@ -125,6 +127,13 @@ def test_an_epoch_that_takes_longer_than_the_probe_is_cut_off(tmp_path: Path) ->
     found = probe_study(study, Settings(tmp_path / "home", ""), seconds=0.0)
     assert found.seconds is None
     assert "another study may be training" in found.fault
+
+
+def test_the_largest_and_the_smallest_cell_are_timed(tmp_path: Path) -> None:
+    study = load_study(str(write_study(tmp_path)))
+    assert [cell["conv_layers"] for cell in extreme_cells(study)] == [2, 1]
+    alike = STUDY.replace("[factors.conv_layers]\nlow = 1\nhigh = 2\n", "")
+    assert len(extreme_cells(load_study(str(write_study(tmp_path, alike))))) == 1
 
 
 def test_a_first_epoch_counts_only_if_there_is_no_other() -> None:
