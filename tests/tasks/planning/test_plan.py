@@ -30,11 +30,14 @@ from tasks.settings import Settings
 from tasks.study.study_file import DataPart, load_study
 
 
-def _run(home: Path, monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> Result:
+def _run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, *words: str | Path, probe: bool = False
+) -> Result:
     monkeypatch.setenv("FACTORGRID_HOME", str(home))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    return CliRunner().invoke(main, ["plan", *map(str, words)])
+    options = [] if probe else ["--no-probe"]
+    return CliRunner().invoke(main, ["plan", *map(str, words), *options])
 
 
 def test_the_plan_of_a_study_that_ran_is_what_it_did(
@@ -63,7 +66,7 @@ def test_the_plan_of_a_study_that_ran_is_what_it_did(
 def test_a_plan_without_earlier_runs_creates_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = _run(tmp_path / "home", monkeypatch, write_study(tmp_path), "--no-probe")
+    result = _run(tmp_path / "home", monkeypatch, write_study(tmp_path))
     assert result.exit_code == 0, result.output
     assert "Minutes: unknown" in result.stdout
     assert "No run is started, and nothing is stored." in result.stdout
@@ -102,7 +105,8 @@ def _temporary_files(folder: Path) -> list[Path]:
 def test_a_plan_for_pictures_that_are_not_here_says_why_the_minutes_are_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: str
 ) -> None:
-    result = _run(tmp_path / "home", monkeypatch, write_study(tmp_path), "--data", pictures)
+    path, home = write_study(tmp_path), tmp_path / "home"
+    result = _run(home, monkeypatch, path, "--data", pictures, probe=True)
     assert result.exit_code == 0, result.output
     text = " ".join(result.stdout.split())
     assert "Minutes: unknown, because no earlier run" in text
@@ -117,7 +121,7 @@ def test_a_training_process_that_cannot_train_is_a_reason_and_no_failure(
         "def build(*, image_size, classes, conv_layers):\n    raise ValueError('too small')\n"
     )
     text = STUDY.replace("filters = 4\ndense_units = 8", 'builder = "network:build"')
-    result = _run(tmp_path / "home", monkeypatch, write_study(tmp_path, text))
+    result = _run(tmp_path / "home", monkeypatch, write_study(tmp_path, text), probe=True)
     assert result.exit_code == 0, result.output
     assert "too small" in result.stdout
 
