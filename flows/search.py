@@ -11,6 +11,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from tasks import steps
+from tasks.planning.minutes import resolve_minutes
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.prefect_artifacts import on_failure
 from tasks.search.pilot import plan_pilot
@@ -48,7 +49,10 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
             steps.publish(done, outcome)
             return outcome
         with open_training(
-            session, images, elsewhere=elsewhere, remote_task=steps.train_there
+            resolve_minutes(session, images.version),
+            images,
+            elsewhere=elsewhere,
+            remote_task=steps.train_there,
         ) as context:
             return procedure(context)
 

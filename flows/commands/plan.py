@@ -1,5 +1,6 @@
 """`factorgrid plan`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +17,12 @@ from flows.commands.options import (
 @click.argument("study", default="quick")
 @study_data_options
 @budget_options
+@click.option(
+    "--no-probe",
+    is_flag=True,
+    help="Without earlier runs of the study on this machine, do not time a few epochs on drawn "
+    "pictures, which takes about 20 seconds.",
+)
 @as_json_option
 def plan(
     study: str,
@@ -25,32 +32,42 @@ def plan(
     image_size: int | None,
     budget: int | None,
     minutes: float | None,
+    no_probe: bool,
     as_json: bool,
 ) -> None:
-    """Show what a study will do, and what it can find; nothing is trained.
+    """Show what a study will do, and what it can find; no run is started, and nothing is stored.
 
     STUDY is a built-in study (quick, dogs-vs-cats, paper) or a TOML file. The design with its alias
     chains, the trainings of each stage and their order, the expected minutes, and the smallest
     effect that the screen finds with a chance of 80 %. The minutes and the spread between seeds are
-    those of the last execution of the study, as far as MLflow has one.
+    those of the last execution of the study, as far as MLflow has one; if no run of it was trained
+    on this machine, a few epochs on drawn pictures are timed.
     """
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
+    from tasks.planning.minutes import with_trainings
     from tasks.planning.past_runs import past_runs
     from tasks.planning.plan_study import StudyPlan
+    from tasks.planning.probe import probe_study
     from tasks.planning.show_plan import plan_as_json, plan_as_text
+    from tasks.study.custom_network import with_builder
     from tasks.study.study_file import load_study
     from tasks.training.devices import available_devices
 
     source = str(data) if data else None
-    read = load_study(
-        study,
-        budget=budget,
-        minutes=minutes,
-        source=source,
-        per_class=per_class,
-        image_size=image_size,
+    read = with_builder(
+        load_study(
+            study,
+            budget=budget,
+            minutes=minutes,
+            source=source,
+            per_class=per_class,
+            image_size=image_size,
+        )
     )
-    planned = StudyPlan(read, past_runs(settings, read), len(available_devices()))
+    past = past_runs(settings, read)
+    probe = None if no_probe or past.seconds is not None else probe_study(read, settings)
+    planned = StudyPlan(read, past, len(available_devices()), probe)
+    planned = replace(planned, study=with_trainings(read, planned.seconds, planned.devices))
     print_result(plan_as_json(planned), plan_as_text(planned), as_json=as_json)

@@ -1,7 +1,8 @@
 """What earlier runs of a study show: seconds per training, and the spread between seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,7 @@ class PastRuns:
 
     Attributes
     ----------
-    seconds : median of one training; None without runs.
+    seconds : median of one training of the whole length on this machine; None without runs.
     trained : number of runs that the median is from.
     spread : standard deviation of the response between seeds of one cell, pooled over the cells
         that learnt; None without cells that were run twice.
@@ -55,18 +56,51 @@ def past_runs(settings: Settings, study: Study) -> PastRuns:
     same = (before.data, before.model, before.training) == (study.data, study.model, study.training)
     if not same or set(before.factors) != set(study.factors):
         return PastRuns()
-    return _of_table(execution.runs(), study.factor_list, study.response)
+    children = execution.children()
+    here = _runs_of_this_home(tracker, children)
+    epochs = None if "epochs" in study.factors else study.training.epochs
+    return _of_table(execution.table(children), study.factor_list, study.response, here, epochs)
 
 
-def _of_table(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -> PastRuns:
+def _runs_of_this_home(tracker: Tracker, runs: Sequence[Any]) -> set[str]:
+    """Return the ids of the runs that a process with this home trained."""
+    # Without locks no run was trained here, and none are to be made.
+    if not tracker.settings.locks.exists():
+        return set()
+    return {run.info.run_id for run in runs if tracker.leases.is_in_this_home(run)}
+
+
+def _of_table(
+    runs: pd.DataFrame,
+    factors: Sequence[Factor],
+    response: str,
+    here: Collection[str],
+    epochs: int | None = None,
+) -> PastRuns:
+    """Return what a table of runs shows.
+
+    Parameters
+    ----------
+    here : the ids of the runs that were trained on this machine.
+    epochs : of a training of the whole length; None if it is a factor.
+    """
     finished = runs[runs[response].notna()]
     if finished.empty:
         return PastRuns()
     trained = finished[finished["reused_from"].fillna("").astype(str).eq("")]
+    seconds = _whole_seconds(trained[trained["run_id"].isin(here)], epochs)
     spread, df = pooled_spread(select(finished, factors, response).cells)
     return PastRuns(
-        float(trained["train_seconds"].median()) if len(trained) else None,
-        len(trained),
+        float(seconds.median()) if len(seconds) else None,
+        len(seconds),
         spread if df else None,
         df,
     )
+
+
+def _whole_seconds(runs: pd.DataFrame, epochs: int | None) -> "pd.Series[float]":
+    """Return the seconds of each run that trained all of its epochs, scaled to the whole length."""
+    if epochs is None or "epochs_trained" not in runs:
+        return runs["train_seconds"]
+    whole = runs[runs["epochs_trained"].eq(runs["epochs"])]
+    return whole["train_seconds"] * epochs / whole["epochs"]

@@ -1,5 +1,7 @@
 """The plan of a study: its design, trainings, minutes, and the smallest effect that it finds."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,7 +12,26 @@ from analysis.effects.power import DetectableEffect, smallest_effect
 from analysis.search import procedure
 from analysis.search.procedure import CellRun, SearchRules
 from tasks.planning.past_runs import PastRuns
+from tasks.planning.probe import Probe
 from tasks.study.study_file import Study
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """How many trainings a stage has, and how long they are.
+
+    Attributes
+    ----------
+    stage : its name.
+    fewest, most : trainings.
+    fewest_epochs, most_epochs : of these trainings together.
+    """
+
+    stage: str
+    fewest: int
+    most: int
+    fewest_epochs: int
+    most_epochs: int
 
 
 @dataclass(frozen=True)
@@ -22,11 +43,13 @@ class StudyPlan:
     study : as it was read.
     past : what earlier runs of the study in MLflow show.
     devices : how many replicates train at once on this machine.
+    probe : what a few epochs on drawn pictures show; None if there was no probe.
     """
 
     study: Study
     past: PastRuns
     devices: int = 1
+    probe: Probe | None = None
 
     @property
     def rules(self) -> SearchRules:
@@ -34,9 +57,12 @@ class StudyPlan:
         return self.study.rules
 
     @cached_property
-    def design(self) -> Design:
-        """The design of the screen; with a pilot, its levels are known after the pilot."""
-        return procedure.screen_design(self.rules)
+    def design(self) -> Design | None:
+        """The design of the screen; with a pilot, its levels are known after the pilot.
+
+        None if the rules have no room for any: cells are then drawn at random.
+        """
+        return None if self.rules.design is None else procedure.screen_design(self.rules)
 
     @property
     def pilot(self) -> list[CellRun]:
@@ -48,30 +74,68 @@ class StudyPlan:
         """The runs of the screen, in the order in which they are trained."""
         return procedure.screen_runs(self.rules)
 
-    @property
-    def most_refined(self) -> int:
-        """The most trainings of the refinement. Cells that the screen trained are not repeated."""
-        rules = self.rules
-        rounds = rules.rounds if rules.method == "grid" else 1
-        return rules.budget * rounds * rules.refine_replicates
+    @cached_property
+    def stages(self) -> list[StageCost]:
+        """The cost of each stage that the rules have, in order.
 
-    @property
-    def most_confirmed(self) -> int:
-        """The most trainings with fresh seeds."""
-        return self.rules.confirm_cells * self.rules.confirm_replicates
+        What the refinement and the confirmation train depends on the results. Cells that the screen
+        trained are not repeated.
+        """
+        rules = self.rules
+        planned = [("pilot", self.pilot), ("screen", self.screen)]
+        stages = [self._known(stage, runs) for stage, runs in planned if runs]
+        later = [("refine", rules.most_refined), ("confirm", rules.most_confirmed)]
+        return [*stages, *(self._at_most(stage, runs) for stage, runs in later if runs)]
+
+    def _known(self, stage: str, runs: Sequence[CellRun]) -> StageCost:
+        epochs = sum(self.epochs_of(run) for run in runs)
+        return StageCost(stage, len(runs), len(runs), epochs, epochs)
+
+    def _at_most(self, stage: str, runs: int) -> StageCost:
+        return StageCost(stage, 0, runs, 0, runs * self.whole_length)
+
+    def epochs_of(self, run: CellRun) -> int:
+        """Return how many epochs a run trains: its own number, or that of its cell or the study."""
+        own = getattr(run, "epochs", None)
+        return int(own or run.levels.get("epochs", self.study.training.epochs))
 
     @property
     def trainings(self) -> tuple[int, int]:
         """The fewest and the most trainings of the whole study."""
-        fewest = len(self.pilot) + len(self.screen)
-        return fewest, fewest + self.most_refined + self.most_confirmed
+        return sum(s.fewest for s in self.stages), sum(s.most for s in self.stages)
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """The fewest and the most epochs of the whole study."""
+        return sum(s.fewest_epochs for s in self.stages), sum(s.most_epochs for s in self.stages)
+
+    @property
+    def full_trainings(self) -> tuple[float, float]:
+        """The same in trainings of the whole length; if the length is a factor, the longest."""
+        fewest, most = self.epochs
+        return fewest / self.whole_length, most / self.whole_length
+
+    @property
+    def whole_length(self) -> int:
+        """Epochs of the longest training."""
+        longest = (int(f.high) for f in self.rules.factors if f.name == "epochs")
+        return next(longest, self.study.training.epochs)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of one training, from earlier runs, else from the probe; None if not known."""
+        if self.past.seconds is not None:
+            return self.past.seconds
+        return self.probe.seconds if self.probe else None
 
     @property
     def minutes(self) -> tuple[float, float] | None:
-        """The expected minutes of the fewest and the most trainings; None without earlier runs."""
-        if self.past.seconds is None:
+        """The expected minutes of the fewest and the most trainings; None if not known."""
+        if self.seconds is None:
             return None
-        fewest, most = (n * self.past.seconds / 60 / self.devices for n in self.trainings)
+        # If the length is a factor, the seconds are those of a training of a middle length.
+        counts = self.trainings if "epochs" in self.study.factors else self.full_trainings
+        fewest, most = (n * self.seconds / 60 / self.devices for n in counts)
         return fewest, most
 
     @cached_property
@@ -86,6 +150,8 @@ class StudyPlan:
 
 
 def _detectable(rules: SearchRules, times: int) -> DetectableEffect:
+    if rules.design is None:
+        return DetectableEffect(math.inf, "none", 0)
     more = replace(rules, replicates=rules.replicates * times)
     cells = pd.DataFrame([run.levels for run in procedure.screen_runs(more)], dtype=object)
     return smallest_effect(cells, rules.factors, alpha=rules.alpha)

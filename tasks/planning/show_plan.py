@@ -1,13 +1,15 @@
 """The plan of a study as text and as JSON."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from analysis.designs.mixed_levels import count_of_cells
 from analysis.designs.summary import design_as_json, design_as_text
 from analysis.effects.power import DetectableEffect
 from analysis.factors import cell_name, show
-from tasks.planning.plan_study import StudyPlan
+from tasks.planning.plan_study import StageCost, StudyPlan
+from tasks.planning.probe import Probe
 from tasks.wording.terminal import bullets, underlined, wrapped
 
 TESTS = {
@@ -20,27 +22,41 @@ METHODS = {"grid": "refined grid", "gp": "Gaussian process", "surface": "respons
 
 def plan_as_json(plan: StudyPlan) -> dict[str, Any]:
     """Return a plan as plain JSON types; what is unknown is null."""
-    fewest, most = plan.trainings
-    minutes = plan.minutes
+    (fewest, most), minutes = plan.trainings, plan.minutes
+    by_stage = {stage.stage: stage for stage in plan.stages}
     return {
         "study": plan.study.name,
-        "design": design_as_json(plan.design),
+        "design": plan.design and design_as_json(plan.design),
         "order": [
-            {"stage": stage, "levels": run.levels, "replicate": run.number, "centre": run.centre}
+            {
+                "stage": stage,
+                "levels": run.levels,
+                "replicate": run.number,
+                "centre": run.centre,
+                "epochs": plan.epochs_of(run),
+            }
             for stage, runs in (("pilot", plan.pilot), ("screen", plan.screen))
             for run in runs
         ],
         "trainings": {
             "pilot": len(plan.pilot),
             "screen": len(plan.screen),
-            "refine_at_most": plan.most_refined,
-            "confirm_at_most": plan.most_confirmed,
+            "refine_at_most": by_stage["refine"].most if "refine" in by_stage else 0,
+            "confirm_at_most": by_stage["confirm"].most if "confirm" in by_stage else 0,
             "at_least": fewest,
             "at_most": most,
         },
+        "stages": [asdict(stage) for stage in plan.stages],
         "epochs": plan.study.training.epochs,
+        "epochs_in_all": {"at_least": plan.epochs[0], "at_most": plan.epochs[1]},
+        "full_length_trainings": {
+            "at_least": plan.full_trainings[0],
+            "at_most": plan.full_trainings[1],
+        },
         "minutes": None if minutes is None else {"at_least": minutes[0], "at_most": minutes[1]},
-        "seconds_per_training": plan.past.seconds,
+        "seconds_per_training": plan.seconds,
+        "seconds_from": _origin_of_seconds(plan),
+        "probe": plan.probe and asdict(plan.probe),
         "devices": plan.devices,
         "seed_spread": plan.past.spread,
         "seed_spread_df": plan.past.spread_df,
@@ -49,6 +65,12 @@ def plan_as_json(plan: StudyPlan) -> dict[str, Any]:
             plan, plan.detectable_doubled
         ),
     }
+
+
+def _origin_of_seconds(plan: StudyPlan) -> str | None:
+    if plan.past.seconds is not None:
+        return "past runs"
+    return None if plan.seconds is None else "probe"
 
 
 def _detectable_as_json(plan: StudyPlan, found: DetectableEffect) -> dict[str, Any]:
@@ -66,9 +88,9 @@ def _detectable_as_json(plan: StudyPlan, found: DetectableEffect) -> dict[str, A
 def plan_as_text(plan: StudyPlan) -> str:
     """Return what a terminal prints."""
     lines = [
-        f"Study {plan.study.name}: nothing is trained by this command.",
+        wrapped(f"Study {plan.study.name}: {_what_was_done(plan)}"),
         underlined("Screen"),
-        design_as_text(plan.design),
+        *_design(plan),
         *map(wrapped, _conditions(plan)),
         underlined("Trainings"),
         *bullets(_stages(plan)),
@@ -81,23 +103,54 @@ def plan_as_text(plan: StudyPlan) -> str:
     return "\n".join(lines)
 
 
+def _what_was_done(plan: StudyPlan) -> str:
+    """Return what this command did, besides reading."""
+    if plan.probe is None or not plan.probe.cells:
+        return "a plan. No run is started, and nothing is stored."
+    epochs = sum(cell.epochs for cell in plan.probe.cells)
+    return (
+        f"a plan. No run is started, and nothing is stored; {_count(epochs, 'epoch')} on drawn "
+        f"pictures took {plan.probe.seconds_spent:.0f} s, to find out how long a training takes."
+    )
+
+
+def _design(plan: StudyPlan) -> list[str]:
+    if plan.design is None:
+        return [wrapped(f"No design has as few runs: {len(plan.screen)} cells drawn at random.")]
+    return [design_as_text(plan.design)]
+
+
 def _stages(plan: StudyPlan) -> list[str]:
+    return [_stage(plan, stage) for stage in plan.stages]
+
+
+def _stage(plan: StudyPlan, stage: StageCost) -> str:
+    name = METHODS[plan.rules.method] if stage.stage == "refine" else stage.stage
+    most = "at most " if stage.most > stage.fewest else ""
+    return f"{name}: {most}{stage.most}{_about_stage(plan, stage.stage)}"
+
+
+def _about_stage(plan: StudyPlan, stage: str) -> str:
+    """Return what a stage does with its trainings, as the end of a line."""
     rules = plan.rules
-    lines = []
-    if plan.pilot:
-        lines.append(
-            f"pilot: {len(plan.pilot)}; it narrows the levels of the screen, so the levels below "
-            "are the ends of the ranges"
-        )
-    lines.append(f"screen: {len(plan.screen)}{_why_no_full_design(plan)}")
-    rounds = f", in {rules.rounds} rounds" if rules.method == "grid" and rules.rounds > 1 else ""
-    size = f"{_count(rules.budget, 'cell')}, {_count(rules.refine_replicates, 'seed')} each{rounds}"
-    lines.append(f"{METHODS[rules.method]}: at most {plan.most_refined} ({size})")
-    if plan.most_confirmed:
-        cells = _count(rules.confirm_cells, "cell")
-        seeds = _count(rules.confirm_replicates, "fresh seed")
-        lines.append(f"confirm: at most {plan.most_confirmed} ({cells}, {seeds} each)")
-    return lines
+    by_budget = rules.trainings is not None
+    match stage:
+        case "pilot":
+            return (
+                "; it narrows the levels of the screen; the levels below are the ends of the ranges"
+            )
+        case "screen":
+            return _why_no_full_design(plan)
+        case "refine":
+            rounds = rules.rounds if rules.method == "grid" else 1
+            more = f", in {rounds} rounds" if rounds > 1 else ""
+            cells = _count(rules.budget, "cell")
+            size = f" ({cells}, {_count(rules.refine_replicates, 'seed')} each{more})"
+            return ", one cell at a time, anywhere in the ranges" if by_budget else size
+        case _:
+            cells = _count(rules.confirm_cells, "cell")
+            size = f" ({cells}, {_count(rules.confirm_replicates, 'fresh seed')} each)"
+            return f", with fresh seeds for the best {cells} in turn" if by_budget else size
 
 
 def _conditions(plan: StudyPlan) -> list[str]:
@@ -113,7 +166,8 @@ def _conditions(plan: StudyPlan) -> list[str]:
 
 def _why_no_full_design(plan: StudyPlan) -> str:
     """Return why the screen is a fraction although the study does not say how many cells it has."""
-    if plan.study.screen_cells is not None or not plan.study.design.p:
+    no_choice = plan.study.method == "budget" or plan.study.screen_cells is not None
+    if no_choice or not plan.study.design.p:
         return ""
     cells, used = count_of_cells(plan.rules.factors), plan.study.design.n_runs
     return (
@@ -127,22 +181,65 @@ def _count(n: int, noun: str) -> str:
 
 
 def _totals(plan: StudyPlan) -> list[str]:
-    fewest, most = plan.trainings
-    total = (
-        f"In all {fewest} to {most} trainings of {plan.study.training.epochs} epochs. Runs that "
-        "MLflow has already are not trained again."
+    lengths = sorted({plan.epochs_of(run) for run in (*plan.pilot, *plan.screen)})
+    epochs = (
+        f"{lengths[0]} epochs" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]} epochs"
     )
-    if plan.minutes is None:
-        return [total, "Minutes: unknown, because no earlier run of this study is in MLflow."]
-    shortest, longest = plan.minutes
+    total = (
+        f"In all {_range(*plan.trainings)} trainings of {epochs}, {_range(*plan.epochs)} epochs "
+        "together. Runs that MLflow has already are not trained again."
+    )
+    return [total, *_minutes(plan)]
+
+
+def _range(fewest: float, most: float) -> str:
+    low, high = f"{fewest:,.0f}", f"{most:,.0f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _minutes(plan: StudyPlan) -> list[str]:
+    if plan.minutes is None or plan.seconds is None:
+        return [f"Minutes: unknown, because {_why_unknown(plan)}."]
     devices = f" on {plan.devices} GPUs" if plan.devices > 1 else ""
-    source = f"{plan.past.seconds:.1f} s per training, the median of {plan.past.trained} runs"
-    return [total, f"Minutes: {shortest:.0f} to {longest:.0f}{devices}, at {source}."]
+    one = f"one training of {plan.seconds:.1f} s"
+    if plan.past.seconds is not None:
+        source = f"the median of {_count(plan.past.trained, 'run')} on this machine"
+        return [f"Minutes: {_range(*plan.minutes)}{devices}, from {one}, {source}."]
+    return [f"Minutes: {_range(*plan.minutes)}{devices}, from {one}. {_probe(plan.probe)}"]
+
+
+def _why_unknown(plan: StudyPlan) -> str:
+    past = "no earlier run of this study in MLflow was trained on this machine"
+    if plan.probe is None:
+        return f"{past}, and none was timed (--no-probe)"
+    return f"{past}, and a training could not be timed: {plan.probe.fault}"
+
+
+def _timed(epochs: int) -> str:
+    only_first = ", with the compilation, so that this is too much" if epochs == 1 else ""
+    return f"{_count(epochs, 'epoch')} timed{only_first}"
+
+
+def _probe(probe: Probe | None) -> str:
+    """Return where the seconds of a probe come from."""
+    if probe is None:
+        return ""
+    cells = "; ".join(
+        f"{cell_name(cell.levels)} {cell.seconds:.1f} s ({_timed(cell.epochs)})"
+        for cell in probe.cells
+    )
+    return (
+        f"This is extrapolated, because no earlier run of this study was trained on this machine: "
+        f"from epochs of {probe.pictures:,} drawn training pictures to the study's about "
+        f"{probe.study_pictures:,}: {cells}."
+    )
 
 
 def _power(plan: StudyPlan) -> list[str]:
     found, doubled = plan.detectable, plan.detectable_doubled
     test = TESTS[found.test].format(df=found.error_df)
+    if plan.design is None:
+        return ["No effects are fitted to cells drawn at random."]
     if not math.isfinite(found.size):
         lines = [f"{test[0].upper()}{test[1:]}. Add replicates or cells."]
     else:

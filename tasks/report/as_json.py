@@ -21,6 +21,7 @@ from tasks.report.outcome import Outcome
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import verdict_as_text
+from tasks.wording.next_moves import next_steps, steps_as_json
 
 TERM_COLUMNS = ("coefficient", "effect", "std_error", "t", "p", "sum_of_squares")
 LENTH_MARGINS = ("pse", "me", "sme", "me_t", "sme_t")
@@ -62,6 +63,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
                 "text": stopped_as_text(outcome.nothing_learned, translator("en")),
                 "remedies": remedies_as_text(outcome.nothing_learned, translator("en")),
             },
+            "next_moves": next_moves_as_json(outcome),
             **outcome.tracking,
         }
     )
@@ -83,6 +85,13 @@ def _constant_as_json(found: ConstantComparison) -> dict[str, Any]:
         "p": found.p,
         "beaten": found.network_is_better,
     }
+
+
+def next_moves_as_json(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return what to do next as plain JSON types: numbers, text, lines to change, commands."""
+    steps = next_steps(outcome.next_moves, outcome.study, translator("en"))
+    content: list[dict[str, Any]] = as_plain_types(steps_as_json(steps))
+    return content
 
 
 def effects_as_json(

@@ -17,6 +17,7 @@ from tasks.report.sections.design import design_section
 from tasks.report.sections.effects import effects_section
 from tasks.report.sections.grid import grid_section
 from tasks.report.sections.head import head_section
+from tasks.report.sections.next_moves import next_moves_section
 from tasks.report.sections.question import question_section
 from tasks.report.sections.repeat import repeat_section
 from tasks.report.sections.suspects import suspects_section
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[ReportSource], dict[str, Any] | None]] = {
     "grid": grid_section,
     "winner": winner_section,
     "suspects": suspects_section,
+    "next_moves": next_moves_section,
     "cost": cost_section,
     "repeat": repeat_section,
 }

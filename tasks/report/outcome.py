@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.effects.result import Effects
+from analysis.factors import Level
 from analysis.search import procedure
 from analysis.search.best_cell import Selection
+from analysis.search.next_moves import NextMove, next_moves
 from analysis.search.refined_grid import Decision
 from tasks.registry.register import Registered, read_registered
 from tasks.search.confirm import select_cell
@@ -16,6 +18,7 @@ from tasks.search.screen import analyse_runs
 from tasks.study.study_file import Study
 from tasks.tracking.artifact_paths import PICTURES
 from tasks.tracking.execution import Execution
+from tasks.tracking.metric_history import metric_history
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Outcome:
     registered : the registered winner; None if the study is not finished.
     nothing_learned : what to change if the study ended after its screen, because no network of the
         screen learned; None otherwise.
+    next_moves : what to do next, the most useful first; at least one.
     tracking : ``tracking_uri``, MLflow's address, and ``run_id``, the parent run.
     """
 
@@ -47,6 +51,7 @@ class Outcome:
     grid: pd.DataFrame
     selection: Selection
     registered: Registered | None
+    next_moves: tuple[NextMove, ...]
     tracking: Mapping[str, str]
     nothing_learned: NothingLearned | None = None
 
@@ -60,9 +65,11 @@ def outcome_of(execution: Execution) -> Outcome:
         If the screen has no finished run.
     """
     study, children = execution.study, execution.children()
-    screen = execution.table(children, "screen")
+    screen, runs = execution.table(children, "screen"), execution.table(children)
     effects = analyse_runs(study, screen)
     registered = read_registered(execution)
+    selection = select_cell(study, runs, execution.facts.validation_images)
+    curves = _curves_of_cell(execution, runs, selection.chosen)
     return Outcome(
         study,
         execution.facts.pictures,
@@ -70,12 +77,28 @@ def outcome_of(execution: Execution) -> Outcome:
         effects,
         procedure.decide(study.rules, effects),
         grid_table(execution.table(children, "refine"), study),
-        select_cell(study, execution.table(children), execution.facts.validation_images),
+        selection,
         registered,
+        next_moves(study.rules, effects, selection, curves),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
         # A study of a version before 0.3 was continued, and has a winner.
         None if registered else nothing_learned(study, screen, execution.facts),
     )
+
+
+def _curves_of_cell(
+    execution: Execution, runs: pd.DataFrame, cell: Mapping[str, Level]
+) -> list[tuple[float, ...]]:
+    """Return the response by epoch of each finished run of a cell."""
+    study = execution.study
+    same = runs[study.response].notna()
+    for name, level in cell.items():
+        same &= runs[name] == level
+    trained = runs[same]
+    reused = trained["reused_from"].fillna("").astype(str)
+    # A run that was reused has no epochs of its own.
+    run_ids = reused.where(reused.ne(""), trained["run_id"])
+    return [metric_history(execution.tracker, run_id, study.response) for run_id in run_ids]
 
 
 def _classes(execution: Execution) -> dict[str, int]:

@@ -15,12 +15,18 @@ from prefect.logging.loggers import flow_run_logger
 
 from tasks.errors import USER_ERRORS
 from tasks.escaping import as_line, as_markdown, printable
-from tasks.languages import translator
+from tasks.languages import Translate, translator
 from tasks.redaction import redact
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.tracking.execution import Execution
 from tasks.wording.decision import decision_as_text
+from tasks.wording.next_moves import (
+    MOST_SHOWN,
+    further_moves_as_text,
+    how_as_text,
+    next_steps,
+)
 from tasks.wording.selection import selection_as_text
 
 #: Significant digits of a number in a table.
@@ -88,7 +94,22 @@ def decision_as_markdown(outcome: Outcome) -> str:
     lines += [f"- {as_markdown(line)}" for line in decision]
     lines += ["", f"## {translate('winner')}", ""]
     lines += [f"- {as_markdown(line)}" for line in winner]
+    lines += ["", f"## {translate('next_moves')}", "", *_next_moves(outcome, translate)]
     return "\n".join(lines)
+
+
+def _next_moves(outcome: Outcome, translate: Translate) -> list[str]:
+    """Return what to do next as a list in Markdown; lines of files and commands are code."""
+    steps = next_steps(outcome.next_moves, outcome.study, translate)
+    lines = []
+    for step in steps[:MOST_SHOWN]:
+        lines.append(f"1. {as_markdown(step.text)}")
+        code = [*step.toml.splitlines(), *step.commands]
+        # Code of a list item is indented by four spaces more than its text.
+        lines += ["", *(f"       {printable(line)}" for line in code if line), ""] if code else []
+    for note in (how_as_text(steps, translate), further_moves_as_text(steps, translate)):
+        lines += ["", as_markdown(note)] if note else []
+    return lines
 
 
 def report_link(execution: Execution) -> str | None:

@@ -4,12 +4,17 @@ from pathlib import Path
 
 from analysis.plots.grid import grid_heatmap
 from tasks.errors import UserError
+from tasks.escaping import as_json_text
+from tasks.report.as_json import next_moves_as_json
 from tasks.report.html import report_page
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.text import outcome_as_text
 from tasks.settings import Settings
 from tasks.tracking.execution import Execution, last_execution
 from tasks.tracking.tracker import Tracker
+
+#: Of a parent run: what to do next, as `--json` prints it.
+NEXT_MOVES = "next.json"
 
 
 def write_report(settings: Settings, experiment: str, out: Path | None, language: str) -> Path:
@@ -43,12 +48,14 @@ def write_report(settings: Settings, experiment: str, out: Path | None, language
 
 
 def log_outcome(execution: Execution) -> Outcome:
-    """Read a study's findings from MLflow; log them to its parent run, as text and as a page."""
+    """Read a study's findings from MLflow; log them to its parent run: text, page, next moves."""
     outcome = outcome_of(execution)
     study, runs = execution.study, execution.runs("refine")
     if runs[study.response].notna().any():
         figure = grid_heatmap(runs, study.factor_list, study.response)
         execution.writer.log_figures(execution.run_id, {"grid/heatmap.png": figure})
     execution.writer.log_text(execution.run_id, outcome_as_text(outcome), "summary.txt")
+    moves = as_json_text(next_moves_as_json(outcome), indent=1)
+    execution.writer.log_text(execution.run_id, moves, NEXT_MOVES)
     execution.writer.log_text(execution.run_id, report_page(outcome, execution), "report.html")
     return outcome

@@ -9,6 +9,7 @@ from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text
+from tasks.wording.next_moves import next_steps, steps_as_text
 from tasks.wording.pilot import pilot_finding_as_text
 from tasks.wording.selection import selection_as_text, shown_cells
 from tasks.wording.terminal import bullets, underlined, wrapped
@@ -16,7 +17,7 @@ from tasks.wording.values import fixed, level_as_text, whole
 
 
 def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
-    """Return what a terminal prints: effects, decision, grid, winner, and where the runs are.
+    """Return what a terminal prints: effects, decision, grid, winner, next moves, where runs are.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         _cells_table(outcome.selection, translate),
         underlined(translate("winner")),
         *bullets(winner),
+        underlined(translate("next_moves")),
+        *steps_as_text(next_steps(outcome.next_moves, study, translate), translate),
         *_where_to_look(outcome, translate),
     ]
     return "\n".join(parts)

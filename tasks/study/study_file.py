@@ -278,6 +278,11 @@ class Study(Part):
                     f'{wrong[0]}: has no effect with method = "published", whose size follows from '
                     "screen_cells, [refine] and [confirm]; remove it, or remove method"
                 )
+        elif self.budget is not None and self.minutes is not None and not self.pilot.found:
+            raise ValueError(
+                f"budget {self.budget} and minutes {self.minutes:g}: both set the size of the "
+                "search; keep one of them"
+            )
         elif wrong := _published_keys(given):
             raise ValueError(
                 f'{wrong[0]}: a key of method = "published"; with a budget, the stages follow from '

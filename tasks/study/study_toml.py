@@ -9,8 +9,12 @@ from tasks.study.study_file import Study
 
 def study_toml(study: Study) -> str:
     """Return a study as its file, without the settings that have their default values."""
-    content = study.model_dump(mode="json", exclude_defaults=True)
-    return "\n".join(_toml(content)).strip() + "\n"
+    return tables_toml(study.model_dump(mode="json", exclude_defaults=True)) + "\n"
+
+
+def tables_toml(content: Mapping[str, Any]) -> str:
+    """Return tables of a study as the lines of a TOML file."""
+    return "\n".join(_toml(content)).strip()
 
 
 def _toml(table: Mapping[str, Any], path: str = "") -> Iterable[str]:

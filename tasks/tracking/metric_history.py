@@ -1,4 +1,4 @@
-"""The history by epoch of a metric, for the finished replicates of one stage."""
+"""The history by epoch of a metric, of one run or of the finished replicates of one stage."""
 
 import threading
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tasks.study.replicates import Stage
 from tasks.tracking.execution import Execution
 from tasks.tracking.tags import PARENT, REUSED_FROM, stage_tag
+from tasks.tracking.tracker import Tracker
 
 
 class MetricHistories:
@@ -42,8 +43,13 @@ class MetricHistories:
 
     def _history(self, execution: Execution, run_id: str) -> tuple[float, ...]:
         if run_id not in self._by_run:
-            points = execution.tracker.client.get_metric_history(run_id, self.metric)
-            # One value per epoch, even if a write was repeated after a lost answer.
-            by_epoch = {point.step: float(point.value) for point in points}
-            self._by_run[run_id] = tuple(by_epoch[epoch] for epoch in sorted(by_epoch))
+            self._by_run[run_id] = metric_history(execution.tracker, run_id, self.metric)
         return self._by_run[run_id]
+
+
+def metric_history(tracker: Tracker, run_id: str, metric: str) -> tuple[float, ...]:
+    """Return a metric of a run by epoch; empty if it was not logged."""
+    points = tracker.client.get_metric_history(run_id, metric)
+    # One value per epoch, even if a write was repeated after a lost answer.
+    by_epoch = {point.step: float(point.value) for point in points}
+    return tuple(by_epoch[epoch] for epoch in sorted(by_epoch))

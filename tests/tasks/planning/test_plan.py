@@ -1,26 +1,43 @@
 """`factorgrid plan`: what a study will do, without doing it."""
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from support.small_study import STUDY, Done, write_study
+from hypothesis import given
+from hypothesis import strategies as st
+from support.small_study import REAL_TRAINING, STUDY, Done, factorgrid, write_study
 
 from analysis.factors import Factor
+from analysis.search.procedure import CellRun
 from flows.cli import main
 from tasks.planning.past_runs import PastRuns, _of_table
 from tasks.planning.plan_study import StudyPlan
+from tasks.planning.probe import (
+    CellTiming,
+    Probe,
+    _extrapolated,
+    best_timings,
+    extreme_cells,
+    probe_study,
+    training_pictures,
+)
 from tasks.planning.show_plan import plan_as_json, plan_as_text
-from tasks.study.study_file import load_study
+from tasks.settings import Settings
+from tasks.study.study_file import DataPart, load_study
 
 
-def _run(home: Path, monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> Result:
+def _run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, *words: str | Path, probe: bool = False
+) -> Result:
     monkeypatch.setenv("FACTORGRID_HOME", str(home))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    return CliRunner().invoke(main, ["plan", *map(str, words)])
+    options = [] if probe else ["--no-probe"]
+    return CliRunner().invoke(main, ["plan", *map(str, words), *options])
 
 
 def test_the_plan_of_a_study_that_ran_is_what_it_did(
@@ -41,6 +58,8 @@ def test_the_plan_of_a_study_that_ran_is_what_it_did(
     assert plan["seconds_per_training"] == pytest.approx(seconds)
     expected = plan["trainings"]["at_most"] * seconds / 60
     assert plan["minutes"]["at_most"] == pytest.approx(expected)
+    # Its own runs are on this machine: nothing is timed.
+    assert (plan["seconds_from"], plan["probe"]) == ("past runs", None)
     assert 0 < plan["seed_spread"] < 0.1
 
 
@@ -50,8 +69,115 @@ def test_a_plan_without_earlier_runs_creates_nothing(
     result = _run(tmp_path / "home", monkeypatch, write_study(tmp_path))
     assert result.exit_code == 0, result.output
     assert "Minutes: unknown" in result.stdout
+    assert "No run is started, and nothing is stored." in result.stdout
     assert "standard deviations" in result.stdout
     assert not (tmp_path / "home").exists()
+
+
+def test_without_earlier_runs_a_few_epochs_are_timed_and_nothing_is_stored(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "home"
+    before = set(_temporary_files(tmp_path))
+    ended = factorgrid("plan", write_study(tmp_path), "--json", home=home, **REAL_TRAINING)
+    assert ended.returncode == 0, ended.stderr
+    plan = json.loads(ended.stdout)
+    probe = plan["probe"]
+    assert (plan["seconds_from"], probe["fault"]) == ("probe", "")
+    # The largest cell has two layers, the smallest has one; on a busy machine only one is timed.
+    layers = [cell["levels"]["conv_layers"] for cell in probe["cells"]]
+    assert layers in ([2, 1], [2], [1])
+    assert all(cell["epochs"] >= 1 and cell["seconds"] > 0 for cell in probe["cells"])
+    # 240 drawn pictures, of which 70 % are for training.
+    assert (probe["pictures"], probe["study_pictures"]) == (168, 168)
+    mean = sum(cell["seconds"] for cell in probe["cells"]) / len(layers)
+    assert plan["seconds_per_training"] == pytest.approx(mean)
+    assert plan["minutes"]["at_least"] == pytest.approx(4 * mean / 60)
+    assert not home.exists()
+    assert set(_temporary_files(tmp_path)) - before == {tmp_path / "study.toml"}
+
+
+def _temporary_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("pictures", ["nowhere.zip", "s3://bucket/pictures.zip"])
+def test_a_plan_for_pictures_that_are_not_here_says_why_the_minutes_are_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: str
+) -> None:
+    path, home = write_study(tmp_path), tmp_path / "home"
+    result = _run(home, monkeypatch, path, "--data", pictures, probe=True)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    assert "Minutes: unknown, because no earlier run" in text
+    assert ("nowhere.zip: no such file" in text) == pictures.startswith("nowhere")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_training_process_that_cannot_train_is_a_reason_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "network.py").write_text(
+        "def build(*, image_size, classes, conv_layers):\n    raise ValueError('too small')\n"
+    )
+    text = STUDY.replace("filters = 4\ndense_units = 8", 'builder = "network:build"')
+    result = _run(tmp_path / "home", monkeypatch, write_study(tmp_path, text), probe=True)
+    assert result.exit_code == 0, result.output
+    assert "too small" in result.stdout
+
+
+def test_an_epoch_that_takes_longer_than_the_probe_is_cut_off(tmp_path: Path) -> None:
+    study = load_study(str(write_study(tmp_path)))
+    found = probe_study(study, Settings(tmp_path / "home", ""), seconds=0.0)
+    assert found.seconds is None
+    assert "another study may be training" in found.fault
+
+
+def test_the_largest_and_the_smallest_cell_are_timed(tmp_path: Path) -> None:
+    study = load_study(str(write_study(tmp_path)))
+    assert [cell["conv_layers"] for cell in extreme_cells(study)] == [2, 1]
+    alike = STUDY.replace("[factors.conv_layers]\nlow = 1\nhigh = 2\n", "")
+    assert len(extreme_cells(load_study(str(write_study(tmp_path, alike))))) == 1
+
+
+def test_a_first_epoch_counts_only_if_there_is_no_other() -> None:
+    first, more = CellTiming({"a": 1}, 99.0, 1), CellTiming({"a": 2}, 5.0, 3)
+    assert best_timings([first, more]) == (more,)
+    assert best_timings([first]) == (first,)
+    assert Probe((first,)).seconds == 99.0
+
+
+def test_a_probe_s_timing_is_shown_with_what_it_was_extrapolated_from(plan: StudyPlan) -> None:
+    cells = (CellTiming({"a": 2}, 30.0, 3), CellTiming({"a": 1}, 10.0, 1))
+    probe = Probe(cells, 168, 3000, 7.0)
+    text = " ".join(plan_as_text(replace(plan, past=PastRuns(), probe=probe)).split())
+    assert "4 epochs on drawn pictures took 7 s" in text
+    # 11 and 25 trainings of 20 s on two devices.
+    assert "Minutes: 2 to 4 on 2 GPUs, from one training of 20.0 s. This is extrapolated" in text
+    assert "168 drawn training pictures to the study's about 3,000" in text
+    assert "a=2 30.0 s (3 epochs timed); a=1 10.0 s (1 epoch timed, with the compilation" in text
+
+
+def test_pictures_are_counted_per_class_up_to_the_limit(tmp_path: Path) -> None:
+    for name, number in (("cat", 30), ("dog", 10)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for index in range(number):
+            (tmp_path / "pictures" / name / f"{index}.jpg").write_bytes(b"not read")
+    data = DataPart(source=tmp_path / "pictures")
+    assert training_pictures(data) == 28
+    assert training_pictures(data.model_copy(update={"per_class": 20})) == 21
+    assert training_pictures(DataPart(drawn=1000)) == 700
+
+
+@given(st.lists(st.floats(0.01, 10), min_size=1, max_size=5), st.integers(1, 50), st.floats(1, 100))
+def test_more_epochs_and_more_pictures_never_take_less(
+    epochs: list[float], number: int, times: float
+) -> None:
+    seconds = _extrapolated(epochs, number, times)
+    # Rounding may change the last digit.
+    assert seconds >= (1 - 1e-9) * number * times * min(epochs)
+    assert _extrapolated(epochs, number + 1, times) > seconds
+    assert _extrapolated(epochs, number, 2 * times) > seconds
 
 
 def test_an_unknown_study_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +201,35 @@ def test_the_trainings_of_all_stages_are_counted(plan: StudyPlan) -> None:
     assert counted["at_least"] == 11
     # Six cells in two seeds, then two cells in one fresh seed.
     assert counted["at_most"] == 11 + 12 + 2
+    assert [stage["stage"] for stage in plan_as_json(plan)["stages"]] == [
+        *("pilot", "screen", "refine", "confirm")
+    ]
+    # Four epochs each.
+    assert plan.epochs == (4 * 11, 4 * 25)
+    assert plan.full_trainings == (11.0, 25.0)
     # Two devices, half a minute each.
     assert plan.minutes == (11 / 4, 25 / 4)
+
+
+def test_a_short_run_costs_as_many_epochs_as_it_trains(plan: StudyPlan) -> None:
+    @dataclass(frozen=True)
+    class ShortRun(CellRun):
+        epochs: int | None = None
+
+    levels = plan.screen[0].levels
+    assert plan.epochs_of(ShortRun(levels, 1, epochs=1)) == 1
+    assert plan.epochs_of(ShortRun(levels, 1)) == 4
+    assert plan.epochs_of(CellRun({**levels, "epochs": 7}, 1)) == 7
+
+
+def test_the_length_of_training_may_be_a_factor(tmp_path: Path) -> None:
+    text = STUDY.replace("[model]", "[factors.epochs]\nlow = 2\nhigh = 6\n[model]")
+    study = load_study(str(write_study(tmp_path, text)))
+    varied = StudyPlan(study, PastRuns(seconds=60, trained=5))
+    screen = next(stage for stage in varied.stages if stage.stage == "screen")
+    assert (screen.most, screen.most_epochs) == (8, 4 * 2 + 4 * 6)
+    assert varied.minutes == (8.0, 8.0 + 6 + 2)
+    assert "trainings of 2 to 6 epochs" in plan_as_text(varied)
 
 
 def test_the_smallest_effect_is_in_units_of_the_response_if_the_spread_is_known(
@@ -88,7 +241,7 @@ def test_the_smallest_effect_is_in_units_of_the_response_if_the_spread_is_known(
     text = plan_as_text(plan)
     assert f"An effect of {content['in_units_of_the_response']:.4f} of val_accuracy" in text
     assert "With replicates = 4, twice as many" in text
-    assert "the median of 5 runs" in text
+    assert "the median of 5 runs on this machine" in " ".join(text.split())
     assert "the ends of the ranges" in text
 
 
@@ -100,10 +253,19 @@ def test_the_spread_is_pooled_over_cells_that_learnt() -> None:
             "collapsed": [False, False, False, False, True, False],
             "reused_from": ["", "", "", "a", "", ""],
             "train_seconds": [1.0, 2.0, 3.0, 99.0, 4.0, 5.0],
+            "run_id": list("abcdef"),
         }
     )
-    found = _of_table(runs, [Factor("rate", 1, 3)], "y")
+    found = _of_table(runs, [Factor("rate", 1, 3)], "y", set("abcdef"))
     assert (found.seconds, found.trained, found.spread_df) == (3.0, 5, 2)
+    # Seconds of another machine do not count; its seeds do.
+    there = _of_table(runs, [Factor("rate", 1, 3)], "y", {"a", "b"})
+    assert (there.seconds, there.trained, there.spread_df) == (1.5, 2, 2)
+    # A training of half the length takes twice as long at the whole length; one that continued
+    # another has not trained all of its epochs.
+    lengths = {"epochs": [4, 4, 4, 8, 8, 8], "epochs_trained": [4, 4, 4, 8, 4, 8]}
+    scaled = _of_table(runs.assign(**lengths), [Factor("rate", 1, 3)], "y", set("abcdef"), 8)
+    assert (scaled.seconds, scaled.trained) == (4.5, 4)
     # Sums of squares 0.005 and 0.02 on one degree of freedom each.
     assert found.spread == pytest.approx((0.025 / 2) ** 0.5)
 

@@ -15,9 +15,13 @@ from tasks.escaping import PAGE_POLICY_ELEMENT
 from tasks.languages import words
 from tasks.report.html import SECTIONS, report_page
 from tasks.report.outcome import outcome_of
+from tasks.report.prefect_artifacts import decision_as_markdown
+from tasks.report.text import outcome_as_text
+from tasks.study.next_study import next_study
 from tasks.study.study_file import built_in_studies, load_study, parse_study
 from tasks.study.study_toml import study_toml
 from tasks.tracking.execution import past_execution
+from tasks.wording.next_moves import MOST_SHOWN
 
 #: The sections with a heading; its text has the name of the section.
 #: The sections with a heading. One cell of the study is far better than all others, so that no
@@ -96,6 +100,39 @@ def test_the_report_has_every_part_with_its_figures(written: str, done: Done) ->
     assert "version 1: champion" in page.text
     assert re.search(r"total \d+ \d+ 0 \d+\.\d", page.text)  # trained, reused, failed, minutes
     assert re.search(r"tensorflow \d+\.\d+", page.text)
+
+
+def test_what_to_do_next_is_shown_alike_everywhere(written: str, done: Done) -> None:
+    moves = done.outcome["next_moves"]
+    assert moves
+    page, execution = Page(written).text, done.execution
+    logged = done.tracker.read(done.outcome["run_id"], "next.json")
+    assert logged is not None
+    assert json.loads(logged) == moves
+    printed = outcome_as_text(outcome_of(execution))
+    artifact = decision_as_markdown(outcome_of(execution))
+    assert "## What next" in artifact
+    for move in moves[:MOST_SHOWN]:
+        for line in (*move["toml"].splitlines(), *move["commands"]):
+            assert line in page
+            assert f"     {line}" in printed
+            assert f"       {line}" in artifact
+        assert move["text"] in page
+        assert " ".join(move["text"].split()) in " ".join(printed.split())
+    # The accuracy of these networks rises to their last epoch, but four epochs show no trend.
+    codes = {move["code"] for move in moves}
+    assert "longer_training" not in codes
+    # The best cell and the next differ by three pictures.
+    assert "more_seeds" in codes
+
+
+def test_the_next_study_is_one_that_search_accepts(done: Done) -> None:
+    study = outcome_of(done.execution).study
+    for move in done.outcome["next_moves"]:
+        changes = tomllib.loads(move["toml"])
+        if changes:
+            changed = parse_study(tomllib.loads(move["study_file"]), "test")
+            assert changed.identity == next_study(study, changes).identity != study.identity
 
 
 def test_the_confusion_table_counts_every_test_image(written: str, done: Done) -> None:

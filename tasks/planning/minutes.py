@@ -1,0 +1,85 @@
+"""How many trainings fit into the minutes of a study."""
+
+import math
+from dataclasses import replace
+
+from analysis.search.budget import least_budget
+from tasks.errors import UserError
+from tasks.planning.past_runs import past_runs
+from tasks.planning.probe import probe_study
+from tasks.session import Session
+from tasks.study.study_file import Study
+from tasks.tracking.execution import earlier_budget
+from tasks.training.devices import available_devices
+
+
+def resolve_minutes(session: Session, version: str) -> Session:
+    """Return a session whose study has the budget that its minutes are enough for.
+
+    An earlier execution of this study on this dataset version has a budget already: it is used
+    again, so that a study that was cut off continues with the same cells. Otherwise the seconds of
+    one training are those of earlier runs on this machine, or of a few epochs on drawn pictures.
+
+    Parameters
+    ----------
+    session : of a study, with minutes or without.
+    version : the dataset version.
+
+    Raises
+    ------
+    UserError
+        If no training fits, if the trainings that fit are too few for any design, or if it cannot
+        be found out how long one takes.
+    """
+    study = session.study
+    if study.minutes is None:
+        return session
+    budget = earlier_budget(session.tracker, study, version)
+    if budget is not None:
+        return replace(session, study=study.model_copy(update={"budget": budget}))
+    settings, seconds = session.settings, past_runs(session.settings, study).seconds
+    source = "as in earlier runs on this machine"
+    if seconds is None:
+        session.progress.print_line("minutes: timing a few epochs on drawn pictures (about 20 s)")
+        probe = probe_study(study, settings)
+        seconds, source = probe.seconds, "extrapolated from a few epochs on drawn pictures"
+        if seconds is None:
+            raise UserError(
+                f"study {study.name}: minutes {study.minutes:g}: how long a training takes is not "
+                f"known ({probe.fault}); set budget, the number of trainings, instead"
+            )
+    done = with_trainings(study, seconds, len(available_devices()))
+    session.progress.print_line(
+        f"minutes: {study.minutes:g} are enough for {done.trainings} trainings of {seconds:.0f} s, "
+        f"{source}"
+    )
+    return replace(session, study=done)
+
+
+def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:
+    """Return a study with minutes with the budget that they are enough for; others as they are.
+
+    Parameters
+    ----------
+    study : to be planned.
+    seconds : of one training of the whole length; None if not known.
+    devices : how many replicates train at once.
+
+    Raises
+    ------
+    UserError
+        If no training fits, or too few for any design.
+    """
+    if study.minutes is None or study.budget is not None or seconds is None:
+        return study
+    budget = math.floor(study.minutes * 60 * devices / seconds)
+    least = least_budget(study.ranges)
+    if budget < least:
+        needed = math.ceil(least * seconds / devices / 6) / 10
+        fit = f"{budget} trainings fit" if budget > 1 else "one fits" if budget else "none fits"
+        raise UserError(
+            f"study {study.name}: minutes {study.minutes:g}: one training takes about "
+            f"{seconds:.0f} s here, so {fit}, and {len(study.factors)} factors need at least "
+            f"{least}; give at least {needed:g} minutes, or fewer epochs, pictures or factors"
+        )
+    return study.model_copy(update={"budget": budget})

@@ -1,0 +1,109 @@
+"""The next study: what a next move changes in the file of a study."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from analysis.search.next_moves import (
+    LOW_LEARNING_RATE,
+    BeyondEdge,
+    FoldOver,
+    LongerTraining,
+    MoreSeeds,
+    NarrowRange,
+    NextMove,
+    NothingLearned,
+)
+from tasks.errors import StudyError
+from tasks.study.study_file import Study, parse_study
+
+#: A table of a study file, with the tables in it.
+Changes = dict[str, Any]
+
+LEARNING_RATE = "learning_rate"
+
+
+def study_changes(study: Study, move: NextMove) -> Changes:
+    """Return the keys of a study file that a move changes, in their tables.
+
+    Empty if the move changes none, or if the changed study would be beyond the limits of a study
+    file.
+    """
+    changes = _changes(study, move)
+    try:
+        next_study(study, changes)
+    except StudyError:
+        return {}
+    return changes
+
+
+def _changes(study: Study, move: NextMove) -> Changes:
+    match move:
+        case NothingLearned():
+            return _other_training(study, move)
+        case BeyondEdge() | NarrowRange():
+            return _range(move.factor, move.low, move.high)
+        case FoldOver() if move.larger_cells is not None:
+            return {"screen_cells": move.larger_cells}
+        case LongerTraining():
+            return {"training": {"epochs": 2 * move.epochs}}
+        case MoreSeeds():
+            return _more_seeds(study, move)
+        case _:
+            return {}
+
+
+def _range(factor: str, low: object, high: object) -> Changes:
+    return {"factors": {factor: {"low": low, "high": high}}}
+
+
+def _other_training(study: Study, move: NothingLearned) -> Changes:
+    """Return lower learning rates, more epochs and more pictures, as far as the study sets them."""
+    changes = _more_pictures(study, 2)
+    for new in move.learning_rates:
+        changes = merged(changes, _range(new.factor, new.low, new.high))
+    training: Changes = {}
+    if "epochs" not in study.factors:
+        training["epochs"] = 2 * study.training.epochs
+    rate = study.training.learning_rate
+    if LEARNING_RATE not in study.factors and rate > LOW_LEARNING_RATE:
+        training[LEARNING_RATE] = float(f"{rate / 10:.12g}")
+    return {**changes, "training": training} if training else changes
+
+
+def _more_seeds(study: Study, move: MoreSeeds) -> Changes:
+    if move.image_ratio is not None:
+        return _more_pictures(study, math.floor(move.image_ratio) + 1)
+    if move.more is None or move.reason == "impractical":
+        return {}
+    return {"confirm": {"replicates": study.rules.confirm_replicates + move.more}}
+
+
+def _more_pictures(study: Study, times: int) -> Changes:
+    """Return the number of pictures times a number, if the study limits it; else nothing."""
+    data = study.data
+    if data.per_class is not None:
+        return {"data": {"per_class": times * data.per_class}}
+    if data.source is None and data.drawn is not None:
+        return {"data": {"drawn": times * data.drawn}}
+    return {}
+
+
+def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> Changes:
+    """Return tables with some of their keys changed."""
+    return dict(content) | {
+        key: merged(content.get(key) or {}, value) if isinstance(value, Mapping) else value
+        for key, value in changes.items()
+    }
+
+
+def next_study(study: Study, changes: Mapping[str, Any]) -> Study:
+    """Return a study with some keys changed.
+
+    Raises
+    ------
+    StudyError
+        If the changed study is not valid.
+    """
+    content = study.model_dump(mode="json", exclude_defaults=True)
+    return parse_study(merged(content, changes), f"{study.name}.toml")
