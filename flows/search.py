@@ -3,6 +3,7 @@
 Pilot, screen, fit, decide, refine, confirm, register.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,8 +49,9 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
             outcome = outcome_of(done)
             steps.publish(done, outcome)
             return outcome
+        sized = resolve_minutes(session.study, session.tracker, session.progress, images.version)
         with open_training(
-            resolve_minutes(session, images.version),
+            replace(session, study=sized),
             images,
             elsewhere=elsewhere,
             remote_task=steps.train_there,

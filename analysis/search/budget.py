@@ -50,7 +50,7 @@ def least_budget(factors: Sequence[Factor]) -> int:
 
 def space_of(factors: Sequence[Factor]) -> Space:
     """Return the cells between the ends of the factors; see `levels_between`."""
-    return Space(tuple(factors), tuple(levels_between(f, *f.levels) for f in factors))
+    return Space(tuple(factors), tuple(levels_between(f, f.low, f.high) for f in factors))
 
 
 def rules_for_budget(

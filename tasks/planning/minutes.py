@@ -1,20 +1,20 @@
 """How many trainings fit into the minutes of a study."""
 
 import math
-from dataclasses import replace
 
 from analysis.search.budget import least_budget
 from tasks.errors import UserError
 from tasks.planning.past_runs import past_runs
 from tasks.planning.probe import probe_study
-from tasks.session import Session
+from tasks.progress import Progress
 from tasks.study.study_file import Study
 from tasks.tracking.execution import earlier_budget
+from tasks.tracking.tracker import Tracker
 from tasks.training.devices import available_devices
 
 
-def resolve_minutes(session: Session, version: str) -> Session:
-    """Return a session whose study has the budget that its minutes are enough for.
+def resolve_minutes(study: Study, tracker: Tracker, progress: Progress, version: str) -> Study:
+    """Return a study with the budget that its minutes are enough for.
 
     An earlier execution of this study on this dataset version has a budget already: it is used
     again, so that a study that was cut off continues with the same cells. Otherwise the seconds of
@@ -22,7 +22,9 @@ def resolve_minutes(session: Session, version: str) -> Session:
 
     Parameters
     ----------
-    session : of a study, with minutes or without.
+    study : with minutes, or without: then it is returned as it is.
+    tracker : the connection to MLflow.
+    progress : prints what was found.
     version : the dataset version.
 
     Raises
@@ -31,16 +33,16 @@ def resolve_minutes(session: Session, version: str) -> Session:
         If no training fits, if the trainings that fit are too few for any design, or if it cannot
         be found out how long one takes.
     """
-    study = session.study
     if study.minutes is None:
-        return session
-    budget = earlier_budget(session.tracker, study, version)
+        return study
+    budget = earlier_budget(tracker, study, version)
     if budget is not None:
-        return replace(session, study=study.model_copy(update={"budget": budget}))
-    settings, seconds = session.settings, past_runs(session.settings, study).seconds
+        return study.model_copy(update={"budget": budget})
+    settings = tracker.settings
+    seconds = past_runs(settings, study).seconds
     source = "as in earlier runs on this machine"
     if seconds is None:
-        session.progress.print_line("minutes: timing a few epochs on drawn pictures (about 20 s)")
+        progress.print_line("minutes: timing a few epochs on drawn pictures (about 20 s)")
         probe = probe_study(study, settings)
         seconds, source = probe.seconds, "extrapolated from a few epochs on drawn pictures"
         if seconds is None:
@@ -49,11 +51,11 @@ def resolve_minutes(session: Session, version: str) -> Session:
                 f"known ({probe.fault}); set budget, the number of trainings, instead"
             )
     done = with_trainings(study, seconds, len(available_devices()))
-    session.progress.print_line(
+    progress.print_line(
         f"minutes: {study.minutes:g} are enough for {done.trainings} trainings of {seconds:.0f} s, "
         f"{source}"
     )
-    return replace(session, study=done)
+    return done
 
 
 def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:
