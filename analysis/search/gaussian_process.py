@@ -179,9 +179,10 @@ def next_cell(surrogate: Surrogate, cells: Sequence[Cell], rng: np.random.Genera
     mean, _ = surrogate.predict(known)
     top = [known[i] for i in np.argsort(-mean)[:3]]
     near = [cell for best in top for cell in neighbours(space, best)]
-    tried = set(known)
+    tried = set(map(space.distinct, known))
     drawn = rng.integers(space.shape, size=(CANDIDATES, len(space.shape))).tolist()
-    untried = [c for c in dict.fromkeys([*map(tuple, drawn), *near]) if c not in tried]
+    looked = dict.fromkeys(map(space.distinct, [*map(tuple, drawn), *near]))
+    untried = [cell for cell in looked if cell not in tried]
     candidates = untried or known
     means, deviations = surrogate.predict(candidates)
     gain = means - mean.max()

@@ -52,12 +52,13 @@ def narrowed_study(study: Study, runs: pd.DataFrame) -> Study:
         low, high = factor.low, factor.high
         part = study.factors[factor.name]
         # Categories stay as they are; a list of numbers keeps its values beside the levels.
-        if not factor.many_categories:
+        if factor.scale != "categorical":
             part = part.model_copy(update={"low": low, "high": high})
         parts[factor.name] = part
         finding = PilotFinding(factor=factor.name, low=low, high=high, figures=narrowed.figures)
         found.append(finding)
     # Written as a file, this study begins with these levels, and not with another pilot.
-    ends = {factor.name: factor.levels for factor in study.factor_list}
+    numbers = [factor for factor in study.factor_list if factor.scale != "categorical"]
+    ends = {factor.name: (factor.low, factor.high) for factor in numbers}
     done = study.pilot.model_copy(update={"enabled": False, "found": tuple(found), "ranges": ends})
     return study.model_copy(update={"factors": parts, "pilot": done})
