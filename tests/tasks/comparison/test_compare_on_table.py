@@ -1,7 +1,9 @@
 """Comparisons on a table of trained cells: the table, the tuners, their replays, the command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +11,12 @@ import pytest
 from support.small_study import STUDY, factorgrid, write_study
 
 from analysis.comparison.replay import SeedLookup, Table, run_search
-from analysis.comparison.tuners import DEFAULT_TUNER, TUNERS, FactorGridTuner
+from analysis.comparison.tuners import DEFAULT_TUNER, TUNERS, FactorGridTuner, budget_driven
 from analysis.designs.fractions import fraction_within
 from analysis.factors import Factor
 from analysis.search import pilot
+from analysis.search.budget import rules_for_budget
+from analysis.search.procedure import SearchRules
 from analysis.search.space import Space
 from tasks.comparison.cell_table import read_cell_table
 from tasks.comparison.compare_on_table import compare_on_table
@@ -86,7 +90,7 @@ def test_a_pilot_narrows_the_levels_if_networks_at_the_ends_learn_nothing() -> N
     assert found["learning_rate"].figures == (0.65, 0.74, 0.5)
     low = {r.factor: r for r in pilot.screen_ranges(FACTORS, [0.75, 0.5, 0.5])}["learning_rate"]
     assert (low.low, low.high) == (-1, -0.5)
-    assert (found["depth"].low, found["optimizer"].high) == (-0.5, 1)
+    assert (found["depth"].low, found["optimizer"].high) == (-1, 1)
 
 
 def test_a_pilot_varies_only_the_learning_rate() -> None:
@@ -103,19 +107,25 @@ def test_a_pilot_and_a_gaussian_process_beat_random_search_on_a_hill_with_a_clif
     assert regret[names[1]] < regret["random + confirm"] < 0.5
 
 
-def test_the_default_tuner_has_the_rules_of_a_study_without_options(tmp_path: Path) -> None:
-    """Apart from its budget and its confirmation, which the budget of a comparison determines."""
-    content = STUDY[: STUDY.index("[refine]")]
+def test_the_default_tuner_has_the_rules_of_a_study_with_this_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = STUDY[: STUDY.index("[refine]")].splitlines()
+    content = "\n".join(["budget = 20", *(x for x in lines if not x.startswith("replicates"))])
     study = load_study(str(write_study(tmp_path, content))).rules
-    tuner = TUNERS[DEFAULT_TUNER]
-    assert isinstance(tuner, FactorGridTuner)
-    rules = tuner.rules(Space(FACTORS[:2], SPACE.levels[:2]), 20, seed=study.seed)
-    assert (rules.method, rules.pilot) == (study.method, study.pilot)
-    assert rules.design is not None
-    assert study.design is not None
-    assert rules.design.n_runs == study.design.n_runs
-    assert (rules.replicates, rules.centre_points) == (study.replicates, study.centre_points)
-    assert (rules.alpha, rules.refine_replicates) == (study.alpha, study.refine_replicates)
+    assert study.space is not None
+    drawn: list[SearchRules] = []
+
+    def keep(*args: Any, **kwargs: Any) -> SearchRules:
+        drawn.append(rules_for_budget(*args, **{**kwargs, "seed": study.seed}))
+        return drawn[-1]
+
+    monkeypatch.setattr("analysis.comparison.tuners.rules_for_budget", keep)
+    assert TUNERS[DEFAULT_TUNER] is budget_driven
+    assert next(budget_driven(study.space, 20, np.random.default_rng(1)))
+    # The names of the response differ, and the domains, which a space does not need.
+    same: Any = {"factors": (), "space": None, "response": ""}
+    assert replace(drawn[0], **same) == replace(study, **same)
 
 
 def _write(path: Path) -> Path:

@@ -278,6 +278,9 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
     assert defaults == {
         "description": "",
         "response": "val_accuracy",
+        "method": "budget",
+        "budget": None,
+        "minutes": None,
         "replicates": 1,
         "screen_cells": None,
         "centre_points": 0,
@@ -305,7 +308,7 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
             "precision": "auto",
             "deterministic": False,
         },
-        "pilot": {"enabled": False, "found": []},
+        "pilot": {"enabled": False, "found": [], "ranges": {}},
         "refine": {"method": "grid", "budget": 12, "replicates": None, "rounds": 2, "prune": False},
         "confirm": {"replicates": 2, "cells": 4},
         "compare": {"manual": [], "levels": {}},
@@ -510,7 +513,8 @@ def test_a_study_of_an_earlier_version_is_read_back_although_a_new_one_is_refuse
 
 
 def _with_factors(factors: dict[str, Any], **changes: Any) -> Study:
-    return parse_study({**GOOD, "factors": factors, **changes}, "lists.toml")
+    own = {**GOOD, "method": "published", "factors": factors, **changes}
+    return parse_study(own, "lists.toml")
 
 
 def test_the_ends_of_a_list_are_the_levels_and_no_other_value_is_run() -> None:
