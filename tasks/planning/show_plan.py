@@ -247,8 +247,11 @@ def _power(plan: StudyPlan) -> list[str]:
         lines = [f"An effect of {_size(plan, found)} is called active with {chance}, by {test}."]
     if math.isfinite(doubled.size):
         twice = 2 * plan.rules.replicates
+        # A study with a budget has no key for the seeds of its screen.
+        by_budget = plan.study.method == "budget"
+        key = 'method = "published" and replicates' if by_budget else "replicates"
         lines.append(
-            f"With replicates = {twice}, twice as many: an effect of {_size(plan, doubled)}, for "
+            f"With {key} = {twice}, twice as many: an effect of {_size(plan, doubled)}, for "
             f"{len(plan.screen)} more trainings."
         )
     if plan.past.spread is None:

@@ -15,7 +15,7 @@ from analysis.search.next_moves import (
     NothingLearned,
 )
 from tasks.errors import StudyError
-from tasks.study.study_file import Study, parse_study
+from tasks.study.study_file import PilotPart, Study, parse_study
 
 #: A table of a study file, with the tables in it.
 Changes = dict[str, Any]
@@ -27,14 +27,14 @@ def study_changes(study: Study, move: NextMove) -> Changes:
     """Return the keys of a study file that a move changes, in their tables.
 
     Empty if the move changes none, or if the changed study would be beyond the limits of a study
-    file.
+    file, or of another method: keys of the published procedure would replace a default budget.
     """
     changes = _changes(study, move)
     try:
-        next_study(study, changes)
+        changed = next_study(study, changes)
     except StudyError:
         return {}
-    return changes
+    return changes if changed.method == study.method else {}
 
 
 def _changes(study: Study, move: NextMove) -> Changes:
@@ -98,12 +98,32 @@ def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> Changes:
 
 
 def next_study(study: Study, changes: Mapping[str, Any]) -> Study:
-    """Return a study with some keys changed.
+    """Return a study with some keys changed; of one with a budget, as it was before its pilot.
 
     Raises
     ------
     StudyError
         If the changed study is not valid.
     """
-    content = study.model_dump(mode="json", exclude_defaults=True)
+    content = before_pilot(study).model_dump(mode="json", exclude_defaults=True)
     return parse_study(merged(content, changes), f"{study.name}.toml")
+
+
+def before_pilot(study: Study) -> Study:
+    """Return a study with a budget without what its pilot and its minutes were resolved to.
+
+    Its ranges are those that the user gave, so that new ones can replace them. The next search has
+    a pilot again, whose runs MLflow has if the ranges are the same.
+    """
+    if study.method != "budget":
+        return study
+    ends = study.pilot.ranges
+    factors = {
+        name: part.model_copy(update=dict(zip(("low", "high"), ends[name], strict=True)))
+        if name in ends
+        else part
+        for name, part in study.factors.items()
+    }
+    budget = study.budget if study.minutes is None else None
+    changes = {"factors": factors, "pilot": PilotPart(), "budget": budget}
+    return study.model_copy(update=changes)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from tasks.report.source import ReportSource
+from tasks.study.next_study import before_pilot
 from tasks.study.study_toml import study_toml
 from tasks.tracking.artifact_paths import VERSIONS
 
@@ -25,7 +26,7 @@ def repeat_section(source: ReportSource) -> dict[str, Any]:
     versions = source.json(VERSIONS) or {}
     return {
         "text": f"{translate('repeat_text', file=file)} {translate('rebuild')}",
-        "study": study_toml(study).strip().split("\n\n"),
+        "study": study_toml(before_pilot(study)).strip().split("\n\n"),
         "commands": commands,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }

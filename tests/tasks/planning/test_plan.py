@@ -245,6 +245,11 @@ def test_the_smallest_effect_is_in_units_of_the_response_if_the_spread_is_known(
     assert "the ends of the ranges" in text
 
 
+def test_a_plan_of_a_budget_names_only_keys_that_the_study_may_have() -> None:
+    text = " ".join(plan_as_text(StudyPlan(load_study("quick"), PastRuns())).split())
+    assert 'With method = "published" and replicates = 2, twice as many' in text
+
+
 def test_the_spread_is_pooled_over_cells_that_learnt() -> None:
     runs = pd.DataFrame(
         {

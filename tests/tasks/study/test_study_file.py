@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from analysis.errors import DesignError
 from analysis.search import procedure
-from analysis.search.procedure import cell_runs
+from analysis.search.procedure import cell_runs, pilot_runs
 from analysis.search.space import grid_cells
 from tasks.errors import StudyError
 from tasks.search.pilot import narrowed_study
@@ -40,6 +40,15 @@ def test_the_built_in_studies_are_valid(name: str) -> None:
     study = load_study(name)
     assert study.name == name
     assert set(study.factors) == {"conv_layers", "fc_layers", "learning_rate"}
+
+
+def test_the_demonstration_has_a_budget_and_the_others_are_published() -> None:
+    methods = {name: load_study(name).method for name in ("quick", "dogs-vs-cats", "paper")}
+    assert methods == {"quick": "budget", "dogs-vs-cats": "published", "paper": "published"}
+    rules = load_study("quick").rules
+    assert rules.design is not None
+    assert len(pilot_runs(rules)) == 3
+    assert (rules.design.n_runs, rules.budget, rules.most_confirmed) == (8, 7, 2)
 
 
 def test_the_paper_study_has_the_published_settings() -> None:
