@@ -11,8 +11,8 @@ not changed because of a result.
 
 In all formulas x is the coded level of a factor (-1, -1/2, 0, 1/2, 1), o is its optimum, and
 u = (x - o) / (1 + |o|), so that the farthest end of the range has |u| = 1. The factors in random
-order have the weights w = 1, 2/3, (2/3)^2, ..., so that few matter much. The loss L is 0 at the
-optimum only. With s a random sign, its parts are
+order have the weights w = 1, 2/3, (2/3)^2, ..., so that few matter much. The loss L is lowest at
+the optimum only. With s a random sign, its parts are
 
     bowl:  sum of w u^2, plus s sqrt(w w') u u' for the 1st and 2nd factor, the 3rd and 4th, ...
     slope: sum of w |u|, plus s/2 w' |u u'| for the same pairs, w' the smaller weight
@@ -31,7 +31,8 @@ two classes. The kinds:
   (Goyal et al. 2017, arXiv:1706.02677): the response is exactly 0.5 where d = 0.2 + x_batch / 2 -
   x_lr is below 0. Elsewhere L is (d / 1.7)^2, so that the best learning rate is the highest that
   learns, plus a bowl (o any level) of the other six, batch size included, whose weights begin with
-  2/3. L is divided by 10/9 of its maximum there, so that every other cell is above chance.
+  2/3. L is divided by 10/9 of its maximum there, so that every other cell is above chance. Two
+  batch sizes, each with its own learning rate, may be equally good.
 
 The noise is normal, with the same standard deviation for all seeds of all cells that learn; cells
 beyond the cliff have none, as networks that give one answer for all images have none. Its standard
@@ -89,7 +90,8 @@ class DrawnTable(Table):
     ----------
     expected : the response without noise (cells,).
     optimum : the coded optimum of each factor (k,), NaN for a factor without effect; in a cliff,
-        also NaN for the learning rate and the batch size, whose optimum follows from both.
+        also NaN for learning rate, batch size and the factor in a pair with it, because the cliff
+        moves their optimum.
     """
 
     expected: Array = field(repr=False)
@@ -159,7 +161,8 @@ def _expected(kind: str, x: Array, rng: np.random.Generator) -> tuple[Array, Arr
         loss = np.asarray((below / 1.7) ** 2 + bowl(u, weights[1:], signs))
         loss /= 10 / 9 * loss[learns].max()
         optimum = levels
-        optimum[[LEARNING_RATE, BATCH_SIZE]] = np.nan
+        partner = order[order.tolist().index(BATCH_SIZE) ^ 1]
+        optimum[[LEARNING_RATE, BATCH_SIZE, partner]] = np.nan
     else:
         optimum = levels
         live = order[DEAD[kind] :]
