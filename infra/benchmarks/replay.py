@@ -77,8 +77,8 @@ COUNTED_BUDGETS = (12, 20, 40)
 SHARES = {"median": 0.5, "90th percentile": 0.9}
 #: Differences of regrets below this are rounding errors.
 ROUNDING = 1e-9
-#: Repetitions between two writes of a file.
-STEP = 20
+#: Repetitions of each process between two writes of a file; a process takes four at a time.
+STEP = 8
 
 
 class Plain(pickle.Unpickler):
@@ -138,10 +138,11 @@ def replay(
             done = first = int(known[0]["repetition"].max()) + 1 if known else 0
             began = time.monotonic()
             while done < wanted:
+                step = min(STEP * processes, wanted - done)
                 result = replay_tuners(
                     open_table(name),
                     {tuner: start},
-                    repetitions=min(STEP, wanted - done),
+                    repetitions=step,
                     first=done,
                     processes=processes,
                 )
@@ -149,7 +150,7 @@ def replay(
                 part = file.with_suffix(".part")
                 pd.concat(known).to_csv(part, index=False)
                 part.replace(file)
-                done += min(STEP, wanted - done)
+                done += step
             if done > first:
                 each = (time.monotonic() - began) / (done - first)
                 print(f"{tuner}, {name}: {done} repetitions, {each:.2f} s each", flush=True)
