@@ -66,6 +66,7 @@ def replay_tuners(
     *,
     budgets: Sequence[int] = DEFAULT_BUDGETS,
     repetitions: int = 200,
+    first: int = 0,
     seed: int = 1,
     processes: int = 1,
     notes: tuple[str, ...] = (),
@@ -79,6 +80,7 @@ def replay_tuners(
     budgets : in runs; the runs for confirmation are part of the budget.
     repetitions : per tuner and budget. A repetition determines the order of the cells' seeds, which
         is the same for all tuners, and the random numbers of the tuner.
+    first : number of the first repetition; a result is continued with the next number.
     seed : of all repetitions.
     processes : that share the repetitions.
     notes : for the result.
@@ -86,7 +88,7 @@ def replay_tuners(
     work = [
         Repetition(table, name, tuner, tuple(budgets), seed, number)
         for name, tuner in tuners.items()
-        for number in range(repetitions)
+        for number in range(first, first + repetitions)
     ]
     rows = [row for part in _results(work, processes) for row in part]
     return ReplayResult(table, pd.DataFrame(rows), notes)
