@@ -20,12 +20,15 @@ def decision_as_text(
     translate : see `tasks.languages.translator`.
     rules : how the study searches; by default these levels as a grid.
     """
-    reasons = [level_reason_as_text(reason, translate) for reason in decision.reasons]
+    reasons = [level_reason_as_text(reason, translate, rules) for reason in decision.reasons]
     return [*reasons, method_as_text(decision, translate, rules)]
 
 
-def level_reason_as_text(reason: LevelReason, translate: Translate) -> str:
-    """Return why a factor has its refined levels."""
+def level_reason_as_text(
+    reason: LevelReason, translate: Translate, rules: SearchRules | None = None
+) -> str:
+    """Return why a factor has its refined levels; in a search of the whole space, its better one."""
+    end = "_whole_space" if searches_whole_space(rules) else ""
     values = {
         "factor": reason.factor,
         "why": why_as_text(reason, translate),
@@ -35,12 +38,17 @@ def level_reason_as_text(reason: LevelReason, translate: Translate) -> str:
         return translate("decision_conditional", factor=reason.factor, cell=cell_as_text(reason.at))
     at = translate("decision_at", cell=cell_as_text(reason.at)) if reason.at else ""
     if math.isnan(reason.effect):
-        key = "decision_unknown_budget" if reason.code == "budget" else "decision_unknown"
+        key = "decision_unknown_budget" if reason.code == "budget" else f"decision_unknown{end}"
         return translate(key, **values, at=at)
     low, high = map(show, reason.between)
     effect = {"effect": f"{reason.effect:+.4f}", "low": low, "high": high, "at": at}
     key = "decision_factor" if reason.effect or reason.terms else "decision_no_effect"
-    return translate(key, **values, **effect, level=show(reason.level))
+    return translate(key + end, **values, **effect, level=show(reason.level))
+
+
+def searches_whole_space(rules: SearchRules | None) -> bool:
+    """Return whether the refinement searches the whole ranges, and not around the better levels."""
+    return rules is not None and rules.trainings is not None
 
 
 def why_as_text(reason: LevelReason, translate: Translate) -> str:
@@ -62,6 +70,6 @@ def method_as_text(
     """Return which cells are searched, and how: a grid, a Gaussian process or a surface."""
     if rules is None or rules.method == "grid":
         return translate("grid_cells", n=decision.n_cells)
-    if rules.trainings is not None:
+    if searches_whole_space(rules):
         return translate("whole_space_cells", n=rules.budget)
     return translate(f"{rules.method}_cells", n=rules.budget)

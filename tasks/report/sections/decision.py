@@ -7,7 +7,7 @@ from analysis.factors import show
 from analysis.search.refined_grid import LevelReason
 from tasks.languages import Translate
 from tasks.report.source import ReportSource
-from tasks.wording.decision import method_as_text, why_as_text
+from tasks.wording.decision import method_as_text, searches_whole_space, why_as_text
 from tasks.wording.values import MISSING, cell_as_text, signed
 
 
@@ -20,15 +20,16 @@ def decision_section(source: ReportSource) -> dict[str, Any]:
     another factor at which it was judged, may be empty), ``effect``, ``better`` and ``tried``;
     ``cells``: which cells are searched.
     """
-    decision, translate = source.outcome.decision, source.translate
+    decision, translate, rules = source.outcome.decision, source.translate, source.study.rules
+    whole = searches_whole_space(rules)
     return {
-        "text": translate("decision_text"),
-        "reasons": [_reason(reason, translate) for reason in decision.reasons],
-        "cells": method_as_text(decision, translate, source.study.rules),
+        "text": translate("decision_text_whole_space" if whole else "decision_text"),
+        "reasons": [_reason(reason, translate, whole=whole) for reason in decision.reasons],
+        "cells": method_as_text(decision, translate, rules),
     }
 
 
-def _reason(reason: LevelReason, translate: Translate) -> dict[str, str]:
+def _reason(reason: LevelReason, translate: Translate, *, whole: bool) -> dict[str, str]:
     counts = reason.code != "conditional"
     shown = counts and bool(reason.terms or reason.effect) and not math.isnan(reason.effect)
     return {
@@ -37,5 +38,5 @@ def _reason(reason: LevelReason, translate: Translate) -> dict[str, str]:
         "at": cell_as_text(reason.at),
         "effect": signed(reason.effect),
         "better": show(reason.level) if shown else MISSING,
-        "tried": ", ".join(map(show, reason.levels)) if counts else MISSING,
+        "tried": ", ".join(map(show, reason.levels)) if counts and not whole else MISSING,
     }

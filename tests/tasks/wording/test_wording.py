@@ -16,6 +16,7 @@ from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.factors import Factor
 from analysis.search.best_cell import select
+from analysis.search.budget import rules_for_budget
 from analysis.search.procedure import SearchRules
 from analysis.search.refined_grid import LevelReason, decide_grid
 from analysis.surface.fit import fit_surface
@@ -155,6 +156,15 @@ def test_a_decision_says_how_its_levels_are_searched(method: Any, expected: str)
     effects = fitted(paper())
     rules = SearchRules(effects.factors, "accuracy", None, method=method, budget=5)
     assert expected in decision_as_text(decide_grid(effects), ENGLISH, rules)[-1]
+
+
+def test_a_search_of_the_whole_space_names_no_levels_that_it_would_try() -> None:
+    effects = fitted(paper())
+    rules = rules_for_budget(effects.factors, "accuracy", 20)
+    lines = decision_as_text(decide_grid(effects), ENGLISH, rules)
+    assert not any("so try" in line for line in lines)
+    assert any("better at 0.001" in line for line in lines)
+    assert "A Gaussian process on the runs so far chooses 7 cells" in lines[-1]
 
 
 def cells_of(figures: dict[int, list[float]]) -> pd.DataFrame:
