@@ -4,9 +4,10 @@ The rules were chosen on drawn landscapes and on small networks (`infra/docs/com
 which), not on the tables on which the comparison is reported.
 """
 
+import math
 from collections.abc import Sequence
 
-from analysis.designs.fractions import Fraction
+from analysis.designs.fractions import LARGEST_FULL_DESIGN, Fraction, count_of_factors
 from analysis.designs.mixed_levels import design_within
 from analysis.errors import DesignError
 from analysis.factors import Factor
@@ -23,6 +24,8 @@ SCREEN_SHARE = 0.5
 #: Coded distance from the middle of the screen's levels, where the pilot says nothing: the ends of
 #: a range that nobody has tried are often where nothing learns.
 SCREEN_INSIDE = 0.5
+#: Cells of a screen, at most.
+LARGEST_SCREEN = 2**LARGEST_FULL_DESIGN
 
 
 def default_budget(n_factors: int) -> int:
@@ -35,8 +38,15 @@ def default_budget(n_factors: int) -> int:
     return 8 + 4 * n_factors
 
 
-def smallest_screen(factors: Sequence[Factor]) -> Fraction:
-    """Return the smallest design in which no main effect is aliased with another."""
+def smallest_screen(factors: Sequence[Factor]) -> Fraction | None:
+    """Return the smallest design in which no main effect is aliased with another.
+
+    Returns
+    -------
+    None if there is no such design, because the factors have too many categories.
+    """
+    if design_within(factors, LARGEST_SCREEN) is None:
+        return None
     runs = 2
     while (found := design_within(factors, runs)) is None:
         runs += 2
@@ -44,8 +54,20 @@ def smallest_screen(factors: Sequence[Factor]) -> Fraction:
 
 
 def least_budget(factors: Sequence[Factor]) -> int:
-    """Return the fewest trainings for a pilot and a screen of these factors."""
-    return len(pilot_points(factors)) + smallest_screen(factors).n_runs
+    """Return the fewest trainings for a pilot and a screen of these factors.
+
+    Raises
+    ------
+    DesignError
+        If there is no design of these factors.
+    """
+    screen = smallest_screen(factors)
+    if screen is None:
+        raise DesignError(
+            f"{count_of_factors(len(factors))}: no design has all of their categories in "
+            f"{LARGEST_SCREEN} cells; remove factors or values"
+        )
+    return len(pilot_points(factors)) + screen.n_runs
 
 
 def space_of(factors: Sequence[Factor]) -> Space:
@@ -84,16 +106,18 @@ def rules_for_budget(
     Raises
     ------
     DesignError
-        If the budget is too small for any design; the error names the smallest budget.
+        If the budget is too small for any design; the error names the smallest budget. If there is
+        no design of these factors.
     """
-    pilot = len(pilot_points(factors))
-    least = least_budget(factors)
+    pilot, least = len(pilot_points(factors)), math.inf
+    if not without_screen or smallest_screen(factors) is not None:
+        least = least_budget(factors)
     if budget < least and not without_screen:
-        raise DesignError(_too_small(factors, budget, least))
+        raise DesignError(_too_small(factors, budget, int(least)))
     reserved = max(FEWEST_CONFIRMED, round(CONFIRM_SHARE * budget))
     most = round(SCREEN_SHARE * (budget - reserved))
     if budget >= least:
-        most = max(most, least - pilot)
+        most = max(most, int(least) - pilot)
     design = design_within(factors, most)
     screen = design.n_runs if design else START_CELLS
     left = budget - pilot - screen

@@ -335,9 +335,24 @@ def _beyond_edges(
     rules: SearchRules, effects: Effects | None, selection: Selection
 ) -> list[BeyondEdge]:
     """Return one move for each edge that can move, largest main effect first."""
-    found = [_beyond_edge(f, selection) for f in rules.factors if f.name in selection.edges]
+    found = [
+        _beyond_edge(f, selection)
+        for f in rules.factors
+        if f.name in selection.edges and not _can_search_on(rules, f, selection)
+    ]
     moves = [move for move in found if move is not None]
     return sorted(moves, key=lambda move: _main_effect(effects, move.factor), reverse=True)
+
+
+def _can_search_on(rules: SearchRules, factor: Factor, selection: Selection) -> bool:
+    """Whether the winner's level is inside the range of a search that is not bound to its screen.
+
+    Such a search could have run the levels beyond, so no wider range is needed.
+    """
+    if rules.trainings is None or rules.space is None:
+        return False
+    levels = rules.space.levels[rules.space.factors_by_name[factor.name]]
+    return float(levels[0]) < float(selection.chosen[factor.name]) < float(levels[-1])
 
 
 def _main_effect(effects: Effects | None, name: str) -> float:

@@ -7,6 +7,7 @@ the levels of the screen are then narrowed around the best of the three. The pil
 the other factors: whoever asks decides how far inside their ranges the screen has its levels.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,8 @@ class ScreenRange:
     ----------
     factor : its name.
     low, high : coded levels; -1 and 1 are the ends of the given range.
-    figures : the responses of the pilot at `PLACES`; empty if the pilot does not vary the factor.
+    figures : the responses of the pilot at `PLACES`, NaN for a run that failed; empty if the pilot
+        does not vary the factor.
     """
 
     factor: str
@@ -66,7 +68,8 @@ def screen_ranges(
 
     Parameters
     ----------
-    figures : the responses at `pilot_points`, in order, higher is better; empty without a pilot.
+    figures : the responses at `pilot_points`, in order, higher is better, NaN for a run that
+        failed; empty without a pilot.
     others : coded distance from the middle of the levels of the other numeric factors; with 1 they
         are the ends of the ranges.
     """
@@ -78,8 +81,7 @@ def screen_ranges(
         elif factor in looked:
             first = looked.index(factor) * len(PLACES)
             own = tuple(figures[first : first + len(PLACES)])
-            # Equal figures show no direction: the levels stay around the middle.
-            best = PLACES[own.index(max(own))] if len(set(own)) > 1 else 0.0
+            best = _best_place(own)
             found.append(
                 ScreenRange(
                     factor.name, max(-1.0, best - AROUND_BEST), min(1.0, best + AROUND_BEST), own
@@ -88,3 +90,14 @@ def screen_ranges(
         else:
             found.append(ScreenRange(factor.name, -others, others))
     return found
+
+
+def _best_place(figures: Sequence[float]) -> float:
+    """Return where the best of the three runs is, in coded units; a run that failed is the worst.
+
+    Equal figures show no direction: then it is the middle, unless the run there failed.
+    """
+    known = {x: y for x, y in zip(PLACES, figures, strict=True) if not math.isnan(y)}
+    if not known or (0.0 in known and len(set(known.values())) == 1):
+        return 0.0
+    return max(known, key=known.__getitem__)

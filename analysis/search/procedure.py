@@ -10,6 +10,7 @@ Runs are a table with one row per replicate: a column per factor (natural levels
 ``parameters``.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -196,9 +197,13 @@ def _pilot_cells(rules: SearchRules) -> list[Levels]:
 
 def _level(rules: SearchRules, factor: Factor, coded: float) -> Level:
     """Return a natural level: the factor's own at its ends, three digits between them."""
-    level = factor.decode(coded)
-    known = level in (*factor.levels, *factor.values)
     # Of two equally near levels, the one farther from the middle.
+    if factor.values and factor.scale != "categorical":
+        outward = factor.values if coded <= 0 else factor.values[::-1]
+        level = min(outward, key=lambda value: round(abs(factor.code(value) - coded), 9))
+    else:
+        level = factor.decode(coded)
+    known = level in (*factor.levels, *factor.values)
     return rules.allowed(factor, level if known else short_level(level), higher=coded > 0)
 
 
@@ -212,9 +217,14 @@ def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pi
     Raises
     ------
     DesignError
-        If a run of the pilot has no response.
+        If a run of the pilot has no response; with a number of trainings, if none has.
     """
-    figures = [_only_figure(rules, runs, cell) for cell in _pilot_cells(rules)]
+    cells = _pilot_cells(rules)
+    figures = [_only_figure(rules, runs, cell) for cell in cells]
+    failed = [cell for cell, y in zip(cells, figures, strict=True) if math.isnan(y)]
+    # At the high end of a wide range, training may diverge: this is what the pilot looks for.
+    if failed and (rules.trainings is None or len(failed) == len(cells)):
+        raise DesignError(f"the pilot's run at {cell_name(failed[0])} has no {rules.response}")
     ranges = pilot.screen_ranges(rules.factors, figures, rules.screen_inside)
     factors = []
     for factor, found in zip(rules.factors, ranges, strict=True):
@@ -227,9 +237,7 @@ def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pi
 def _only_figure(rules: SearchRules, runs: pd.DataFrame, cell: Levels) -> float:
     same = runs[[f.name for f in rules.factors]].eq(pd.Series(cell)).all(axis=1)
     figures = runs.loc[same, rules.response].dropna()
-    if figures.empty:
-        raise DesignError(f"the pilot's run at {cell_name(cell)} has no {rules.response}")
-    return float(figures.iloc[0])
+    return math.nan if figures.empty else float(figures.iloc[0])
 
 
 # -- screen ---------------------------------------------------------------------------------------
@@ -393,20 +401,20 @@ def _is_spent(rules: SearchRules, refined: pd.DataFrame) -> bool:
 def _process_cell(
     rules: SearchRules, decision: Decision | None, runs: pd.DataFrame, refined: pd.DataFrame
 ) -> NextCells:
-    usable = runs[runs[rules.response].notna()]
     spent = _is_spent(rules, refined) if rules.trainings is None else len(runs) >= rules.trainings
-    if spent or usable.empty:
+    if spent or runs[rules.response].isna().all():
         return NextCells()
     space = region(rules, decision)
-    cells = [space.cell(levels) for levels in typed_cells(rules.factors, usable)]
-    figures = usable[rules.response].tolist()
-    rng = np.random.default_rng([rules.seed, len(usable)])
+    cells = [space.cell(levels) for levels in typed_cells(rules.factors, runs)]
+    # A cell whose training failed counts as the worst: otherwise it would be chosen again.
+    figures = runs[rules.response].fillna(runs[rules.response].min()).tolist()
+    rng = np.random.default_rng([rules.seed, len(runs)])
     surrogate = gaussian_process.fit_process(space, cells, figures)
     cell = gaussian_process.next_cell(surrogate, cells, rng)
     if cell in cells:  # every cell was tried
         return NextCells()
     mean, deviation = surrogate.predict([cell])
-    return NextCells((space.natural(cell),), float(mean[0]), float(deviation[0]), len(usable))
+    return NextCells((space.natural(cell),), float(mean[0]), float(deviation[0]), len(runs))
 
 
 def _surface_cells(

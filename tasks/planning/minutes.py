@@ -7,7 +7,7 @@ from tasks.errors import UserError
 from tasks.planning.past_runs import past_runs
 from tasks.planning.probe import probe_study
 from tasks.progress import Progress
-from tasks.study.study_file import Study
+from tasks.study.study_file import MAX_BUDGET, Study
 from tasks.tracking.execution import earlier_budget
 from tasks.tracking.tracker import Tracker
 from tasks.training.devices import available_devices
@@ -74,7 +74,7 @@ def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:
     """
     if study.minutes is None or study.budget is not None or seconds is None:
         return study
-    budget = math.floor(study.minutes * 60 * devices / seconds)
+    budget = min(MAX_BUDGET, math.floor(study.minutes * 60 * devices / seconds))
     least = least_budget(study.ranges)
     if budget < least:
         needed = math.ceil(least * seconds / devices / 6) / 10

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.factors import Factor
 from analysis.search.best_cell import pooled_spread, select
 from tasks.analyze.read_runs import is_study
+from tasks.errors import TrackingError
 from tasks.settings import Settings
 from tasks.study.study_file import Study
 from tasks.tracking.execution import last_execution
@@ -51,7 +52,10 @@ def past_runs(settings: Settings, study: Study) -> PastRuns:
     tracker = Tracker.open(settings, create=False)
     if tracker.find_experiment(study.name) is None or not is_study(tracker, study.name):
         return PastRuns()
-    execution = last_execution(tracker, study.name)
+    try:
+        execution = last_execution(tracker, study.name)
+    except TrackingError:  # it was cut off before its study was logged
+        return PastRuns()
     before = execution.study
     same = (before.data, before.model, before.training) == (study.data, study.model, study.training)
     if not same or set(before.factors) != set(study.factors):

@@ -1,5 +1,7 @@
 """The pilot stage: where the screen's levels belong, from a few runs over the whole ranges."""
 
+import math
+
 import pandas as pd
 
 from analysis.errors import DesignError
@@ -23,7 +25,7 @@ def narrow_levels(execution: Execution) -> Study:
     Raises
     ------
     UserError
-        If a run of the pilot failed.
+        If a run of the pilot failed; with a budget, if all failed.
     """
     if not execution.study.rules.pilot:
         return execution.study
@@ -38,7 +40,7 @@ def narrowed_study(study: Study, runs: pd.DataFrame) -> Study:
     Raises
     ------
     UserError
-        If a cell of the pilot has no response.
+        If a cell of the pilot has no response; with a budget, if none has.
     """
     try:
         rules, ranges = procedure.narrow(study.rules, runs)
@@ -55,8 +57,8 @@ def narrowed_study(study: Study, runs: pd.DataFrame) -> Study:
         if factor.scale != "categorical":
             part = part.model_copy(update={"low": low, "high": high})
         parts[factor.name] = part
-        finding = PilotFinding(factor=factor.name, low=low, high=high, figures=narrowed.figures)
-        found.append(finding)
+        figures = tuple(None if math.isnan(y) else y for y in narrowed.figures)
+        found.append(PilotFinding(factor=factor.name, low=low, high=high, figures=figures))
     # Written as a file, this study begins with these levels, and not with another pilot.
     numbers = [factor for factor in study.factor_list if factor.scale != "categorical"]
     ends = {factor.name: (factor.low, factor.high) for factor in numbers}

@@ -43,7 +43,7 @@ def _changes(study: Study, move: NextMove) -> Changes:
             return _other_training(study, move)
         case BeyondEdge() | NarrowRange():
             return _range(move.factor, move.low, move.high)
-        case FoldOver() if move.larger_cells is not None:
+        case FoldOver() if move.larger_cells is not None and study.method == "published":
             return {"screen_cells": move.larger_cells}
         case LongerTraining():
             return {"training": {"epochs": 2 * move.epochs}}
@@ -74,7 +74,8 @@ def _other_training(study: Study, move: NothingLearned) -> Changes:
 def _more_seeds(study: Study, move: MoreSeeds) -> Changes:
     if move.image_ratio is not None:
         return _more_pictures(study, math.floor(move.image_ratio) + 1)
-    if move.more is None or move.reason == "impractical":
+    # With a budget, [confirm] would silently change the study to the published procedure.
+    if move.more is None or move.reason == "impractical" or study.method != "published":
         return {}
     return {"confirm": {"replicates": study.rules.confirm_replicates + move.more}}
 

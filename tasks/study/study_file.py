@@ -22,7 +22,7 @@ from analysis.designs.fractions import Fraction
 from analysis.designs.mixed_levels import design_within, usual_design
 from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor
-from analysis.search.budget import default_budget, rules_for_budget
+from analysis.search.budget import default_budget, least_budget, rules_for_budget
 from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import (
@@ -60,6 +60,9 @@ PUBLISHED_KEYS = ("replicates", "screen_cells", "centre_points", "pilot", "refin
 QUOTED = 200
 #: Drawn images, and their pixels together, at most: their cache has 13 GB.
 MAX_DRAWN, MAX_DRAWN_PIXELS = 100_000, 2**32
+
+#: Trainings of a search, at most.
+MAX_BUDGET = 10_000
 
 #: Factors of a study, at most: as many as the table of fractions has.
 MAX_FACTORS = 15
@@ -171,13 +174,14 @@ class PilotFinding(Part):
     """Where the pilot put the two levels of a factor, and the responses that it went by.
 
     ``figures`` are the responses at the low end, in the middle and at the high end of the range
-    that the study gave, one run each; none for a factor that the pilot does not vary.
+    that the study gave, one run each, None if it failed; none for a factor that the pilot does not
+    vary.
     """
 
     factor: str
     low: Scalar
     high: Scalar
-    figures: tuple[float, ...] = ()
+    figures: tuple[float | None, ...] = ()
 
 
 class PilotPart(Part):
@@ -240,7 +244,7 @@ class Study(Part):
     description: str = ""
     response: Literal["val_accuracy"] = "val_accuracy"
     method: Literal["budget", "published"] = "budget"
-    budget: Annotated[int, Field(ge=2, le=10_000)] | None = None
+    budget: Annotated[int, Field(ge=2, le=MAX_BUDGET)] | None = None
     minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
     screen_cells: Annotated[int, Field(ge=2)] | None = None
@@ -375,7 +379,7 @@ class Study(Part):
     @property
     def trainings(self) -> int:
         """The trainings of the whole search with ``method = "budget"``, at most."""
-        return self.budget or default_budget(len(self.factors))
+        return self.budget or max(default_budget(len(self.factors)), least_budget(self.ranges))
 
     @property
     def design(self) -> Fraction:

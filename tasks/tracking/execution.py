@@ -47,6 +47,8 @@ class Execution:
     run_id : the id of the parent run; empty before it began.
     resumed : whether it continues an execution that was cut off.
     holder : the process that holds the parent run; empty if the execution is only read.
+    digest : of the study as it was given, if `study` is as it is after its pilot; empty if it is
+        to be computed.
     """
 
     tracker: Tracker
@@ -58,6 +60,7 @@ class Execution:
     resumed: bool = False
     kind: RunKind = "study"
     holder: str = ""
+    digest: str = ""
 
     @property
     def replicates(self) -> ReplicateRuns:
@@ -95,6 +98,8 @@ class Execution:
 
     @property
     def _digest(self) -> str:
+        if self.digest:
+            return self.digest
         digest = study_digest(self.study, self.version)
         return digest if self.kind == "study" else f"{digest}-{self.kind}"
 
@@ -304,7 +309,8 @@ def past_execution(tracker: Tracker, run: Any) -> Execution:
         )
     study = read_stored_study(content, f"of MLflow run {run_id}")
     version = run.data.tags[DATASET_VERSION]
-    return Execution(tracker, study, version, facts, experiment, run_id)
+    digest = run.data.tags.get(STUDY_DIGEST, "")
+    return Execution(tracker, study, version, facts, experiment, run_id, digest=digest)
 
 
 def last_execution(tracker: Tracker, name: str) -> Execution:

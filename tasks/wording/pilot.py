@@ -22,5 +22,8 @@ def pilot_finding_as_text(found: PilotFinding | str, translate: Translate) -> st
     values = {"factor": found.factor, "low": show(found.low), "high": show(found.high)}
     if not found.figures:
         return translate("pilot_not_varied", **values)
-    first, middle, last = (f"{figure:.{DIGITS}g}" for figure in found.figures)
+    failed = translate("pilot_failed")
+    first, middle, last = (
+        failed if figure is None else f"{figure:.{DIGITS}g}" for figure in found.figures
+    )
     return translate("pilot_varied", **values, at_low=first, at_middle=middle, at_high=last)

@@ -1,5 +1,6 @@
 """The pilot of a study: where it puts the screen's levels, and that it is off by default."""
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -17,10 +18,20 @@ from support.small_study import (
 
 from analysis.search.procedure import pilot_runs
 from tasks.errors import UserError
+from tasks.languages import translator
 from tasks.search.confirm import select_cell
 from tasks.search.pilot import narrowed_study, plan_pilot
-from tasks.study.study_file import Study, built_in_studies, load_study, parse_study
+from tasks.study.study_file import (
+    PilotFinding,
+    Study,
+    built_in_studies,
+    load_study,
+    parse_study,
+    read_stored_study,
+)
 from tasks.study.study_toml import study_toml
+from tasks.tracking.execution import study_digest
+from tasks.wording.pilot import pilot_finding_as_text
 
 
 def _study() -> Study:
@@ -55,6 +66,17 @@ def test_it_runs_the_learning_rate_at_its_ends_and_all_else_in_the_middle() -> N
     assert [p.stage for p in planned] == ["pilot"] * 3
     assert [p.levels["learning_rate"] for p in planned] == [0.0001, 0.00316, 0.1]
     assert {(p.levels["conv_layers"], p.levels["optimizer"]) for p in planned} == {(5, "adam")}
+
+
+def test_with_a_budget_a_failed_run_of_the_pilot_is_kept_as_failed() -> None:
+    content = _study().model_dump(mode="json", include={"name", "factors"})
+    given = parse_study({**content, "budget": 20}, "wide.toml")
+    study = narrowed_study(given, _runs(given, [0.7, 0.8, float("nan")]))
+    found = study.pilot.found[2]
+    assert isinstance(found, PilotFinding)
+    assert found.figures == (0.7, 0.8, None)
+    assert "failed at its high end" in pilot_finding_as_text(found, translator("en"))
+    assert read_stored_study(json.loads(study.model_dump_json()), "of a run") == study
 
 
 def test_levels_are_narrowed_and_the_findings_are_kept() -> None:
@@ -109,6 +131,9 @@ def test_a_study_with_a_pilot_and_a_gaussian_process_finds_the_peak(tmp_path: Pa
     names = {i.path for i in execution.tracker.client.list_artifacts(execution.run_id, "refine")}
     assert names == {"refine/after-7-runs.txt", "refine/after-8-runs.txt"}
     check_replay(load_study(str(tmp_path / "study.toml")), execution)
+    # What was stored is the study after its pilot; its executions are found by the given one.
+    given = load_study(str(tmp_path / "study.toml"))
+    assert execution.digest == study_digest(given, execution.version)
     selection = select_cell(execution.study, execution.runs())
     assert selection.best == {"conv_layers": 2, "learning_rate": 0.01}
     assert "- Best mean: conv_layers=2 learning_rate=0.01, " in ended.stdout

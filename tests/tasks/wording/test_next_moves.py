@@ -29,7 +29,7 @@ from analysis.search.next_moves import (
 )
 from flows.cli import main
 from tasks.languages import LANGUAGES, translator
-from tasks.study.next_study import next_study
+from tasks.study.next_study import next_study, study_changes
 from tasks.study.study_file import Study, parse_study
 from tasks.wording.next_moves import (
     MOST_SHOWN,
@@ -210,6 +210,15 @@ def test_where_seeds_do_not_help_nothing_is_to_be_changed(reason: Any) -> None:
     step = only_step(MoreSeeds({"a": 1}, {"a": 2}, 3, 0.01, 4, 0.02, 0.0, None, reason))
     assert (step.toml, step.commands) == ("", ())
     assert "the cheapest of these cells" in step.text
+
+
+def test_no_move_changes_a_study_with_a_budget_to_the_published_procedure() -> None:
+    cell = {"learning_rate": 0.001}
+    seeds = MoreSeeds(cell, cell, 2, 0.01, 1, 0.01, 0.0, 3, "seeds")
+    fold = FoldOver((("a", "b:c"),), ("a",), ("a",), 4, 8, 4)
+    for study in (a_study(), a_study(budget=20)):
+        assert study.method == "budget"
+        assert study_changes(study, seeds) == study_changes(study, fold) == {}
 
 
 def test_a_lead_of_too_few_images_asks_for_as_many_pictures_as_it_takes() -> None:

@@ -1,0 +1,54 @@
+"""How many trainings fit into the minutes of a study."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import TrackingError, UserError
+from tasks.planning import past_runs
+from tasks.planning.minutes import with_trainings
+from tasks.settings import Settings
+from tasks.study.study_file import Study, parse_study, read_stored_study
+from tasks.tracking.tracker import Tracker
+
+
+def a_study(minutes: float) -> Study:
+    factors = {"learning_rate": {"low": 0.001, "high": 0.1}}
+    return parse_study({"name": "timed", "minutes": minutes, "factors": factors}, "timed.toml")
+
+
+def test_a_budget_that_follows_from_minutes_can_be_read_back() -> None:
+    study = with_trainings(a_study(100_000), 0.01, 8)
+    assert study.budget == 10_000
+    assert read_stored_study(json.loads(study.model_dump_json()), "of a run") == study
+
+
+def test_minutes_for_too_few_trainings_say_how_many_are_needed() -> None:
+    with pytest.raises(UserError, match="give at least 5 minutes"):
+        with_trainings(a_study(1), 60, 1)
+
+
+def test_categories_that_need_a_large_screen_have_a_default_that_is_large_enough() -> None:
+    factors = {"width": {"values": [f"w{i}" for i in range(40)]}}
+    content = {"name": "wide", "minutes": 600, "factors": factors}
+    assert parse_study({**content, "model": {"builder": "my:net"}}, "wide.toml").trainings == 40
+
+
+def test_an_execution_that_was_cut_off_at_once_leaves_the_duration_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Opened:
+        def find_experiment(self, name: str) -> str:
+            return name
+
+    def cut_off(*_: Any) -> None:
+        raise TrackingError("run 1: cut off before its study was logged")
+
+    monkeypatch.setattr(past_runs, "is_missing", lambda _: False)
+    monkeypatch.setattr(Tracker, "open", lambda *_, **__: Opened())
+    monkeypatch.setattr(past_runs, "is_study", lambda *_: True)
+    monkeypatch.setattr(past_runs, "last_execution", cut_off)
+    settings = Settings(tmp_path, "http://127.0.0.1:1")
+    assert past_runs.past_runs(settings, a_study(5)) == past_runs.PastRuns()
