@@ -27,7 +27,7 @@ def decision_as_text(
 def level_reason_as_text(
     reason: LevelReason, translate: Translate, rules: SearchRules | None = None
 ) -> str:
-    """Return why a factor has its refined levels; in a search of the whole space, its better one."""
+    """Return why a factor has its refined levels, or its better one if all ranges are searched."""
     end = "_whole_space" if searches_whole_space(rules) else ""
     values = {
         "factor": reason.factor,
