@@ -27,6 +27,9 @@ SCREEN_INSIDE = 0.5
 #: Cells of a screen, at most.
 LARGEST_SCREEN = 2**LARGEST_FULL_DESIGN
 
+#: Levels of a factor on a log scale, at least: a range of a factor of four has no half decades.
+LEAST_LEVELS = 5
+
 
 def default_budget(n_factors: int) -> int:
     """Return the trainings of a search that names no budget: 12 for one factor, 4 for each other.
@@ -72,7 +75,8 @@ def least_budget(factors: Sequence[Factor]) -> int:
 
 def space_of(factors: Sequence[Factor]) -> Space:
     """Return the cells between the ends of the factors; see `levels_between`."""
-    return Space(tuple(factors), tuple(levels_between(f, f.low, f.high) for f in factors))
+    levels = (levels_between(f, f.low, f.high, LEAST_LEVELS) for f in factors)
+    return Space(tuple(factors), tuple(levels))
 
 
 def rules_for_budget(

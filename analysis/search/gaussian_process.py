@@ -23,6 +23,9 @@ Array = NDArray[np.float64]
 CUT = 4.0
 #: Draws of the hyperparameters, and how many of them (the most likely) are used to predict.
 DRAWS, KEPT = 200, 20
+#: With more runs than this, fewer of the draws are weighted: the memory of all of them would grow
+#: with the square of the runs.
+MANY_RUNS = 100
 #: Random cells among which the next is chosen, besides the neighbours of the best cells.
 CANDIDATES = 250
 
@@ -104,6 +107,11 @@ def clip_low_outliers(figures: Array) -> Array:
     return np.asarray(np.maximum(figures, best - CUT * max(best - median, 1e-12)))
 
 
+def _draws(n_runs: int) -> int:
+    """Return how many draws of the hyperparameters are weighted; see `MANY_RUNS`."""
+    return max(KEPT, min(DRAWS, int(DRAWS * (MANY_RUNS / n_runs) ** 2)))
+
+
 def fit_process(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -> Surrogate:
     """Fit a Gaussian process with one length scale per factor.
 
@@ -125,7 +133,7 @@ def fit_process(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -
     centre, width = float(y.mean()), float(y.std()) or 1.0
     z = np.asarray((y - centre) / width, dtype=np.float64)
     runs = space.features(cells)
-    rates, noise = prior(runs.shape[1])
+    rates, noise = (drawn[: _draws(len(z))] for drawn in prior(runs.shape[1]))
     kernel = own_covariance(runs, rates)
     kernel += noise[:, None, None] * np.eye(len(z))
     lower = np.linalg.cholesky(kernel)

@@ -145,11 +145,17 @@ def grid_cells(grid: Mapping[str, Iterable[Level]]) -> list[dict[str, Level]]:
     return [dict(zip(grid, levels, strict=True)) for levels in product(*grid.values())]
 
 
-def levels_between(factor: Factor, low: Level, high: Level) -> tuple[Level, ...]:
+def levels_between(factor: Factor, low: Level, high: Level, least: int = 2) -> tuple[Level, ...]:
     """Return a factor's levels from low to high, both included; of a category, all its values.
 
     A list of values has those of them that are not outside. Otherwise, a log scale has half
     decades, an integer every number (nine if the range is wider), a linear scale nine levels.
+
+    Parameters
+    ----------
+    factor : its scale counts.
+    low, high : natural units.
+    least : the fewest levels of a log scale, evenly spaced.
     """
     if factor.scale == "categorical":
         return factor.levels
@@ -157,7 +163,7 @@ def levels_between(factor: Factor, low: Level, high: Level) -> tuple[Level, ...]
     if factor.values:
         return tuple(value for value in factor.values if low <= float(value) <= high)
     if factor.scale == "log":
-        found = np.geomspace(low, high, max(2, 1 + round(2 * math.log10(high / low))))
+        found = np.geomspace(low, high, max(least, 1 + round(2 * math.log10(high / low))))
     elif factor.scale == "integer" and high - low < LINEAR_LEVELS:
         found = np.arange(low, high + 1)
     else:

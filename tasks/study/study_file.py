@@ -296,9 +296,11 @@ class Study(Part):
 
     @field_validator("factors")
     @classmethod
-    def _factors_make_sense(cls, parts: dict[str, FactorPart]) -> dict[str, FactorPart]:
+    def _factors_make_sense(
+        cls, parts: dict[str, FactorPart], info: ValidationInfo
+    ) -> dict[str, FactorPart]:
         for name, part in parts.items():
-            if name in TABLE_COLUMNS:
+            if name in TABLE_COLUMNS and not is_stored(info):
                 raise ValueError(
                     f"factor {name}: a column of that name describes runs or cells in every table; "
                     "rename the argument of your network"

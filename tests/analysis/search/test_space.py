@@ -41,7 +41,8 @@ def test_whole_numbers_on_a_log_scale_stay_whole_everywhere() -> None:
     levels = levels_between(FILTERS, 4, 16)
     assert all(isinstance(level, int) for level in (*levels, *refined_levels(FILTERS, 16)))
     assert levels == (4, 16)
-    assert refined_levels(FILTERS, 4) == (4, 40)
+    assert refined_levels(FILTERS, 4) == (1, 4, 40)
+    assert levels_between(FILTERS, 4, 16, 5) == (4, 6, 8, 11, 16)
     assert FILTERS.decode(0) == 8
 
 
