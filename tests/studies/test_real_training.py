@@ -14,6 +14,7 @@ from support.small_study import (
     SHARED,
     STUDY,
     Done,
+    easy_study,
     factorgrid,
     last_execution,
     write_study,
@@ -22,18 +23,6 @@ from support.small_study import (
 from models.images.arrays import open_arrays
 
 PICTURES = SHARED / "data" / "petimages-sample.zip"
-
-
-def easy_study(folder: Path) -> Path:
-    """Write a study on bright and dark noise, which every network learns on every processor."""
-    rng = np.random.default_rng(1)
-    for name, darkest in {"bright": 155, "dark": 0}.items():
-        (folder / "pictures" / name).mkdir(parents=True)
-        for number in range(120):
-            pixels = (darkest + rng.integers(0, 100, (16, 16, 3))).astype(np.uint8)
-            assert cv2.imwrite(str(folder / "pictures" / name / f"{number}.png"), pixels)
-    source = f"source = {json.dumps(str(folder / 'pictures'))}"
-    return write_study(folder, STUDY.replace("drawn = 240", source))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from tasks.settings import Settings
 from tasks.tracking import execution as executions
 from tasks.tracking.execution import Execution
@@ -177,3 +180,15 @@ def open_tracker(home: Path) -> Tracker:
 def last_execution(home: Path, name: str) -> Execution:
     tracker = open_tracker(home)
     return executions.last_execution(tracker, name)
+
+
+def easy_study(folder: Path) -> Path:
+    """Write a study on bright and dark noise, which every network learns on every processor."""
+    rng = np.random.default_rng(1)
+    for name, darkest in {"bright": 155, "dark": 0}.items():
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(120):
+            pixels = (darkest + rng.integers(0, 100, (16, 16, 3))).astype(np.uint8)
+            assert cv2.imwrite(str(folder / "pictures" / name / f"{number}.png"), pixels)
+    source = f"source = {json.dumps(str(folder / 'pictures'))}"
+    return write_study(folder, STUDY.replace("drawn = 240", source))

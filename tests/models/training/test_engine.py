@@ -167,9 +167,9 @@ for gpu, names in (("", "a"), ("0", "bc")):
 
 def test_a_study_is_trained_on_another_machine_and_logged_here(tmp_path: Path) -> None:
     """The handover folder is trained with only `models/`, and its results are logged here."""
-    (tmp_path / "tiny.toml").write_text(small_study.STUDY, encoding="utf-8")
+    study = small_study.easy_study(tmp_path)
     home, trip = tmp_path / "home", tmp_path / "trip"
-    arguments: list[str | Path] = ["search", tmp_path / "tiny.toml", "--elsewhere", trip]
+    arguments: list[str | Path] = ["search", study, "--elsewhere", trip]
     written = small_study.factorgrid(*arguments, home=home)
     assert written.returncode == 3, written.stderr
     assert "4 replicates of the screen are in" in written.stderr.splitlines()[-1]
