@@ -224,8 +224,8 @@ class Factor:
                     "values"
                 )
             )
-        low, high = self._scaled(self.low), self._scaled(self.high)
-        return 2 * (self._scaled(level) - low) / (high - low) - 1
+        low, high = self.scaled(self.low), self.scaled(self.high)
+        return 2 * (self.scaled(level) - low) / (high - low) - 1
 
     def decode(self, coded: float) -> Level:
         """Return a coded level in natural units.
@@ -250,7 +250,7 @@ class Factor:
                 f"factor {self.name}: categorical, so it has no level at coded {coded:g}; leave "
                 "out centre and axial points, or the factor"
             )
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self.scaled(self.low), self.scaled(self.high)
         value = low + (coded + 1) / 2 * (high - low)
         if self.scale == "linear" and abs(value) < ZERO_SHARE * (high - low):
             value = 0.0
@@ -259,8 +259,8 @@ class Factor:
     def number(self, value: float) -> Level:
         """Return the nearest valid number: of the list, a whole one, or one with twelve digits."""
         if self.values:
-            at = self._scaled(value) if self.scale != "log" or value > 0 else -math.inf
-            return min(self.values, key=lambda known: abs(self._scaled(known) - at))
+            at = self.scaled(value) if self.scale != "log" or value > 0 else -math.inf
+            return min(self.values, key=lambda known: abs(self.scaled(known) - at))
         return round(value) if self.whole else float(f"{value:.12g}")
 
     def inside(self, level: Level) -> bool:
@@ -275,7 +275,14 @@ class Factor:
             return True
         return self.domain[0] <= level <= self.domain[1]
 
-    def _scaled(self, level: Level) -> float:
+    def scaled(self, level: Level) -> float:
+        """Return a natural level on the factor's scale: its logarithm on a log scale.
+
+        Raises
+        ------
+        FactorError
+            If it is not a number on this scale.
+        """
         try:
             return math.log(float(level)) if self.scale == "log" else float(level)
         except ValueError:

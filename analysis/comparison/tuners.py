@@ -252,7 +252,7 @@ def carry_out(
         last = cells
 
     selection = procedure.select_cell(rules, runs.table)
-    if rules.confirm_replicates and runs.left:
+    if rules.most_confirmed and runs.left:
         yield from runs.run("confirm", procedure.confirm_runs(rules, selection))
         selection = procedure.select_cell(rules, runs.table)
     return space.cell(selection.chosen)

@@ -48,12 +48,8 @@ def smallest_screen(factors: Sequence[Factor]) -> Fraction | None:
     -------
     None if there is no such design, because the factors have too many categories.
     """
-    if design_within(factors, LARGEST_SCREEN) is None:
-        return None
-    runs = 2
-    while (found := design_within(factors, runs)) is None:
-        runs += 2
-    return found
+    sizes = range(2, LARGEST_SCREEN + 1, 2)
+    return next(filter(None, (design_within(factors, runs) for runs in sizes)), None)
 
 
 def least_budget(factors: Sequence[Factor]) -> int:
@@ -139,9 +135,7 @@ def rules_for_budget(
         trainings=budget - confirmed,
         method="gp",
         budget=max(0, left - confirmed),
-        rounds=1,
         confirm_cells=min(CONFIRM_CELLS, max(1, confirmed)),
-        confirm_replicates=-(-confirmed // CONFIRM_CELLS),
         confirm_trainings=confirmed,
         space=space or space_of(factors),
     )

@@ -9,7 +9,7 @@ to do, that the answer stands.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -261,10 +261,6 @@ def next_moves(
 # -- scales ---------------------------------------------------------------------------------------
 
 
-def _to_scale(factor: Factor, level: Level) -> float:
-    return math.log(float(level)) if factor.scale == "log" else float(level)
-
-
 def _from_scale(factor: Factor, place: float, width: float) -> Level:
     """Return the level at a place on a factor's scale, in as few digits as its range needs.
 
@@ -302,7 +298,7 @@ def _range_around(
     ----------
     reach : distance of both ends from the level, on the factor's scale.
     """
-    middle = _to_scale(factor, level)
+    middle = factor.scaled(level)
     width = max(tried) - min(tried)
     low, high = (_from_scale(factor, middle + sign * reach, width) for sign in (-1, 1))
     if factor.whole:
@@ -367,10 +363,10 @@ def _beyond_edge(factor: Factor, selection: Selection) -> BeyondEdge | None:
     end: Literal["lowest", "highest"] = (
         "lowest" if float(level) == float(cells[factor.name].min()) else "highest"
     )
-    others = [abs(_to_scale(factor, x) - _to_scale(factor, level)) for x in cells[factor.name]]
+    others = [abs(factor.scaled(x) - factor.scaled(level)) for x in cells[factor.name]]
     # At a level that collapses, half of the way to it.
     width = max(
-        _to_scale(factor, tried[-1]) - _to_scale(factor, tried[0]),
+        factor.scaled(tried[-1]) - factor.scaled(tried[0]),
         0.0 if len(tried) > 1 else min(x for x in others if x),
     )
     around = _range_around(factor, level, width / 2, sorted(map(float, cells[factor.name])))
@@ -445,8 +441,8 @@ def _kept_range(
     if first < last:
         return factor.number(levels[first]), factor.number(levels[last])
     only = factor.number(levels[first])
-    places = [_to_scale(factor, levels[i]) for i in outside]
-    reach = min(abs(place - _to_scale(factor, only)) for place in places) / 2
+    places = [factor.scaled(levels[i]) for i in outside]
+    reach = min(abs(place - factor.scaled(only)) for place in places) / 2
     around = _range_around(factor, only, reach, levels)
     crossed = around and any(float(around[0]) <= levels[i] <= float(around[1]) for i in outside)
     return None if crossed else around
@@ -572,7 +568,7 @@ def more_seeds(rules: SearchRules, selection: Selection) -> list[MoreSeeds]:
     """
     if len(selection.tied) < 2:  # noqa: PLR2004 # one cell leads
         return []
-    rows = [_row(selection.cells, cell) for cell in selection.tied]
+    rows = [selection.row(cell) for cell in selection.tied]
     # If all means are equal, the cheapest of the tied cells is listed first.
     at_best = next(i for i, cell in enumerate(selection.tied) if cell == selection.best)
     best = rows.pop(at_best)
@@ -595,11 +591,6 @@ def more_seeds(rules: SearchRules, selection: Selection) -> list[MoreSeeds]:
             image_ratio=selection.least_lead / lead if reason == "images" else None,
         )
     ]
-
-
-def _row(cells: pd.DataFrame, cell: Mapping[str, Level]) -> Any:
-    same = np.logical_and.reduce([cells[name] == level for name, level in cell.items()])
-    return cells[same].iloc[0]
 
 
 def _needed(

@@ -496,15 +496,8 @@ def confirm_runs(rules: SearchRules, selection: Selection) -> list[CellRun]:
     cells = selection.tied[: rules.confirm_cells]
     if len(cells) < 2:  # noqa: PLR2004 # one cell leads
         return []
-    if rules.confirm_trainings is not None:
-        return _runs_in_turn(rules, cells, rules.confirm_trainings)
     first = 1 + max(rules.replicates, rules.refine_replicates)
-    return cell_runs(cells, range(first, first + rules.confirm_replicates))
-
-
-def _runs_in_turn(
-    rules: SearchRules, cells: Sequence[Mapping[str, Level]], trainings: int
-) -> list[CellRun]:
-    first = 1 + max(rules.replicates, rules.refine_replicates)
-    rounds = -(-trainings // len(cells))
-    return cell_runs(cells, range(first, first + rounds))[:trainings]
+    most = rules.confirm_trainings
+    # In turn: the best cells get one seed more if the trainings are no multiple of the cells.
+    seeds = rules.confirm_replicates if most is None else -(-most // len(cells))
+    return cell_runs(cells, range(first, first + seeds))[:most]

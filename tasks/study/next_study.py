@@ -118,13 +118,6 @@ def before_pilot(study: Study) -> Study:
     """
     if study.method != "budget":
         return study
-    ends = study.pilot.ranges
-    factors = {
-        name: part.model_copy(update=dict(zip(("low", "high"), ends[name], strict=True)))
-        if name in ends
-        else part
-        for name, part in study.factors.items()
-    }
     budget = study.budget if study.minutes is None else None
-    changes = {"factors": factors, "pilot": PilotPart(), "budget": budget}
+    changes = {"factors": study.given_factors, "pilot": PilotPart(), "budget": budget}
     return study.model_copy(update=changes)

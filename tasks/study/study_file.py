@@ -430,14 +430,20 @@ class Study(Part):
         return replace(factor, otherwise=value) if usable else factor
 
     @property
+    def given_factors(self) -> dict[str, FactorPart]:
+        """The factors as the study gave them: with the ends of their ranges, also after a pilot."""
+        ends = {
+            name: dict(zip(("low", "high"), both, strict=True))
+            for name, both in self.pilot.ranges.items()
+        }
+        return {
+            name: part.model_copy(update=ends.get(name, {})) for name, part in self.factors.items()
+        }
+
+    @property
     def ranges(self) -> tuple[Factor, ...]:
         """The factors with the ends that the study gave, also after a pilot."""
-        given = {
-            name: part.model_copy(update=dict(zip(("low", "high"), ends, strict=True)))
-            for name, part in self.factors.items()
-            if (ends := self.pilot.ranges.get(name)) is not None
-        }
-        return tuple(self._factor(name, part) for name, part in {**self.factors, **given}.items())
+        return tuple(self._factor(name, part) for name, part in self.given_factors.items())
 
     @property
     def rules(self) -> SearchRules:
