@@ -37,6 +37,8 @@ LARGE_DF = 400
 MOSTLY = 0.5
 #: A learning rate is lowered further only if the lowest that was tried is above this.
 LOW_LEARNING_RATE = 1e-4
+#: Where nothing was learned, training is to be this many times as long.
+MORE_EPOCHS = 4
 #: Curves of fewer epochs do not show whether the accuracy was still rising.
 FEWEST_EPOCHS = 8
 #: Standard errors by which a rise must differ from zero.

@@ -7,15 +7,16 @@ from typing import Any, Literal
 import pandas as pd
 
 from analysis.factors import show
+from analysis.search.next_moves import LOW_LEARNING_RATE, MORE_EPOCHS
 from tasks.study.study_file import Study
 from tasks.tracking.dataset_facts import DatasetFacts
 
 #: Networks have learned the training images if their accuracy on these is this much above chance.
 LEARNED_TRAINING = 0.1
 #: The usual learning rates: outside of them, a remedy points inside.
-USUAL_RATES = (1e-4, 1e-2)
-#: A remedy for the learning rate is a decade away, one for the epochs this many times as many.
-DECADE, MORE_EPOCHS = 10, 4
+USUAL_RATES = (LOW_LEARNING_RATE, 1e-2)
+#: A remedy for the learning rate is a decade away.
+DECADE = 10
 #: Images with fewer pixels per side show little.
 SMALL_IMAGES = 32
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from analysis.search.next_moves import (
     LOW_LEARNING_RATE,
+    MORE_EPOCHS,
     BeyondEdge,
     FoldOver,
     LongerTraining,
@@ -64,7 +65,7 @@ def _other_training(study: Study, move: NothingLearned) -> Changes:
         changes = merged(changes, _range(new.factor, new.low, new.high))
     training: Changes = {}
     if "epochs" not in study.factors:
-        training["epochs"] = 2 * study.training.epochs
+        training["epochs"] = MORE_EPOCHS * study.training.epochs
     rate = study.training.learning_rate
     if LEARNING_RATE not in study.factors and rate > LOW_LEARNING_RATE:
         training[LEARNING_RATE] = float(f"{rate / 10:.12g}")

@@ -234,7 +234,7 @@ def test_where_nothing_was_learned_the_remedies_are_those_that_the_study_has() -
     changes = tomllib.loads(only_step(move).toml)
     assert changes == {
         "factors": {"learning_rate": {"low": 1e-05, "high": 0.0001}},
-        "training": {"epochs": 2 * STUDY.training.epochs},
+        "training": {"epochs": 4 * STUDY.training.epochs},
     }
     fixed = a_study(
         factors={"conv_layers": {"low": 3, "high": 6}},
@@ -244,9 +244,9 @@ def test_where_nothing_was_learned_the_remedies_are_those_that_the_study_has() -
     step = only_step(NothingLearned(8, 0.5), fixed)
     assert tomllib.loads(step.toml) == {
         "data": {"per_class": 200},
-        "training": {"epochs": 6, "learning_rate": 0.01},
+        "training": {"epochs": 12, "learning_rate": 0.01},
     }
-    assert "6 epochs instead of 3" in step.text
+    assert "12 epochs instead of 3" in step.text
     assert "up to 200 of each class" in step.text
 
 
