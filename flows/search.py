@@ -11,6 +11,7 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from analysis.search.procedure import NextCells
 from tasks import steps
 from tasks.planning.minutes import resolve_minutes
 from tasks.report.outcome import Outcome, outcome_of
@@ -69,12 +70,13 @@ def procedure(context: TrainingContext) -> Outcome:
     decision = steps.decide(context, effects)
     steps.stop_if_nothing_learned(context)
 
-    cells = steps.next_cells(context, decision)
+    found = steps.next_cells(context, decision)
     rounds = context.study.rules.steps
-    while cells and rounds:
-        steps.train_stage(context, plan_cells(context.study, context.version, cells))
+    while found.cells and rounds:
+        steps.train_stage(context, plan_cells(context.study, context.version, found))
         rounds -= 1
-        cells = steps.next_cells(context, decision, cells) if rounds else []
+        found = steps.next_cells(context, decision, found.cells) if rounds else NextCells()
+    steps.stop_if_nothing_learned(context)
 
     steps.train_stage(context, steps.cells_to_confirm(context))
     selection = steps.choose(context)

@@ -16,6 +16,7 @@ from prefect.tasks import Task
 
 from analysis.effects.result import Effects
 from analysis.search.best_cell import Selection
+from analysis.search.procedure import NextCells
 from analysis.search.refined_grid import Decision
 from tasks.comparison.log_result import log_comparison
 from tasks.comparison.race import RaceResult
@@ -118,7 +119,10 @@ def decide(context: TrainingContext, effects: Effects) -> Decision:
 
 @task(name="stop if nothing learned", cache_policy=NO_CACHE, persist_result=False)
 def stop_if_nothing_learned(context: TrainingContext) -> None:
-    """End a study in whose screen no network learned, with what to change; else do nothing."""
+    """End a study in which no network learned so far, with what to change; else do nothing.
+
+    After a screen of short trainings this is too early to say, and nothing is done.
+    """
     outcome = log_nothing_learned(context.execution)
     if outcome is not None and outcome.nothing_learned is not None:
         publish_artifacts(context.execution, outcome)
@@ -126,7 +130,7 @@ def stop_if_nothing_learned(context: TrainingContext) -> None:
 
 
 @task(name="next cells", cache_policy=NO_CACHE, persist_result=False)
-def next_cells(context: TrainingContext, decision: Decision, last: Cells = ()) -> Cells:
+def next_cells(context: TrainingContext, decision: Decision, last: Cells = ()) -> NextCells:
     """Return the next cells of the refinement; none where it has ended."""
     return next_refined_cells(context.execution, decision, last)
 

@@ -1,7 +1,7 @@
 """Tables of trained cells, and replays of searches on them without training."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,6 +17,26 @@ Run = tuple[Cell, float]
 Search = Generator[list[Cell], list[float], Cell]
 
 
+class CellOfLength(tuple[int, ...]):  # noqa: SLOT001 # a tuple of any length has no slots
+    """A cell that is to be run with a certain seed and length; it is equal to the cell.
+
+    Attributes
+    ----------
+    number : of its seed, from 1; the same cell and number are one training at all lengths.
+    epochs : the length.
+    """
+
+    number: int
+    epochs: int
+
+    @classmethod
+    def of(cls, cell: Cell, number: int, epochs: int) -> "CellOfLength":
+        """Return a cell with a seed and a length."""
+        made = cls(cell)
+        made.number, made.epochs = number, epochs
+        return made
+
+
 @dataclass(frozen=True)
 class Table:
     """Cells with the responses of several seeds each.
@@ -27,11 +47,15 @@ class Table:
     space : the factors and their levels.
     responses : (cells, seeds), the cells in the order of `Space.cells`; higher is better; NaN if a
         cell has fewer seeds than others.
+    shorter : the same after fewer epochs, by their number; empty if only the end is known.
     """
 
     name: str
     space: Space
     responses: NDArray[np.float64] = field(repr=False)
+    shorter: Mapping[int, NDArray[np.float64]] = field(
+        default_factory=dict, repr=False, kw_only=True
+    )
 
     @cached_property
     def truth(self) -> NDArray[np.float64]:
@@ -70,12 +94,14 @@ class SeedLookup:
     def next_response(self, cell: Cell) -> float:
         """Return the response of the next seed of a cell."""
         row = self._table.row(cell)
-        responses = self._table.responses[row]
-        responses = responses[np.isfinite(responses)]
-        order = np.random.default_rng([self._repetition, row]).permutation(len(responses))
+        finite = np.flatnonzero(np.isfinite(self._table.responses[row]))
+        order = np.random.default_rng([self._repetition, row]).permutation(finite)
+        if isinstance(cell, CellOfLength):
+            responses = self._table.shorter.get(cell.epochs, self._table.responses)
+            return float(responses[row, order[(cell.number - 1) % len(order)]])
         number = self._used[cell]
         self._used[cell] += 1
-        return float(responses[order[number % len(responses)]])
+        return float(self._table.responses[row, order[number % len(order)]])
 
 
 def run_search(search: Search, response_of: Callable[[Cell], float]) -> tuple[list[Run], Cell]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.replay import Run, Search
+from analysis.comparison.replay import CellOfLength, Run, Search
 from analysis.designs.mixed_levels import design_within
 from analysis.errors import AnalysisError
 from analysis.factors import Factor, Level
 from analysis.search import procedure
+from analysis.search.best_cell import ROUNDING
 from analysis.search.budget import rules_for_budget
 from analysis.search.pilot import pilot_points
 from analysis.search.procedure import START_CELLS, CellRun, Method, SearchRules
@@ -201,17 +202,36 @@ class FactorGridTuner:
         )
 
 
-def budget_driven(space: Space, budget: int, rng: np.random.Generator) -> Search:
-    """Carry out the default search of `factorgrid search`, see `rules_for_budget`."""
-    rules = rules_for_budget(
-        space.factors,
-        RESPONSE,
-        budget,
-        seed=int(rng.integers(2**31)),
-        space=space,
-        without_screen=True,
-    )
-    return carry_out(rules, space, budget)
+@dataclass(frozen=True)
+class BudgetTuner:
+    """The default search of `factorgrid search`, see `rules_for_budget`.
+
+    Attributes
+    ----------
+    epochs : of a training of full length; None if only trainings of full length can be run.
+    continues : whether a training of full length continues a short one.
+    """
+
+    epochs: int | None = None
+    continues: bool = True
+
+    def __call__(self, space: Space, budget: int, rng: np.random.Generator) -> Search:
+        """Start a search; the budget counts trainings of full length."""
+        rules = rules_for_budget(
+            space.factors,
+            RESPONSE,
+            budget,
+            seed=int(rng.integers(2**31)),
+            space=space,
+            without_screen=True,
+            epochs=self.epochs,
+            continues=self.continues,
+        )
+        return carry_out(rules, space, budget)
+
+
+#: The default search with trainings of full length only.
+budget_driven = BudgetTuner()
 
 
 def _ends_as_domain(factor: Factor) -> tuple[float, float] | None:
@@ -231,7 +251,7 @@ def carry_out(
     add_columns : adds to the table of runs what a study knows besides the response: ``collapsed``,
         ``multiply_adds`` and ``parameters``.
     """
-    runs = _StageRuns(space, budget, add_columns)
+    runs = _StageRuns(space, rules, budget, add_columns)
     yield from runs.run("pilot", procedure.pilot_runs(rules))
     if rules.pilot and runs.all_were_run:
         rules, _ = procedure.narrow(rules, runs.of_stage("pilot"))
@@ -245,15 +265,15 @@ def carry_out(
     last: tuple[dict[str, Level], ...] = ()
     for _ in range(rules.steps):
         refined = runs.of_stage("refine")
-        cells = procedure.refined_cells(rules, decision, runs.table, refined, last).cells
-        if not cells or not runs.left:
+        found = procedure.refined_cells(rules, decision, runs.table, refined, last)
+        if not found.cells or runs.left <= 0:
             break
-        yield from runs.run("refine", procedure.refine_runs(rules, cells))
-        last = cells
+        yield from runs.run("refine", procedure.refine_runs(rules, found))
+        last = found.cells
 
     selection = procedure.select_cell(rules, runs.table)
-    if rules.most_confirmed and runs.left:
-        yield from runs.run("confirm", procedure.confirm_runs(rules, selection))
+    if rules.most_confirmed and runs.left > 0:
+        yield from runs.run("confirm", procedure.confirm_runs(rules, selection, runs.table))
         selection = procedure.select_cell(rules, runs.table)
     return space.cell(selection.chosen)
 
@@ -267,6 +287,10 @@ def _decision_after_screen(rules: SearchRules, runs: "_StageRuns") -> Decision |
         return None
 
 
+#: A run: its cell, the number of its seed, and its epochs; 0 if all runs have the same length.
+RunKey = tuple[Cell, int, int]
+
+
 @dataclass
 class _StageRuns:
     """The runs of one search so far, stage by stage, as MLflow has them for a study.
@@ -274,35 +298,56 @@ class _StageRuns:
     Attributes
     ----------
     space : the cells that may be run.
-    left : runs of the budget that are left.
+    rules : of the search.
+    left : trainings of full length of the budget that are left.
     add_columns : adds columns to every table of runs.
     all_were_run : whether the budget was enough for all runs of the last stage.
-    rows : one row per cell and number of its seed, in the order of the runs.
-    requested : the cells and numbers that each stage requested, as far as they were run.
+    rows : one row per cell, number of its seed and length, in the order of the runs.
+    requested : what each stage requested, as far as it was run.
     """
 
     space: Space
-    left: int
+    rules: SearchRules
+    left: float
     add_columns: AddColumns | None = None
     all_were_run: bool = True
-    rows: dict[tuple[Cell, int], dict[str, object]] = field(default_factory=dict)
-    requested: dict[str, list[tuple[Cell, int]]] = field(default_factory=lambda: defaultdict(list))
+    rows: dict[RunKey, dict[str, object]] = field(default_factory=dict)
+    requested: dict[str, list[RunKey]] = field(default_factory=lambda: defaultdict(list))
 
     def run(
         self, stage: str, wanted: Sequence[CellRun]
     ) -> Generator[list[Cell], list[float], None]:
         """Run what a stage requests; a cell and seed that an earlier stage has run is reused."""
-        keys = list(dict.fromkeys((self.space.cell(run.levels), run.number) for run in wanted))
+        keys = list(dict.fromkeys(self._key(run) for run in wanted))
         new = [key for key in keys if key not in self.rows]
-        self.all_were_run = len(new) <= self.left
-        paid = new[: self.left]
-        responses = (yield [cell for cell, _ in paid]) if paid else []
-        self.left -= len(paid)
-        for (cell, number), response in zip(paid, responses, strict=True):
+        costs = np.cumsum([self._cost(key) for key in new])
+        paid = new[: int((costs <= self.left + ROUNDING).sum())]
+        self.all_were_run = len(paid) == len(new)
+        responses = (yield [self._request(key) for key in paid]) if paid else []
+        self.left -= float(costs[len(paid) - 1]) if paid else 0.0
+        for key, response in zip(paid, responses, strict=True):
+            cell, number, epochs = key
             levels = self.space.natural(cell)
-            row: dict[str, object] = {**levels, "stage": stage, "replicate": number}
-            self.rows[cell, number] = {**row, RESPONSE: response}
+            # If the epochs are a factor, they are among the levels.
+            row: dict[str, object] = {"epochs": epochs, **levels, "stage": stage}
+            self.rows[key] = {**row, "replicate": number, RESPONSE: response}
         self.requested[stage] += [key for key in keys if key in self.rows]
+
+    def _key(self, run: CellRun) -> RunKey:
+        short = self.rules.short
+        full = short.full if short else 0
+        return self.space.cell(run.levels), run.number, run.epochs or full
+
+    def _cost(self, key: RunKey) -> float:
+        """Return the cost of a run in trainings of full length."""
+        cell, number, epochs = key
+        short = self.rules.short
+        if short is None or epochs < short.full:
+            return 1.0 if short is None else short.cost
+        return short.cost_of_full if (cell, number, short.epochs) in self.rows else 1.0
+
+    def _request(self, key: RunKey) -> Cell:
+        return key[0] if self.rules.short is None else CellOfLength.of(*key)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -313,11 +358,12 @@ class _StageRuns:
         """Return the runs that a stage requested."""
         return self._table_of(dict.fromkeys(self.requested[stage]))
 
-    def _table_of(self, keys: Iterable[tuple[Cell, int]]) -> pd.DataFrame:
+    def _table_of(self, keys: Iterable[RunKey]) -> pd.DataFrame:
         names = [f.name for f in self.space.factors]
-        columns = [*names, "stage", "replicate", RESPONSE]
-        table = pd.DataFrame([self.rows[key] for key in keys], columns=columns)
-        table = table.sort_values([*names, "replicate"], ignore_index=True)
+        columns = dict.fromkeys([*names, "stage", "replicate", "epochs", RESPONSE])
+        table = pd.DataFrame([self.rows[key] for key in keys], columns=list(columns))
+        order = dict.fromkeys([*names, "replicate", "epochs"])
+        table = table.sort_values(list(order), ignore_index=True)
         return self.add_columns(table) if self.add_columns else table
 
 

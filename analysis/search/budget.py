@@ -11,8 +11,9 @@ from analysis.designs.fractions import LARGEST_FULL_DESIGN, Fraction, count_of_f
 from analysis.designs.mixed_levels import design_within
 from analysis.errors import DesignError
 from analysis.factors import Factor
+from analysis.search.best_cell import ROUNDING
 from analysis.search.pilot import pilot_points
-from analysis.search.procedure import START_CELLS, SearchRules
+from analysis.search.procedure import START_CELLS, SearchRules, ShortTrainings
 from analysis.search.space import Space, levels_between
 
 #: Share of the budget for fresh seeds of the best cells, and how many of these cells.
@@ -26,6 +27,11 @@ SCREEN_SHARE = 0.5
 SCREEN_INSIDE = 0.5
 #: Cells of a screen, at most.
 LARGEST_SCREEN = 2**LARGEST_FULL_DESIGN
+
+#: Share of the epochs in a short training, and share of the budget for short trainings.
+SHORT_LENGTH, SHORT_SHARE = 1 / 4, 1 / 2
+#: With fewer epochs or trainings, every training has full length: one epoch shows little.
+FEWEST_EPOCHS, FEWEST_TRAININGS = 8, 8
 
 #: Levels of a factor on a log scale, at least: a range of a factor of four has no half decades.
 LEAST_LEVELS = 5
@@ -52,8 +58,13 @@ def smallest_screen(factors: Sequence[Factor]) -> Fraction | None:
     return next(filter(None, (design_within(factors, runs) for runs in sizes)), None)
 
 
-def least_budget(factors: Sequence[Factor]) -> int:
+def least_budget(factors: Sequence[Factor], epochs: int | None = None) -> int:
     """Return the fewest trainings for a pilot and a screen of these factors.
+
+    Parameters
+    ----------
+    factors : what is varied.
+    epochs : of a training of full length; None if all trainings have full length.
 
     Raises
     ------
@@ -66,7 +77,14 @@ def least_budget(factors: Sequence[Factor]) -> int:
             f"{count_of_factors(len(factors))}: no design has all of their categories in "
             f"{LARGEST_SCREEN} cells; remove factors or values"
         )
-    return len(pilot_points(factors)) + screen.n_runs
+    runs = len(pilot_points(factors)) + screen.n_runs
+    enough = (n for n in range(1, runs) if _runs_before_refinement(n, epochs) >= runs)
+    return next(enough, runs)
+
+
+def _runs_before_refinement(budget: int, epochs: int | None) -> int:
+    short = short_trainings(budget, epochs)
+    return short.number if short else budget
 
 
 def space_of(factors: Sequence[Factor]) -> Space:
@@ -84,6 +102,8 @@ def rules_for_budget(
     seed: int = 1,
     space: Space | None = None,
     without_screen: bool = False,
+    epochs: int | None = None,
+    continues: bool = True,
 ) -> SearchRules:
     """Return the rules of a search with at most this many trainings.
 
@@ -92,6 +112,10 @@ def rules_for_budget(
     larger, it is taken if it fits at all. Two runs or an eighth of the budget confirm the best
     three cells. A Gaussian process that uses all runs so far chooses the other cells, one at a
     time, in the whole space.
+
+    If a training has enough epochs, half of the budget is spent on trainings of a quarter of them:
+    pilot, screen, and cells that the process chooses. Then the process chooses which of these cells
+    are trained to full length.
 
     Parameters
     ----------
@@ -102,6 +126,9 @@ def rules_for_budget(
     space : the cells that may be run; by default those of `space_of`.
     without_screen : whether a budget that is too small for any design is accepted; the process then
         begins with a few random cells.
+    epochs : of a training of full length; None if they are not known or differ, then all trainings
+        have full length.
+    continues : whether a training of full length continues a short one.
 
     Raises
     ------
@@ -111,10 +138,29 @@ def rules_for_budget(
     """
     pilot, least = len(pilot_points(factors)), math.inf
     if not without_screen or smallest_screen(factors) is not None:
-        least = least_budget(factors)
+        least = least_budget(factors, epochs)
     if budget < least and not without_screen:
-        raise DesignError(_too_small(factors, budget, int(least)))
+        raise DesignError(_too_small(factors, budget, int(least), epochs))
     reserved = max(FEWEST_CONFIRMED, round(CONFIRM_SHARE * budget))
+    short = short_trainings(budget, epochs, continues=continues)
+    if short is not None and budget >= least:
+        most = max(round(SCREEN_SHARE * short.number), least_budget(factors) - pilot)
+        return SearchRules(
+            tuple(factors),
+            response,
+            design_within(factors, most),
+            alpha=alpha,
+            seed=seed,
+            pilot=True,
+            screen_inside=SCREEN_INSIDE,
+            trainings=budget - reserved,
+            short=short,
+            method="gp",
+            budget=_cells_to_continue(short, budget - reserved),
+            confirm_cells=CONFIRM_CELLS,
+            confirm_trainings=reserved,
+            space=space or space_of(factors),
+        )
     most = round(SCREEN_SHARE * (budget - reserved))
     if budget >= least:
         most = max(most, int(least) - pilot)
@@ -141,8 +187,31 @@ def rules_for_budget(
     )
 
 
-def _too_small(factors: Sequence[Factor], budget: int, least: int) -> str:
-    fitting = [n for n in range(1, len(factors)) if least_budget(factors[:n]) <= budget]
+def short_trainings(
+    budget: int, epochs: int | None, *, continues: bool = True
+) -> ShortTrainings | None:
+    """Return the short trainings of a search with a budget; None if there are none.
+
+    Parameters
+    ----------
+    budget : trainings of full length.
+    epochs : of one of them.
+    continues : whether a training of full length continues a short one.
+    """
+    if epochs is None or epochs < FEWEST_EPOCHS or budget < FEWEST_TRAININGS:
+        return None
+    own = round(SHORT_LENGTH * epochs)
+    return ShortTrainings(own, epochs, math.floor(SHORT_SHARE * budget * epochs / own), continues)
+
+
+def _cells_to_continue(short: ShortTrainings, trainings: int) -> int:
+    """Return how many cells are trained to full length before the confirm stage."""
+    left = trainings - short.number * short.cost
+    return math.floor(left / short.cost_of_full + ROUNDING)
+
+
+def _too_small(factors: Sequence[Factor], budget: int, least: int, epochs: int | None) -> str:
+    fitting = [n for n in range(1, len(factors)) if least_budget(factors[:n], epochs) <= budget]
     buys = f"it is enough for {fitting[-1]} of them" if fitting else "no design is so small"
     return (
         f"budget {budget}: {len(factors)} factors need at least {least} trainings for pilot and "

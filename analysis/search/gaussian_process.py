@@ -42,6 +42,7 @@ class Surrogate:
     answers : (d, n) product of that with the standardised responses.
     rates : (d, k) squared inverse length scales of the draws; ``amplitude`` and ``weight`` (d,).
     centre, width : mean and standard deviation of the responses.
+    at : coordinates of predictions beside those of the cells, as `fit_process` was given them.
     """
 
     space: Space
@@ -53,16 +54,23 @@ class Surrogate:
     weight: Array
     centre: float
     width: float
+    at: tuple[float, ...] = ()
 
     def predict(self, cells: Sequence[Cell]) -> tuple[Array, Array]:
         """Return posterior means and standard deviations (N,) in units of the response."""
-        cross = covariance(self.space.features(cells), self.runs, self.rates)
+        cross = covariance(_beside(self.space.features(cells), self.at), self.runs, self.rates)
         means = (cross @ self.answers[:, :, None])[:, :, 0]
         explained = ((cross @ self.inverse) * cross).sum(axis=2)
         variances = np.maximum(1 - explained, 1e-12) * self.amplitude[:, None]
         mean = self.weight @ means
         variance = self.weight @ (variances + (means - mean) ** 2)
         return mean * self.width + self.centre, np.sqrt(variance) * self.width
+
+
+def _beside(features: Array, more: Array | Sequence[float]) -> Array:
+    """Return coordinates of cells with more columns: (n, e), or (e,) for all cells."""
+    columns = np.broadcast_to(np.asarray(more, dtype=float), (len(features), np.shape(more)[-1]))
+    return np.hstack([features, columns])
 
 
 def covariance(a: Array, b: Array, rates: Array) -> Array:
@@ -112,13 +120,21 @@ def _draws(n_runs: int) -> int:
     return max(KEPT, min(DRAWS, int(DRAWS * (MANY_RUNS / n_runs) ** 2)))
 
 
-def fit_process(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -> Surrogate:
+def fit_process(
+    space: Space,
+    cells: Sequence[Cell],
+    figures: Sequence[float],
+    more: Array | None = None,
+    at: tuple[float, ...] = (),
+) -> Surrogate:
     """Fit a Gaussian process with one length scale per factor.
 
     Parameters
     ----------
     cells : the cells of the runs; a cell that was run twice stands twice.
     figures : the responses; higher is better.
+    more : (n, e) coordinates of the runs beside those of their cells.
+    at : (e,) the same coordinates, of predictions.
 
     Notes
     -----
@@ -132,7 +148,7 @@ def fit_process(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -
     y = clip_low_outliers(np.asarray(figures, dtype=float))
     centre, width = float(y.mean()), float(y.std()) or 1.0
     z = np.asarray((y - centre) / width, dtype=np.float64)
-    runs = space.features(cells)
+    runs = _beside(space.features(cells), np.zeros((len(cells), 0)) if more is None else more)
     rates, noise = (drawn[: _draws(len(z))] for drawn in prior(runs.shape[1]))
     kernel = own_covariance(runs, rates)
     kernel += noise[:, None, None] * np.eye(len(z))
@@ -154,6 +170,7 @@ def fit_process(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -
         weight / weight.sum(),
         centre,
         width,
+        at,
     )
 
 
@@ -192,11 +209,28 @@ def next_cell(surrogate: Surrogate, cells: Sequence[Cell], rng: np.random.Genera
     looked = dict.fromkeys(map(space.distinct, [*map(tuple, drawn), *near]))
     untried = [cell for cell in looked if cell not in tried]
     candidates = untried or known
-    means, deviations = surrogate.predict(candidates)
-    gain = means - mean.max()
+    return _largest_improvement(surrogate, candidates, float(mean.max()))
+
+
+def most_promising(surrogate: Surrogate, cells: Sequence[Cell], trained: Sequence[Cell]) -> Cell:
+    """Return the cell with the largest expected improvement over the best posterior mean.
+
+    Parameters
+    ----------
+    surrogate : the process.
+    cells : to choose from, at least one.
+    trained : the cells to improve on; if there are none, those to choose from.
+    """
+    mean, _ = surrogate.predict(trained or cells)
+    return _largest_improvement(surrogate, cells, float(mean.max()))
+
+
+def _largest_improvement(surrogate: Surrogate, cells: Sequence[Cell], best: float) -> Cell:
+    means, deviations = surrogate.predict(cells)
+    gain = means - best
     z = gain / deviations
     expected = gain * ndtr(z) + deviations * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    return candidates[int(np.argmax(expected))]
+    return cells[int(np.argmax(expected))]
 
 
 def best_cell(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -> Cell:

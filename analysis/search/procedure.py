@@ -25,9 +25,10 @@ from analysis.effects.result import Effects
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level, cell_name, with_conditions
 from analysis.search import gaussian_process, pilot, second_order
-from analysis.search.best_cell import Selection, select
+from analysis.search.best_cell import ROUNDING, Selection, select
+from analysis.search.gaussian_process import Surrogate
 from analysis.search.refined_grid import Decision, Grid, decide_grid, move_outward, refined_levels
-from analysis.search.space import Space, grid_cells, levels_between, short_level, typed_level
+from analysis.search.space import Cell, Space, grid_cells, levels_between, short_level, typed_level
 
 #: How the neighbourhood of the best corner is searched: the published grid; a Gaussian process that
 #: chooses one cell at a time; or the centre and axial points, then a second-order model.
@@ -36,6 +37,36 @@ Levels = dict[str, Level]
 
 #: Cells drawn at random in place of a screen, if the budget has no room for any design.
 START_CELLS = 4
+#: Coordinate of the full length of training in the Gaussian process; a short one has the negative.
+LENGTH_DISTANCE = 0.5
+
+
+@dataclass(frozen=True)
+class ShortTrainings:
+    """Trainings of a part of the full length: at a low cost they show which cells are promising.
+
+    Attributes
+    ----------
+    epochs, full : epochs of a short training, and of one of full length.
+    number : short trainings of pilot, screen and refinement together, at most.
+    continues : whether a training of full length continues the short one of the same cell and seed,
+        so that it costs only the other epochs.
+    """
+
+    epochs: int
+    full: int
+    number: int
+    continues: bool = True
+
+    @property
+    def cost(self) -> float:
+        """The cost of a short training, in trainings of full length."""
+        return self.epochs / self.full
+
+    @property
+    def cost_of_full(self) -> float:
+        """The cost of a training of full length after a short one of the same cell and seed."""
+        return 1 - self.cost if self.continues else 1.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +87,11 @@ class SearchRules:
     screen_inside : with a pilot, the coded distance from the middle of the screen's levels of the
         factors that the pilot does not vary; 1 for the ends of their ranges.
     trainings : if given, the Gaussian process searches the whole `space`, not only around the
-        decided corner, and ends when pilot, screen and refinement have this many runs together.
+        decided corner, and ends when pilot, screen and refinement have cost this many trainings of
+        full length together.
+    short : if given, pilot and screen have short trainings, and the process first chooses short
+        ones and then which of these cells are trained to full length. Only runs of full length are
+        confirmed and selected.
     budget : cells of the refinement, at most.
     rounds : for a grid, how often it may move outward, plus one.
     refine_replicates : seeds per refined cell.
@@ -75,6 +110,7 @@ class SearchRules:
     pilot: bool = False
     screen_inside: float = 1.0
     trainings: int | None = None
+    short: ShortTrainings | None = None
     replicates: int = 1
     centre_points: int = 0
     method: Method = "grid"
@@ -90,7 +126,7 @@ class SearchRules:
     def steps(self) -> int:
         """How often refined cells are chosen, at most: moves of a grid, or single cells."""
         if self.trainings is not None:
-            return self.trainings
+            return self.trainings + (self.short.number if self.short else 0)
         return self.rounds if self.method == "grid" else self.budget
 
     @property
@@ -163,14 +199,52 @@ class NextCells:
     Attributes
     ----------
     cells : natural levels; empty if the refinement has ended.
+    epochs : the length of their trainings; None for the full length.
     expected, deviation : mean and standard deviation of the response there; None without a model.
     runs : how many runs the model was fitted to.
     """
 
     cells: tuple[Levels, ...] = ()
+    epochs: int | None = None
     expected: float | None = None
     deviation: float | None = None
     runs: int = 0
+
+
+# -- two lengths of training --------------------------------------------------------------------
+
+
+def is_short(rules: SearchRules, runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which runs are short trainings, by their column ``epochs``."""
+    if rules.short is None or "epochs" not in runs:
+        return pd.Series(data=False, index=runs.index)
+    return runs["epochs"].lt(rules.short.full)
+
+
+def full_length(rules: SearchRules, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs of full length: only these are compared, confirmed and selected."""
+    return runs[~is_short(rules, runs)]
+
+
+def cost(rules: SearchRules, runs: pd.DataFrame) -> float:
+    """Return what runs cost together, in trainings of full length.
+
+    It follows from the plan and not from what was trained: a run that was reused counts as if it
+    had been trained, so that a study takes the same decisions on every server.
+    """
+    if rules.short is None:
+        return float(len(runs))
+    short = is_short(rules, runs)
+    keys = [*(f.name for f in rules.factors), "replicate"]
+    begun = runs.loc[short, keys].drop_duplicates().assign(_begun=True)
+    after = runs.loc[~short, keys].merge(begun, how="left", on=keys)["_begun"].notna().sum()
+    new = int((~short).sum()) - int(after)
+    return float(short.sum() * rules.short.cost + after * rules.short.cost_of_full + new)
+
+
+def _begin(rules: SearchRules, runs: Iterable[CellRun]) -> list[CellRun]:
+    """Return runs with the length of the stages before the refinement."""
+    return [replace(run, epochs=rules.short.epochs) if rules.short else run for run in runs]
 
 
 # -- pilot ----------------------------------------------------------------------------------------
@@ -182,7 +256,8 @@ def pilot_runs(rules: SearchRules) -> list[CellRun]:
     A list of values may have the same value at an end and in the middle: it is run once.
     """
     cells = _pilot_cells(rules) if rules.pilot else []
-    return cell_runs([cell for i, cell in enumerate(cells) if cell not in cells[:i]], [1])
+    distinct = [cell for i, cell in enumerate(cells) if cell not in cells[:i]]
+    return _begin(rules, cell_runs(distinct, [1]))
 
 
 def _pilot_cells(rules: SearchRules) -> list[Levels]:
@@ -248,7 +323,7 @@ def screen_runs(rules: SearchRules) -> list[CellRun]:
     if rules.design is None:
         whole = Space(rules.factors, tuple(levels_between(f, f.low, f.high) for f in rules.factors))
         drawn = whole.draw(np.random.default_rng(rules.seed), START_CELLS)
-        return [CellRun(rules.allowed_cell(whole.natural(cell)), 1) for cell in drawn]
+        return _begin(rules, [CellRun(rules.allowed_cell(whole.natural(c)), 1) for c in drawn])
     design = screen_design(rules)
     names = [factor.name for factor in rules.factors]
     runs = [
@@ -259,7 +334,7 @@ def screen_runs(rules: SearchRules) -> list[CellRun]:
         )
         for row in design.cells.to_dict("records")
     ]
-    return distinct_runs(rules.factors, runs)
+    return _begin(rules, distinct_runs(rules.factors, runs))
 
 
 def distinct_runs(factors: Sequence[Factor], runs: Sequence[CellRun]) -> list[CellRun]:
@@ -401,20 +476,118 @@ def _is_spent(rules: SearchRules, refined: pd.DataFrame) -> bool:
 def _process_cell(
     rules: SearchRules, decision: Decision | None, runs: pd.DataFrame, refined: pd.DataFrame
 ) -> NextCells:
-    spent = _is_spent(rules, refined) if rules.trainings is None else len(runs) >= rules.trainings
-    if spent or runs[rules.response].isna().all():
+    if rules.trainings is None:
+        if _is_spent(rules, refined):
+            return NextCells()
+    elif _left(rules, runs) <= 0 or _nothing_learned_at_full_length(rules, runs):
+        return NextCells()
+    if runs[rules.response].isna().all():
         return NextCells()
     space = region(rules, decision)
+    surrogate = fit_surrogate(rules, space, runs)
+    cells = [space.cell(levels) for levels in typed_cells(rules.factors, runs)]
+    rng = np.random.default_rng([rules.seed, len(runs)])
+    found, epochs = None, None
+    if rules.short is None or _has_short_trainings_left(rules, runs):
+        found = _new_cell(surrogate, cells, rng)
+        epochs = rules.short.epochs if rules.short and found else None
+    if found is None and rules.short is not None:
+        found = _cell_at_full_length(rules, surrogate, cells, runs, rng)
+    if found is None:
+        return NextCells()
+    mean, deviation = surrogate.predict([found])
+    return NextCells(
+        (space.natural(found),), epochs, float(mean[0]), float(deviation[0]), len(runs)
+    )
+
+
+def _new_cell(surrogate: Surrogate, cells: Sequence[Cell], rng: np.random.Generator) -> Cell | None:
+    """Return the cell to try next; None if every cell was tried."""
+    found = gaussian_process.next_cell(surrogate, cells, rng)
+    return None if found in cells else found
+
+
+def _cell_at_full_length(
+    rules: SearchRules,
+    surrogate: Surrogate,
+    cells: Sequence[Cell],
+    runs: pd.DataFrame,
+    rng: np.random.Generator,
+) -> Cell | None:
+    """Return the cell to train to full length next; None if the budget has no room for any."""
+    left, short = _left(rules, runs), is_short(rules, runs)
+    trained = {cell for cell, is_short in zip(cells, short, strict=True) if not is_short}
+    begun = [cell for cell in dict.fromkeys(cells) if cell not in trained]
+    if begun:
+        affordable = rules.short is not None and left >= rules.short.cost_of_full
+        most_promising = gaussian_process.most_promising
+        return most_promising(surrogate, begun, sorted(trained)) if affordable else None
+    return _new_cell(surrogate, cells, rng) if left >= 1 else None
+
+
+def _left(rules: SearchRules, runs: pd.DataFrame) -> float:
+    """Return the trainings of full length that are left for the refinement.
+
+    A rounding error is added: a quarter is exact, a third is not.
+    """
+    left = float(rules.trainings or 0) - cost(rules, runs)
+    return left if rules.short is None else left + ROUNDING
+
+
+def _has_short_trainings_left(rules: SearchRules, runs: pd.DataFrame) -> bool:
+    """Whether the next training is a short one; not if nothing learned in the short ones so far."""
+    short = is_short(rules, runs)
+    return (
+        rules.short is not None
+        and int(short.sum()) < rules.short.number
+        and _left(rules, runs) >= rules.short.cost
+        and not _all_collapsed(runs[short])
+    )
+
+
+def _all_collapsed(runs: pd.DataFrame) -> bool:
+    return "collapsed" in runs and len(runs) > 0 and bool(runs["collapsed"].all())
+
+
+def _nothing_learned_at_full_length(rules: SearchRules, runs: pd.DataFrame) -> bool:
+    """Whether no network learned in a part of the epochs, nor the first ones in all of them."""
+    whole = full_length(rules, runs)
+    some = rules.short is not None and len(whole) >= START_CELLS
+    return some and _all_collapsed(runs)
+
+
+def fit_surrogate(rules: SearchRules, space: Space, runs: pd.DataFrame) -> Surrogate:
+    """Fit the Gaussian process to runs; it predicts the response at full length.
+
+    With two lengths, the length is one more coordinate, and the responses of the short trainings
+    are moved by the median difference in the cells that have both.
+
+    Raises
+    ------
+    DesignError
+        If no run has a response.
+    """
     cells = [space.cell(levels) for levels in typed_cells(rules.factors, runs)]
     # A cell whose training failed counts as the worst: otherwise it would be chosen again.
-    figures = runs[rules.response].fillna(runs[rules.response].min()).tolist()
-    rng = np.random.default_rng([rules.seed, len(runs)])
-    surrogate = gaussian_process.fit_process(space, cells, figures)
-    cell = gaussian_process.next_cell(surrogate, cells, rng)
-    if cell in cells:  # every cell was tried
-        return NextCells()
-    mean, deviation = surrogate.predict([cell])
-    return NextCells((space.natural(cell),), float(mean[0]), float(deviation[0]), len(runs))
+    short = is_short(rules, runs)
+    figures = runs[rules.response] + short * _gain_of_length(rules, runs)
+    if figures.isna().all():
+        raise DesignError(f"no run has a {rules.response}")
+    figures = figures.fillna(figures.min())
+    if rules.short is None:
+        return gaussian_process.fit_process(space, cells, figures.tolist())
+    lengths = np.where(short, -LENGTH_DISTANCE, LENGTH_DISTANCE)[:, None]
+    return gaussian_process.fit_process(space, cells, figures.tolist(), lengths, (LENGTH_DISTANCE,))
+
+
+def _gain_of_length(rules: SearchRules, runs: pd.DataFrame) -> float:
+    """Return the median difference between the lengths in the cells that have both; else 0."""
+    names = [f.name for f in rules.factors]
+    table = runs.assign(short=is_short(rules, runs)).dropna(subset=[rules.response])
+    means = table.pivot_table(rules.response, names, "short", observed=True)
+    means = means.reindex(columns=[False, True])
+    gain = float((means[False] - means[True]).median())
+    return 0.0 if math.isnan(gain) else gain
 
 
 def _surface_cells(
@@ -441,7 +614,7 @@ def _surface_cells(
     if found is None:
         return NextCells()
     cell, expected = found
-    return NextCells((space.natural(cell),), expected, None, len(usable))
+    return NextCells((space.natural(cell),), None, expected, None, len(usable))
 
 
 def typed_cells(factors: Sequence[Factor], runs: pd.DataFrame) -> list[Levels]:
@@ -451,9 +624,10 @@ def typed_cells(factors: Sequence[Factor], runs: pd.DataFrame) -> list[Levels]:
     ]
 
 
-def refine_runs(rules: SearchRules, cells: Sequence[Mapping[str, Level]]) -> list[CellRun]:
+def refine_runs(rules: SearchRules, next_cells: NextCells) -> list[CellRun]:
     """Return the runs of refined cells, replicates outermost; the screen's cells have theirs."""
-    return cell_runs(cells, range(1, rules.refine_replicates + 1))
+    runs = cell_runs(next_cells.cells, range(1, rules.refine_replicates + 1))
+    return [replace(run, epochs=next_cells.epochs) for run in runs]
 
 
 # -- confirm and select ---------------------------------------------------------------------------
@@ -471,6 +645,8 @@ def before_confirm(runs: pd.DataFrame) -> pd.DataFrame:
 def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = None) -> Selection:
     """Select among the cells that were confirmed with fresh seeds; before that, among all.
 
+    Short trainings do not count.
+
     Parameters
     ----------
     images : how many images the response was read on.
@@ -480,6 +656,9 @@ def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = Non
     DesignError
         If no run has a response.
     """
+    whole = full_length(rules, runs)
+    # Without any, as in a study that ends after its screen, the short trainings are compared.
+    runs = runs if whole[rules.response].isna().all() else whole
     confirmed = runs[runs["stage"] == "confirm"]
     return select(
         runs,
@@ -491,9 +670,19 @@ def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = Non
     )
 
 
-def confirm_runs(rules: SearchRules, selection: Selection) -> list[CellRun]:
-    """Return fresh seeds for the cells that cannot be distinguished; none if one cell leads."""
-    cells = selection.tied[: rules.confirm_cells]
+def confirm_runs(rules: SearchRules, selection: Selection, runs: pd.DataFrame) -> list[CellRun]:
+    """Return fresh seeds for the best cells; none if one cell leads.
+
+    Without a number of trainings these are the cells that cannot be distinguished. With it, most
+    cells were run once, and the best single runs owe much to chance: so these are the cells with
+    the best mean of the Gaussian process, which knows their neighbours too.
+
+    Parameters
+    ----------
+    selection : from the runs so far.
+    runs : the runs so far; those of the confirm stage do not count.
+    """
+    cells = _cells_to_confirm(rules, selection, before_confirm(runs))
     if len(cells) < 2:  # noqa: PLR2004 # one cell leads
         return []
     first = 1 + max(rules.replicates, rules.refine_replicates)
@@ -501,3 +690,16 @@ def confirm_runs(rules: SearchRules, selection: Selection) -> list[CellRun]:
     # In turn: the best cells get one seed more if the trainings are no multiple of the cells.
     seeds = rules.confirm_replicates if most is None else -(-most // len(cells))
     return cell_runs(cells, range(first, first + seeds))[:most]
+
+
+def _cells_to_confirm(
+    rules: SearchRules, selection: Selection, runs: pd.DataFrame
+) -> Sequence[Levels]:
+    one_leads = len(selection.tied) < 2  # noqa: PLR2004
+    if rules.trainings is None or one_leads or selection.all_equal:
+        return selection.tied[: rules.confirm_cells]
+    space = region(rules, None)
+    candidates = selection.cells[selection.cells["left_out"].eq("")]
+    cells = typed_cells(rules.factors, candidates)
+    means, _ = fit_surrogate(rules, space, runs).predict([space.cell(cell) for cell in cells])
+    return [cells[i] for i in np.argsort(-means, kind="stable")[: rules.confirm_cells]]

@@ -127,6 +127,7 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
         from prefect import flow
         from prefect.task_runners import ThreadPoolTaskRunner
 
+        from analysis.search.procedure import NextCells
         from analysis.search.space import grid_cells
         from tasks.data.rules import load_great_expectations
         from tasks.search.refine import plan_cells
@@ -146,7 +147,10 @@ def run_ours(folder: Path, epochs: int) -> dict[str, float]:
                 images = prepare(session)
                 with open_training(session, images) as context:
                     started = time.perf_counter()
-                    train_stage(context, plan_cells(study, images.version, grid_cells(GRID)))
+                    train_stage(
+                        context,
+                        plan_cells(study, images.version, NextCells(tuple(grid_cells(GRID)))),
+                    )
                     seconds = time.perf_counter() - started
                     runs = context.execution.runs()
                     return {"stage": seconds, "bare": float(runs["train_seconds"].sum())}

@@ -93,7 +93,10 @@ def _of_table(
         return PastRuns()
     trained = finished[finished["reused_from"].fillna("").astype(str).eq("")]
     seconds = _whole_seconds(trained[trained["run_id"].isin(here)], epochs)
-    spread, df = pooled_spread(select(finished, factors, response).cells)
+    compared = finished if epochs is None else finished[finished["epochs"].eq(epochs)]
+    if compared.empty:
+        return PastRuns(float(seconds.median()) if len(seconds) else None, len(seconds))
+    spread, df = pooled_spread(select(compared, factors, response).cells)
     return PastRuns(
         float(seconds.median()) if len(seconds) else None,
         len(seconds),

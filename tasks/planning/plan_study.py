@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.designs.factorial import Design
 from analysis.effects.power import DetectableEffect, smallest_effect
 from analysis.search import procedure
-from analysis.search.procedure import CellRun, SearchRules
+from analysis.search.procedure import CellRun, SearchRules, ShortTrainings
 from tasks.planning.past_runs import PastRuns
 from tasks.planning.probe import Probe
 from tasks.study.study_file import Study
@@ -84,12 +84,30 @@ class StudyPlan:
         rules = self.rules
         planned = [("pilot", self.pilot), ("screen", self.screen)]
         stages = [self._known(stage, runs) for stage, runs in planned if runs]
+        if rules.short is not None:
+            return [*stages, *self._of_two_lengths(rules.short)]
         later = [("refine", rules.most_refined), ("confirm", rules.most_confirmed)]
         return [*stages, *(self._at_most(stage, runs) for stage, runs in later if runs)]
 
     def _known(self, stage: str, runs: Sequence[CellRun]) -> StageCost:
         epochs = sum(self.epochs_of(run) for run in runs)
         return StageCost(stage, len(runs), len(runs), epochs, epochs)
+
+    def _of_two_lengths(self, short: ShortTrainings) -> list[StageCost]:
+        """Return the cost of refinement and confirmation with short trainings."""
+        more, cells = self.more_short_trainings, self.rules.budget
+        rest = short.full - short.epochs if short.continues else short.full
+        epochs = more * short.epochs + cells * rest
+        return [
+            StageCost("refine", 0, more + cells, 0, epochs),
+            self._at_most("confirm", self.rules.most_confirmed),
+        ]
+
+    @property
+    def more_short_trainings(self) -> int:
+        """The short trainings of the refinement; 0 if all trainings have full length."""
+        known = len(self.pilot) + len(self.screen)
+        return max(0, self.rules.short.number - known) if self.rules.short else 0
 
     def _at_most(self, stage: str, runs: int) -> StageCost:
         return StageCost(stage, 0, runs, 0, runs * self.whole_length)

@@ -146,11 +146,22 @@ def _about_stage(plan: StudyPlan, stage: str) -> str:
             more = f", in {rounds} rounds" if rounds > 1 else ""
             cells = _count(rules.budget, "cell")
             size = f" ({cells}, {_count(rules.refine_replicates, 'seed')} each{more})"
-            return ", one cell at a time, anywhere in the ranges" if by_budget else size
+            return _about_process(plan) if by_budget else size
         case _:
             cells = _count(rules.confirm_cells, "cell")
             size = f" ({cells}, {_count(rules.confirm_replicates, 'fresh seed')} each)"
             return f", with fresh seeds for the best {cells} in turn" if by_budget else size
+
+
+def _about_process(plan: StudyPlan) -> str:
+    short, where = plan.rules.short, "one cell at a time, anywhere in the ranges"
+    if short is None:
+        return f", {where}"
+    goes_on = "continue to" if short.continues else "are trained again for"
+    return (
+        f", {where}: {plan.more_short_trainings} of {_count(short.epochs, 'epoch')}, then the "
+        f"{_count(plan.rules.budget, 'most promising cell')} {goes_on} {short.full} epochs"
+    )
 
 
 def _conditions(plan: StudyPlan) -> list[str]:
@@ -182,6 +193,8 @@ def _count(n: int, noun: str) -> str:
 
 def _totals(plan: StudyPlan) -> list[str]:
     lengths = sorted({plan.epochs_of(run) for run in (*plan.pilot, *plan.screen)})
+    if plan.rules.short is not None:
+        lengths.append(plan.rules.short.full)
     epochs = (
         f"{lengths[0]} epochs" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]} epochs"
     )

@@ -24,6 +24,7 @@ from analysis.mcnemar import (
     compare_with_constant,
 )
 from analysis.search.best_cell import Selection
+from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
 from tasks.errors import LeaseLostError
 from tasks.escaping import as_markdown, own_markdown
@@ -121,7 +122,8 @@ def registered_of_json(record: Mapping[str, Any]) -> Registered:
 
 def _best_replicate(execution: Execution, selection: Selection) -> str:
     """Return the run that trained the chosen cell's replicate with the best response."""
-    study, cell = execution.study, execution.runs()
+    study = execution.study
+    cell = full_length(study.rules, execution.runs())
     for name, level in selection.chosen.items():
         cell = cell[cell[name] == level]
     best = cell.sort_values([study.response, "val_loss"], ascending=[False, True]).iloc[0]

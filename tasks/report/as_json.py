@@ -38,6 +38,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
             "classes": dict(outcome.classes),
             "screen": screen,
             "reasons": screen["decision"]["reasons"],
+            "lengths": outcome.lengths and asdict(outcome.lengths),
             "grid": outcome.grid.to_dict("records"),
             "best": dict(outcome.selection.best),
             "chosen": dict(outcome.selection.chosen),

@@ -9,11 +9,12 @@ from analysis.effects.result import Effects
 from analysis.factors import Level
 from analysis.search import procedure
 from analysis.search.best_cell import Selection
+from analysis.search.lengths import RankingAtLengths, ranking_at_lengths
 from analysis.search.next_moves import NextMove, next_moves
 from analysis.search.refined_grid import Decision
 from tasks.registry.register import Registered, read_registered
 from tasks.search.confirm import select_cell
-from tasks.search.nothing_learned import NothingLearned, nothing_learned
+from tasks.search.nothing_learned import NothingLearned, nothing_learned, runs_that_show_learning
 from tasks.search.screen import analyse_runs
 from tasks.study.study_file import Study
 from tasks.tracking.artifact_paths import PICTURES
@@ -40,6 +41,7 @@ class Outcome:
     nothing_learned : what to change if the study ended after its screen, because no network of the
         screen learned; None otherwise.
     next_moves : what to do next, the most useful first; at least one.
+    lengths : how trainings of a part of the epochs rank the cells; None if there were none.
     tracking : ``tracking_uri``, MLflow's address, and ``run_id``, the parent run.
     """
 
@@ -54,6 +56,7 @@ class Outcome:
     next_moves: tuple[NextMove, ...]
     tracking: Mapping[str, str]
     nothing_learned: NothingLearned | None = None
+    lengths: RankingAtLengths | None = None
 
 
 def outcome_of(execution: Execution) -> Outcome:
@@ -69,20 +72,24 @@ def outcome_of(execution: Execution) -> Outcome:
     effects = analyse_runs(study, screen)
     registered = read_registered(execution)
     selection = select_cell(study, runs, execution.facts.validation_images)
-    curves = _curves_of_cell(execution, runs, selection.chosen)
+    whole = procedure.full_length(study.rules, runs)
+    refined = procedure.full_length(study.rules, execution.table(children, "refine"))
+    judged = runs_that_show_learning(study.rules, runs, screen)
+    curves = _curves_of_cell(execution, whole, selection.chosen)
     return Outcome(
         study,
         execution.facts.pictures,
         _classes(execution),
         effects,
         procedure.decide(study.rules, effects),
-        grid_table(execution.table(children, "refine"), study),
+        grid_table(refined, study),
         selection,
         registered,
         next_moves(study.rules, effects, selection, curves),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
         # A study of a version before 0.3 was continued, and has a winner.
-        None if registered else nothing_learned(study, screen, execution.facts),
+        None if registered else nothing_learned(study, judged, execution.facts),
+        ranking_at_lengths(study.rules, runs),
     )
 
 

@@ -1,23 +1,26 @@
-"""Ending a study in whose screen no network learned: its report, its mark in MLflow, the error."""
+"""Ending a study in which no network learned: its report, its mark in MLflow, the error."""
 
 from tasks.errors import NothingLearnedError
 from tasks.languages import translator
 from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.report.publish import log_outcome
-from tasks.search.nothing_learned import NothingLearned, nothing_learned
+from tasks.search.nothing_learned import NothingLearned, nothing_learned, runs_that_show_learning
 from tasks.tracking.execution import Execution
 from tasks.tracking.tags import NOTHING_LEARNED, STATUS
 
 
 def log_nothing_learned(execution: Execution) -> Outcome | None:
-    """Log the findings of a study whose screen taught no network anything, and mark its run.
+    """Log the findings of a study in which no network learned so far, and mark its run.
 
     Returns
     -------
     The findings; None if a network learned, so that the study continues.
     """
-    found = nothing_learned(execution.study, execution.runs("screen"), execution.facts)
+    study, children = execution.study, execution.children()
+    runs, screen = execution.table(children), execution.table(children, "screen")
+    judged = runs_that_show_learning(study.rules, runs, screen)
+    found = nothing_learned(study, judged, execution.facts)
     if found is None:
         run = execution.tracker.client.get_run(execution.run_id)
         # A resumed study trains its failed cells again, and one of these may have learned.

@@ -9,6 +9,7 @@ from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text
+from tasks.wording.lengths import lengths_as_text
 from tasks.wording.next_moves import next_steps, steps_as_text
 from tasks.wording.pilot import pilot_finding_as_text
 from tasks.wording.selection import selection_as_text, shown_cells
@@ -39,6 +40,7 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         *_pilot(outcome, translate),
         underlined(translate("effects_title")),
         effects_as_text(outcome.effects, translate),
+        *map(wrapped, lengths_as_text(outcome.lengths, translate)),
         underlined(translate("decision")),
         *bullets(decision_as_text(outcome.decision, translate, study.rules)),
         underlined(translate("grid_title")),

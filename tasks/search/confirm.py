@@ -13,7 +13,7 @@ def plan_confirm(execution: Execution) -> list[Planned]:
     """Return fresh seeds for the cells that cannot be distinguished; none if one cell leads."""
     study, searched = execution.study, procedure.before_confirm(execution.runs())
     selection = select_cell(study, searched, execution.facts.validation_images)
-    runs = procedure.confirm_runs(study.rules, selection)
+    runs = procedure.confirm_runs(study.rules, selection, searched)
     return plan(study, execution.version, "confirm", runs)
 
 

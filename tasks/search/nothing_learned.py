@@ -1,4 +1,4 @@
-"""Stopping a study in whose screen no network learned: what was run, and what to change."""
+"""Stopping a study in which no network learned: what was run, and what to change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.factors import show
 from analysis.search.next_moves import LOW_LEARNING_RATE, MORE_EPOCHS
+from analysis.search.procedure import SearchRules, full_length
 from tasks.study.study_file import Study
 from tasks.tracking.dataset_facts import DatasetFacts
 
@@ -48,7 +49,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class NothingLearned:
-    """A screen in which no network learned.
+    """Runs in which no network learned.
 
     Attributes
     ----------
@@ -67,19 +68,35 @@ class NothingLearned:
     remedies: tuple[Remedy, ...]
 
 
-def nothing_learned(
-    study: Study, screen: pd.DataFrame, facts: DatasetFacts
-) -> NothingLearned | None:
-    """Return what to change if every finished run of a screen collapsed; None if one learned.
+def runs_that_show_learning(
+    rules: SearchRules, runs: pd.DataFrame, screen: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the runs that show whether networks learn; none if it is too early to say.
+
+    These are the runs of the screen. In short trainings, networks may not have begun to learn: with
+    them these are all runs, as soon as one has full length.
 
     Parameters
     ----------
-    screen : its runs, as `Execution.runs` returns them.
+    runs, screen : of all stages so far, and of the screen, as `Execution.runs` returns them.
     """
-    finished = screen[screen[study.response].notna()]
+    if rules.short is None:
+        return screen
+    too_early = full_length(rules, runs)[rules.response].isna().all()
+    return runs[:0] if too_early else runs
+
+
+def nothing_learned(study: Study, runs: pd.DataFrame, facts: DatasetFacts) -> NothingLearned | None:
+    """Return what to change if every finished run collapsed; None if one learned.
+
+    Parameters
+    ----------
+    runs : those of `runs_that_show_learning`.
+    """
+    finished = runs[runs[study.response].notna()]
     if finished.empty or not finished["collapsed"].all():
         return None
-    failed = len(screen) - len(finished)
+    failed = len(runs) - len(finished)
     return NothingLearned(
         len(finished),
         failed,

@@ -17,9 +17,9 @@ from tasks.wording.decision import decision_as_text
 Cells = Sequence[Mapping[str, Level]]
 
 
-def plan_cells(study: Study, version: str, cells: Cells) -> list[Planned]:
+def plan_cells(study: Study, version: str, found: NextCells) -> list[Planned]:
     """Return the replicates of refined cells; those of the screen's cells are trained already."""
-    return plan(study, version, "refine", procedure.refine_runs(study.rules, cells))
+    return plan(study, version, "refine", procedure.refine_runs(study.rules, found))
 
 
 def log_decision(execution: Execution, effects: Effects) -> Decision:
@@ -31,7 +31,7 @@ def log_decision(execution: Execution, effects: Effects) -> Decision:
     return decision
 
 
-def next_refined_cells(execution: Execution, decision: Decision, last: Cells = ()) -> Cells:
+def next_refined_cells(execution: Execution, decision: Decision, last: Cells = ()) -> NextCells:
     """Return the next cells of the refinement, from the runs in MLflow; none where it has ended.
 
     Parameters
@@ -44,7 +44,7 @@ def next_refined_cells(execution: Execution, decision: Decision, last: Cells = (
     if found.expected is not None:
         path = f"refine/after-{found.runs}-runs.txt"
         execution.writer.log_text(execution.run_id, _expectation(execution.study, found), path)
-    return found.cells
+    return found
 
 
 def _expectation(study: Study, found: NextCells) -> str:

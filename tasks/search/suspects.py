@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
 from tasks.tracking.artifact_paths import CONTACT_SHEET, SUSPECTS
 from tasks.tracking.execution import Execution
@@ -159,7 +160,8 @@ def find_suspects(execution: Execution, arrays: ImageArrays) -> Suspects | None:
     """
     study = execution.study
     names = [factor.name for factor in study.factor_list]
-    cells = good_cells(execution.runs(), names, study.response)
+    runs = full_length(study.rules, execution.runs())
+    cells = good_cells(runs, names, study.response)
     if len(cells) < FEWEST_CELLS:
         return None
     answers = [np.mean([_probabilities(execution, run) for run in runs], axis=0) for runs in cells]

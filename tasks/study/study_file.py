@@ -27,7 +27,9 @@ from analysis.search.procedure import SearchRules
 from models.networks.build_network import BUILT_IN, network_settings
 from models.spec import (
     DEFAULT_BUILDER,
+    LENGTH_DEPENDENT,
     NEUTRAL_NETWORK,
+    NEUTRAL_TRAINING,
     ModelSpec,
     ReplicateSpec,
     Scalar,
@@ -235,9 +237,10 @@ class Study(Part):
     """One whole procedure: screen, refine, confirm, register.
 
     ``method = "budget"``, the default: `analysis.search.budget` divides ``budget`` trainings, or as
-    many as fit into ``minutes``, between the stages. ``method = "published"``: the procedure of the
-    published study, with the keys of `PUBLISHED_KEYS`; it is also taken if one of these keys is
-    there and neither ``budget`` nor ``minutes`` is.
+    many as fit into ``minutes``, between the stages. Half of them are spent on trainings of a
+    quarter of the epochs, unless ``short_trainings`` is false. ``method = "published"``: the
+    procedure of the published study, with the keys of `PUBLISHED_KEYS`; it is also taken if one of
+    these keys is there and neither ``budget`` nor ``minutes`` is.
     """
 
     name: ModelName
@@ -246,6 +249,7 @@ class Study(Part):
     method: Literal["budget", "published"] = "budget"
     budget: Annotated[int, Field(ge=2, le=MAX_BUDGET)] | None = None
     minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    short_trainings: bool = True
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
     screen_cells: Annotated[int, Field(ge=2)] | None = None
     centre_points: Annotated[int, Field(ge=0, le=50)] = 0
@@ -381,7 +385,26 @@ class Study(Part):
     @property
     def trainings(self) -> int:
         """The trainings of the whole search with ``method = "budget"``, at most."""
-        return self.budget or max(default_budget(len(self.factors)), least_budget(self.ranges))
+        least = least_budget(self.ranges, self.full_epochs)
+        return self.budget or max(default_budget(len(self.factors)), least)
+
+    @property
+    def full_epochs(self) -> int | None:
+        """Epochs of a training of full length; None if a search has no shorter ones.
+
+        It has none if the epochs are a factor: then a cell says how long its training is.
+        """
+        is_factor = "epochs" in self.factors
+        return self.training.epochs if self.short_trainings and not is_factor else None
+
+    @property
+    def trainings_continue(self) -> bool:
+        """Whether each training can begin with a shorter one; see `LENGTH_DEPENDENT`."""
+        settings = self.training.model_dump()
+        return not any(
+            name in self.factors or settings[name] != NEUTRAL_TRAINING[name]
+            for name in LENGTH_DEPENDENT
+        )
 
     @property
     def design(self) -> Fraction:
@@ -450,7 +473,13 @@ class Study(Part):
         """The rules of the search that the study describes."""
         if self.method == "budget":
             rules = rules_for_budget(
-                self.ranges, self.response, self.trainings, alpha=self.alpha, seed=self.seed
+                self.ranges,
+                self.response,
+                self.trainings,
+                alpha=self.alpha,
+                seed=self.seed,
+                epochs=self.full_epochs,
+                continues=self.trainings_continue,
             )
             if self.pilot.found:
                 return replace(rules, factors=self.factor_list, pilot=False)

@@ -54,12 +54,12 @@ def test_the_grid_and_the_winner_are_the_same_with_every_seed(study: Study, seed
     decision = procedure.decide(rules, procedure.screen_effects(rules, screen))
     assert {name: list(levels) for name, levels in decision.grid.items()} == GRID
     assert decision.corner == BEST
-    cells = procedure.refined_cells(rules, decision, screen, screen[:0], ()).cells
-    refined = run_all(study, "refine", procedure.refine_runs(rules, cells))
+    found = procedure.refined_cells(rules, decision, screen, screen[:0], ())
+    refined = run_all(study, "refine", procedure.refine_runs(rules, found))
     searched = pd.concat([screen, refined]).drop_duplicates(["conv_layers", "learning_rate"])
     selection = procedure.select_cell(rules, searched, images)
     assert list(selection.tied[: rules.confirm_cells]) == CONFIRMED
-    confirmed = run_all(study, "confirm", procedure.confirm_runs(rules, selection))
+    confirmed = run_all(study, "confirm", procedure.confirm_runs(rules, selection, searched))
     selection = procedure.select_cell(rules, pd.concat([searched, confirmed]), images)
     assert len(confirmed) == 2
     assert selection.best == selection.chosen == BEST

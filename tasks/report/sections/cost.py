@@ -36,6 +36,8 @@ def _stage(name: str, runs: pd.DataFrame) -> dict[str, Any]:
     failed = runs["val_accuracy"].isna()
     trained = runs[~reused & ~failed]
     seconds = float(trained["train_seconds"].sum()) if "train_seconds" in trained else 0.0
+    # The seconds of a training that continued another one contain those of the other.
+    seconds -= float(trained["continued_seconds"].sum()) if "continued_seconds" in trained else 0.0
     return {
         "name": name,
         "runs": len(runs),

@@ -35,6 +35,17 @@ def _screen(source: ReportSource) -> str:
 
 def _refine(source: ReportSource) -> str:
     rules = source.study.rules
+    if rules.short is not None:
+        return source.translate(
+            "refine_text_two_lengths" if rules.short.continues else "refine_text_two_lengths_again",
+            trainings=source.study.trainings,
+            short=rules.short.number,
+            epochs=rules.short.epochs,
+            full=rules.short.full,
+            budget=rules.budget,
+            confirm=rules.confirm_trainings,
+            most=rules.confirm_cells,
+        )
     if rules.confirm_trainings is not None:
         return source.translate(
             "refine_text_budget",

@@ -19,6 +19,7 @@ from tasks.wording.effects import (
     unfitted_active_terms,
     verdict_as_text,
 )
+from tasks.wording.lengths import lengths_as_text
 from tasks.wording.values import fixed, p_value, signed
 
 
@@ -36,8 +37,9 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     mean = fixed(table_value(effects.terms, INTERCEPT, "coefficient"))
     about = translate("effects_text", response=effects.response_label, mean=mean)
     half = effects.working_level
+    lengths = lengths_as_text(source.outcome.lengths, translate)
     return {
-        "text": f"{about} {fit_as_text(effects, translate)}",
+        "text": " ".join([about, *lengths, fit_as_text(effects, translate)]),
         **_judged(effects, translate),
         "cautions": [caution_as_text(caution, translate) for caution in effects.warnings],
         "half": half and {"title": half_title(half, translate), **_judged(half.effects, translate)},

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.plots.grid import grid_heatmap
 from analysis.search.best_cell import Selection
+from analysis.search.procedure import full_length
 from tasks.languages import Translate
 from tasks.report.render import figure_as_data_url
 from tasks.report.source import ReportSource
@@ -82,7 +83,8 @@ def _is_cell(levels: Mapping[str, Any], cell: Mapping[str, Any]) -> bool:
 def _heatmap(source: ReportSource, names: list[str]) -> str:
     """Draw the cells of the refined grid by all of their runs, as the table counts them."""
     study = source.study
-    runs = source.execution.runs().merge(source.outcome.grid[names], on=names)
+    runs = full_length(study.rules, source.execution.runs())
+    runs = runs.merge(source.outcome.grid[names], on=names)
     if runs[study.response].notna().sum() == 0:
         return ""
     return figure_as_data_url(grid_heatmap(runs, study.factor_list, study.response))

@@ -118,6 +118,6 @@ def test_the_best_cells_are_confirmed_in_turn() -> None:
     rules = budget.rules_for_budget([RATE, *OTHERS[:2]], "y", 40)
     cells = [run.levels for run in procedure.screen_runs(rules)]
     runs = pd.DataFrame([{**c, "y": -float(i), "stage": "screen"} for i, c in enumerate(cells)])
-    asked = procedure.confirm_runs(rules, procedure.select_cell(rules, runs))
+    asked = procedure.confirm_runs(rules, procedure.select_cell(rules, runs), runs)
     assert [run.levels for run in asked] == [*cells[:3], *cells[:2]]
     assert [run.number for run in asked] == [2, 2, 2, 3, 3]

@@ -69,9 +69,9 @@ def test_a_cell_whose_training_fails_is_not_chosen_again() -> None:
     screen = table("screen", asked, [0.8 + 0.01 * i for i in range(len(asked))])
     runs, refined = pd.concat([pilot, screen], ignore_index=True), screen[:0]
     chosen = []
-    while cells := procedure.refined_cells(rules, None, runs, refined).cells:
-        chosen.append(cells[0])
-        new = table("refine", procedure.refine_runs(rules, cells), [math.nan])
+    while (found := procedure.refined_cells(rules, None, runs, refined)).cells:
+        chosen.append(found.cells[0])
+        new = table("refine", procedure.refine_runs(rules, found), [math.nan])
         refined = pd.concat([refined, new], ignore_index=True)
         runs = pd.concat([runs, new], ignore_index=True)
     assert len(runs) == rules.trainings

@@ -1,5 +1,6 @@
 """The rules of the search: pure functions from runs to the next cells."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from analysis.designs.fractions import fraction
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level
 from analysis.search import procedure
-from analysis.search.procedure import Method, SearchRules
+from analysis.search.procedure import Method, NextCells, SearchRules
 from analysis.search.space import Cell, Space
 
 FACTORS = (
@@ -49,6 +50,12 @@ def _runs(stage: str, cells: list[procedure.CellRun], figures: list[float]) -> p
     return pd.DataFrame(rows)
 
 
+def _layers_of(numbers: Iterable[int]) -> NextCells:
+    return NextCells(
+        tuple({"conv_layers": n, "fc_layers": 1, "learning_rate": 0.01} for n in numbers)
+    )
+
+
 def test_the_published_screen_leads_to_the_published_grid_and_its_winner() -> None:
     asked = procedure.screen_runs(RULES)
     screen = _runs("screen", asked, [SCREEN[tuple(run.levels.values())] for run in asked])  # type: ignore[index] # numbers
@@ -57,7 +64,7 @@ def test_the_published_screen_leads_to_the_published_grid_and_its_winner() -> No
     assert {tuple(cell.values()) for cell in first.cells} == {
         (*layers, rate) for layers in GRID for rate in RATES
     }
-    asked = procedure.refine_runs(RULES, first.cells)
+    asked = procedure.refine_runs(RULES, first)
     figures = [
         GRID[run.levels["conv_layers"], run.levels["fc_layers"]][  # type: ignore[index] # numbers
             RATES.index(float(run.levels["learning_rate"]))
@@ -75,49 +82,45 @@ def test_the_published_screen_leads_to_the_published_grid_and_its_winner() -> No
 
 def test_confirmation_takes_seeds_that_no_stage_before_has_used() -> None:
     rules = replace(RULES, replicates=2, refine_replicates=3, confirm_replicates=2, confirm_cells=2)
-    asked = procedure.refine_runs(
-        rules, [{"conv_layers": c, "fc_layers": 1, "learning_rate": 0.01} for c in (3, 4, 5)]
-    )
+    asked = procedure.refine_runs(rules, _layers_of((3, 4, 5)))
     assert [run.number for run in asked] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     runs = _runs("refine", asked, [0.80, 0.81, 0.50, 0.82, 0.79, 0.52, 0.81, 0.80, 0.51])
     selection = procedure.select_cell(rules, runs)
-    again = procedure.confirm_runs(rules, selection)
+    again = procedure.confirm_runs(rules, selection, runs)
     assert [run.number for run in again] == [4, 4, 5, 5]
     assert {run.levels["conv_layers"] for run in again} == {3, 4}
 
 
 def test_one_cell_that_leads_is_not_confirmed() -> None:
-    asked = procedure.refine_runs(
-        replace(RULES, refine_replicates=3),
-        [{"conv_layers": c, "fc_layers": 1, "learning_rate": 0.01} for c in (3, 4)],
-    )
+    asked = procedure.refine_runs(replace(RULES, refine_replicates=3), _layers_of((3, 4)))
     runs = _runs("refine", asked, [0.80, 0.50, 0.81, 0.51, 0.80, 0.50])
-    assert procedure.confirm_runs(RULES, procedure.select_cell(RULES, runs)) == []
+    assert procedure.confirm_runs(RULES, procedure.select_cell(RULES, runs), runs) == []
 
 
 def test_an_execution_that_is_resumed_refines_and_confirms_the_same_cells() -> None:
     asked = procedure.screen_runs(RULES)
     screen = _runs("screen", asked, [SCREEN[tuple(run.levels.values())] for run in asked])  # type: ignore[index] # numbers
     decision = procedure.decide(RULES, procedure.screen_effects(RULES, screen))
-    first = procedure.refined_cells(RULES, decision, screen, screen[:0]).cells
+    first = procedure.refined_cells(RULES, decision, screen, screen[:0])
     asked = procedure.refine_runs(RULES, first)
     # The best cell has the most layers, so it is outside the first grid once the grid has moved.
     refined = _runs("refine", asked, [0.8 + 0.01 * _layers(run) for run in asked])
-    moved = procedure.refined_cells(RULES, decision, screen, refined, first).cells
+    moved = procedure.refined_cells(RULES, decision, screen, refined, first.cells)
     asked = procedure.refine_runs(RULES, moved)
     later = pd.concat([refined, _runs("refine", asked, [0.8 + 0.01 * _layers(r) for r in asked])])
-    again = procedure.refined_cells(RULES, decision, pd.concat([screen, later]), later, first).cells
-    assert again == moved
-    assert {cell["conv_layers"] for cell in moved} == {7, 8}
+    both = pd.concat([screen, later])
+    assert procedure.refined_cells(RULES, decision, both, later, first.cells) == moved
+    assert {cell["conv_layers"] for cell in moved.cells} == {7, 8}
 
     rules = replace(RULES, confirm_replicates=1, confirm_cells=3)
     runs = pd.concat([screen, later], ignore_index=True)
-    confirm = procedure.confirm_runs(rules, procedure.select_cell(rules, runs))
+    confirm = procedure.confirm_runs(rules, procedure.select_cell(rules, runs), runs)
     assert len(confirm) == 3
     # One of three was confirmed when the execution was cut off.
     cut_off = pd.concat([runs, _runs("confirm", confirm[:1], [0.5])], ignore_index=True)
     searched = procedure.before_confirm(cut_off)
-    assert procedure.confirm_runs(rules, procedure.select_cell(rules, searched)) == confirm
+    selection = procedure.select_cell(rules, searched)
+    assert procedure.confirm_runs(rules, selection, cut_off) == confirm
 
 
 @pytest.mark.parametrize("method", ["gp", "surface"])
@@ -206,7 +209,7 @@ def test_a_screen_whose_cells_are_all_equal_is_decided_and_its_grid_stays() -> N
     assert effects.active == ()
     decision = procedure.decide(RULES, effects)
     first = procedure.refined_cells(RULES, decision, screen, screen[:0])
-    refined = _runs("refine", procedure.refine_runs(RULES, first.cells), [1.0] * len(first.cells))
+    refined = _runs("refine", procedure.refine_runs(RULES, first), [1.0] * len(first.cells))
     runs = pd.concat([screen, refined], ignore_index=True)
     assert procedure.refined_cells(RULES, decision, runs, refined, first.cells).cells == ()
 

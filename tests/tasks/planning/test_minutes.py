@@ -33,7 +33,9 @@ def test_minutes_for_too_few_trainings_say_how_many_are_needed() -> None:
 def test_categories_that_need_a_large_screen_have_a_default_that_is_large_enough() -> None:
     factors = {"width": {"values": [f"w{i}" for i in range(40)]}}
     content = {"name": "wide", "minutes": 600, "factors": factors}
-    assert parse_study({**content, "model": {"builder": "my:net"}}, "wide.toml").trainings == 40
+    own = {**content, "model": {"builder": "my:net"}}
+    assert parse_study({**own, "short_trainings": False}, "wide.toml").trainings == 40
+    assert parse_study(own, "wide.toml").trainings == 20  # the screen has a quarter of the epochs
 
 
 def test_an_execution_that_was_cut_off_at_once_leaves_the_duration_unknown(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from analysis.errors import DesignError
 from analysis.search import procedure
-from analysis.search.procedure import cell_runs, pilot_runs
+from analysis.search.procedure import ShortTrainings, cell_runs, pilot_runs
 from analysis.search.space import grid_cells
 from tasks.errors import StudyError
 from tasks.search.pilot import narrowed_study
@@ -48,7 +48,31 @@ def test_the_demonstration_has_a_budget_and_the_others_are_published() -> None:
     rules = load_study("quick").rules
     assert rules.design is not None
     assert len(pilot_runs(rules)) == 3
-    assert (rules.design.n_runs, rules.budget, rules.most_confirmed) == (8, 7, 2)
+    assert (rules.design.n_runs, rules.budget, rules.most_confirmed) == (8, 5, 2)
+    assert rules.short == ShortTrainings(2, 8, 24)
+
+
+def test_the_epochs_as_a_factor_or_one_setting_leave_one_length() -> None:
+    content = {**GOOD, "budget": 20}
+    assert parse_study(content, "x").rules.short == ShortTrainings(2, 8, 40)
+    assert parse_study({**content, "short_trainings": False}, "x").rules.short is None
+    factors = {**GOOD["factors"], "epochs": {"low": 8, "high": 16}}
+    assert parse_study({**content, "factors": factors}, "x").rules.short is None
+    assert parse_study({**content, "training": {"epochs": 7}}, "x").rules.short is None
+
+
+def test_a_setting_that_depends_on_the_length_is_trained_again_and_not_continued(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tasks.study.study_file.LENGTH_DEPENDENT", frozenset({"augment"}))
+    for content in (
+        {**GOOD, "training": {"augment": True}},
+        {**GOOD, "factors": {**GOOD["factors"], "augment": {"values": [False, True]}}},
+    ):
+        short = parse_study({**content, "budget": 20}, "x").rules.short
+        assert short is not None
+        assert not short.continues
+        assert short.cost_of_full == 1
 
 
 def test_the_paper_study_has_the_published_settings() -> None:
@@ -290,6 +314,7 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
         "method": "budget",
         "budget": None,
         "minutes": None,
+        "short_trainings": True,
         "replicates": 1,
         "screen_cells": None,
         "centre_points": 0,
@@ -470,10 +495,11 @@ def test_an_integer_factor_has_whole_numbers_in_every_stage(
     cells: Any = ()
     for _ in range(3):
         refined = runs[runs["stage"] == "refine"]
-        cells = procedure.refined_cells(study.rules, decision, runs, refined, cells).cells
+        found = procedure.refined_cells(study.rules, decision, runs, refined, cells)
+        cells = found.cells
         if not cells:
             break
-        runs = train("refine", procedure.refine_runs(study.rules, cells))
+        runs = train("refine", procedure.refine_runs(study.rules, found))
     selection = procedure.select_cell(study.rules, runs)
     assert type(selection.chosen[name]) is int
 
