@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from analysis.comparison.tuners import TUNERS, Anytime, Tuner, manual_list, with_confirmation
+from analysis.comparison.tuners import (
+    DEFAULT_TUNER,
+    TUNERS,
+    Anytime,
+    BudgetTuner,
+    Tuner,
+    manual_list,
+    with_confirmation,
+)
 from analysis.search.space import Cell, Space, levels_between
 from tasks.comparison.optuna_tuners import available_optuna_tuners
 from tasks.errors import UserError
@@ -68,6 +76,8 @@ def study_tuners(
         If no available tuner has one of the names.
     """
     available, notes = available_tuners([space.cell(cell) for cell in study.compare.manual])
+    # As `factorgrid search` does: some trainings have a quarter of the epochs.
+    available[DEFAULT_TUNER] = BudgetTuner(study.full_epochs, study.trainings_continue)
     known: dict[str, Tuner] = {}
     for name, tuner in available.items():
         known[name] = tuner

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.replay import Search
+from analysis.comparison.replay import CellOfLength, Search
 from analysis.comparison.tuners import Tuner
 from analysis.search.space import Cell, Space
 from tasks.comparison.entrants import study_space, study_tuners
@@ -27,8 +27,8 @@ from tasks.training.context import TrainingContext
 
 #: Trains replicates in parallel and returns the ids of the runs that finished.
 TrainStage = Callable[[TrainingContext, Iterable[Planned]], list[str]]
-#: A cell and its replicate number, which determines the seed.
-CellReplicate = tuple[Cell, int]
+#: A cell, its replicate number, which determines the seed, and its epochs if a tuner sets them.
+CellReplicate = tuple[Cell, int, int | None]
 
 
 class TrainedRun(NamedTuple):
@@ -38,13 +38,15 @@ class TrainedRun(NamedTuple):
     ----------
     cell : the cell.
     number : of the replicate.
+    epochs : of the training if the tuner set them; else None.
     run_id : of the MLflow run; empty if there is none.
     response : NaN if the training failed.
-    seconds : of training.
+    seconds : of training, without those of a shorter training that it continued.
     """
 
     cell: Cell
     number: int
+    epochs: int | None
     run_id: str
     response: float
     seconds: float
@@ -80,10 +82,13 @@ class RunningSearch:
         """Return the requested cells, each with the number of its next replicate."""
         used = Counter(run.cell for run in self.runs)
         first = REPLICATES_PER_REPETITION * (self.repetition - 1)
-        replicates = []
+        replicates: list[CellReplicate] = []
         for cell in self.requested:
+            if isinstance(cell, CellOfLength):
+                replicates.append((tuple(cell), first + cell.number, cell.epochs))
+                continue
             used[cell] += 1
-            replicates.append((cell, first + used[cell]))
+            replicates.append((cell, first + used[cell], None))
         return replicates
 
     def advance(self, runs: Sequence[TrainedRun]) -> None:
@@ -103,7 +108,8 @@ class RaceResult:
     ----------
     space : the cells that could be run.
     searches : one row per run of a search: ``tuner``, ``repetition``, ``order`` (from 1), the
-        levels, ``replicate``, ``run_id``, the response and ``train_seconds``.
+        levels, ``replicate``, ``epochs`` (None: those of the study), ``run_id``, the response
+        and ``train_seconds``.
     delivered : one row per search: ``tuner``, ``repetition``, the levels of the delivered cell, and
         ``fresh``, its mean response with seeds that no search used.
     notes : limits of this comparison, one line each.
@@ -201,9 +207,11 @@ class _CellTrainer:
         replicates = list(dict.fromkeys(wanted))
         study, version = self.context.study, self.context.images.version
         new: dict[CellReplicate, Planned] = {
-            (cell, number): planned(study, version, "compare", self.space.natural(cell), number)
-            for cell, number in replicates
-            if (cell, number) not in self.trained
+            (cell, number, epochs): planned(
+                study, version, "compare", self.space.natural(cell), number, epochs=epochs
+            )
+            for cell, number, epochs in replicates
+            if (cell, number, epochs) not in self.trained
         }
         if new:
             self.train_stage(self.context, new.values())
@@ -216,9 +224,10 @@ class _CellTrainer:
 
 
 def _trained_run(replicate: CellReplicate, row: Mapping[str, object], response: str) -> TrainedRun:
-    value, seconds = (float(str(row.get(name, "nan"))) for name in (response, "train_seconds"))
-    run_id = str(row.get("run_id", ""))
-    return TrainedRun(*replicate, run_id, value, 0.0 if np.isnan(seconds) else seconds)
+    names = (response, "train_seconds", "continued_seconds")
+    value, seconds, before = (float(str(row.get(name, "nan"))) for name in names)
+    own = np.nan_to_num(seconds) - np.nan_to_num(before)
+    return TrainedRun(*replicate, str(row.get("run_id", "")), value, float(own))
 
 
 def _train_fresh(
@@ -226,7 +235,10 @@ def _train_fresh(
 ) -> tuple[dict[Cell, float], int]:
     """Return the mean response of each delivered cell with fresh seeds, and how many failed."""
     cells = dict.fromkeys(s.delivered for s in searches if s.delivered is not None)
-    replicates = {cell: [(cell, FIRST_FRESH_REPLICATE + i) for i in range(seeds)] for cell in cells}
+    numbers = range(FIRST_FRESH_REPLICATE, FIRST_FRESH_REPLICATE + seeds)
+    replicates: dict[Cell, list[CellReplicate]] = {
+        cell: [(cell, number, None) for number in numbers] for cell in cells
+    }
     runs = trainer.train(replicate for own in replicates.values() for replicate in own)
     means = {
         cell: _mean_of_finished([runs[replicate].response for replicate in own])
@@ -263,6 +275,7 @@ def _table_of_runs(searches: Sequence[RunningSearch], space: Space, response: st
                 "order": order,
                 **space.natural(run.cell),
                 "replicate": run.number,
+                **({} if "epochs" in space.factors_by_name else {"epochs": run.epochs}),
                 "run_id": run.run_id,
                 response: run.response,
                 "train_seconds": run.seconds,

@@ -78,6 +78,11 @@ class ComparisonResult:
         One row per ``tuner`` and ``factor``; see `effect_estimates`.
         """
         first = self.race.searches[self.race.searches["repetition"] == 1]
+        if "epochs" not in self.study.factors:
+            # Of a tuner with trainings of two lengths, those of the length that most of them have.
+            length = first["epochs"].fillna(self.study.training.epochs)
+            most = length.groupby(first["tuner"]).transform(lambda own: own.mode().iloc[0])
+            first = first[length.eq(most)]
         factors, response = self.study.factor_list, self.study.response
         tables = [
             summary.effect_estimates(runs, factors, response)
@@ -146,7 +151,7 @@ def comparison_as_text(result: ComparisonResult) -> str:
 def _explanation_of_columns(result: ComparisonResult) -> str:
     options = result.options
     return (
-        f"{result.race.space.n_cells} cells; {options.budget} runs per search, "
+        f"{result.race.space.n_cells} cells; {options.budget} trainings per search, "
         f"{_count_of_searches(options.repetitions)} per tuner. Delivered: mean "
         f"{result.study.response} of the delivered cell\n"
         f"with fresh seeds (n = {options.fresh}), median and range over searches. At "

@@ -17,6 +17,7 @@ from analysis.comparison.summary import (
     summarize_tuners,
 )
 from analysis.comparison.tuners import (
+    DEFAULT_TUNER,
     TUNERS,
     Tuner,
     confirmation_runs,
@@ -29,7 +30,9 @@ from analysis.plots.comparison import best_so_far
 from analysis.search.space import Cell, Space
 from tasks.comparison.entrants import study_space, study_tuners
 from tasks.comparison.optuna_tuners import OptunaTuner
+from tasks.comparison.race import RunningSearch, TrainedRun
 from tasks.comparison.request import (
+    REPLICATES_PER_REPETITION,
     ComparisonOptions,
     StudyRequest,
     check_options,
@@ -54,6 +57,24 @@ SPACE = Space(FACTORS, ((0.0, 1.0, 2.0, 3.0, 4.0),) * 2)
 
 def _hill(cell: Cell) -> float:
     return 1.0 - 0.1 * (cell[0] - 3) ** 2 - 0.05 * (cell[1] - 1) ** 2
+
+
+def test_the_default_tuner_of_a_study_trains_a_quarter_of_the_epochs_first(tmp_path: Path) -> None:
+    study = load_study(str(write_study(tmp_path, STUDY.replace("epochs = 4", "epochs = 8"))))
+    tuners, _ = study_tuners(study, study_space(study), [DEFAULT_TUNER])
+    search = tuners[DEFAULT_TUNER](SPACE, 8, np.random.default_rng(1))
+    running = RunningSearch(DEFAULT_TUNER, 3, search, requested=next(search))
+    epochs = []
+    while replicates := running.requested_replicates():
+        epochs += [length for _, _, length in replicates]
+        runs = [TrainedRun(*one, f"run{n}", _hill(one[0]), 1.0) for n, one in enumerate(replicates)]
+        running.advance(runs)
+    assert set(epochs) == {2, 8}
+    assert epochs.count(2) == 16
+    first = REPLICATES_PER_REPETITION * 2
+    assert all(first < run.number < first + 10 for run in running.runs)
+    whole = {run.cell for run in running.runs if run.epochs == 8}
+    assert running.delivered in whole
 
 
 def _run(tuner: Tuner, budget: int) -> tuple[list[Run], Cell]:
