@@ -80,10 +80,12 @@ def _cells_table(selection: Selection, translate: Translate) -> str:
 def _where_to_look(outcome: Outcome, translate: Translate) -> list[str]:
     if outcome.registered is None:
         return []
-    uri = outcome.tracking["tracking_uri"]
-    where = uri if uri.startswith("http") else translate("where_ui")
+    links = outcome.links
     return [
         underlined(translate("where_to_look")),
-        wrapped(translate("where_mlflow", where=where)),
-        translate("where_run", run=outcome.tracking["run_id"]),
+        *([wrapped(translate("where_ui"))] if links.needs_ui else []),
+        translate("where_table", link=links.table),
+        translate("where_charts", link=links.charts),
+        translate("where_run", link=links.run),
+        translate("where_report", link=links.report),
     ]

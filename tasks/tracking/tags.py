@@ -10,6 +10,10 @@ PREFIX = "factorgrid."
 KIND = PREFIX + "kind"
 #: Of a replicate: the digest of everything that determines its training.
 KEY = PREFIX + "key"
+#: Of a replicate: its cell as text, for example ``conv_layers=3 learning_rate=0.001``.
+CELL = PREFIX + "cell"
+#: Of a replicate of a finished study, whether its cell is the winner or as good as the best.
+VERDICT = PREFIX + "verdict"
 #: Of a replicate that was not trained again: the run whose figures it repeats.
 REUSED_FROM = PREFIX + "reused_from"
 #: Of a replicate with a checkpoint: the digest of everything that determines its training, without

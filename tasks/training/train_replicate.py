@@ -222,7 +222,7 @@ def _raise_if_stopped_early(
         return
     seconds = (epochs - epoch) * figures["epoch_seconds"]
     saved = {"pruned_epochs_saved": float(epochs - epoch), "pruned_seconds_saved": seconds}
-    context.execution.writer.log(run_id, metrics=saved, step=int(figures["epoch"]))
+    context.execution.writer.log(run_id, metrics=saved)
     raise CellError(f"{planned.name}: {reason}; about {seconds:.0f} s saved")
 
 
@@ -300,7 +300,6 @@ def _log_result(
             "factorgrid.deterministic": str(result.deterministic).lower(),
             "factorgrid.micro_batch": str(result.micro_batch),
         },
-        step=int(result.history[-1]["epoch"]),
     )
     arrays = context.arrays
     rows, probability = arrays.side("validation"), np.asarray(result.val_probability)

@@ -88,6 +88,9 @@ def test_a_run_has_levels_metrics_by_epoch_pictures_and_model(done: Done) -> Non
     assert "training.learning_rate" not in run.data.params  # a factor stands once
     history = client.get_metric_history(run.info.run_id, "val_accuracy")
     assert [point.step for point in history] == [1, 2, 3, 4]
+    # A metric with a later step is drawn as a curve, which a single figure is not.
+    for name in ("train_seconds", "multiply_adds", "peak_memory_mb"):
+        assert [m.step for m in client.get_metric_history(run.info.run_id, name)] == [0]
     costs = {"train_seconds", "parameters", "multiply_adds", "peak_memory_mb"}
     assert costs <= set(run.data.metrics)
     plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
@@ -124,6 +127,31 @@ def test_the_best_network_is_champion(done: Done) -> None:
     run = execution.tracker.client.get_run(registered["run_id"])
     assert run.data.params["conv_layers"] == "2"
     assert run.data.params["learning_rate"] == "0.001"
+
+
+def test_the_version_says_on_which_images_it_was_judged_and_what_it_beat(done: Done) -> None:
+    version = done.execution.tracker.client.get_model_version_by_alias("tiny", "champion")
+    test = done.outcome["registered"]
+    low, high = (f"{100 * x:.1f}%" for x in test["test_interval"])
+    words = version.description.replace("\\", "")
+    assert f"{low} to {high}, Wilson, n = {test['test_images']}" in words
+    assert "better than the constant answer" in words
+    assert done.outcome["data"] in words
+    assert done.execution.version in words
+    assert f"[Report]({done.execution.links.within_pages.report})" in version.description
+    assert "Judged" in words
+
+
+def test_validations_are_in_an_experiment_of_their_own(done: Done) -> None:
+    tracker = done.tracker
+    kinds = {
+        name: {
+            run.data.tags["factorgrid.kind"]
+            for run in tracker.search([tracker.existing_experiment(name)], "")
+        }
+        for name in ("tiny", "tiny images")
+    }
+    assert kinds == {"tiny": {"study", "replicate"}, "tiny images": {"validation"}}
 
 
 def test_nothing_tries_to_reach_the_internet(done: Done, tmp_path: Path) -> None:
