@@ -19,6 +19,7 @@ from tasks.report.prefect_artifacts import on_failure
 from tasks.search.pilot import plan_pilot
 from tasks.search.refine import plan_cells
 from tasks.search.screen import plan_screen
+from tasks.search.stages import stage_sizes
 from tasks.session import open_session, open_training
 from tasks.study.study_file import Study
 from tasks.tracking.execution import finished_execution
@@ -51,6 +52,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
             steps.publish(done, outcome)
             return outcome
         sized = resolve_minutes(session.study, session.tracker, session.progress, images.version)
+        session.progress.begin_study(stage_sizes(sized.rules))
         with open_training(
             replace(session, study=sized),
             images,

@@ -10,6 +10,7 @@ from flows.commands.options import (
     budget_options,
     print_result,
     study_data_options,
+    terminal_text,
 )
 
 
@@ -70,4 +71,6 @@ def plan(
     probe = None if no_probe or past.seconds is not None else probe_study(read, settings)
     planned = StudyPlan(read, past, len(available_devices()), probe)
     planned = replace(planned, study=with_trainings(read, planned.seconds, planned.devices))
-    print_result(plan_as_json(planned), plan_as_text(planned), as_json=as_json)
+    with terminal_text():
+        text = plan_as_text(planned)
+    print_result(plan_as_json(planned), text, as_json=as_json)

@@ -9,6 +9,7 @@ from flows.commands.options import (
     budget_options,
     print_result,
     study_data_options,
+    terminal_text,
 )
 from flows.commands.prefect_server import prefect_server
 
@@ -62,10 +63,16 @@ def search(
             image_size=image_size,
         )
     )
+    from tasks.progress import print_notice
+    from tasks.search.stages import study_as_line
+
+    print_notice(study_as_line(checked))
     with prefect_server(checked, settings):
         from flows.search import search as search_flow
         from tasks.report.as_json import outcome_as_json
         from tasks.report.text import outcome_as_text
 
         outcome = search_flow(checked, elsewhere)
-    print_result(outcome_as_json(outcome), outcome_as_text(outcome), as_json=as_json)
+    with terminal_text():
+        text = outcome_as_text(outcome)
+    print_result(outcome_as_json(outcome), text, as_json=as_json)

@@ -1,13 +1,20 @@
 """The command line: help, and one-line errors for wrong input."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import struct
+import subprocess
+import termios
 import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
-from support.small_study import STUDY, Done, factorgrid, write_study
+from support.small_study import STUDY, Done, command, factorgrid, write_study
 
 
 def _changed_study(folder: Path, old: str, new: str) -> list[str | Path]:
@@ -133,3 +140,30 @@ def test_validate_prints_one_json_object(tmp_path: Path) -> None:
     counts = {name: printed[name] for name in ("found", "accepted", "quarantined", "passed_over")}
     assert counts == {"found": 62, "accepted": 60, "quarantined": 1, "passed_over": 1}
     assert list(printed["reasons"]) == ["cat/broken.jpg"]
+
+
+def _in_a_terminal(columns: int, *words: str | Path, **environment: str) -> str:
+    """Return what a command prints in a terminal of a width."""
+    read, write = pty.openpty()
+    fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    given = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "NO_COLOR"}}
+    with subprocess.Popen(command(*words), stdout=write, env={**given, **environment}) as process:
+        os.close(write)
+        output = b""
+        with contextlib.suppress(OSError):  # how Linux reports the end of a terminal
+            while block := os.read(read, 65536):
+                output += block
+    os.close(read)
+    assert process.returncode == 0
+    return output.decode()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_plan_fits_the_terminal_and_has_bold_titles(columns: int, tmp_path: Path) -> None:
+    words = ("plan", write_study(tmp_path), "--no-probe")
+    plain = _in_a_terminal(columns, *words, FACTORGRID_HOME=str(tmp_path), NO_COLOR="1")
+    lines = plain.splitlines()
+    assert "\x1b" not in plain
+    assert columns - 20 < max(map(len, lines)) <= columns
+    shown = _in_a_terminal(columns, *words, FACTORGRID_HOME=str(tmp_path))
+    assert "\x1b[1mTrainings\x1b[0m" in shown

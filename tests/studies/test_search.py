@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -163,12 +164,38 @@ def test_nothing_tries_to_reach_the_internet(done: Done, tmp_path: Path) -> None
 
 
 def test_standard_error_has_only_lines_of_the_study(done: Done) -> None:
-    lines = (
-        *("2 classes: ", "note: ", "pictures: ", "screen", "refine", "confirm", "  "),
-        "suspects: ",
+    """Without a terminal each line has its time; the effects of the screen are one text."""
+    starts = (
+        "Study tiny: |starting |drawing |2 classes: |note: |pictures: |screen|refine|confirm|  "
     )
-    for line in done.said.splitlines():
-        assert line.startswith(lines)
+    starts += "|suspects: |registering |writing "
+    before, _, rest = done.said.partition("\n\nEffects (screen)\n")
+    effects, _, after = rest.partition("\n\n" + time_of_day(rest))
+    for line in [*before.splitlines(), *after.splitlines()]:
+        assert re.match(rf"(\d\d:\d\d:\d\d  )?({starts})", line), line
+    assert "\nDecision\n" in effects
+
+
+def time_of_day(text: str) -> str:
+    found = re.search(r"^\d\d:\d\d:\d\d  ", text, re.MULTILINE)
+    assert found is not None
+    return found[0]
+
+
+def test_the_progress_of_the_whole_study_is_in_each_line_of_a_replicate(done: Done) -> None:
+    lines = [line for line in done.said.splitlines() if ": accuracy " in line or "reused" in line]
+    assert len(lines) == 12
+    assert re.search(r"stage 1 of 3, run 1 of \d+, \d+:\d\d left, best so far 0\.\d+ \(", lines[0])
+    assert "stage 3 of 3, run 12 of 12, best so far 0.9" in lines[-1]
+    (reused,) = (line for line in lines if "reused" in line)
+    assert re.search(r"reused, accuracy 0\.\d\d\d \(", reused)
+
+
+def test_the_effects_are_shown_before_the_next_stage_begins(done: Done) -> None:
+    said = done.said
+    order = ["  screen    4/4", "Effects (screen)", "This makes a grid of 6 cells", "refine: 6"]
+    places = [said.index(words) for words in order]
+    assert places == sorted(places)
 
 
 def test_analyze_rebuilds_the_outcome_from_mlflow(done: Done) -> None:
