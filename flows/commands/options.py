@@ -40,6 +40,24 @@ def study_data_options(command: Command) -> Command:
     return command
 
 
+def setting_options(command: Command) -> Command:
+    """Add the options that replace keys of a study's file."""
+    options = (
+        click.option(
+            "--set",
+            "replaced",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Another value of a key of the study's file, as in training.epochs=3; may be "
+            "repeated.",
+        ),
+        click.option("--name", help="Another name of the study, and so another experiment."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def budget_options(command: Command) -> Command:
     """Add the options that say how much a study may train."""
     options = (

@@ -9,6 +9,7 @@ from flows.commands.options import (
     as_json_option,
     budget_options,
     print_result,
+    setting_options,
     study_data_options,
     terminal_text,
 )
@@ -18,6 +19,7 @@ from flows.commands.options import (
 @click.argument("study", default="quick")
 @study_data_options
 @budget_options
+@setting_options
 @click.option(
     "--no-probe",
     is_flag=True,
@@ -33,6 +35,8 @@ def plan(
     image_size: int | None,
     budget: int | None,
     minutes: float | None,
+    replaced: tuple[str, ...],
+    name: str | None,
     no_probe: bool,
     as_json: bool,
 ) -> None:
@@ -62,6 +66,8 @@ def plan(
             study,
             budget=budget,
             minutes=minutes,
+            replaced=replaced,
+            name=name,
             source=source,
             per_class=per_class,
             image_size=image_size,

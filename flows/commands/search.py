@@ -8,6 +8,7 @@ from flows.commands.options import (
     as_json_option,
     budget_options,
     print_result,
+    setting_options,
     study_data_options,
     terminal_text,
 )
@@ -18,6 +19,7 @@ from flows.commands.prefect_server import prefect_server
 @click.argument("study", default="quick")
 @study_data_options
 @budget_options
+@setting_options
 @click.option(
     "--elsewhere",
     type=Path,
@@ -33,6 +35,8 @@ def search(
     image_size: int | None,
     budget: int | None,
     minutes: float | None,
+    replaced: tuple[str, ...],
+    name: str | None,
     elsewhere: Path | None,
     as_json: bool,
 ) -> None:
@@ -58,16 +62,16 @@ def search(
             study,
             budget=budget,
             minutes=minutes,
+            replaced=replaced,
+            name=name,
             source=str(data) if data else None,
             per_class=per_class,
             image_size=image_size,
         )
     )
-    from tasks.progress import print_notice
     from tasks.search.stages import study_as_line
 
-    print_notice(study_as_line(checked))
-    with prefect_server(checked, settings):
+    with prefect_server(checked, settings, study_as_line(checked)):
         from flows.search import search as search_flow
         from tasks.report.as_json import outcome_as_json
         from tasks.report.text import outcome_as_text

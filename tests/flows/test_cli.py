@@ -5,16 +5,20 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import termios
 import zipfile
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pytest
 from support.small_study import STUDY, Done, command, factorgrid, write_study
+
+from flows.cli import COMMANDS, GROUPS
 
 
 def _changed_study(folder: Path, old: str, new: str) -> list[str | Path]:
@@ -81,10 +85,42 @@ def test_wrong_input_is_a_one_line_error_with_exit_status_2(mistake: str, tmp_pa
     ended = run(*arguments(tmp_path), home=tmp_path / "home")
     assert ended.returncode == 2
     assert ended.stdout == ""
-    (line,) = ended.stderr.strip().splitlines()
+    *before, line = ended.stderr.strip().splitlines()
+    # What a study has begun with stands before it, with the time.
+    assert all(re.match(r"\d\d:\d\d:\d\d  (Study|starting) ", other) for other in before)
+    assert not before or "server" in mistake
     assert line.startswith("factorgrid: ")
     for part in parts:
         assert part in line
+
+
+def test_the_commands_are_shown_in_groups_with_the_exit_statuses(tmp_path: Path) -> None:
+    shown = factorgrid("--help", home=tmp_path / "home").stdout
+    assert set(chain.from_iterable(GROUPS.values())) == set(COMMANDS)
+    for title, names in GROUPS.items():
+        assert f"\n{title}:\n" in shown
+        assert all(re.search(rf"^  {name} ", shown, re.MULTILINE) for name in names)
+    assert "..." not in shown.partition("Run a study")[2]
+    assert "2 for an error that you can correct" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["list", "--json"], ["no such database"]),
+        (["search", "nowhere.toml", "--json"], ["nowhere.toml", "not a file"]),
+        (["search", "--json", "--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_a_command_with_json_that_fails_prints_one_object(
+    words: list[str], parts: list[str], tmp_path: Path
+) -> None:
+    ended = factorgrid(*words, home=tmp_path / "home")
+    assert ended.returncode == 2
+    content = json.loads(ended.stdout)
+    assert content["exit_status"] == 2
+    for part in parts:
+        assert part in content["error"]
 
 
 def test_an_invalid_study_creates_no_files(tmp_path: Path) -> None:
@@ -114,6 +150,12 @@ def test_the_error_for_a_missing_experiment_names_the_existing_ones(done: Done) 
         "deploy",
         "doctor",
         "prune",
+        "init",
+        "list",
+        "show",
+        "export",
+        "delete",
+        "schema",
     ],
 )
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
