@@ -156,7 +156,9 @@ class Progress:
 
     def print_line(self, text: str) -> None:
         """Print a line that stays; without a terminal, with the time."""
-        print_line(self._console, text)
+        time_of_day = "" if self._console.is_terminal else f"{time.strftime('%H:%M:%S')}  "
+        safe = printable_lines(redact(text))
+        self._console.print(f"{time_of_day}{safe}", markup=False, soft_wrap=True)
 
     def print_text(self, text: str) -> None:
         """Print a text of several lines that stays; in a terminal, with bold titles."""
@@ -278,23 +280,14 @@ class Progress:
         return Group(table, *below)
 
 
-def print_line(console: Console, text: str) -> None:
-    """Print a line; with the time, unless a person reads it in a terminal."""
-    time_of_day = "" if console.is_terminal else f"{time.strftime('%H:%M:%S')}  "
-    console.print(f"{time_of_day}{printable_lines(redact(text))}", markup=False, soft_wrap=True)
-
-
-def print_notice(text: str) -> None:
-    """Print a line to standard error; without a terminal, with the time."""
-    print_line(Console(file=sys.stderr, highlight=False), text)
-
-
 @contextmanager
 def status_line(text: str) -> Iterator[None]:
-    """Show a text in the terminal while the block runs; print it if the output is no terminal."""
-    console = Console(file=sys.stderr, highlight=False)
+    """Show a text in the terminal while the block runs; nothing if the output is no terminal.
+
+    A command that is refused prints one line, and a log has nothing before it.
+    """
+    console = Console(file=sys.stderr)
     if not console.is_terminal:
-        print_line(console, text)
         yield
         return
     with console.status(text):

@@ -10,12 +10,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def prefect_server(study: "Study", settings: "Settings", announce: str = "") -> Iterator[None]:
+def prefect_server(study: "Study", settings: "Settings") -> Iterator[None]:
     """Use a Prefect server while the block runs; start a local one if none is configured.
-
-    Parameters
-    ----------
-    announce : a line that is printed when the pictures have been found.
 
     Raises
     ------
@@ -29,10 +25,8 @@ def prefect_server(study: "Study", settings: "Settings", announce: str = "") -> 
         # Checked first, so that a wrong path is reported before a server is started.
         check_source(source, settings.unpacked)
     settings.create()
-    from tasks.progress import print_notice, status_line
+    from tasks.progress import status_line
 
-    if announce:
-        print_notice(announce)
     with ExitStack() as stack:
         with status_line("starting Prefect"):
             from tasks.service.local_prefect import local_prefect

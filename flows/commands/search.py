@@ -69,9 +69,7 @@ def search(
             image_size=image_size,
         )
     )
-    from tasks.search.stages import study_as_line
-
-    with prefect_server(checked, settings, study_as_line(checked)):
+    with prefect_server(checked, settings):
         from flows.search import search as search_flow
         from tasks.report.as_json import outcome_as_json
         from tasks.report.text import outcome_as_text

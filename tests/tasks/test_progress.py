@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from tasks.progress import Progress, StudyProgress, emphasized, status_line
+from tasks.progress import Progress, StudyProgress, emphasized
 
 SIZES = {"pilot": 0, "screen": 2, "refine": 4, "confirm": 1}
 
@@ -101,14 +101,6 @@ def test_a_terminal_shows_the_whole_study_below_the_replicates(progress: Progres
     shown = re.sub(r"\x1b\[[0-9;]*m", "", captured.get())
     assert "\nstage 1 of 3, run 1 of 7" in shown
     assert max(map(len, shown.splitlines())) <= 80
-
-
-def test_what_is_waited_for_is_printed_without_a_terminal(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with status_line("starting Prefect"):
-        pass
-    assert re.fullmatch(r"\d\d:\d\d:\d\d  starting Prefect\n", capsys.readouterr().err)
 
 
 def test_a_terminal_has_bold_titles_and_a_bold_row_of_the_chosen_cell() -> None:
