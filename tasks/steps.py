@@ -25,6 +25,7 @@ from tasks.comparison.result import ComparisonResult, rows_as_json
 from tasks.data.dataset import Prepared
 from tasks.errors import RetryableError
 from tasks.registry.register import Registered, register_winner
+from tasks.report.mlflow_pages import describe_in_mlflow
 from tasks.report.outcome import Outcome
 from tasks.report.prefect_artifacts import publish_artifacts, publish_table
 from tasks.report.publish import log_outcome
@@ -185,7 +186,9 @@ def report(context: TrainingContext) -> Outcome:
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish(execution: Execution, outcome: Outcome) -> None:
-    """Leave effects, decision and winner in Prefect's pages."""
+    """Leave effects, decision and winner in Prefect's pages; a stored study gets its views."""
+    if not execution.has_views:
+        describe_in_mlflow(execution, outcome)
     publish_artifacts(execution, outcome)
 
 

@@ -29,7 +29,15 @@ from tasks.tracking.links import StudyLinks, links_of
 from tasks.tracking.replicate_runs import ReplicateRuns
 from tasks.tracking.run_table import runs_table
 from tasks.tracking.run_writer import RunWriter, origin_tags
-from tasks.tracking.tags import CODE_VERSION, DATASET_VERSION, KEY, KIND, STATUS, STUDY_DIGEST
+from tasks.tracking.tags import (
+    CODE_VERSION,
+    DATASET_VERSION,
+    KEY,
+    KIND,
+    LAST_STUDY,
+    STATUS,
+    STUDY_DIGEST,
+)
 from tasks.tracking.tracker import Tracker
 from tasks.tracking.views import prepare_views
 
@@ -72,7 +80,19 @@ class Execution:
     @property
     def links(self) -> StudyLinks:
         """Its addresses in MLflow's pages."""
-        return links_of(self.tracker.settings.tracking_uri, self.experiment, self.run_id)
+        uri, tags = self.tracker.settings.tracking_uri, self._experiment_tags
+        prepared = tags.get(LAST_STUDY) == self.run_id
+        return links_of(uri, self.experiment, self.run_id, prepared=prepared)
+
+    @property
+    def has_views(self) -> bool:
+        """Whether its experiment has views; those of earlier versions have none."""
+        return LAST_STUDY in self._experiment_tags
+
+    @property
+    def _experiment_tags(self) -> Mapping[str, str]:
+        tags: Mapping[str, str] = self.tracker.client.get_experiment(self.experiment).tags
+        return tags
 
     @property
     def writer(self) -> RunWriter:

@@ -1,8 +1,10 @@
 """The addresses of a study in MLflow's pages."""
 
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from tasks.redaction import without_password
+from tasks.tracking.tags import PARENT
 
 #: Where `factorgrid ui` shows a local database.
 LOCAL_PAGES = "http://127.0.0.1:5000"
@@ -24,12 +26,15 @@ class StudyLinks:
         under every address.
     experiment, run_id : of the study's parent run.
     needs_ui : whether the pages are shown only while `factorgrid ui` runs.
+    prepared : whether the experiment's views show this execution. Otherwise, as for an execution
+        before the newest one, the links have the filter, and MLflow chooses columns and charts.
     """
 
     pages: str
     experiment: str
     run_id: str
     needs_ui: bool = False
+    prepared: bool = True
 
     @property
     def table(self) -> str:
@@ -71,17 +76,30 @@ class StudyLinks:
         return f"{self.pages}/#/experiments/{self.experiment}/runs".removeprefix("/")
 
     def _view(self, key: str) -> str:
-        return f"{self._runs}?{MODE}&viewStateShareKey={key}"
+        if self.prepared:
+            return f"{self._runs}?{MODE}&viewStateShareKey={key}"
+        return f"{self._runs}?{MODE}&searchFilter={quote(replicates_of(self.run_id))}"
 
 
-def links_of(tracking_uri: str, experiment: str, run_id: str) -> StudyLinks:
+def replicates_of(run_id: str) -> str:
+    """Return MLflow's filter for the replicates of an execution.
+
+    A run that another process repeated has the status KILLED.
+    """
+    return f"tags.`{PARENT}` = '{run_id}' and attributes.status != 'KILLED'"
+
+
+def links_of(
+    tracking_uri: str, experiment: str, run_id: str, *, prepared: bool = True
+) -> StudyLinks:
     """Return the addresses of a study.
 
     Parameters
     ----------
     tracking_uri : MLflow's server; for a local database, the pages are those of `factorgrid ui`.
     experiment, run_id : of the parent run.
+    prepared : see `StudyLinks`.
     """
     local = not tracking_uri.startswith("http")
     pages = LOCAL_PAGES if local else without_password(tracking_uri.rstrip("/"))
-    return StudyLinks(pages, experiment, run_id, local)
+    return StudyLinks(pages, experiment, run_id, local, prepared)

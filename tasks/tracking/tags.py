@@ -45,6 +45,8 @@ CODE_VERSION = PREFIX + "code_version"
 DATASET_VERSION = PREFIX + "dataset_version"
 #: Of a validation, after `PREFIX`: the rules that were broken, as text; empty if it passed.
 BROKEN = "broken_rules"
+#: Of an experiment: the parent run of the newest study, which its views show.
+LAST_STUDY = PREFIX + "last_study"
 #: MLflow's own tag of a nested run: its parent run.
 PARENT = "mlflow.parentRunId"
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from tasks.escaping import own_markdown, printable
 from tasks.redaction import redact
 from tasks.study.study_file import Study
-from tasks.tracking.links import CHARTS, TABLE, StudyLinks
-from tasks.tracking.tags import CELL, PARENT, PREFIX, VERDICT
+from tasks.tracking.links import CHARTS, TABLE, StudyLinks, replicates_of
+from tasks.tracking.tags import CELL, LAST_STUDY, PREFIX, VERDICT
 
 if TYPE_CHECKING:
     from tasks.tracking.tracker import Tracker
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 SHARED_VIEW = "mlflow.sharedViewState."
 #: An experiment tag: what MLflow shows as the experiment's description.
 NOTE = "mlflow.note.content"
-#: An experiment tag: the parent run of the newest study, which the views show.
-LAST_STUDY = PREFIX + "last_study"
 SECONDS, COST = "train_seconds", "multiply_adds"
 #: The length of a training; the name of the param has the prefix unless it is a factor.
 EPOCHS = "epochs"
@@ -111,8 +109,7 @@ def table_state(run_id: str, study: Study) -> dict[str, Any]:
         f"tags.`{VERDICT}`",
     ]
     return {
-        # A run that another process repeated has the status KILLED.
-        "searchFilter": f"tags.`{PARENT}` = '{run_id}' and attributes.status != 'KILLED'",
+        "searchFilter": replicates_of(run_id),
         "orderByKey": f"metrics.`{study.response}`",
         "orderByAsc": False,
         "startTime": "ALL",

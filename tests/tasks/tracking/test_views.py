@@ -133,6 +133,13 @@ def test_links_are_those_of_the_server_or_of_the_ui(
     assert links.within_pages.run.startswith("#/experiments/7/runs/r1?")
 
 
+def test_an_execution_before_the_newest_is_shown_by_its_filter() -> None:
+    links = links_of("https://host", "7", "r1", prepared=False)
+    (condition,) = parse_qs(urlsplit(links.table).fragment.partition("?")[2])["searchFilter"]
+    assert condition == "tags.`mlflow.parentRunId` = 'r1' and attributes.status != 'KILLED'"
+    assert "viewStateShareKey" not in links.charts
+
+
 def test_links_have_no_password() -> None:
     assert "secret" not in links_of("https://me:secret@host", "7", "r1").table
 
