@@ -37,6 +37,7 @@ from tasks.tracking.tracker import Tracker
 from tasks.training.devices import available_devices
 from tasks.wording.decision import decision_as_text
 from tasks.wording.next_moves import NextStep, next_steps
+from tasks.wording.values import plain_level
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -141,7 +142,7 @@ class Result:
     @property
     def winner(self) -> dict[str, Level]:
         """The levels of the chosen cell."""
-        return dict(self.outcome.selection.chosen)
+        return {name: plain_level(x) for name, x in self.outcome.selection.chosen.items()}
 
     @property
     def test_accuracy(self) -> tuple[float, float, float] | None:
@@ -383,8 +384,10 @@ def analyze(
     ...     }
     ... )
     >>> found = fg.analyze(runs, response="accuracy")
-    >>> bool(found.effects.loc["depth", "active"]), round(found.effects.loc["depth", "effect"], 2)
-    (True, 0.1)
+    >>> f"{found.effects.loc['depth', 'effect']:.2f}"
+    '0.10'
+    >>> found.effects.index[found.effects["active"]].tolist()
+    ['depth']
     """
     request = AnalysisRequest(
         response=response,

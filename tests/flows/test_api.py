@@ -21,9 +21,17 @@ print(sum(f.failed for f in found), sum(f.attempted for f in found))
 """
 
 
+def _use_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a home until the end of the test; a session of Python has one home otherwise."""
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FACTORGRID_HOME", str(home))
+
+
 @pytest.fixture
 def result(done: Done, monkeypatch: pytest.MonkeyPatch) -> fg.Result:
-    monkeypatch.setenv("FACTORGRID_HOME", str(done.home))
+    _use_home(done.home, monkeypatch)
     return fg.open("tiny")
 
 
@@ -115,7 +123,7 @@ def test_a_study_is_built_in_code_and_mistakes_are_one_line() -> None:
 def test_a_plan_has_the_trainings_of_each_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FACTORGRID_HOME", str(tmp_path / "home"))
+    _use_home(tmp_path / "home", monkeypatch)
     planned = fg.plan(fg.load("quick"))
     assert sum(planned.trainings.values()) == planned.study.budget == 20
     assert len(planned.screen) == planned.trainings["screen"]

@@ -23,6 +23,9 @@ from tasks.tracking.tags import KIND
 
 
 def _run(home: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Result:
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_HOME"):
+        monkeypatch.setenv(name, "")  # `prepare_environment` sets them
+        monkeypatch.delenv(name)
     monkeypatch.setenv("FACTORGRID_HOME", str(home))
     return CliRunner().invoke(main, words)
 
