@@ -237,9 +237,9 @@ def load(
     Examples
     --------
     >>> import factorgrid as fg
-    >>> study = fg.load("quick", budget=12)
+    >>> study = fg.load("quick", budget=16)
     >>> study.name, study.budget
-    ('quick', 12)
+    ('quick', 16)
     >>> rate, layers = {"low": 1e-4, "high": 0.1}, {"low": 2, "high": 5}
     >>> factors = {"learning_rate": rate, "conv_layers": layers}
     >>> mine = fg.load({"name": "mine", "budget": 12, "factors": factors})
@@ -274,7 +274,7 @@ def plan(study: Study | str | Path) -> Plan:
     >>> import factorgrid as fg
     >>> planned = fg.plan("quick")
     >>> planned.trainings
-    {'pilot': 3, 'screen': 8, 'refine': 7, 'confirm': 2}
+    {'pilot': 3, 'screen': 8, 'refine': 18, 'confirm': 2}
     >>> planned.screen.shape
     (8, 3)
     """

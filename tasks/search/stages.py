@@ -10,10 +10,13 @@ def stage_sizes(rules: SearchRules) -> dict[str, int]:
 
     What the refinement and the confirmation train depends on the results.
     """
+    pilot, screen = len(procedure.pilot_runs(rules)), len(procedure.screen_runs(rules))
+    # With two lengths, the refinement has short trainings before those of full length.
+    short = max(0, rules.short.number - pilot - screen) if rules.short else 0
     return {
-        "pilot": len(procedure.pilot_runs(rules)),
-        "screen": len(procedure.screen_runs(rules)),
-        "refine": rules.most_refined,
+        "pilot": pilot,
+        "screen": screen,
+        "refine": short + rules.most_refined,
         "confirm": rules.most_confirmed,
     }
 
@@ -22,6 +25,11 @@ def study_as_line(study: Study) -> str:
     """Return what a study will train, as one line."""
     if study.minutes is not None and study.budget is None:
         return f"Study {study.name}: {study.minutes:g} minutes of training"
-    sizes = {name: size for name, size in stage_sizes(study.rules).items() if size}
+    rules = study.rules
+    sizes = {name: size for name, size in stage_sizes(rules).items() if size}
     stages = ", ".join(f"{name} {size}" for name, size in sizes.items())
-    return f"Study {study.name}: at most {sum(sizes.values())} trainings ({stages})"
+    short = rules.short
+    lengths = (
+        f", short ones of {short.epochs} and full ones of {short.full} epochs" if short else ""
+    )
+    return f"Study {study.name}: at most {sum(sizes.values())} trainings{lengths} ({stages})"

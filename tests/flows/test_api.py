@@ -11,6 +11,7 @@ from support.small_study import BEST, ROOT, Done, environment
 
 import factorgrid as fg
 from tasks.errors import StudyError, TrackingError, UserError
+from tasks.search.stages import stage_sizes, study_as_line
 
 PAPER = ROOT / "infra" / "docs" / "paper.csv"
 #: Runs the examples in the docstrings, and prints how many failed and how many there are.
@@ -125,7 +126,16 @@ def test_a_plan_has_the_trainings_of_each_stage(
 ) -> None:
     _use_home(tmp_path / "home", monkeypatch)
     planned = fg.plan(fg.load("quick"))
-    assert sum(planned.trainings.values()) == planned.study.budget == 20
+    assert planned.trainings == stage_sizes(planned.study.rules)
     assert len(planned.screen) == planned.trainings["screen"]
     assert "Order of training" in str(planned)
     assert not (tmp_path / "home").exists()
+
+
+def test_a_study_is_announced_with_its_trainings_and_their_lengths() -> None:
+    study = fg.load("quick")
+    short = study.rules.short
+    assert short is not None
+    lengths = f"short ones of {short.epochs} and full ones of {short.full} epochs"
+    assert f", {lengths} (pilot 3, screen 8, refine " in study_as_line(study)
+    assert study_as_line(fg.load("quick", minutes=5)) == "Study quick: 5 minutes of training"
