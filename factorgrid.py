@@ -1,5 +1,14 @@
-"""The command `factorgrid`: checks where Python imports FactorGrid from, and runs the command line.
+"""FactorGrid: the command line, and the functions for notebooks and scripts.
 
+>>> import factorgrid as fg
+>>> fg.load("quick").name
+'quick'
+
+`load` reads a study, `plan` says what it will do, `search` carries it out, `open` reads the
+findings of one that was run before, and `analyze` fits the effects of a table of runs; see
+`flows.api`. They are loaded when the first of them is used.
+
+`main` is the command: it checks where Python imports FactorGrid from, and runs the command line.
 FactorGrid's packages have general names (`flows`, `tasks`, `models`, `analysis`), and so have files
 of users and other packages. The current folder is therefore never imported from, and another
 installed package of one of these names is refused. This module imports only the standard library
@@ -11,12 +20,62 @@ import hashlib
 import importlib.util
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from flows.api import (
+        Analysis,
+        Plan,
+        Result,
+        analyze,
+        effects_table,
+        load,
+        open,  # noqa: A004 # fg.open reads well
+        plan,
+        search,
+    )
+    from tasks.study.study_file import Study
+
+__all__ = [
+    "Analysis",
+    "Plan",
+    "Result",
+    "Study",
+    "analyze",
+    "effects_table",
+    "load",
+    "main",
+    "open",
+    "plan",
+    "search",
+]
 PACKAGES = ("flows", "tasks", "models", "analysis")
 #: The folder in which FactorGrid is installed.
 ROOT = Path(__file__).resolve().parent
 EXIT_USER_ERROR = 2
+
+
+def __getattr__(name: str) -> Any:
+    """Return one of the functions and classes of `flows.api`.
+
+    Raises
+    ------
+    ImportError
+        If Python would import other packages than FactorGrid's.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for package in PACKAGES:
+        if fault := find_fault(package):
+            raise ImportError(fault)
+    return getattr(import_module("flows.api"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the names for notebooks and scripts."""
+    return __all__
 
 
 def main() -> None:

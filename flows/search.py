@@ -19,6 +19,7 @@ from tasks.report.prefect_artifacts import on_failure
 from tasks.search.pilot import plan_pilot
 from tasks.search.refine import plan_cells
 from tasks.search.screen import plan_screen
+from tasks.search.stages import stage_sizes, study_as_line
 from tasks.session import open_session, open_training
 from tasks.study.study_file import Study
 from tasks.tracking.execution import finished_execution
@@ -42,6 +43,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
     elsewhere : a folder by which another machine trains; see `tasks.training.handover`.
     """
     with open_session(study, elsewhere) as session:
+        session.progress.print_line(study_as_line(session.study))
         images = steps.prepare(session)
         done = finished_execution(session.tracker, session.study, images.version)
         if done is not None:
@@ -51,6 +53,7 @@ def search(study: Study, elsewhere: Path | None = None) -> Outcome:
             steps.publish(done, outcome)
             return outcome
         sized = resolve_minutes(session.study, session.tracker, session.progress, images.version)
+        session.progress.begin_study(stage_sizes(sized.rules))
         with open_training(
             replace(session, study=sized),
             images,

@@ -1,5 +1,7 @@
 """The progress display of a study: a live table in a terminal, one line per replicate in a log."""
 
+import os
+import re
 import sys
 import threading
 import time
@@ -8,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -16,6 +18,11 @@ from rich.text import Text
 
 from tasks.escaping import printable, printable_lines
 from tasks.redaction import redact
+
+#: The row of a table that ends so is that of the chosen cell.
+CHOSEN = "*"
+#: What a terminal understands as bold, and as the end of it.
+BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 
 
 @dataclass
@@ -61,13 +68,59 @@ class CountProgress:
         return table
 
 
+@dataclass
+class StudyProgress:
+    """How far a whole study is.
+
+    Attributes
+    ----------
+    sizes : trainings of each stage, at most, in the order of the stages.
+    stage : the current stage; empty before the first.
+    done : replicates that ended, in all stages.
+    trained : those of them that were trained now.
+    best, best_name : the best accuracy so far, and its replicate.
+    started : when the first stage began.
+    """
+
+    sizes: dict[str, int] = field(default_factory=dict)
+    stage: str = ""
+    done: int = 0
+    trained: int = 0
+    best: float = float("nan")
+    best_name: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def total(self) -> int:
+        """Replicates of all stages, at most."""
+        return max(sum(self.sizes.values()), self.done)
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the last replicate, from the average time of those that were trained."""
+        if not self.trained:
+            return float("nan")
+        return (time.monotonic() - self.started) / self.trained * (self.total - self.done)
+
+    def __str__(self) -> str:
+        """Return it as ``stage 2 of 3, run 9 of 23, 4:10 left, best so far 0.913 (...)``."""
+        stages = list(self.sizes)
+        position = stages.index(self.stage) + 1 if self.stage in stages else len(stages)
+        parts = [f"stage {position} of {len(stages)}", f"run {self.done} of {self.total}"]
+        if self.seconds_left > 0:
+            parts.append(f"{minutes_and_seconds(self.seconds_left)} left")
+        if self.best > 0:
+            parts.append(f"best so far {self.best:.3f} ({printable(self.best_name)})")
+        return ", ".join(parts)
+
+
 class Progress:
     """The display of a study; any thread may call it.
 
-    In a terminal it redraws a small table: the stage, and each replicate in training with its
-    epoch, accuracy, images per second and remaining time. If the output is no terminal, it prints
-    one line when each replicate ends. Everything goes to standard error; standard output has the
-    results only.
+    In a terminal it redraws a small table: the stage, each replicate in training with its epoch,
+    accuracy, images per second and remaining time, and one line for the whole study. If the output
+    is no terminal, it prints one line when each replicate ends, with the time. Everything goes to
+    standard error; standard output has the results only.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -76,6 +129,7 @@ class Progress:
         self._replicates: dict[str, ReplicateProgress] = {}
         self._stage, self._done, self._total = "", 0, 0
         self._stage_started = time.monotonic()
+        self._study: StudyProgress | None = None
         self._count: CountProgress | None = None
         self._live: Live | None = None
         self._status = ""
@@ -95,9 +149,24 @@ class Progress:
             finally:
                 self._live = None
 
+    @property
+    def columns(self) -> int | None:
+        """The width of the terminal; None if the output is none."""
+        return self._console.width if self._console.is_terminal else None
+
     def print_line(self, text: str) -> None:
-        """Print a line that stays."""
-        self._console.print(printable_lines(redact(text)), markup=False, soft_wrap=True)
+        """Print a line that stays; without a terminal, with the time."""
+        time_of_day = "" if self._console.is_terminal else f"{time.strftime('%H:%M:%S')}  "
+        safe = printable_lines(redact(text))
+        self._console.print(f"{time_of_day}{safe}", markup=False, soft_wrap=True)
+
+    def print_text(self, text: str) -> None:
+        """Print a text of several lines that stays; in a terminal, with bold titles."""
+        safe = printable_lines(redact(text))
+        if self._console.is_terminal and "NO_COLOR" not in os.environ:
+            self._console.print(Text.from_ansi(emphasized(safe)), soft_wrap=True)
+        else:
+            self._console.print(safe, markup=False, soft_wrap=True)
 
     def show_waiting(self, text: str, status: str) -> None:
         """Print a line about something that the study waits for, and show a status until the next.
@@ -116,12 +185,40 @@ class Progress:
             started = last.started if last is not None and same else time.monotonic()
             self._count = CountProgress(what, done, total, started) if done < total else None
 
-    def stage(self, name: str, total: int) -> None:
-        """Begin a stage with this many replicates."""
+    def begin_study(self, sizes: Mapping[str, int]) -> None:
+        """Begin a study whose stages have these numbers of trainings, at most."""
         with self._lock:
+            self._study = StudyProgress({name: size for name, size in sizes.items() if size})
+
+    def stage(self, name: str, total: int, *, one_at_a_time: bool = False) -> None:
+        """Begin a stage with this many replicates, or a further step of the stage that runs.
+
+        Parameters
+        ----------
+        total : of this step.
+        one_at_a_time : whether the stage has a step per replicate, which are one stage for a user.
+        """
+        with self._lock:
+            study = self._study
+            if one_at_a_time and name == self._stage:
+                self._total = max(self._total, self._done + total)
+                return
             self._stage, self._done, self._total = name, 0, total
             self._stage_started = time.monotonic()
-        self.print_line(f"{name}: {total} replicates")
+            what = f"{name}: {total} replicates"
+            if study is not None:
+                if not study.stage:
+                    study.started = time.monotonic()
+                if one_at_a_time:
+                    self._total = max(total, study.sizes.get(name, 0))
+                    what = f"{name}: at most {self._total} replicates, one at a time"
+                elif study.stage != name:
+                    # Only now is it known how many there are.
+                    study.sizes[name] = total
+                else:
+                    study.sizes[name] += total  # a grid that moved
+                study.stage = name
+        self.print_line(what)
 
     def started(self, key: str, name: str, epochs: int) -> None:
         """Show a replicate whose training starts."""
@@ -137,13 +234,27 @@ class Progress:
                 replicate.accuracy = report.get("val_accuracy", float("nan"))
                 replicate.images_per_second = report.get("images_per_second", float("nan"))
 
-    def finished(self, key: str, name: str, result: str) -> None:
-        """Remove a replicate from the display, and print its result."""
+    def finished(self, key: str, name: str, result: str, accuracy: float = float("nan")) -> None:
+        """Remove a replicate from the display, and print its result.
+
+        Parameters
+        ----------
+        accuracy : on the validation images; NaN if it failed.
+        """
         with self._lock:
-            self._replicates.pop(key, None)
+            trained = self._replicates.pop(key, None) is not None
             self._done += 1
-            count = f"{self._done}/{self._total}"
-        self.print_line(f"  {self._stage} {count:>6}  {name}: {result}")
+            # The worker of a cluster does not know the stage.
+            count = f"{self._stage} {f'{self._done}/{self._total}':>6}  " if self._total else ""
+            line = f"  {count}{name}: {result}"
+            study = self._study
+            if study is not None:
+                study.done, study.trained = study.done + 1, study.trained + trained
+                if not study.best >= accuracy and accuracy == accuracy:  # noqa: PLR0124 # NaN
+                    study.best, study.best_name = accuracy, name
+                if not self._console.is_terminal:
+                    line += f" ({study})"
+        self.print_line(line)
 
     def __rich__(self) -> RenderableType:
         """Draw the count if there is one, otherwise the replicates in training."""
@@ -152,14 +263,11 @@ class Progress:
                 return self._count or self._status or "preparing"
             done, total = self._done, self._total
             replicates = list(self._replicates.values())
-            elapsed = time.monotonic() - self._stage_started
-        left = elapsed / done * (total - done) if done else float("nan")
-        table = Table(
-            box=None, pad_edge=False, caption=self._status or None, caption_justify="left"
-        )
-        table.add_column(f"{self._stage or 'preparing'} {done}/{total}")
-        for title in ("epoch", "accuracy", "images/s", "left", "stage left"):
-            table.add_column(title, justify="right")
+            lines = [str(self._study) if self._study else "", self._status]
+        table = Table(box=None, pad_edge=False)
+        table.add_column(f"{self._stage} {done}/{total}", overflow="ellipsis", no_wrap=True)
+        for title in ("epoch", "accuracy", "images/s", "left"):
+            table.add_column(title, justify="right", no_wrap=True)
         for replicate in replicates:
             table.add_row(
                 Text(printable(replicate.name)),
@@ -167,14 +275,17 @@ class Progress:
                 number_or_dash(replicate.accuracy, ".3f"),
                 number_or_dash(replicate.images_per_second, ",.0f"),
                 minutes_and_seconds(replicate.seconds_left),
-                minutes_and_seconds(left),
             )
-        return table
+        below = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines if line]
+        return Group(table, *below)
 
 
 @contextmanager
 def status_line(text: str) -> Iterator[None]:
-    """Show a text in the terminal while the block runs; nothing if the output is no terminal."""
+    """Show a text in the terminal while the block runs; nothing if the output is no terminal.
+
+    A command that is refused prints one line, and a log has nothing before it.
+    """
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield
@@ -194,3 +305,15 @@ def minutes_and_seconds(seconds: float) -> str:
 def number_or_dash(value: float, style: str) -> str:
     """Return a number in a format; ``-`` if it is unknown (NaN)."""
     return "-" if value != value else format(value, style)  # noqa: PLR0124 # NaN
+
+
+def emphasized(text: str) -> str:
+    """Return printable text with bold titles and a bold row of the chosen cell, for a terminal."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and line and set(line) == {"-"} and len(line) <= len(lines[-1]):
+            lines[-1] = f"{BOLD}{lines[-1]}{PLAIN}"
+            continue
+        chosen = re.search(rf"\d +{re.escape(CHOSEN)}$", line)
+        lines.append(f"{BOLD}{line}{PLAIN}" if chosen else line)
+    return "\n".join(lines)

@@ -25,10 +25,12 @@ from tasks.comparison.result import ComparisonResult, rows_as_json
 from tasks.data.dataset import Prepared
 from tasks.errors import RetryableError
 from tasks.registry.register import Registered, register_winner
+from tasks.report.mlflow_pages import describe_in_mlflow
 from tasks.report.outcome import Outcome
 from tasks.report.prefect_artifacts import publish_artifacts, publish_table
 from tasks.report.publish import log_outcome
 from tasks.report.stop_study import log_nothing_learned, nothing_learned_error
+from tasks.report.text import screen_as_text
 from tasks.search.confirm import choose_cell, plan_confirm
 from tasks.search.pilot import narrow_levels
 from tasks.search.prepare import prepare_images
@@ -41,11 +43,14 @@ from tasks.tracking.execution import Execution
 from tasks.training.cluster import ExecutionDescription, train_for_execution
 from tasks.training.context import TrainingContext
 from tasks.training.train_replicate import train_replicate, training_cost
+from tasks.wording.terminal import text_width
 
 
 @task(name="prepare", cache_policy=NO_CACHE, persist_result=False)
 def prepare(session: Session) -> Prepared:
     """Find or draw the pictures, validate them, and decode them once."""
+    what = "drawing" if session.study.data.source is None else "preparing"
+    session.progress.print_line(f"{what} the pictures")
     return prepare_images(session.study, session.tracker, session.progress)
 
 
@@ -88,7 +93,9 @@ def train_stage(context: TrainingContext, planned: Iterable[Planned]) -> list[st
     todo = sorted({p.key: p for p in planned}.values(), key=training_cost, reverse=True)
     if not todo:
         return []
-    context.progress.stage(todo[0].stage, len(todo))
+    rules = context.study.rules
+    stepwise = todo[0].stage == "refine" and (rules.trainings is not None or rules.method != "grid")
+    context.progress.stage(todo[0].stage, len(todo), one_at_a_time=stepwise)
     if context.remote is not None:
         return context.remote.train(todo, context)
     futures = train.map(todo, unmapped(context))
@@ -113,8 +120,12 @@ def analyse(context: TrainingContext) -> Effects:
 
 @task(name="decide", cache_policy=NO_CACHE, persist_result=False)
 def decide(context: TrainingContext, effects: Effects) -> Decision:
-    """Decide the refined grid."""
-    return log_decision(context.execution, effects)
+    """Decide the refined grid; show the effects and the decision at once."""
+    decision = log_decision(context.execution, effects)
+    with text_width(context.progress.columns):
+        text = screen_as_text(effects, decision, context.study)
+    context.progress.print_text(text)
+    return decision
 
 
 @task(name="stop if nothing learned", cache_policy=NO_CACHE, persist_result=False)
@@ -162,18 +173,22 @@ def suspects(context: TrainingContext) -> Suspects | None:
 @task(name="register", cache_policy=NO_CACHE, persist_result=False)
 def register(context: TrainingContext, selection: Selection) -> Registered:
     """Register the winner's network, and make it champion if it beats today's."""
+    context.progress.print_line("registering the winner's network")
     return register_winner(context.execution, context.arrays, selection)
 
 
 @task(name="report", cache_policy=NO_CACHE, persist_result=False)
 def report(context: TrainingContext) -> Outcome:
     """Gather the findings from MLflow, and log them as text and as a page."""
+    context.progress.print_line("writing the report")
     return log_outcome(context.execution)
 
 
 @task(name="publish", cache_policy=NO_CACHE, persist_result=False)
 def publish(execution: Execution, outcome: Outcome) -> None:
-    """Leave effects, decision and winner in Prefect's pages."""
+    """Leave effects, decision and winner in Prefect's pages; a stored study gets its views."""
+    if not execution.has_views:
+        describe_in_mlflow(execution, outcome)
     publish_artifacts(execution, outcome)
 
 

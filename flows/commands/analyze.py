@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from flows.commands.options import as_json_option, print_result
+from flows.commands.options import as_json_option, print_result, terminal_text
 
 
 @click.command()
@@ -71,7 +71,8 @@ def analyze(*, as_json: bool, **options: Any) -> None:
     from tasks.analyze.analyze import analyze_request, save_figures
     from tasks.analyze.request import request_from_options
 
-    answered = analyze_request(request_from_options(options), settings)
+    with terminal_text():
+        answered = analyze_request(request_from_options(options), settings)
     if options["plots"]:
         save_figures(answered.found, options["plots"])
     print_result(answered.content, answered.text, as_json=as_json)

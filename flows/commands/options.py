@@ -1,6 +1,10 @@
 """What several commands share: options, exit statuses, and how a result is printed."""
 
-from collections.abc import Callable
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +40,24 @@ def study_data_options(command: Command) -> Command:
     return command
 
 
+def setting_options(command: Command) -> Command:
+    """Add the options that replace keys of a study's file."""
+    options = (
+        click.option(
+            "--set",
+            "replaced",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Another value of a key of the study's file, as in training.epochs=3; may be "
+            "repeated.",
+        ),
+        click.option("--name", help="Another name of the study, and so another experiment."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def budget_options(command: Command) -> Command:
     """Add the options that say how much a study may train."""
     options = (
@@ -57,6 +79,20 @@ def budget_options(command: Command) -> Command:
     return command
 
 
+def is_terminal() -> bool:
+    """Whether a person reads standard output in a terminal."""
+    return sys.stdout.isatty()
+
+
+@contextmanager
+def terminal_text() -> Iterator[None]:
+    """Fit text to the width of the terminal while the block runs, if there is one."""
+    from tasks.wording.terminal import text_width
+
+    with text_width(shutil.get_terminal_size().columns if is_terminal() else None):
+        yield
+
+
 def print_result(content: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Print the result of a command: the content as one JSON object, or the text.
 
@@ -69,4 +105,9 @@ def print_result(content: dict[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(as_json_text(map_texts(content, redact), allow_nan=False))
     else:
-        click.echo(printable_lines(redact(text)))
+        safe = printable_lines(redact(text))
+        if is_terminal() and "NO_COLOR" not in os.environ:
+            from tasks.progress import emphasized
+
+            safe = emphasized(safe)
+        click.echo(safe)

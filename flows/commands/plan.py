@@ -9,7 +9,9 @@ from flows.commands.options import (
     as_json_option,
     budget_options,
     print_result,
+    setting_options,
     study_data_options,
+    terminal_text,
 )
 
 
@@ -17,6 +19,7 @@ from flows.commands.options import (
 @click.argument("study", default="quick")
 @study_data_options
 @budget_options
+@setting_options
 @click.option(
     "--no-probe",
     is_flag=True,
@@ -32,6 +35,8 @@ def plan(
     image_size: int | None,
     budget: int | None,
     minutes: float | None,
+    replaced: tuple[str, ...],
+    name: str | None,
     no_probe: bool,
     as_json: bool,
 ) -> None:
@@ -61,6 +66,8 @@ def plan(
             study,
             budget=budget,
             minutes=minutes,
+            replaced=replaced,
+            name=name,
             source=source,
             per_class=per_class,
             image_size=image_size,
@@ -70,4 +77,6 @@ def plan(
     probe = None if no_probe or past.seconds is not None else probe_study(read, settings)
     planned = StudyPlan(read, past, len(available_devices()), probe)
     planned = replace(planned, study=with_trainings(read, planned.seconds, planned.devices))
-    print_result(plan_as_json(planned), plan_as_text(planned), as_json=as_json)
+    with terminal_text():
+        text = plan_as_text(planned)
+    print_result(plan_as_json(planned), text, as_json=as_json)

@@ -1,7 +1,7 @@
 """The Prefect server of a command that trains."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,10 +26,12 @@ def prefect_server(study: "Study", settings: "Settings") -> Iterator[None]:
         check_source(source, settings.unpacked)
     settings.create()
     from tasks.progress import status_line
-    from tasks.service.local_prefect import local_prefect
 
-    with local_prefect(settings) as server:
+    with ExitStack() as stack:
         with status_line("starting Prefect"):
+            from tasks.service.local_prefect import local_prefect
+
+            server = stack.enter_context(local_prefect(settings))
             # Needed later: loaded, and the database created, while the server starts.
             import flows.search  # noqa: F401 # loaded here, used by the command
             from tasks.data.rules import load_great_expectations

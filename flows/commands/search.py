@@ -8,7 +8,9 @@ from flows.commands.options import (
     as_json_option,
     budget_options,
     print_result,
+    setting_options,
     study_data_options,
+    terminal_text,
 )
 from flows.commands.prefect_server import prefect_server
 
@@ -17,6 +19,7 @@ from flows.commands.prefect_server import prefect_server
 @click.argument("study", default="quick")
 @study_data_options
 @budget_options
+@setting_options
 @click.option(
     "--elsewhere",
     type=Path,
@@ -32,6 +35,8 @@ def search(
     image_size: int | None,
     budget: int | None,
     minutes: float | None,
+    replaced: tuple[str, ...],
+    name: str | None,
     elsewhere: Path | None,
     as_json: bool,
 ) -> None:
@@ -57,6 +62,8 @@ def search(
             study,
             budget=budget,
             minutes=minutes,
+            replaced=replaced,
+            name=name,
             source=str(data) if data else None,
             per_class=per_class,
             image_size=image_size,
@@ -68,4 +75,6 @@ def search(
         from tasks.report.text import outcome_as_text
 
         outcome = search_flow(checked, elsewhere)
-    print_result(outcome_as_json(outcome), outcome_as_text(outcome), as_json=as_json)
+    with terminal_text():
+        text = outcome_as_text(outcome)
+    print_result(outcome_as_json(outcome), text, as_json=as_json)

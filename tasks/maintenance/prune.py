@@ -8,6 +8,7 @@ from tasks.errors import UserError
 from tasks.registry.model_registry import SOURCE_RUN, STUDY_RUN
 from tasks.tracking.tags import KIND, PARENT, REUSED_FROM
 from tasks.tracking.tracker import Tracker
+from tasks.validation.validate import validation_experiment
 
 #: How many executions of a study, and validations of one dataset, are kept by default.
 KEEP = 3
@@ -95,6 +96,22 @@ def plan_pruning(
     ]
     spared = sum(map(len, parents.values())) - len(old)
     return PruningPlan(old, {REGISTERED: spared})
+
+
+def plan_deletion(tracker: Tracker, study: str) -> PruningPlan:
+    """Find all executions and validations of a study that may be deleted.
+
+    Raises
+    ------
+    TrackingError
+        If there is no such study.
+    """
+    plan = plan_pruning(tracker, keep=0, experiment=study)
+    images = validation_experiment(study)
+    if tracker.find_experiment(images) is None:
+        return plan
+    validations = plan_pruning(tracker, keep=0, experiment=images)
+    return PruningPlan([*plan.old, *validations.old], plan.kept)
 
 
 def _old_parents(tracker: Tracker, experiment: str, keep: int) -> list[Any]:

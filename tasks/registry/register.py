@@ -28,6 +28,7 @@ from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
 from tasks.errors import LeaseLostError
 from tasks.escaping import as_markdown, own_markdown
+from tasks.languages import translator
 from tasks.registry.model_lock import ModelLock
 from tasks.registry.model_registry import (
     CHALLENGER,
@@ -40,7 +41,7 @@ from tasks.registry.model_registry import (
 )
 from tasks.registry.promote import apply_verdict, judge_challenger, right_answers
 from tasks.registry.servable import save_servable
-from tasks.registry.verdict import PromotionVerdict
+from tasks.registry.verdict import PromotionVerdict, constant_as_text, test_accuracy
 from tasks.tracking.artifact_paths import NETWORK, REGISTERED
 from tasks.tracking.execution import Execution, code_version
 from tasks.tracking.tags import CODE_VERSION, PREFIX
@@ -169,7 +170,7 @@ class WinnerRegistration:
                 verdict = PromotionVerdict("won_again", number, number)
                 return Registered(self.name, number, CHAMPION, run_id, test, verdict, constant)
             number = self._version_of_run(run_id) or self._create_version(
-                run_id, selection, test, lock
+                run_id, selection, test, constant, lock
             )
             lock.require_held()
             if not constant.network_is_better:
@@ -194,7 +195,12 @@ class WinnerRegistration:
         return max((str(version.version) for version in own), key=int, default=None)
 
     def _create_version(
-        self, run_id: str, selection: Selection, test: Proportion, lock: ModelLock
+        self,
+        run_id: str,
+        selection: Selection,
+        test: Proportion,
+        constant: ConstantComparison,
+        lock: ModelLock,
     ) -> str:
         execution = self.execution
         tags = {
@@ -205,11 +211,11 @@ class WinnerRegistration:
             CODE_VERSION: code_version(),
             "test_accuracy": f"{test.value:.4f}",
         }
-        description = f"{as_markdown(cell_name(selection.chosen))}. Test accuracy {test}."
         source = self._log_servable(run_id)
         # This took a while; another process may have registered the same network since.
         execution.require_lease()
         lock.require_held()
+        description = self._description(selection, test, constant)
         number = self.registry.add_version(source, run_id, tags, description)
         try:
             lock.require_held()
@@ -217,6 +223,23 @@ class WinnerRegistration:
             self.registry.delete_version(number)
             raise
         return number
+
+    def _description(
+        self, selection: Selection, test: Proportion, constant: ConstantComparison
+    ) -> str:
+        """Return what a version is, and how good it is on which images, as Markdown.
+
+        The verdict on it follows when it is judged; see `tasks.registry.promote.apply_verdict`.
+        """
+        execution, translate = self.execution, translator("en")
+        pictures = f"{execution.facts.pictures}, dataset version {execution.version}"
+        sentences = [
+            translate("winner_text", cell=cell_name(selection.chosen), **test_accuracy(test)),
+            constant_as_text(constant, translate),
+            f"Study {execution.study.name}; images: {pictures}.",
+        ]
+        links = execution.links.within_pages.as_markdown()
+        return "\n\n".join([*map(as_markdown, sentences), links])
 
     def _log_servable(self, run_id: str) -> str:
         """Write the model that MLflow serves to the run that trained it; return its address."""

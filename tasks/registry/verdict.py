@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis.mcnemar import McNemarResult
+from analysis.mcnemar import ConstantComparison, McNemarResult, Proportion, p_as_text
+from tasks.wording.values import percent, percent_fixed
 
 PromotionKind = Literal[
     "first",  # the model has no champion
@@ -94,3 +95,27 @@ def _comparison_as_text(comparison: McNemarResult | None, translate: Callable[..
         champion=f"{comparison.only_champion:,}",
         p=comparison.p_as_text,
     )
+
+
+def constant_as_text(found: ConstantComparison, translate: Callable[..., str]) -> str:
+    """Return whether a network beats the constant answer, as a sentence."""
+    return translate(
+        "constant_beaten" if found.network_is_better else "constant_not_beaten",
+        right=f"{found.right:,}",
+        constant=f"{found.constant_right:,}",
+        ours=f"{found.only_network:,}",
+        theirs=f"{found.only_constant:,}",
+        n=f"{found.n:,}",
+        p=p_as_text(found.p),
+    )
+
+
+def test_accuracy(test: Proportion) -> dict[str, str]:
+    """Return an accuracy on the test images with its interval, as the values of a sentence."""
+    return {
+        "value": percent_fixed(test.value),
+        "low": percent_fixed(test.low),
+        "high": percent_fixed(test.high),
+        "n": f"{test.n:,}",
+        "confidence": percent(1 - test.alpha),
+    }

@@ -66,6 +66,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
             },
             "next_moves": next_moves_as_json(outcome),
             **outcome.tracking,
+            "links": outcome.links.as_json(),
         }
     )
     return content

@@ -19,6 +19,7 @@ from tasks.search.screen import analyse_runs
 from tasks.study.study_file import Study
 from tasks.tracking.artifact_paths import PICTURES
 from tasks.tracking.execution import Execution
+from tasks.tracking.links import StudyLinks
 from tasks.tracking.metric_history import metric_history
 
 
@@ -43,6 +44,7 @@ class Outcome:
     next_moves : what to do next, the most useful first; at least one.
     lengths : how trainings of a part of the epochs rank the cells; None if there were none.
     tracking : ``tracking_uri``, MLflow's address, and ``run_id``, the parent run.
+    links : its addresses in MLflow's pages.
     """
 
     study: Study
@@ -55,6 +57,7 @@ class Outcome:
     registered: Registered | None
     next_moves: tuple[NextMove, ...]
     tracking: Mapping[str, str]
+    links: StudyLinks
     nothing_learned: NothingLearned | None = None
     lengths: RankingAtLengths | None = None
 
@@ -87,6 +90,7 @@ def outcome_of(execution: Execution) -> Outcome:
         registered,
         next_moves(study.rules, effects, selection, curves),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
+        execution.links,
         # A study of a version before 0.3 was continued, and has a winner.
         None if registered else nothing_learned(study, judged, execution.facts),
         ranking_at_lengths(study.rules, runs),

@@ -14,20 +14,11 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
 from tasks.errors import USER_ERRORS
-from tasks.escaping import as_line, as_markdown, printable
-from tasks.languages import Translate, translator
+from tasks.escaping import as_line, printable
 from tasks.redaction import redact
+from tasks.report.markdown import decision_as_markdown
 from tasks.report.outcome import Outcome
-from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.tracking.execution import Execution
-from tasks.wording.decision import decision_as_text
-from tasks.wording.next_moves import (
-    MOST_SHOWN,
-    further_moves_as_text,
-    how_as_text,
-    next_steps,
-)
-from tasks.wording.selection import selection_as_text
 
 #: Significant digits of a number in a table.
 DIGITS = 4
@@ -44,9 +35,8 @@ def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
         key=f"{key}-decision",
         description="The decision after the screen, and the winner.",
     )
-    link = report_link(execution)
-    if link:
-        create_link_artifact(link, link_text="the report", key=f"{key}-report")
+    for name, (link, text) in page_links(execution).items():
+        create_link_artifact(link, link_text=text, key=f"{key}-{name}")
 
 
 def publish_table(study: str, name: str, rows: list[dict[str, Any]], description: str) -> None:
@@ -80,45 +70,20 @@ def _rounded(value: float) -> float | None:
     return None if value != value else float(f"{value:.{DIGITS}g}")  # noqa: PLR0124 # NaN
 
 
-def decision_as_markdown(outcome: Outcome) -> str:
-    """Return the decision's reasons and the winner as Markdown."""
-    translate, study = translator("en"), outcome.study
-    decision = decision_as_text(outcome.decision, translate, study.rules)
-    winner = [
-        *selection_as_text(outcome.selection, translate),
-        *registered_as_text(outcome, translate),
-        *([promotion_verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
-    ]
-    title = f"# {as_markdown(translate('title', name=study.name))}"
-    lines = [title, "", as_markdown(outcome.data), "", f"## {translate('decision')}", ""]
-    lines += [f"- {as_markdown(line)}" for line in decision]
-    lines += ["", f"## {translate('winner')}", ""]
-    lines += [f"- {as_markdown(line)}" for line in winner]
-    lines += ["", f"## {translate('next_moves')}", "", *_next_moves(outcome, translate)]
-    return "\n".join(lines)
+def page_links(execution: Execution) -> dict[str, tuple[str, str]]:
+    """Return the addresses of MLflow's pages on a study by the ends of their keys, with a text.
 
-
-def _next_moves(outcome: Outcome, translate: Translate) -> list[str]:
-    """Return what to do next as a list in Markdown; lines of files and commands are code."""
-    steps = next_steps(outcome.next_moves, outcome.study, translate)
-    lines = []
-    for step in steps[:MOST_SHOWN]:
-        lines.append(f"1. {as_markdown(step.text)}")
-        code = [*step.toml.splitlines(), *step.commands]
-        # Code of a list item is indented by four spaces more than its text.
-        lines += ["", *(f"       {printable(line)}" for line in code if line), ""] if code else []
-    for note in (how_as_text(steps, translate), further_moves_as_text(steps, translate)):
-        lines += ["", as_markdown(note)] if note else []
-    return lines
-
-
-def report_link(execution: Execution) -> str | None:
-    """Return where MLflow's pages show the report; None if MLflow is not behind a server."""
-    uri = execution.tracker.settings.tracking_uri
-    if not uri.startswith("http"):
-        return None
-    run = f"experiments/{execution.experiment}/runs/{execution.run_id}"
-    return f"{uri.rstrip('/')}/#/{run}/artifacts/report.html"
+    Empty if MLflow is not behind a server: without one, the pages have no address that stays.
+    """
+    links = execution.links
+    if links.needs_ui:
+        return {}
+    return {
+        "report": (links.report, "the report"),
+        "runs": (links.table, "which cell won: the runs in MLflow, the best first"),
+        "charts": (links.charts, "the charts in MLflow"),
+        "study": (links.run, "the run of the study in MLflow"),
+    }
 
 
 def on_failure(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:

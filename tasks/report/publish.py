@@ -7,6 +7,7 @@ from tasks.errors import UserError
 from tasks.escaping import as_json_text
 from tasks.report.as_json import next_moves_as_json
 from tasks.report.html import report_page
+from tasks.report.mlflow_pages import describe_in_mlflow
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.text import outcome_as_text
 from tasks.settings import Settings
@@ -58,4 +59,5 @@ def log_outcome(execution: Execution) -> Outcome:
     moves = as_json_text(next_moves_as_json(outcome), indent=1)
     execution.writer.log_text(execution.run_id, moves, NEXT_MOVES)
     execution.writer.log_text(execution.run_id, report_page(outcome, execution), "report.html")
+    describe_in_mlflow(execution, outcome)
     return outcome

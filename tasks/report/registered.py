@@ -1,12 +1,10 @@
 """The registered winner as text."""
 
 from analysis.factors import cell_name
-from analysis.mcnemar import Proportion, p_as_text
 from tasks.languages import Translate
 from tasks.registry.register import Registered
-from tasks.registry.verdict import promotion_as_text
+from tasks.registry.verdict import constant_as_text, promotion_as_text, test_accuracy
 from tasks.report.outcome import Outcome
-from tasks.wording.values import percent, percent_fixed
 
 
 def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
@@ -27,26 +25,8 @@ def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
     )
     return [
         translate("winner_text", cell=cell, **test_accuracy(registered.test)),
-        *constant_as_text(registered, translate),
+        *([constant_as_text(registered.constant, translate)] if registered.constant else []),
         model,
-    ]
-
-
-def constant_as_text(registered: Registered, translate: Translate) -> list[str]:
-    """Return whether the network beats the constant answer; empty if that was not recorded."""
-    found = registered.constant
-    if found is None:
-        return []
-    return [
-        translate(
-            "constant_beaten" if found.network_is_better else "constant_not_beaten",
-            right=f"{found.right:,}",
-            constant=f"{found.constant_right:,}",
-            ours=f"{found.only_network:,}",
-            theirs=f"{found.only_constant:,}",
-            n=f"{found.n:,}",
-            p=p_as_text(found.p),
-        )
     ]
 
 
@@ -65,14 +45,3 @@ def promotion_verdict_as_text(registered: Registered, translate: Translate) -> s
         "theirs": f"{against.only_champion:,}",
     }
     return translate("against", **counts, p=against.p_as_text)
-
-
-def test_accuracy(test: Proportion) -> dict[str, str]:
-    """Return an accuracy on the test images with its interval, as the values of a sentence."""
-    return {
-        "value": percent_fixed(test.value),
-        "low": percent_fixed(test.low),
-        "high": percent_fixed(test.high),
-        "n": f"{test.n:,}",
-        "confidence": percent(1 - test.alpha),
-    }

@@ -1,24 +1,27 @@
 """A study's findings as text for the terminal."""
 
-import pandas as pd
-
+from analysis.effects.result import Effects
+from analysis.factors import cell_name
 from analysis.search.best_cell import COSTS, Selection
+from analysis.search.refined_grid import Decision
 from tasks.languages import Translate, translator
+from tasks.progress import CHOSEN
 from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
+from tasks.study.study_file import Study
 from tasks.wording.decision import decision_as_text
-from tasks.wording.effects import effects_as_text
+from tasks.wording.effects import active_as_text, effects_as_text, terms_table
 from tasks.wording.lengths import lengths_as_text
 from tasks.wording.next_moves import next_steps, steps_as_text
 from tasks.wording.pilot import pilot_finding_as_text
 from tasks.wording.selection import selection_as_text, shown_cells
-from tasks.wording.terminal import bullets, underlined, wrapped
+from tasks.wording.terminal import bullets, fitting_table, underlined, wrapped
 from tasks.wording.values import fixed, level_as_text, whole
 
 
 def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
-    """Return what a terminal prints: effects, decision, grid, winner, next moves, where runs are.
+    """Return what a terminal prints: the answer, then effects, decision, cells, choice, next moves.
 
     Parameters
     ----------
@@ -27,16 +30,9 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
     """
     translate, study = translator(language), outcome.study
     title = translate("study_title", name=study.name, data=outcome.data)
-    stopped = outcome.nothing_learned
-    winner = [
-        *([stopped_as_text(stopped, translate)] if stopped else []),
-        *(remedies_as_text(stopped, translate) if stopped else []),
-        *selection_as_text(outcome.selection, translate),
-        *registered_as_text(outcome, translate),
-        *([promotion_verdict_as_text(outcome.registered, translate)] if outcome.registered else []),
-    ]
     parts = [
         underlined(title),
+        *bullets(_answer(outcome, translate)),
         *_pilot(outcome, translate),
         underlined(translate("effects_title")),
         effects_as_text(outcome.effects, translate),
@@ -46,12 +42,44 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         underlined(translate("grid_title")),
         _cells_table(outcome.selection, translate),
         underlined(translate("winner")),
-        *bullets(winner),
+        *bullets(selection_as_text(outcome.selection, translate)),
         underlined(translate("next_moves")),
         *steps_as_text(next_steps(outcome.next_moves, study, translate), translate),
         *_where_to_look(outcome, translate),
     ]
     return "\n".join(parts)
+
+
+def screen_as_text(effects: Effects, decision: Decision, study: Study) -> str:
+    """Return what the screen found, for a study that continues: effects, decision, next cells."""
+    translate = translator("en")
+    return "\n".join(
+        [
+            underlined(translate("effects_title")),
+            terms_table(effects, translate),
+            "",
+            wrapped(active_as_text(effects, translate)),
+            underlined(translate("decision")),
+            *bullets(decision_as_text(decision, translate, study.rules)),
+            "",
+        ]
+    )
+
+
+def _answer(outcome: Outcome, translate: Translate) -> list[str]:
+    """Return the winner, its accuracy and its place in the registry, as sentences."""
+    stopped, registered = outcome.nothing_learned, outcome.registered
+    if stopped is not None:
+        return [stopped_as_text(stopped, translate), *remedies_as_text(stopped, translate)]
+    if registered is None:
+        cell = cell_name(outcome.selection.chosen)
+        return [translate("short_unfinished", cell=cell)]
+    tied = len(outcome.selection.tied)
+    return [
+        *registered_as_text(outcome, translate),
+        promotion_verdict_as_text(registered, translate),
+        *([translate("short_tied", n=tied)] if tied > 1 else []),
+    ]
 
 
 def _pilot(outcome: Outcome, translate: Translate) -> list[str]:
@@ -73,17 +101,19 @@ def _cells_table(selection: Selection, translate: Translate) -> str:
     for column in COSTS:
         columns[translate(column)] = [whole(row[column]) for row in rows]
     chosen = selection.row(selection.chosen).name
-    columns[""] = ["*" if label == chosen else "" for label in shown.index]
-    return str(pd.DataFrame(columns).to_string(index=False))
+    columns[""] = [CHOSEN if label == chosen else "" for label in shown.index]
+    return fitting_table(columns, [translate("sd"), *map(translate, COSTS)])
 
 
 def _where_to_look(outcome: Outcome, translate: Translate) -> list[str]:
     if outcome.registered is None:
         return []
-    uri = outcome.tracking["tracking_uri"]
-    where = uri if uri.startswith("http") else translate("where_ui")
+    links = outcome.links
     return [
         underlined(translate("where_to_look")),
-        wrapped(translate("where_mlflow", where=where)),
-        translate("where_run", run=outcome.tracking["run_id"]),
+        *([wrapped(translate("where_ui"))] if links.needs_ui else []),
+        translate("where_table", link=links.table),
+        translate("where_charts", link=links.charts),
+        translate("where_run", link=links.run),
+        translate("where_report", link=links.report),
     ]

@@ -19,7 +19,12 @@ from tasks.settings import Settings
 from tasks.study.study_file import DataPart, Study
 from tasks.tracking.tracker import Tracker
 from tasks.validation.report import classes_as_text
-from tasks.validation.validate import log_validation, open_reader_pool, validation_folder
+from tasks.validation.validate import (
+    log_validation,
+    open_reader_pool,
+    validation_experiment,
+    validation_folder,
+)
 
 #: Number of drawn pictures if a study gives neither a source nor a number.
 DRAWN = 2000
@@ -55,7 +60,8 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
         folder = validation_folder(source, settings)
 
         def record(checked: CheckedImages, version: str) -> None:
-            page = log_validation(checked, folder, tracker, study.name, version)
+            experiment = validation_experiment(study.name)
+            page = log_validation(checked, folder, tracker, experiment, version)
             progress.print_line(classes_as_text(checked.classes))
             for note in checked.notes:
                 progress.print_line(f"note: {reason_as_text(note)}")

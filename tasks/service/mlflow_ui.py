@@ -9,6 +9,7 @@ from tasks.processes.ports import bind_briefly
 from tasks.service.access import MLFLOW_PROGRAM, host_names, mlflow_access
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
+from tasks.tracking.views import newest_studies_as_text
 
 #: The page to open: without this parameter MLflow shows its pages for language models.
 EXPERIMENTS_PAGE = "#/experiments?workflowType=machine_learning"
@@ -33,9 +34,11 @@ def serve_mlflow_ui(settings: Settings, host: str, port: int) -> None:
         ) from error
     # MLflow's server imports from its current folder first, even with `-P`.
     os.chdir(settings.create().logs)
-    Tracker.open(settings)  # creates the database once, before the server's workers do
-    address = f"http://{host}:{port}/{EXPERIMENTS_PAGE}"
-    print(f"MLflow's pages: {address} (Ctrl-C ends them)", file=sys.stderr, flush=True)  # noqa: T201 # the last output before exec
+    tracker = Tracker.open(settings)  # creates the database once, before the server's workers do
+    address = f"http://{host}:{port}"
+    lines = [f"MLflow's pages: {address}/{EXPERIMENTS_PAGE} (Ctrl-C ends them)"]
+    lines += newest_studies_as_text(tracker, address)
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 # the last output before exec
     command = [*MLFLOW_PROGRAM, "--host", host, "--port", str(port)]
     command += ["--default-artifact-root", settings.artifacts.as_uri()]
     # Not in the command line, which other users can read: its URL may contain a password.

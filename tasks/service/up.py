@@ -3,7 +3,8 @@
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import httpx
 from filelock import FileLock, Timeout
@@ -12,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tasks.errors import OrchestratorError
+from tasks.errors import OrchestratorError, TrackingError
 from tasks.redaction import without_password
 from tasks.service.access import (
     CLIENT_PASSWORD,
@@ -35,6 +36,8 @@ from tasks.service.watched_program import WatchedProgram
 from tasks.service.work_pool import reschedule_lost_runs
 from tasks.settings import Settings
 from tasks.tracking.prepare_database import CREATION_LOCK, prepare_database
+from tasks.tracking.tracker import Tracker
+from tasks.tracking.views import newest_studies_as_text
 
 #: Seconds between two rounds of checks.
 POLL_SECONDS = 0.5
@@ -108,11 +111,21 @@ class ServiceRunner:
         addresses = ", ".join(server.address for server in servers)
         if self.config.password_file is not None:
             self._report(f"Prefect's pages ask for the line in {self.config.password_file}")
+        for line in self._newest_studies():
+            self._report(line)
         self._report(f"ready: {addresses}; Ctrl-C ends all")
         while True:
             time.sleep(POLL_SECONDS)
             for program in self.programs:
                 self._check(program)
+
+    def _newest_studies(self) -> list[str]:
+        config = self.config
+        settings = replace(config.settings, tracking_uri=config.mlflow_url)
+        with suppress(TrackingError):  # the service works without the links
+            tracker = Tracker.open(settings, create=False)
+            return newest_studies_as_text(tracker, config.mlflow_url)
+        return []
 
     def _start(self, programs: Sequence[WatchedProgram]) -> None:
         """Start programs, and wait until all are up."""

@@ -13,6 +13,16 @@ from models.spec import ReplicateSpec, Scalar
 from tasks.errors import StudyError
 from tasks.study.study_file import Study
 
+#: Short forms of the names of factors, for the names of runs.
+SHORT_FORMS = {
+    "conv_layers": "conv",
+    "fc_layers": "fc",
+    "learning_rate": "lr",
+    "batch_size": "batch",
+    "kernel_size": "kernel",
+    "dense_units": "units",
+}
+
 Stage = Literal["pilot", "screen", "refine", "confirm", "compare"]
 Levels = Mapping[str, Scalar]
 
@@ -55,14 +65,26 @@ class Planned:
 
     @property
     def short_name(self) -> str:
-        """A short form, for example ``3/1/0.001 #2``: MLflow's tables cut long names."""
-        return f"{'/'.join(map(show, self.levels.values()))} #{self.replicate}{self._length}"
+        """A short form, for example ``conv 3, fc 1, lr 0.001 · seed 2``: MLflow cuts long names."""
+        return f"{short_cell_name(self.levels)} · seed {self.replicate}{self._length}"
 
     @property
     def _length(self) -> str:
         """The number of epochs, where a longer training may have the same cell and replicate."""
         epochs = self.spec.training.epochs
         return f" ({epochs} epoch{'s' * (epochs != 1)})" if self.keep_state else ""
+
+
+def short_cell_name(levels: Mapping[str, object]) -> str:
+    """Return a cell as short text, for example ``conv 3, fc 1, lr 0.001``.
+
+    If two factors have the same short form, all have their full names.
+    """
+    short = [SHORT_FORMS.get(name, name) for name in levels]
+    names = short if len(set(short)) == len(short) else list(levels)
+    return ", ".join(
+        f"{name} {show(level)}" for name, level in zip(names, levels.values(), strict=True)
+    )
 
 
 def seed_of(study: Study, levels: Levels, replicate: int) -> int:

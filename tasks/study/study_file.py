@@ -49,6 +49,7 @@ from tasks.study.hyperparameters import (
     is_stored,
     setting_fault,
 )
+from tasks.study.replaced_keys import with_replaced_keys
 from tasks.study.toml_file import read_toml
 
 #: Raised by one whenever a default below changes: a study that was interrupted is then not resumed.
@@ -606,10 +607,13 @@ def load_study(
     *,
     budget: int | None = None,
     minutes: float | None = None,
+    replaced: Iterable[str] = (),
+    name: str | None = None,
     **changes: Any,
 ) -> Study:
     """Read a study by built-in name or path; `changes` replace keys of ``[data]``.
 
+    Each item of `replaced` is a key of the file with another value, as in ``training.epochs=3``.
     A `budget` or `minutes` replaces both keys of the file, and its keys of the published procedure.
 
     Relative paths in the file start from its folder, those in `changes` from the current folder;
@@ -632,6 +636,9 @@ def load_study(
         ) from error
     except (OSError, ValueError) as error:
         raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error
+    content = with_replaced_keys(content, replaced)
+    if name is not None:
+        content["name"] = name
     if budget is not None or minutes is not None:
         content = {key: content[key] for key in content if key not in (*PUBLISHED_KEYS, "method")}
         content |= {"budget": budget, "minutes": minutes}

@@ -25,11 +25,21 @@ from tasks.study.study_file import Study, read_stored_study
 from tasks.tracking.artifact_paths import STUDY
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.leases import HOLDER, try_lock
+from tasks.tracking.links import StudyLinks, links_of
 from tasks.tracking.replicate_runs import ReplicateRuns
 from tasks.tracking.run_table import runs_table
 from tasks.tracking.run_writer import RunWriter, origin_tags
-from tasks.tracking.tags import CODE_VERSION, DATASET_VERSION, KEY, KIND, STATUS, STUDY_DIGEST
+from tasks.tracking.tags import (
+    CODE_VERSION,
+    DATASET_VERSION,
+    KEY,
+    KIND,
+    LAST_STUDY,
+    STATUS,
+    STUDY_DIGEST,
+)
 from tasks.tracking.tracker import Tracker
+from tasks.tracking.views import prepare_views
 
 #: What a parent run is the execution of.
 RunKind = Literal["study", "comparison"]
@@ -68,6 +78,23 @@ class Execution:
         return ReplicateRuns(self.tracker, self.experiment, self.run_id, self.version)
 
     @property
+    def links(self) -> StudyLinks:
+        """Its addresses in MLflow's pages."""
+        uri, tags = self.tracker.settings.tracking_uri, self._experiment_tags
+        prepared = tags.get(LAST_STUDY) == self.run_id
+        return links_of(uri, self.experiment, self.run_id, prepared=prepared)
+
+    @property
+    def has_views(self) -> bool:
+        """Whether its experiment has views; those of earlier versions have none."""
+        return LAST_STUDY in self._experiment_tags
+
+    @property
+    def _experiment_tags(self) -> Mapping[str, str]:
+        tags: Mapping[str, str] = self.tracker.client.get_experiment(self.experiment).tags
+        return tags
+
+    @property
     def writer(self) -> RunWriter:
         """Writes to runs at its server."""
         return self.tracker.writer
@@ -93,6 +120,8 @@ class Execution:
             stack.callback(leases.stop_heartbeat, self.run_id)
             if not self.resumed:
                 self._describe()
+            if self.kind == "study":
+                prepare_views(self.tracker, self.experiment, self.run_id, self.study)
             self.end_dead_ones(watch=False)
             yield
 
@@ -350,5 +379,4 @@ def study_params(study: Study) -> dict[str, object]:
 
 def _description(study: Study) -> str:
     description = own_markdown(study.description) or as_markdown(f"The study {study.name}.")
-    names = "/".join(study.factors)
-    return f"{description}\n\n{as_markdown(f'Runs are named {names} #replicate.')}"
+    return f"{description}\n\nNot finished: the winner and the figures are shown here at the end."

@@ -18,6 +18,7 @@ from tasks.tracking.leases import CLAIM, CLAIM_GRANTED, CLAIM_REQUESTED, HOLDER
 from tasks.tracking.run_table import training_metrics
 from tasks.tracking.run_writer import RunWriter, origin_tags
 from tasks.tracking.tags import (
+    CELL,
     DATASET_VERSION,
     DIED,
     EPOCHS,
@@ -225,7 +226,7 @@ class ReplicateRuns:
             **self.tracker.leases.new_tags(),
             KEY: planned.key,
             DATASET_VERSION: self.version,
-            PREFIX + "cell": planned.cell,
+            CELL: planned.cell,
             stage_tag(planned.stage): "true",
             # Tags, not params: MLflow's compare page draws the first params that differ.
             **{f"{PREFIX}coded.{k}": show(level) for k, level in planned.coded.items()},

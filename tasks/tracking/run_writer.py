@@ -41,15 +41,18 @@ class RunWriter:
         params: Mapping[str, object] | None = None,
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
-        step: int = 0,
     ) -> None:
-        """Write params, metrics and tags immediately, in as few calls as MLflow allows."""
+        """Write params, metrics and tags immediately, in as few calls as MLflow allows.
+
+        The metrics have the step 0: MLflow draws a metric as a curve if it has a later step, and
+        those of epochs are written by `log_metrics`.
+        """
         from mlflow.entities import Param, RunTag
 
         self._log_batches(
             run_id,
             params=[Param(k, redact(str(v))) for k, v in (params or {}).items()],
-            metrics=metric_rows(metrics or {}, step),
+            metrics=metric_rows(metrics or {}, 0),
             tags=[RunTag(k, redact(str(v))) for k, v in (tags or {}).items()],
         )
 

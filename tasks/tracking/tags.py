@@ -10,6 +10,10 @@ PREFIX = "factorgrid."
 KIND = PREFIX + "kind"
 #: Of a replicate: the digest of everything that determines its training.
 KEY = PREFIX + "key"
+#: Of a replicate: its cell as text, for example ``conv_layers=3 learning_rate=0.001``.
+CELL = PREFIX + "cell"
+#: Of a replicate of a finished study, whether its cell is the winner or as good as the best.
+VERDICT = PREFIX + "verdict"
 #: Of a replicate that was not trained again: the run whose figures it repeats.
 REUSED_FROM = PREFIX + "reused_from"
 #: Of a replicate with a checkpoint: the digest of everything that determines its training, without
@@ -41,6 +45,8 @@ CODE_VERSION = PREFIX + "code_version"
 DATASET_VERSION = PREFIX + "dataset_version"
 #: Of a validation, after `PREFIX`: the rules that were broken, as text; empty if it passed.
 BROKEN = "broken_rules"
+#: Of an experiment: the parent run of the newest study, which its views show.
+LAST_STUDY = PREFIX + "last_study"
 #: MLflow's own tag of a nested run: its parent run.
 PARENT = "mlflow.parentRunId"
 

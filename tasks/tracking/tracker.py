@@ -122,8 +122,13 @@ class Tracker:
             )
         return found
 
-    def experiment(self, name: str) -> str:
+    def experiment(self, name: str, description: str = "") -> str:
         """Return an experiment's id; create the experiment if it is missing.
+
+        Parameters
+        ----------
+        name : of the experiment.
+        description : in Markdown, of an experiment that is created.
 
         Raises
         ------
@@ -140,8 +145,10 @@ class Tracker:
         location = (self.settings.artifacts / as_path_name(name)).as_uri() if local else None
         try:
             # Without the kind, MLflow's page asks whether the experiment is about language models.
-            kind = {"mlflow.experimentKind": "custom_model_development"}
-            return str(self.client.create_experiment(name, location, kind))
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            if description:
+                tags["mlflow.note.content"] = description
+            return str(self.client.create_experiment(name, location, tags))
         except MlflowException:
             return self.experiment(name)  # another process created it in between
 
@@ -179,8 +186,9 @@ class Tracker:
         folder : its artifacts: results, reasons, the metadata table, Data Docs.
         """
         now = dt.datetime.now(tz=dt.UTC)
+        about = "Validations of images by FactorGrid: one run per validation."
         run = self.client.create_run(
-            self.experiment(experiment),
+            self.experiment(experiment, about),
             tags={
                 KIND: "validation",
                 **origin_tags("factorgrid validate"),

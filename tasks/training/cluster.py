@@ -6,6 +6,7 @@ machine's home, and downloads the arrays from the store that ``FACTORGRID_SHARE`
 its own tracker, arrays and slot, and returns the id of a run. No image is ever pickled.
 """
 
+import math
 import multiprocessing
 import os
 import platform
@@ -37,7 +38,7 @@ from tasks.tracking.tracker import Tracker
 from tasks.training.context import TrainingContext
 from tasks.training.share_arrays import download_arrays, upload_arrays
 from tasks.training.slots import SlotPool
-from tasks.training.train_replicate import train_replicate
+from tasks.training.train_replicate import accuracy_of_run, train_replicate
 
 #: Module and class of each task runner; its name is also that of the optional dependency.
 RUNNERS = {
@@ -239,13 +240,14 @@ class Cluster:
         ]
         finished = []
         for planned, future in zip(todo, futures, strict=True):
-            run_id = future.result()
+            run_id, accuracy = future.result(), math.nan
             if run_id is None:
                 summary = f"failed: see {context.execution.run_id}"
             else:
-                summary = f"run {run_id}"
+                accuracy = accuracy_of_run(context.execution, run_id)
+                summary = f"accuracy {accuracy:.3f}"
                 finished.append(run_id)
-            context.progress.finished(planned.key, planned.name, summary)
+            context.progress.finished(planned.key, planned.name, summary, accuracy)
         return finished
 
 

@@ -15,6 +15,7 @@
    another machine took the replicate over because this one was cut off or suspended.
 """
 
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -36,6 +37,7 @@ from tasks.processes.own_folder import own_folder
 from tasks.study.replicates import Planned
 from tasks.tracking.artifact_paths import CHECKPOINT
 from tasks.tracking.epoch_log import EpochLog
+from tasks.tracking.execution import Execution
 from tasks.tracking.run_table import COUNTED_PART, MULTIPLY_ADDS
 from tasks.tracking.system_metrics import system_metrics
 from tasks.tracking.tags import NOT_COUNTED
@@ -70,7 +72,10 @@ def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
         try:
             with execution.replicates.claim(planned) as finished_run, ExitStack() as resources:
                 if finished_run is not None:
-                    context.progress.finished(planned.key, planned.name, "reused")
+                    accuracy = accuracy_of_run(context.execution, finished_run)
+                    context.progress.finished(
+                        planned.key, planned.name, f"reused, accuracy {accuracy:.3f}", accuracy
+                    )
                     return finished_run
                 trainer = _get_trainer(planned, context, resources)
                 if trainer is None:
@@ -88,6 +93,12 @@ def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
 
 class _TryAgainError(Exception):
     """The replicate has to be claimed again; the message is the reason."""
+
+
+def accuracy_of_run(execution: Execution, run_id: str) -> float:
+    """Return the accuracy on the validation images of a finished run; NaN if it has none."""
+    metrics = execution.tracker.client.get_run(run_id).data.metrics
+    return float(metrics.get("val_accuracy", math.nan))
 
 
 def training_cost(planned: Planned) -> float:
@@ -222,7 +233,7 @@ def _raise_if_stopped_early(
         return
     seconds = (epochs - epoch) * figures["epoch_seconds"]
     saved = {"pruned_epochs_saved": float(epochs - epoch), "pruned_seconds_saved": seconds}
-    context.execution.writer.log(run_id, metrics=saved, step=int(figures["epoch"]))
+    context.execution.writer.log(run_id, metrics=saved)
     raise CellError(f"{planned.name}: {reason}; about {seconds:.0f} s saved")
 
 
@@ -272,9 +283,9 @@ def _train_and_track(
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    summary = _result_as_text(result)
+    summary, accuracy = _result_as_text(result), result.history[-1]["val_accuracy"]
     _note(planned, context, run_id, f"finished: {summary}")
-    context.progress.finished(planned.key, planned.name, summary)
+    context.progress.finished(planned.key, planned.name, summary, accuracy)
     return run_id
 
 
@@ -300,7 +311,6 @@ def _log_result(
             "factorgrid.deterministic": str(result.deterministic).lower(),
             "factorgrid.micro_batch": str(result.micro_batch),
         },
-        step=int(result.history[-1]["epoch"]),
     )
     arrays = context.arrays
     rows, probability = arrays.side("validation"), np.asarray(result.val_probability)

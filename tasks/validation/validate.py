@@ -21,6 +21,15 @@ from tasks.validation.report import reasons_record, validation_page, validation_
 VALIDATION_EXPERIMENT = "validation"
 
 
+def validation_experiment(study: str) -> str:
+    """Return the name of the MLflow experiment of a study's validations.
+
+    It is another one than the study's: MLflow charts every metric of an experiment, and counts of
+    images have nothing to do with the accuracies of replicates.
+    """
+    return f"{study} images"
+
+
 def open_reader_pool(path: Path | None, store: MetadataStore) -> ReaderPool:
     """Return the processes that read pictures, already started if all pictures are new.
 

@@ -9,13 +9,15 @@ from analysis.effects.verdict import Verdict
 from analysis.factors import show
 from tasks.languages import Translate
 from tasks.wording.cautions import caution_as_text
-from tasks.wording.terminal import wrapped
+from tasks.wording.terminal import fitting_table, wrapped
 from tasks.wording.values import fixed, percent, table_number
 
 #: A longer table shows main effects, two-way interactions and active terms only.
 MOST_TERMS = 31
 #: Columns of `Effects.terms` that a terminal shows.
 COLUMNS = ["coefficient", "effect", "std_error", "t", "p"]
+#: Those of them that are left out where a line has no room for them, the last one first.
+OPTIONAL = ["coefficient", "std_error", "t"]
 #: Sources of the analysis of variance that are tested.
 TESTED = ("curvature", "lack of fit", "blocks")
 
@@ -32,7 +34,7 @@ def effects_as_text(effects: Effects, translate: Translate) -> str:
         " ".join(verdict_as_text(effects.verdict, translate)),
         *notes,
     ]
-    parts = [_table(effects, translate), "", *map(wrapped, sentences)]
+    parts = [terms_table(effects, translate), "", *map(wrapped, sentences)]
     if effects.working_level is not None:
         title = f"{half_title(effects.working_level, translate)}:"
         parts += ["", title, "", effects_as_text(effects.working_level.effects, translate)]
@@ -177,14 +179,18 @@ def term_verdict(effects: Effects, name: str, translate: Translate) -> str:
     return translate("active" if name in effects.active else "not_shown")
 
 
-def _table(effects: Effects, translate: Translate) -> str:
+def terms_table(effects: Effects, translate: Translate) -> str:
+    """Return the table of terms; columns that do not fit into a line are left out."""
     names = [INTERCEPT, *shown_terms(effects)]
-    table = effects.terms.loc[names, COLUMNS].copy()
-    table[""] = [
+    terms = effects.terms.loc[names]
+    columns: dict[str, list[str]] = {"": _flush_left(names)}
+    for column in COLUMNS:
+        columns[column] = ["-" if pd.isna(x) else table_number(x) for x in terms[column]]
+    verdicts = [
         term_verdict(effects, name, translate) if name in effects.active else "" for name in names
     ]
-    table.index.name = None
-    lines = [str(table.to_string(float_format=table_number, na_rep="-"))]
+    columns[" "] = verdicts
+    lines = [fitting_table(columns, OPTIONAL)]
     hidden = len(effects.terms) - len(names)
     if hidden:
         lines.append(f"({translate('hidden_terms', n=hidden)})")
@@ -193,3 +199,8 @@ def _table(effects: Effects, translate: Translate) -> str:
         for name in unfitted_active_terms(effects)
     ]
     return "\n".join(lines)
+
+
+def _flush_left(texts: list[str]) -> list[str]:
+    width = max(map(len, texts))
+    return [text.ljust(width) for text in texts]

@@ -1,13 +1,24 @@
 """The command line: help, and one-line errors for wrong input."""
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
 import zipfile
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from support.small_study import STUDY, Done, factorgrid, write_study
+from support.small_study import STUDY, Done, command, factorgrid, write_study
+
+from flows.cli import COMMANDS, GROUPS
 
 
 def _changed_study(folder: Path, old: str, new: str) -> list[str | Path]:
@@ -80,6 +91,35 @@ def test_wrong_input_is_a_one_line_error_with_exit_status_2(mistake: str, tmp_pa
         assert part in line
 
 
+def test_the_commands_are_shown_in_groups_with_the_exit_statuses(tmp_path: Path) -> None:
+    shown = factorgrid("--help", home=tmp_path / "home").stdout
+    assert set(chain.from_iterable(GROUPS.values())) == set(COMMANDS)
+    for title, names in GROUPS.items():
+        assert f"\n{title}:\n" in shown
+        assert all(re.search(rf"^  {name} ", shown, re.MULTILINE) for name in names)
+    assert "..." not in shown.partition("Run a study")[2]
+    assert "2 for an error that you can correct" in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["list", "--json"], ["no such database"]),
+        (["search", "nowhere.toml", "--json"], ["nowhere.toml", "not a file"]),
+        (["search", "--json", "--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_a_command_with_json_that_fails_prints_one_object(
+    words: list[str], parts: list[str], tmp_path: Path
+) -> None:
+    ended = factorgrid(*words, home=tmp_path / "home")
+    assert ended.returncode == 2
+    content = json.loads(ended.stdout)
+    assert content["exit_status"] == 2
+    for part in parts:
+        assert part in content["error"]
+
+
 def test_an_invalid_study_creates_no_files(tmp_path: Path) -> None:
     factorgrid(*_changed_study(tmp_path, "epochs", "epoch"), home=tmp_path / "home")
     assert not (tmp_path / "home").exists()
@@ -107,6 +147,12 @@ def test_the_error_for_a_missing_experiment_names_the_existing_ones(done: Done) 
         "deploy",
         "doctor",
         "prune",
+        "init",
+        "list",
+        "show",
+        "export",
+        "delete",
+        "schema",
     ],
 )
 def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
@@ -133,3 +179,30 @@ def test_validate_prints_one_json_object(tmp_path: Path) -> None:
     counts = {name: printed[name] for name in ("found", "accepted", "quarantined", "passed_over")}
     assert counts == {"found": 62, "accepted": 60, "quarantined": 1, "passed_over": 1}
     assert list(printed["reasons"]) == ["cat/broken.jpg"]
+
+
+def _in_a_terminal(columns: int, *words: str | Path, **environment: str) -> str:
+    """Return what a command prints in a terminal of a width."""
+    read, write = pty.openpty()
+    fcntl.ioctl(write, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    given = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "NO_COLOR"}}
+    with subprocess.Popen(command(*words), stdout=write, env={**given, **environment}) as process:
+        os.close(write)
+        output = b""
+        with contextlib.suppress(OSError):  # how Linux reports the end of a terminal
+            while block := os.read(read, 65536):
+                output += block
+    os.close(read)
+    assert process.returncode == 0
+    return output.decode()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_plan_fits_the_terminal_and_has_bold_titles(columns: int, tmp_path: Path) -> None:
+    words = ("plan", write_study(tmp_path), "--no-probe")
+    plain = _in_a_terminal(columns, *words, FACTORGRID_HOME=str(tmp_path), NO_COLOR="1")
+    lines = plain.splitlines()
+    assert "\x1b" not in plain
+    assert columns - 20 < max(map(len, lines)) <= columns
+    shown = _in_a_terminal(columns, *words, FACTORGRID_HOME=str(tmp_path))
+    assert "\x1b[1mTrainings\x1b[0m" in shown

@@ -27,8 +27,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path, text: str = STUDY) -> tuple[str, int]:
     ended = factorgrid("search", write_study(home.parent, text), "--json", home=home, **NOTHING)
     assert ended.returncode == 2
-    assert ended.stdout == ""
     (line,) = [x for x in ended.stderr.splitlines() if x.startswith("factorgrid: ")]
+    error = line.removeprefix("factorgrid: ")
+    assert json.loads(ended.stdout) == {"error": error, "exit_status": 2}
     assert "Traceback" not in ended.stderr
     execution = last_execution(home, "tiny")
     runs = execution.tracker.search([execution.experiment], "tags.`factorgrid.kind` = 'replicate'")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +89,9 @@ def test_a_run_has_levels_metrics_by_epoch_pictures_and_model(done: Done) -> Non
     assert "training.learning_rate" not in run.data.params  # a factor stands once
     history = client.get_metric_history(run.info.run_id, "val_accuracy")
     assert [point.step for point in history] == [1, 2, 3, 4]
+    # A metric with a later step is drawn as a curve, which a single figure is not.
+    for name in ("train_seconds", "multiply_adds", "peak_memory_mb"):
+        assert [m.step for m in client.get_metric_history(run.info.run_id, name)] == [0]
     costs = {"train_seconds", "parameters", "multiply_adds", "peak_memory_mb"}
     assert costs <= set(run.data.metrics)
     plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
@@ -126,6 +130,31 @@ def test_the_best_network_is_champion(done: Done) -> None:
     assert run.data.params["learning_rate"] == "0.001"
 
 
+def test_the_version_says_on_which_images_it_was_judged_and_what_it_beat(done: Done) -> None:
+    version = done.execution.tracker.client.get_model_version_by_alias("tiny", "champion")
+    test = done.outcome["registered"]
+    low, high = (f"{100 * x:.1f}%" for x in test["test_interval"])
+    words = version.description.replace("\\", "")
+    assert f"{low} to {high}, Wilson, n = {test['test_images']}" in words
+    assert "better than the constant answer" in words
+    assert done.outcome["data"] in words
+    assert done.execution.version in words
+    assert f"[Report]({done.execution.links.within_pages.report})" in version.description
+    assert "Judged" in words
+
+
+def test_validations_are_in_an_experiment_of_their_own(done: Done) -> None:
+    tracker = done.tracker
+    kinds = {
+        name: {
+            run.data.tags["factorgrid.kind"]
+            for run in tracker.search([tracker.existing_experiment(name)], "")
+        }
+        for name in ("tiny", "tiny images")
+    }
+    assert kinds == {"tiny": {"study", "replicate"}, "tiny images": {"validation"}}
+
+
 def test_nothing_tries_to_reach_the_internet(done: Done, tmp_path: Path) -> None:
     probe = environment(tmp_path, **network_log(tmp_path))
     code = "import socket; socket.getaddrinfo('example.invalid', 80)"
@@ -135,12 +164,38 @@ def test_nothing_tries_to_reach_the_internet(done: Done, tmp_path: Path) -> None
 
 
 def test_standard_error_has_only_lines_of_the_study(done: Done) -> None:
-    lines = (
-        *("2 classes: ", "note: ", "pictures: ", "screen", "refine", "confirm", "  "),
-        "suspects: ",
+    """Without a terminal each line has its time; the effects of the screen are one text."""
+    starts = (
+        "Study tiny: |starting |drawing |2 classes: |note: |pictures: |screen|refine|confirm|  "
     )
-    for line in done.said.splitlines():
-        assert line.startswith(lines)
+    starts += "|suspects: |registering |writing "
+    before, _, rest = done.said.partition("\n\nEffects (screen)\n")
+    effects, _, after = rest.partition("\n\n" + time_of_day(rest))
+    for line in [*before.splitlines(), *after.splitlines()]:
+        assert re.match(rf"(\d\d:\d\d:\d\d  )?({starts})", line), line
+    assert "\nDecision\n" in effects
+
+
+def time_of_day(text: str) -> str:
+    found = re.search(r"^\d\d:\d\d:\d\d  ", text, re.MULTILINE)
+    assert found is not None
+    return found[0]
+
+
+def test_the_progress_of_the_whole_study_is_in_each_line_of_a_replicate(done: Done) -> None:
+    lines = [line for line in done.said.splitlines() if ": accuracy " in line or "reused" in line]
+    assert len(lines) == 12
+    assert re.search(r"stage 1 of 3, run 1 of \d+, \d+:\d\d left, best so far 0\.\d+ \(", lines[0])
+    assert "stage 3 of 3, run 12 of 12, best so far 0.9" in lines[-1]
+    (reused,) = (line for line in lines if "reused" in line)
+    assert re.search(r"reused, accuracy 0\.\d\d\d \(", reused)
+
+
+def test_the_effects_are_shown_before_the_next_stage_begins(done: Done) -> None:
+    said = done.said
+    order = ["  screen    4/4", "Effects (screen)", "This makes a grid of 6 cells", "refine: 6"]
+    places = [said.index(words) for words in order]
+    assert places == sorted(places)
 
 
 def test_analyze_rebuilds_the_outcome_from_mlflow(done: Done) -> None:

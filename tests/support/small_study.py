@@ -62,7 +62,7 @@ BEST = {"conv_layers": 2, "learning_rate": 0.001}
 CONFIRMED = [BEST, {"conv_layers": 3, "learning_rate": 0.001}]
 GRID = {"conv_layers": [2, 3], "learning_rate": [0.0001, 0.001, 0.01]}
 #: Parts of an outcome that differ between two executions of one study.
-OF_ONE_EXECUTION = ("run_id", "tracking_uri")
+OF_ONE_EXECUTION = ("run_id", "tracking_uri", "links")
 #: The environment of a study that trains its networks instead of taking a known accuracy.
 REAL_TRAINING = {"TESTS_ACCURACY": ""}
 

@@ -4,8 +4,8 @@ import datetime as dt
 from typing import Any
 
 from analysis.factors import cell_name
+from tasks.registry.verdict import test_accuracy
 from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
-from tasks.report.registered import test_accuracy
 from tasks.report.source import ReportSource
 from tasks.wording.selection import nothing_learned_as_text
 from tasks.wording.values import percent_fixed
@@ -17,7 +17,8 @@ def head_section(source: ReportSource) -> dict[str, Any]:
     Returns
     -------
     ``title``; ``description``: as in the study, may be empty; ``byline``: date and run;
-    ``short``: the answer, a list of sentences.
+    ``short``: the answer, a list of sentences; ``links``: texts and addresses of MLflow's pages;
+    ``links_need``: how these are shown, if they are not shown always; may be empty.
     """
     execution, translate = source.execution, source.translate
     run = execution.tracker.client.get_run(execution.run_id)
@@ -26,6 +27,12 @@ def head_section(source: ReportSource) -> dict[str, Any]:
         "title": translate("title", name=source.study.name),
         "description": source.study.description,
         "byline": translate("byline", date=f"{started:%Y-%m-%d}", run=execution.run_id),
+        "links": [
+            (translate(f"link_{name}"), address)
+            for name, address in source.outcome.links.as_json().items()
+            if name != "report"
+        ],
+        "links_need": translate("links_need") if source.outcome.links.needs_ui else "",
         "short": [*_winner(source), _active(source), *_tied(source)],
     }
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 from prefect.states import Cancelling, Crashed, Failed
@@ -9,13 +10,13 @@ from support.small_study import Done
 
 from tasks.errors import DataError
 from tasks.logs import LOGGER, JsonLines
+from tasks.report.markdown import decision_as_markdown
 from tasks.report.outcome import outcome_of
 from tasks.report.prefect_artifacts import (
     advice,
     artifact_key,
-    decision_as_markdown,
     effects_rows,
-    report_link,
+    page_links,
 )
 
 
@@ -32,7 +33,20 @@ def test_the_decision_names_the_winner_and_the_registered_model(done: Done) -> N
 
 
 def test_a_database_without_a_server_has_no_link(done: Done) -> None:
-    assert report_link(done.execution) is None
+    assert page_links(done.execution) == {}
+
+
+def test_a_server_has_links_to_report_runs_charts_and_study(done: Done) -> None:
+    tracker = replace(
+        done.tracker, settings=replace(done.tracker.settings, tracking_uri="http://mlflow:5000")
+    )
+    execution = replace(done.execution, tracker=tracker)
+    found = {name: address for name, (address, _) in page_links(execution).items()}
+    assert found.keys() == {"report", "runs", "charts", "study"}
+    assert all(
+        address.startswith("http://mlflow:5000/#/experiments/") for address in found.values()
+    )
+    assert found["runs"] == execution.links.table
 
 
 def test_a_name_becomes_a_key_of_prefects() -> None:

@@ -1,4 +1,4 @@
-"""The report of a study: one page without links, built from MLflow only."""
+"""The report of a study: one page that loads nothing, built from MLflow only."""
 
 import json
 import re
@@ -14,8 +14,8 @@ from support.small_study import Done, environment, factorgrid
 from tasks.escaping import PAGE_POLICY_ELEMENT
 from tasks.languages import words
 from tasks.report.html import SECTIONS, report_page
+from tasks.report.markdown import decision_as_markdown
 from tasks.report.outcome import outcome_of
-from tasks.report.prefect_artifacts import decision_as_markdown
 from tasks.report.text import outcome_as_text
 from tasks.study.next_study import next_study
 from tasks.study.study_file import built_in_studies, load_study, parse_study
@@ -39,6 +39,7 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.addresses: list[str] = []
+        self.links: list[str] = []
         self.tags: list[str] = []
         self.headings: list[str] = []
         self.shown: list[str] = []
@@ -47,7 +48,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
+        found = self.links if tag == "a" else self.addresses
+        found += [value or "" for name, value in attrs if name in {"src", "href"}]
 
     def handle_data(self, data: str) -> None:
         last = self.tags[-1] if self.tags else ""
@@ -77,6 +79,7 @@ def test_the_report_loads_nothing(written: str) -> None:
     assert page.addresses
     assert all(address.startswith("data:image/") for address in page.addresses)
     assert not {"script", "link", "iframe"} & set(page.tags)
+    assert not {"ping", "target"} & set(re.findall(r"<a [^>]*?(ping|target)=", written))
     assert "@import" not in written
     assert "url(" not in written
     assert f'<meta charset="utf-8">\n{PAGE_POLICY_ELEMENT}\n' in written
@@ -100,6 +103,12 @@ def test_the_report_has_every_part_with_its_figures(written: str, done: Done) ->
     assert "version 1: champion" in page.text
     assert re.search(r"total \d+ \d+ 0 \d+\.\d", page.text)  # trained, reused, failed, minutes
     assert re.search(r"tensorflow \d+\.\d+", page.text)
+
+
+def test_the_report_links_to_the_study_in_mlflow(written: str, done: Done) -> None:
+    links = done.outcome["links"]
+    assert Page(written).links == [links["table"], links["charts"], links["run"]]
+    assert "`factorgrid ui`" in Page(written).text
 
 
 def test_what_to_do_next_is_shown_alike_everywhere(written: str, done: Done) -> None:

@@ -16,6 +16,7 @@ COMPUTED = (
     "cost_",
     "decision_",
     "kind_",
+    "link_",
     "model_",
     "passed_over_",
     "next_beyond_",

@@ -1,0 +1,77 @@
+"""What MLflow's own pages show of a finished study: its run, its replicates and its views."""
+
+import math
+from collections.abc import Mapping
+
+from analysis.effects.result import Effects
+from analysis.factors import Level, show
+from tasks.report.markdown import run_note
+from tasks.report.outcome import Outcome
+from tasks.tracking.execution import Execution
+from tasks.tracking.tags import VERDICT
+from tasks.tracking.views import prepare_views
+
+#: Values of the tag `VERDICT`.
+WINNER, TIED = "winner", "cannot be distinguished from the best"
+
+
+def describe_in_mlflow(execution: Execution, outcome: Outcome) -> None:
+    """Log a study's findings where MLflow's pages show them at the first look.
+
+    Its parent run gets a description, the winner's levels as params and its figures as metrics; the
+    replicates of the winner and of the cells that cannot be distinguished from the best get a tag;
+    the chart of two factors gets those with the largest effects.
+    """
+    execution.writer.log(execution.run_id, tags={"mlflow.note.content": run_note(outcome)})
+    if outcome.nothing_learned is None:
+        _log_winner(execution, outcome)
+        _tag_replicates(execution, outcome)
+    leading = largest_effects(outcome.effects)
+    prepare_views(
+        execution.tracker, execution.experiment, execution.run_id, execution.study, leading
+    )
+
+
+def largest_effects(effects: Effects) -> list[str]:
+    """Return the names of the factors by the size of their main effects, the largest first."""
+    sizes: dict[str, float] = {}
+    for term, row in effects.terms.iterrows():
+        name = str(term).partition("[")[0]  # a contrast of a category
+        if name in {factor.name for factor in effects.factors} and math.isfinite(row["effect"]):
+            sizes[name] = max(sizes.get(name, 0.0), abs(float(row["effect"])))
+    return sorted(sizes, key=lambda name: -sizes[name])
+
+
+def _log_winner(execution: Execution, outcome: Outcome) -> None:
+    """Log the winner's levels and figures to the parent run."""
+    selection, response = outcome.selection, outcome.study.response
+    row = selection.row(selection.chosen)
+    figures = {response: row["mean"], "winner_runs": row["n"], "winner_sd": row["sd"]}
+    # MLflow never changes a param: a study may have one of the name of a factor.
+    given = execution.tracker.client.get_run(execution.run_id).data.params
+    levels = {name: show(level) for name, level in selection.chosen.items()}
+    execution.writer.log(
+        execution.run_id,
+        params={name: level for name, level in levels.items() if name not in given},
+        metrics={name: float(x) for name, x in figures.items() if math.isfinite(x)},
+    )
+
+
+def _tag_replicates(execution: Execution, outcome: Outcome) -> None:
+    """Tag the replicates of the winner, and of the cells that cannot be distinguished from it."""
+    selection, children = outcome.selection, execution.children()
+    tagged = {run.info.run_id: run.data.tags.get(VERDICT, "") for run in children}
+    for row in execution.table(children).to_dict("records"):
+        levels = {str(name): value for name, value in row.items()}
+        verdict = ""
+        if _is_cell(levels, selection.chosen):
+            verdict = WINNER
+        elif any(_is_cell(levels, cell) for cell in selection.tied):
+            verdict = TIED
+        # A study that was resumed at its very end may have tags already.
+        if verdict != tagged[levels["run_id"]]:
+            execution.writer.log(levels["run_id"], tags={VERDICT: verdict})
+
+
+def _is_cell(row: Mapping[str, object], cell: Mapping[str, Level]) -> bool:
+    return all(row[name] == level for name, level in cell.items())

@@ -1,0 +1,35 @@
+"""How many trainings each stage of a study has."""
+
+from analysis.search import procedure
+from analysis.search.procedure import SearchRules
+from tasks.study.study_file import Study
+
+
+def stage_sizes(rules: SearchRules) -> dict[str, int]:
+    """Return the number of trainings of each stage, at most, in the order of the stages.
+
+    What the refinement and the confirmation train depends on the results.
+    """
+    pilot, screen = len(procedure.pilot_runs(rules)), len(procedure.screen_runs(rules))
+    # With two lengths, the refinement has short trainings before those of full length.
+    short = max(0, rules.short.number - pilot - screen) if rules.short else 0
+    return {
+        "pilot": pilot,
+        "screen": screen,
+        "refine": short + rules.most_refined,
+        "confirm": rules.most_confirmed,
+    }
+
+
+def study_as_line(study: Study) -> str:
+    """Return what a study will train, as one line."""
+    if study.minutes is not None and study.budget is None:
+        return f"Study {study.name}: {study.minutes:g} minutes of training"
+    rules = study.rules
+    sizes = {name: size for name, size in stage_sizes(rules).items() if size}
+    stages = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    short = rules.short
+    lengths = (
+        f", short ones of {short.epochs} and full ones of {short.full} epochs" if short else ""
+    )
+    return f"Study {study.name}: at most {sum(sizes.values())} trainings{lengths} ({stages})"

@@ -1,0 +1,117 @@
+"""The progress of a study: one line for the whole of it, lines in a pipe, bold titles."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from tasks.progress import Progress, StudyProgress, emphasized
+
+SIZES = {"pilot": 0, "screen": 2, "refine": 4, "confirm": 1}
+
+
+def _lines(stream: io.StringIO) -> list[str]:
+    return stream.getvalue().splitlines()
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(stream: io.StringIO) -> Progress:
+    made = Progress(stream)
+    made.begin_study(SIZES)
+    return made
+
+
+def _train(progress: Progress, name: str, accuracy: float) -> None:
+    progress.started(name, name, 4)
+    progress.finished(name, name, f"accuracy {accuracy}", accuracy)
+
+
+def test_a_search_of_one_cell_at_a_time_is_one_stage(
+    progress: Progress, stream: io.StringIO
+) -> None:
+    for step in range(3):
+        progress.stage("refine", 1, one_at_a_time=True)
+        _train(progress, f"cell {step}", 0.5)
+    begun = [line for line in _lines(stream) if "replicates" in line]
+    assert [line.partition("  ")[2] for line in begun] == [
+        "refine: at most 4 replicates, one at a time"
+    ]
+    counts = re.findall(r"refine +(\d/\d)", stream.getvalue())
+    assert counts == ["1/4", "2/4", "3/4"]
+
+
+def test_each_line_has_stage_run_minutes_left_and_the_best_so_far(
+    progress: Progress, stream: io.StringIO
+) -> None:
+    progress.stage("screen", 2)
+    _train(progress, "a", 0.75)
+    _train(progress, "b", 0.5)
+    first, second = _lines(stream)[1:]
+    assert re.search(r"stage 1 of 3, run 1 of 7, \d+:\d\d left, best so far 0.750 \(a\)\)$", first)
+    assert re.search(r"stage 1 of 3, run 2 of 7, \d+:\d\d left, best so far 0.750 \(a\)\)$", second)
+
+
+def test_a_stage_that_is_smaller_than_planned_shortens_the_study(
+    progress: Progress, stream: io.StringIO
+) -> None:
+    for name, runs in (("screen", 2), ("refine", 1), ("confirm", 1)):
+        progress.stage(name, runs)
+        for number in range(runs):
+            _train(progress, f"{name} {number}", 0.5)
+    assert "stage 3 of 3, run 4 of 4, best so far" in _lines(stream)[-1]
+
+
+def test_a_failed_replicate_is_not_the_best(progress: Progress, stream: io.StringIO) -> None:
+    progress.stage("screen", 2)
+    progress.finished("a", "a", "failed: no memory")
+    assert "best so far" not in stream.getvalue()
+    _train(progress, "b", 0.5)
+    assert "best so far 0.500 (b)" in stream.getvalue()
+
+
+def test_without_a_terminal_each_line_has_the_time_and_no_escape(
+    progress: Progress, stream: io.StringIO
+) -> None:
+    progress.print_line("resuming")
+    progress.print_text("\nDecision\n--------\n- try 2, 3")
+    first, *rest = _lines(stream)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  resuming", first)
+    assert rest == ["", "Decision", "--------", "- try 2, 3"]
+    assert progress.columns is None
+
+
+def test_the_worker_of_a_cluster_counts_no_stage(stream: io.StringIO) -> None:
+    Progress(stream).finished("a", "a", "accuracy 0.5", 0.5)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d    a: accuracy 0\.5\n", stream.getvalue())
+
+
+def test_a_terminal_shows_the_whole_study_below_the_replicates(progress: Progress) -> None:
+    progress.stage("screen", 2)
+    _train(progress, "a", 0.75)
+    progress.started("b", "b", 4)
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, no_color=True)
+    with console.capture() as captured:
+        console.print(progress)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", captured.get())
+    assert "\nstage 1 of 3, run 1 of 7" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_terminal_has_bold_titles_and_a_bold_row_of_the_chosen_cell() -> None:
+    text = "Cells\n-----\nn  mean\n2  0.9  *\n1  0.8"
+    assert emphasized(text).splitlines() == [
+        "\x1b[1mCells\x1b[0m",
+        "n  mean",
+        "\x1b[1m2  0.9  *\x1b[0m",
+        "1  0.8",
+    ]
+
+
+def test_a_study_without_trainings_has_no_time_left() -> None:
+    assert str(StudyProgress({"screen": 2})) == "stage 1 of 1, run 0 of 2"
