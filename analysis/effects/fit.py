@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import fisher_exact
 
 from analysis.effects import verdict as verdicts
+from analysis.effects.collapse import collapse_by_level
 from analysis.effects.least_squares import Fit, fit_matrix
 from analysis.effects.lenth import FEWEST_EFFECTS, Lenth, lenth
 from analysis.effects.model_matrix import (
@@ -22,7 +22,7 @@ from analysis.effects.model_matrix import (
     model_matrix,
 )
 from analysis.effects.response_scale import Transform, transform_response
-from analysis.effects.result import Effects, WorkingLevel
+from analysis.effects.result import Collapse, Effects
 from analysis.effects.verdict import ENOUGH_ERROR_DF, Verdict
 from analysis.effects.warnings import effect_warnings
 from analysis.errors import AnalysisError, NotEstimableError
@@ -104,7 +104,7 @@ def fit_effects(
     every = _with_terms(nuisance, coded, factors, judged_order)
     judged = fit if same else fit_matrix(every, y, cells)
     effects = _effects_of_fit(fit, judged, usable, factors, response, highest, alpha, transform)
-    effects = replace(effects, working_level=_working_level(effects, block, images))
+    effects = _in_two_parts(effects, block, images)
     return replace(effects, warnings=effect_warnings(effects, runs))
 
 
@@ -287,20 +287,65 @@ def _verdict(
     return verdicts.by_lenth(scores, margins, fit.df, alpha, terms.drop(INTERCEPT), exact=exact)
 
 
-def _working_level(effects: Effects, block: str | None, images: int | None) -> WorkingLevel | None:
-    """Fit the other factors at one level of a factor if its other level always collapses."""
-    found = _collapsing_factor(effects)
-    if found is None:
-        return None
-    factor, working, collapsed, p = found
-    runs, others = effects.runs, [f for f in effects.factors if f.name != factor.name]
-    given = runs.drop(columns=["fitted", "residual", "studentised"])
+def _in_two_parts(effects: Effects, block: str | None, images: int | None) -> Effects:
+    """Return the effects without a verdict on all runs, and with both parts, if some collapsed."""
+    if "collapsed" not in effects.runs:
+        return effects
+    collapsed = effects.runs["collapsed"].astype(bool)
+    if not collapsed.any():
+        return effects
+    untested = verdicts.none(effects.residual_df, effects.alpha, collapsed=int(collapsed.sum()))
+    effects = replace(effects, verdict=untested)
+    if collapsed.all():
+        return effects
+    levels, p = collapse_by_level(effects.runs, effects.factors, effects.alpha)
+    always = _always_collapsing(levels, p)
+    strongest, working, dead = always or (_strongest(effects), None, None)
+    learned = _learned(effects, block, images)
+    return replace(
+        effects, collapse=Collapse(levels, p, strongest, working, dead, learned, effects.alpha)
+    )
+
+
+def _always_collapsing(
+    levels: pd.DataFrame, p: "pd.Series[float]"
+) -> tuple[str, Level, Level] | None:
+    """Return the factor of two levels of which one always collapses: both levels, that one last.
+
+    If there are several, the factor with the lowest p; None if there is none.
+    """
+    found = []
+    for name, own in levels.groupby("factor", sort=False):
+        dead = own["runs"].gt(0) & own["collapsed"].eq(own["runs"])
+        two = len(own) == 2 and bool(own["runs"].gt(0).all())  # noqa: PLR2004 # levels
+        if two and dead.sum() == 1:
+            found.append((str(name), *own["level"][~dead], *own["level"][dead]))
+    return min(found, key=lambda candidate: p[candidate[0]], default=None)
+
+
+def _strongest(effects: Effects) -> str:
+    """Return the factor with the largest main effect on all runs."""
+    sizes = {
+        f.name: effects.terms["effect"].reindex(list(f.columns)).abs().max()
+        for f in effects.factors
+    }
+    return max(sizes, key=lambda name: float(np.nan_to_num(sizes[name])))
+
+
+def _learned(effects: Effects, block: str | None, images: int | None) -> Effects | None:
+    """Fit the runs that learned, with the factors that vary among them; None if they are too few.
+
+    A cell without such a run is no surprise here, so it is no caution.
+    """
+    given = effects.runs.drop(columns=["fitted", "residual", "studentised"])
+    runs = given[~given["collapsed"].astype(bool)]
+    varying = [f for f in effects.factors if len(runs[f.name].unique()) > 1]
     try:
         part = fit_effects(
-            given[runs[factor.name] == working],
-            others,
+            runs,
+            varying,
             effects.response,
-            order=min(effects.order, len(others))
+            order=min(effects.order, len(varying))
             if effects.residual_df >= ENOUGH_ERROR_DF
             else None,
             alpha=effects.alpha,
@@ -309,28 +354,7 @@ def _working_level(effects: Effects, block: str | None, images: int | None) -> W
             images=images,
             constant=True,
         )
-    except AnalysisError:  # too few runs at this level: only the whole design is analyzed
+    except AnalysisError:
         return None
-    return WorkingLevel(factor.name, working, collapsed, part, p)
-
-
-def _collapsing_factor(effects: Effects) -> tuple[Factor, Level, Level, float] | None:
-    """Return the factor with a level at which every run collapsed, or None.
-
-    With it, its working level, the level that collapses, and p of Fisher's exact test. If there are
-    several, the factor with the lowest p.
-    """
-    if "collapsed" not in effects.runs or len(effects.factors) == 1:
-        return None
-    collapsed = effects.runs["collapsed"].astype(bool)
-    found = []
-    for factor in effects.factors:
-        if factor.many_categories or factor.when:
-            continue  # the other runs are at no single level of it
-        levels = effects.runs[factor.name]
-        for working, dead in (factor.levels, factor.levels[::-1]):
-            at, other = collapsed[levels == dead], collapsed[levels == working]
-            if at.any() and at.all() and not other.all():
-                counts = [[at.sum(), 0], [other.sum(), (~other).sum()]]
-                found.append((factor, working, dead, float(fisher_exact(counts).pvalue)))
-    return min(found, key=lambda candidate: candidate[-1], default=None)
+    kept = tuple(caution for caution in part.warnings if caution.kind != "missing_cells")
+    return replace(part, warnings=kept)

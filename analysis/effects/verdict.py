@@ -39,6 +39,8 @@ class Verdict:
         Lenth's method is meaningful.
     exact : whether the model fits every run, although it has error degrees of freedom, or the
         response never changes: there is no error to test against.
+    collapsed : number of collapsed runs among those of the model, because of which no effect on
+        all of them is tested; see `analysis.effects.result.Collapse`.
     """
 
     test: Literal["pooled", "lenth", "none"]
@@ -55,6 +57,7 @@ class Verdict:
     active_by_t: tuple[str, ...] = ()
     mostly_zero: bool = False
     exact: bool = False
+    collapsed: int = 0
 
     @property
     def false_alarm_rate(self) -> float:
@@ -137,9 +140,9 @@ def by_lenth(
     )
 
 
-def none(df: int, alpha: float = 0.05, *, exact: bool = False) -> Verdict:
-    """Return the verdict on runs that are too few, or without any error, for a test."""
-    return Verdict("none", df, alpha=alpha, exact=exact)
+def none(df: int, alpha: float = 0.05, *, exact: bool = False, collapsed: int = 0) -> Verdict:
+    """Return the verdict on runs without a test: too few, without any error, or some collapsed."""
+    return Verdict("none", df, alpha=alpha, exact=exact, collapsed=collapsed)
 
 
 def _beyond(scores: "pd.Series[float]", margin: float) -> tuple[str, ...]:

@@ -37,6 +37,12 @@ from flows.commands.options import as_json_option, print_result
 )
 @click.option("--images", type=int, help="The number of images on which a proportion was measured.")
 @click.option(
+    "--classes",
+    type=int,
+    help="The number of classes of an accuracy: runs that are no better than guessing count as "
+    "collapsed. By default it is guessed from the lowest accuracy; 0: look for no such run.",
+)
+@click.option(
     "--minimise/--maximise",
     "--minimize/--maximize",
     default=None,
@@ -63,7 +69,7 @@ def analyze(*, as_json: bool, **options: Any) -> None:
     The effects, decision, grid and winner of a study are computed only from MLflow. Other runs are
     read from a CSV file, or from an MLflow experiment whose runs have the factors as params. A run
     without a response counts as failed. A column `collapsed` (true or false) marks the runs that
-    learnt nothing.
+    learnt nothing; without it, runs of an accuracy that are no better than guessing are found.
     """
     from tasks.environment import prepare_environment
 

@@ -209,13 +209,120 @@ def half_collapsed(n: int) -> None:
             )
 
 
+#: Of runs that learned: their accuracy is so many standard deviations above that of guessing, and
+#: collapsed runs scatter a fifth as much as others.
+ABOVE_GUESSING, COLLAPSED_SPREAD = 37.5, 0.2
+#: The effect of A on runs that learned, in standard deviations of a run: 1.2 points of 0.8.
+EFFECT_OF_A = 1.5
+
+
+def partly_collapsed(n: int) -> None:
+    """Judge runs that collapse with a chance p at high C, on all runs and in two parts.
+
+    C has no effect on the runs that learn. On all runs it has one: the table counts all other
+    effects. An experiment without a collapsed run is left out.
+    """
+    print(f"\nPartial collapse at high C, 2^3: {n:,} experiments per row, nominal 5 %")
+    print(
+        "  p  seeds   all runs: one effect, any, power of A   the product: one effect, any, power"
+    )
+    for p, replicates in product((0.3, 0.5), (1, 2, 3)):
+        row = []
+        for effect in (0.0, EFFECT_OF_A):
+            y, learned = collapsing(n, p, replicates, effect)
+            row.append((judge_all(y, learned, replicates), judge_learned(y, learned, replicates)))
+        cells = []
+        for part in (0, 1):
+            one, every, _ = row[0][part]
+            cells.append(f"{one:10.1%} {every:7.1%} {row[1][part][2]:7.1%}")
+        print(f"{p:4} {replicates:5}        {cells[0]}              {cells[1]}", flush=True)
+
+
+def collapsing(n: int, p: float, replicates: int, effect: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return responses and which runs learned, both (n, replicates, 8).
+
+    In each cell the first runs are those that learned: replicates of a cell have no order.
+    """
+    rng = np.random.default_rng([17, replicates, round(10 * p), round(10 * effect)])
+    cells = corners(3)
+    dead = rng.binomial(replicates, p, (n, 8)) * (cells["C"] == 1).to_numpy()
+    learned = np.arange(replicates)[None, :, None] < replicates - dead[:, None, :]
+    noise = rng.normal(size=(n, replicates, 8))
+    y = noise + ABOVE_GUESSING + effect / 2 * cells["A"].to_numpy()
+    return np.where(learned, y, COLLAPSED_SPREAD * noise), learned
+
+
+ZERO = ("B", "A:B", "B:C", "A:B:C")
+
+
+def _rates(judged: Judged) -> np.ndarray:
+    """Return false alarms, how many effects could give one, any joint one, and whether A is active.
+
+    Of all effects but the main effect of C.
+    """
+    at = [judged.names.index(name) for name in ("A", "A:C", *ZERO) if name in judged.names]
+    a = judged.active[:, judged.names.index("A")]
+    calls, joint = judged.active[:, at].sum(axis=1), judged.surely[:, at].any(axis=1)
+    return np.column_stack([calls, np.full(len(a), len(at)), joint, a])
+
+
+def _summed(rates: np.ndarray) -> tuple[float, float, float]:
+    return rates[:, 0].sum() / rates[:, 1].sum(), rates[:, 2].mean(), rates[:, 3].mean()
+
+
+def judge_all(y: np.ndarray, learned: np.ndarray, replicates: int) -> tuple[float, float, float]:
+    runs = corners(3, replicates)
+    some = ~learned.all(axis=(1, 2))
+    judged = judge(runs, 3 if replicates > 1 else 2, y[some].reshape(some.sum(), -1))
+    return _summed(_rates(judged))
+
+
+def judge_learned(
+    y: np.ndarray, learned: np.ndarray, replicates: int
+) -> tuple[float, float, float]:
+    """Judge the runs that learned; experiments with the same number in each cell at once."""
+    runs = corners(3, replicates)
+    patterns, which = np.unique(learned.reshape(len(y), -1), axis=0, return_inverse=True)
+    found = []
+    for number, pattern in enumerate(patterns):
+        if pattern.all():
+            continue
+        own = runs[pattern].reset_index(drop=True)
+        own = own[[name for name in own if len(own[name].unique()) > 1]]
+        values = y.reshape(len(y), -1)[which.ravel() == number][:, pattern]
+        order = 3 if replicates > 1 else own.shape[1] - 1
+        judged = judge(own, min(order, own.shape[1]), values)
+        if number < CHECKED:
+            check_learned(runs, y.reshape(len(y), -1)[which.ravel() == number], pattern, judged)
+        found.append(_rates(judged))
+    return _summed(np.concatenate(found))
+
+
+def check_learned(runs: pd.DataFrame, y: np.ndarray, pattern: np.ndarray, judged: Judged) -> None:
+    """Stop if the product judges the first experiment otherwise."""
+    factors = [Factor(str(name), -1, 1) for name in runs.columns]
+    table = runs.assign(y=y[0], collapsed=~pattern)
+    collapse = fit_effects(table, factors, "y").collapse
+    ours = {judged.names[i] for i in np.flatnonzero(judged.active[0])}
+    if collapse is None or collapse.learned is None or set(collapse.learned.active) != ours:
+        raise SystemExit(f"runs that learned: {collapse} but {ours} here")
+
+
+TABLES = {
+    "false-alarms": false_alarms,
+    "power": power,
+    "half-collapsed": half_collapsed,
+    "partly-collapsed": partly_collapsed,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=20_000)
-    n = parser.parse_args().n
-    false_alarms(n)
-    power(n)
-    half_collapsed(n)
+    parser.add_argument("--table", choices=TABLES, action="append", help="by default all")
+    given = parser.parse_args()
+    for table in given.table or TABLES:
+        TABLES[table](given.n)
 
 
 if __name__ == "__main__":

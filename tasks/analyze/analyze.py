@@ -11,7 +11,9 @@ from analysis.effects.dispersion import dispersion, dispersion_as_json, dispersi
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.effects.verdict import ENOUGH_ERROR_DF
+from analysis.runs.collapsed import ASSUMED_IMAGES, find_guessing
 from analysis.runs.columns import Experiment
+from analysis.runs.direction import is_accuracy
 from analysis.runs.infer_factors import infer_experiment
 from analysis.runs.infer_surface_factors import infer_surface_experiment
 from analysis.search.refined_grid import Decision, decide_grid
@@ -229,7 +231,49 @@ def analyse_table(
         log=request.log,
         excluded=request.not_factors,
     )
-    return _analyse(found, request, source, reading=_reading(table, found))
+    marked = _with_collapsed(found, request)
+    return _analyse(marked, request, source, reading=_reading(table, found))
+
+
+def _with_collapsed(found: Experiment, request: AnalysisRequest) -> Experiment:
+    """Return the experiment with the runs marked that are no better than guessing, and a note.
+
+    A column ``collapsed`` stays as it is.
+
+    Raises
+    ------
+    UserError
+        If the number of classes is given, and the table has that column, or the response is not an
+        accuracy.
+    """
+    classes, response = request.classes, request.response
+    if "collapsed" in found.runs:
+        if classes:
+            raise UserError(
+                f"--classes {classes}: the column 'collapsed' marks the runs that learned nothing; "
+                "leave one of them out"
+            )
+        return found
+    if classes == 0 or not (classes or is_accuracy(response)):
+        return found
+    values = pd.to_numeric(found.runs[response], errors="coerce")
+    if classes and not values.dropna().between(0, 100).all():
+        raise UserError(
+            f"--classes {classes}: {response} is not an accuracy, a share or a percentage; leave "
+            "it out, or name another response"
+        )
+    guessing = find_guessing(values, classes=classes, images=request.images)
+    if guessing is None:
+        return found
+    assumed = "" if request.images else f", if measured on {ASSUMED_IMAGES:,} images"
+    remedy = "--images N" if classes else "--classes N or 0, or --images N,"
+    note = (
+        f"{guessing.collapsed.sum()} of {len(found.runs)} runs are taken to have collapsed: their "
+        f"{response} is no better than guessing among {guessing.classes} classes (at most "
+        f"{guessing.limit:.3f}{assumed}); if not, give {remedy} or a column 'collapsed'"
+    )
+    runs = found.runs.assign(collapsed=guessing.collapsed)
+    return replace(found, runs=runs, notes=(*found.notes, note))
 
 
 def _runs(table: CsvTable | pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.effects.response_scale import Transform
-from analysis.runs.direction import lower_is_better
+from analysis.runs.direction import is_accuracy, lower_is_better
 from tasks.errors import UserError
 
 #: Significance level if neither the request nor a study gives one.
@@ -28,6 +28,8 @@ class AnalysisRequest:
     alpha : significance level of the verdict; None: `DEFAULT_ALPHA`, or the study's.
     block : the column whose values are blocks.
     transform, images : the scale of the response, see `analysis.effects.response_scale`.
+    classes : number of classes of an accuracy, to find the runs that are no better than guessing;
+        None: guessed if the response is an accuracy by its name; 0: no run is looked for.
     minimise : whether a lower response is better; None: if its name is that of a loss or an error.
     budget : the most cells of the refined grid.
     surface : whether to fit a second-order surface instead of effects.
@@ -45,6 +47,7 @@ class AnalysisRequest:
     block: str | None = None
     transform: Transform = "raw"
     images: int | None = None
+    classes: int | None = None
     minimise: bool | None = None
     budget: int | None = None
     surface: bool = False
@@ -110,6 +113,7 @@ def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
         block=options["block"],
         transform=options["scale"],
         images=options["images"],
+        classes=options["classes"],
         minimise=options["minimise"],
         budget=options["budget"],
         surface=options["surface"],
@@ -123,6 +127,7 @@ NOT_WITH_SURFACE = {
     "terms": "--terms",
     "scale": "--scale",
     "images": "--images",
+    "classes": "--classes",
     "budget": "--budget",
     "dispersion": "--dispersion",
 }
@@ -138,9 +143,16 @@ def _check_options(options: Mapping[str, Any]) -> None:
                 raise UserError(f"{option}: has no effect with --surface; leave one of them out")
     if options["terms"] and options["order"] is not None:
         raise UserError("--order: has no effect with --terms, which names every term; leave it out")
-    if options["images"] is not None and options["scale"] == "raw":
+    if options["classes"] is not None and (options["classes"] < 0 or options["classes"] == 1):
         raise UserError(
-            "--images: only used by --scale logit or log_error; add it, or leave it out"
+            f"--classes {options['classes']}: an accuracy is of 2 or more classes; give their "
+            "number, or 0 to look for no run that only guesses"
+        )
+    accuracy = options["classes"] or is_accuracy(options["response"] or "")
+    if options["images"] is not None and options["scale"] == "raw" and not accuracy:
+        raise UserError(
+            "--images: only used by --scale logit or log_error, or by --classes; add one of them, "
+            "or leave it out"
         )
 
 
