@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from analysis.effects import verdict as verdicts
 from analysis.effects.collapse import collapse_by_level
@@ -23,6 +24,7 @@ from analysis.effects.model_matrix import (
 )
 from analysis.effects.response_scale import Transform, transform_response
 from analysis.effects.result import Collapse, Effects
+from analysis.effects.unequal_spread import UNEQUAL_P, CellSpreads, cell_spreads
 from analysis.effects.verdict import ENOUGH_ERROR_DF, Verdict
 from analysis.effects.warnings import effect_warnings
 from analysis.errors import AnalysisError, NotEstimableError
@@ -45,6 +47,7 @@ def fit_effects(
     transform: Transform = "raw",
     images: int | None = None,
     constant: bool = False,
+    equal_spread: bool = False,
 ) -> Effects:
     """Fit main effects and interactions by least squares on coded levels.
 
@@ -64,6 +67,9 @@ def fit_effects(
         `analysis.effects.response_scale.transform_response`.
     constant : whether the response may be the same in all runs: every effect is then 0, and none
         is active.
+    equal_spread : whether all cells are taken to have the same spread. By default, if runs of the
+        same cell show that it is unequal, standard errors and tests are those of
+        `analysis.effects.unequal_spread`.
 
     Raises
     ------
@@ -103,14 +109,26 @@ def fit_effects(
     same = highest == judged_order and terms is None
     every = _with_terms(nuisance, coded, factors, judged_order)
     judged = fit if same else fit_matrix(every, y, cells)
-    effects = _effects_of_fit(fit, judged, usable, factors, response, highest, alpha, transform)
-    effects = _in_two_parts(effects, block, images)
+    spreads = None if equal_spread or fit.exact else _spreads(fit, coded, nuisance)
+    effects = _effects_of_fit(
+        fit, judged, spreads, usable, factors, response, highest, alpha, transform
+    )
+    effects = _in_two_parts(effects, block, images, equal_spread=equal_spread)
     return replace(effects, warnings=effect_warnings(effects, runs))
+
+
+def _spreads(fit: Fit, coded: pd.DataFrame, nuisance: pd.DataFrame) -> CellSpreads | None:
+    """Return the spread of the cells; None if too few cells were run twice."""
+    cells = coded.round(9).groupby(list(coded), sort=False).ngroup().to_numpy()
+    blocks = nuisance[[name for name in nuisance if str(name).startswith("block ")]].to_numpy()
+    x, y = fit.results.model.exog, fit.results.model.endog
+    return cell_spreads(x, y, cells, blocks if blocks.shape[1] else None)
 
 
 def _effects_of_fit(
     fit: Fit,
     judged: Fit,
+    spreads: CellSpreads | None,
     usable: pd.DataFrame,
     factors: Sequence[Factor],
     response: str,
@@ -119,7 +137,8 @@ def _effects_of_fit(
     transform: Transform,
 ) -> Effects:
     """Return the effects of the model's fit, and of the fit of all orders that Lenth judges."""
-    terms = _terms_table(fit, alpha)
+    unequal = spreads is not None and spreads.p < UNEQUAL_P and fit.df >= ENOUGH_ERROR_DF
+    terms = _terms_table(fit, alpha, spreads if unequal else None)
     contrasts, scores, margins = _lenth_margins(judged, alpha)
     return Effects(
         factors=tuple(factors),
@@ -135,7 +154,7 @@ def _effects_of_fit(
         press=fit.press,
         r_squared_predicted=fit.r_squared_predicted,
         lenth=margins,
-        verdict=_verdict(terms, fit, scores, margins, alpha),
+        verdict=_verdict(terms, fit, spreads, scores, margins, alpha),
         runs=fit.with_residuals(usable),
         transform=transform,
         aliased=tuple(judged.aliased),
@@ -242,8 +261,20 @@ def _is_regular(corners: pd.DataFrame, factors: Sequence[Factor]) -> bool:
     return bool((orthogonal | aliased).all())
 
 
-def _terms_table(fit: Fit, alpha: float) -> pd.DataFrame:
+def _terms_table(fit: Fit, alpha: float, spreads: CellSpreads | None) -> pd.DataFrame:
+    """Return the terms; with `spreads`, their standard errors and tests are those of Welch."""
     table = fit.terms(alpha)
+    if spreads is not None:
+        error, df = spreads.std_error, spreads.df
+        t = table["coefficient"] / error
+        half = student.ppf(1 - alpha / 2, df) * error
+        table = table.assign(
+            std_error=error,
+            t=t,
+            p=2 * student.sf(t.abs(), df),
+            ci_low=table["coefficient"] - half,
+            ci_high=table["coefficient"] + half,
+        )
     table.insert(1, "effect", 2 * table["coefficient"])
     table.loc[INTERCEPT, ["effect", "sum_of_squares"]] = np.nan
     return table[[not _is_nuisance(str(name)) for name in table.index]]
@@ -273,12 +304,20 @@ def _lenth_margins(
 def _verdict(
     terms: pd.DataFrame,
     fit: Fit,
+    spreads: CellSpreads | None,
     scores: "pd.Series[float]",
     margins: Lenth | None,
     alpha: float,
 ) -> Verdict:
     if fit.df >= ENOUGH_ERROR_DF and not fit.exact:
-        return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure_error[1], alpha, margins)
+        tested, pure_df = terms.drop(INTERCEPT), fit.pure_error[1]
+        if spreads is None:
+            return verdicts.pooled(tested, fit.df, pure_df, alpha, margins)
+        p = float(spreads.p)
+        if p >= UNEQUAL_P:
+            return verdicts.pooled(tested, fit.df, pure_df, alpha, margins, spread_p=p)
+        df = pd.Series(spreads.df, index=fit.names)[tested.index]
+        return verdicts.by_welch(tested, df, fit.df, pure_df, p, alpha, margins)
     if not fit.total:
         return verdicts.none(fit.df, alpha, exact=True)
     exact = fit.exact and fit.df > 0
@@ -287,7 +326,9 @@ def _verdict(
     return verdicts.by_lenth(scores, margins, fit.df, alpha, terms.drop(INTERCEPT), exact=exact)
 
 
-def _in_two_parts(effects: Effects, block: str | None, images: int | None) -> Effects:
+def _in_two_parts(
+    effects: Effects, block: str | None, images: int | None, *, equal_spread: bool
+) -> Effects:
     """Return the effects without a verdict on all runs, and with both parts, if some collapsed."""
     if "collapsed" not in effects.runs:
         return effects
@@ -301,7 +342,7 @@ def _in_two_parts(effects: Effects, block: str | None, images: int | None) -> Ef
     levels, p = collapse_by_level(effects.runs, effects.factors, effects.alpha)
     always = _always_collapsing(levels, p)
     strongest, working, dead = always or (_strongest(effects), None, None)
-    learned = _learned(effects, block, images)
+    learned = _learned(effects, block, images, equal_spread=equal_spread)
     return replace(
         effects, collapse=Collapse(levels, p, strongest, working, dead, learned, effects.alpha)
     )
@@ -332,7 +373,9 @@ def _strongest(effects: Effects) -> str:
     return max(sizes, key=lambda name: float(np.nan_to_num(sizes[name])))
 
 
-def _learned(effects: Effects, block: str | None, images: int | None) -> Effects | None:
+def _learned(
+    effects: Effects, block: str | None, images: int | None, *, equal_spread: bool
+) -> Effects | None:
     """Fit the runs that learned, with the factors that vary among them; None if they are too few.
 
     A cell without such a run is no surprise here, so it is no caution.
@@ -353,6 +396,7 @@ def _learned(effects: Effects, block: str | None, images: int | None) -> Effects
             transform=effects.transform,
             images=images,
             constant=True,
+            equal_spread=equal_spread,
         )
     except AnalysisError:
         return None

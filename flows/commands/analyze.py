@@ -24,7 +24,10 @@ from flows.commands.options import as_json_option, print_result
 )
 @click.option("--order", type=int, help="The highest order of interactions to fit.")
 @click.option("--terms", help="The terms to fit, and no others, as in a,b,a:b.")
-@click.option("--block", help="The column that contains the blocks.")
+@click.option(
+    "--block",
+    help="The column that contains the blocks; by default seeds that all cells share; or none.",
+)
 @click.option(
     "--alpha", type=float, help="The significance level; by default 0.05, or the study's."
 )
@@ -58,6 +61,11 @@ from flows.commands.options import as_json_option, print_result
     "--dispersion",
     is_flag=True,
     help="Compare the spread of the residuals at each factor's levels.",
+)
+@click.option(
+    "--equal-spread",
+    is_flag=True,
+    help="Test with one pooled spread, as R's lm does, although that of the cells is unequal.",
 )
 @click.option(
     "--plots", type=Path, metavar="FOLDER", help="Write the figures to this folder, as PNG."

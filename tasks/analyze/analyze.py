@@ -11,6 +11,8 @@ from analysis.effects.dispersion import dispersion, dispersion_as_json, dispersi
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.effects.verdict import ENOUGH_ERROR_DF
+from analysis.runs.bookkeeping import SEEDS, plain_name
+from analysis.runs.checks import recurring
 from analysis.runs.collapsed import ASSUMED_IMAGES, find_guessing
 from analysis.runs.columns import Experiment
 from analysis.runs.direction import is_accuracy
@@ -189,7 +191,7 @@ def _surface_answer(
         found.factors,
         request.response,
         alpha=request.significance,
-        block=request.block,
+        block=request.block_column,
     )
     path = steepest_ascent(surface, step=ASCENT_STEP, steps=ASCENT_STEPS, maximise=request.maximise)
     notes = [*found.notes, *request.direction_notes]
@@ -232,7 +234,34 @@ def analyse_table(
         excluded=request.not_factors,
     )
     marked = _with_collapsed(found, request)
-    return _analyse(marked, request, source, reading=_reading(table, found))
+    blocked, marked = _with_blocks(marked, request)
+    return _analyse(marked, blocked, source, reading=_reading(table, found))
+
+
+def _with_blocks(found: Experiment, request: AnalysisRequest) -> tuple[AnalysisRequest, Experiment]:
+    """Return the request with seeds that all cells share as its blocks, and a note of that.
+
+    A seed that recurs in several cells, but not in all, is only noted.
+    """
+    names = [f.name for f in found.factors]
+    seeds = [str(name) for name in found.runs if plain_name(str(name)) in SEEDS]
+    if request.block or len(seeds) != 1 or seeds[0] in names:
+        return request, found
+    kind = recurring(found.runs, names, seeds[0])
+    if kind is None:
+        return request, found
+    if kind == "all":
+        note = (
+            f"all cells have the same values of {seeds[0]}, so these are taken as blocks; if equal "
+            "seeds have nothing in common, give --block none"
+        )
+        request = replace(request, block=seeds[0])
+    else:
+        note = (
+            f"values of {seeds[0]} recur in several cells: if runs of one value have something in "
+            f"common, give --block {seeds[0]}"
+        )
+    return request, replace(found, notes=(*found.notes, note))
 
 
 def _with_collapsed(found: Experiment, request: AnalysisRequest) -> Experiment:
@@ -332,10 +361,11 @@ def _analyse(
         order=request.order,
         terms=request.terms,
         alpha=request.significance,
-        block=request.block,
+        block=request.block_column,
         transform=request.transform,
         images=request.images,
         constant=constant,
+        equal_spread=request.equal_spread,
     )
     decision = decide_grid(effects, budget=request.budget, maximise=request.maximise)
     spread = dispersion(effects) if request.dispersion else None

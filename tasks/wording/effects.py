@@ -129,6 +129,8 @@ def verdict_as_text(verdict: Verdict, translate: Translate) -> list[str]:
     match verdict.test:
         case "pooled":
             return _pooled(verdict, translate)
+        case "welch":
+            return _welch(verdict, translate)
         case "lenth":
             return _lenth(verdict, translate)
         case "none":
@@ -155,6 +157,22 @@ def _pooled(verdict: Verdict, translate: Translate) -> list[str]:
         margin = f"{verdict.lenth.me:.4g}"
         sentences.append(translate("verdict_without_replicates", margin=margin))
     return sentences
+
+
+def _welch(verdict: Verdict, translate: Translate) -> list[str]:
+    return [
+        translate(
+            "verdict_welch",
+            p=f"{verdict.spread_p:.2g}",
+            df=f"{verdict.welch_df:.1f}",
+            pooled=verdict.error_df,
+            margin=f"{verdict.margin:.4g}",
+        ),
+        translate(
+            "verdict_false_alarms", m=len(verdict.scores), rate=percent(verdict.false_alarm_rate)
+        ),
+        _jointly(verdict, translate),
+    ]
 
 
 def _origin_of_error(verdict: Verdict, translate: Translate) -> str:

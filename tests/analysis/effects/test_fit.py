@@ -129,7 +129,7 @@ def test_blocks_take_their_degrees_of_freedom_from_the_error() -> None:
     table = runs.assign(
         seed=np.repeat([1, 2, 3], 4), y=[28, 36, 18, 31, 25, 32, 19, 30, 27, 32, 23, 29]
     )
-    effects = fit_effects(table, factors, "y", block="seed")
+    effects = fit_effects(table, factors, "y", block="seed", equal_spread=True)
     assert table_value(effects.anova, "blocks", "sum_of_squares") == pytest.approx(6.5)
     assert effects.residual_df == 6
     assert table_value(effects.terms, "A", "p") == pytest.approx(0.0004, abs=5e-5)
@@ -401,7 +401,8 @@ def test_a_copied_run_is_a_warning() -> None:
 def test_the_verdict_says_where_the_degrees_of_freedom_of_the_error_come_from() -> None:
     rng = np.random.default_rng(3)
     runs, factors = whole(3, replicates=2)
-    effects = fit_effects(runs.assign(y=rng.normal(size=16)), factors, "y", order=1)
+    table = runs.assign(y=rng.normal(size=16))
+    effects = fit_effects(table, factors, "y", order=1, equal_spread=True)
     assert effects.verdict.test == "pooled"
     assert (effects.verdict.error_df, effects.verdict.pure_df) == (12, 8)
 

@@ -318,6 +318,45 @@ def test_at_a_level_that_always_collapses_the_other_factors_are_not_judged(tmp_p
     assert content["half"]["effects"]["conv"] == pytest.approx(0.0938, abs=5e-5)
 
 
+SEEDED = "a,b,seed,y\n" + "".join(
+    f"{a},{b},{seed},{a + 10 * seed + 0.1 * ((a * 7 + b * 3 + seed * 5) % 4)}\n"
+    for seed in (1, 2, 3)
+    for a in (1, 2)
+    for b in (1, 2)
+)
+
+
+def test_seeds_that_all_cells_share_are_blocks_and_this_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "seeded.csv").write_text(SEEDED)
+    found = json.loads(_run(tmp_path, "seeded", "--json").stdout)
+    named = json.loads(_run(tmp_path, "seeded", "--block", "seed", "--json").stdout)
+    assert "blocks" in found["anova"]
+    assert found["terms"] == named["terms"]
+    assert any("taken as blocks" in note for note in found["notes"])
+    assert "a" in found["active"]
+    without = json.loads(_run(tmp_path, "seeded", "--block", "none", "--json").stdout)
+    assert "blocks" not in without["anova"]
+    assert without["active"] == []
+    assert not any("taken as blocks" in note for note in without["notes"])
+
+
+def test_seeds_that_only_some_cells_share_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "seeded.csv").write_text(SEEDED.replace("1,1,1,", "1,1,9,"))
+    found = json.loads(_run(tmp_path, "seeded", "--json").stdout)
+    assert "blocks" not in found["anova"]
+    assert any("--block seed" in note for note in found["notes"])
+
+
+def test_the_spread_of_cells_is_equal_if_this_is_requested(tmp_path: Path) -> None:
+    rows = ["1,3.0", "1,3.1", "1,2.9", "1,3.0", "2,1.0", "2,9.0", "2,5.0", "2,4.0"]
+    (tmp_path / "spread.csv").write_text("a,y\n" + "\n".join(rows) + "\n")
+    found = json.loads(_run(tmp_path, "spread", "--json").stdout)
+    assert found["verdict"]["test"] == "welch"
+    assert "(Welch)" in found["verdict"]["text"]
+    pooled = json.loads(_run(tmp_path, "spread", "--equal-spread", "--json").stdout)
+    assert pooled["verdict"]["test"] == "pooled"
+
+
 def test_runs_that_only_guess_are_found_where_the_response_is_an_accuracy(tmp_path: Path) -> None:
     content = json.loads(_run(tmp_path, "paper", "--json", response="accuracy").stdout)
     (note,) = (text for text in content["notes"] if "collapsed" in text)
