@@ -23,7 +23,12 @@ from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import verdict_as_text
 from tasks.wording.next_moves import next_steps, steps_as_json
 
-TERM_COLUMNS = ("coefficient", "effect", "std_error", "t", "p", "sum_of_squares")
+TERM_COLUMNS = (
+    *("coefficient", "effect", "std_error", "t", "p"),
+    *("ci_low", "ci_high", "sum_of_squares"),
+)
+#: Decimals of the share of a term in its alias: -1 and 1 are written without what rounding left.
+SHARE_DECIMALS = 9
 LENTH_MARGINS = ("pse", "me", "sme", "me_t", "sme_t")
 
 
@@ -120,7 +125,12 @@ def effects_as_json(
         "active": list(effects.active),
         "verdict": _verdict_as_json(effects.verdict),
         "anova": _table_as_json(effects.anova),
-        "aliases": {term.term: term.aliased_with for term in effects.aliased},
+        "aliases": {
+            term.term: {
+                name: round(share, SHARE_DECIMALS) for name, share in term.aliased_with.items()
+            }
+            for term in effects.aliased
+        },
         "warnings": [caution_as_text(caution, english) for caution in effects.warnings],
         "warning_kinds": [caution.kind for caution in effects.warnings],
         "collapse": effects.collapse and _collapse_as_json(effects.collapse),

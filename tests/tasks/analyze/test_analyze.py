@@ -64,6 +64,8 @@ def test_the_papers_table_in_json(tmp_path: Path) -> None:
             "std_error": 0.01355,
             "t": -10.686,
             "p": 0.0594,
+            "ci_low": -0.31697,
+            "ci_high": 0.02737,
             "sum_of_squares": 0.16774,
         },
         rel=1e-3,
@@ -77,6 +79,13 @@ def test_the_papers_table_in_json(tmp_path: Path) -> None:
         "fc": [1, 2],
         "lr": [0.0001, 0.001, 0.01],
     }
+
+
+def test_the_shares_of_aliases_are_written_without_rounding_errors(tmp_path: Path) -> None:
+    content = json.loads(_run(tmp_path, "half", "--order", "2", "--json").stdout)
+    shares = [share for alias in content["aliases"].values() for share in alias.values()]
+    assert shares
+    assert all(share in {-1, 1} for share in shares)
 
 
 def test_the_text_names_the_test_that_judged(tmp_path: Path) -> None:
