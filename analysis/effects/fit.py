@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import fisher_exact
+from scipy.stats import t as student
 
 from analysis.effects import verdict as verdicts
+from analysis.effects.collapse import collapse_by_level
 from analysis.effects.least_squares import Fit, fit_matrix
 from analysis.effects.lenth import FEWEST_EFFECTS, Lenth, lenth
 from analysis.effects.model_matrix import (
@@ -22,7 +23,8 @@ from analysis.effects.model_matrix import (
     model_matrix,
 )
 from analysis.effects.response_scale import Transform, transform_response
-from analysis.effects.result import Effects, WorkingLevel
+from analysis.effects.result import Collapse, Effects
+from analysis.effects.unequal_spread import UNEQUAL_P, CellSpreads, cell_spreads
 from analysis.effects.verdict import ENOUGH_ERROR_DF, Verdict
 from analysis.effects.warnings import effect_warnings
 from analysis.errors import AnalysisError, NotEstimableError
@@ -45,6 +47,7 @@ def fit_effects(
     transform: Transform = "raw",
     images: int | None = None,
     constant: bool = False,
+    equal_spread: bool = False,
 ) -> Effects:
     """Fit main effects and interactions by least squares on coded levels.
 
@@ -64,6 +67,9 @@ def fit_effects(
         `analysis.effects.response_scale.transform_response`.
     constant : whether the response may be the same in all runs: every effect is then 0, and none
         is active.
+    equal_spread : whether all cells are taken to have the same spread. By default, if runs of the
+        same cell show that it is unequal, standard errors and tests are those of
+        `analysis.effects.unequal_spread`.
 
     Raises
     ------
@@ -103,14 +109,26 @@ def fit_effects(
     same = highest == judged_order and terms is None
     every = _with_terms(nuisance, coded, factors, judged_order)
     judged = fit if same else fit_matrix(every, y, cells)
-    effects = _effects_of_fit(fit, judged, usable, factors, response, highest, alpha, transform)
-    effects = replace(effects, working_level=_working_level(effects, block, images))
+    spreads = None if equal_spread or fit.exact else _spreads(fit, coded, nuisance)
+    effects = _effects_of_fit(
+        fit, judged, spreads, usable, factors, response, highest, alpha, transform
+    )
+    effects = _in_two_parts(effects, block, images, equal_spread=equal_spread)
     return replace(effects, warnings=effect_warnings(effects, runs))
+
+
+def _spreads(fit: Fit, coded: pd.DataFrame, nuisance: pd.DataFrame) -> CellSpreads | None:
+    """Return the spread of the cells; None if too few cells were run twice."""
+    cells = coded.round(9).groupby(list(coded), sort=False).ngroup().to_numpy()
+    blocks = nuisance[[name for name in nuisance if str(name).startswith("block ")]].to_numpy()
+    x, y = fit.results.model.exog, fit.results.model.endog
+    return cell_spreads(x, y, cells, blocks if blocks.shape[1] else None)
 
 
 def _effects_of_fit(
     fit: Fit,
     judged: Fit,
+    spreads: CellSpreads | None,
     usable: pd.DataFrame,
     factors: Sequence[Factor],
     response: str,
@@ -119,7 +137,8 @@ def _effects_of_fit(
     transform: Transform,
 ) -> Effects:
     """Return the effects of the model's fit, and of the fit of all orders that Lenth judges."""
-    terms = _terms_table(fit, alpha)
+    unequal = spreads is not None and spreads.p < UNEQUAL_P and fit.df >= ENOUGH_ERROR_DF
+    terms = _terms_table(fit, alpha, spreads if unequal else None)
     contrasts, scores, margins = _lenth_margins(judged, alpha)
     return Effects(
         factors=tuple(factors),
@@ -135,7 +154,7 @@ def _effects_of_fit(
         press=fit.press,
         r_squared_predicted=fit.r_squared_predicted,
         lenth=margins,
-        verdict=_verdict(terms, fit, scores, margins, alpha),
+        verdict=_verdict(terms, fit, spreads, scores, margins, alpha),
         runs=fit.with_residuals(usable),
         transform=transform,
         aliased=tuple(judged.aliased),
@@ -242,8 +261,20 @@ def _is_regular(corners: pd.DataFrame, factors: Sequence[Factor]) -> bool:
     return bool((orthogonal | aliased).all())
 
 
-def _terms_table(fit: Fit, alpha: float) -> pd.DataFrame:
+def _terms_table(fit: Fit, alpha: float, spreads: CellSpreads | None) -> pd.DataFrame:
+    """Return the terms; with `spreads`, their standard errors and tests are those of Welch."""
     table = fit.terms(alpha)
+    if spreads is not None:
+        error, df = spreads.std_error, spreads.df
+        t = table["coefficient"] / error
+        half = student.ppf(1 - alpha / 2, df) * error
+        table = table.assign(
+            std_error=error,
+            t=t,
+            p=2 * student.sf(t.abs(), df),
+            ci_low=table["coefficient"] - half,
+            ci_high=table["coefficient"] + half,
+        )
     table.insert(1, "effect", 2 * table["coefficient"])
     table.loc[INTERCEPT, ["effect", "sum_of_squares"]] = np.nan
     return table[[not _is_nuisance(str(name)) for name in table.index]]
@@ -273,12 +304,20 @@ def _lenth_margins(
 def _verdict(
     terms: pd.DataFrame,
     fit: Fit,
+    spreads: CellSpreads | None,
     scores: "pd.Series[float]",
     margins: Lenth | None,
     alpha: float,
 ) -> Verdict:
     if fit.df >= ENOUGH_ERROR_DF and not fit.exact:
-        return verdicts.pooled(terms.drop(INTERCEPT), fit.df, fit.pure_error[1], alpha, margins)
+        tested, pure_df = terms.drop(INTERCEPT), fit.pure_error[1]
+        if spreads is None:
+            return verdicts.pooled(tested, fit.df, pure_df, alpha, margins)
+        p = float(spreads.p)
+        if p >= UNEQUAL_P:
+            return verdicts.pooled(tested, fit.df, pure_df, alpha, margins, spread_p=p)
+        df = pd.Series(spreads.df, index=fit.names)[tested.index]
+        return verdicts.by_welch(tested, df, fit.df, pure_df, p, alpha, margins)
     if not fit.total:
         return verdicts.none(fit.df, alpha, exact=True)
     exact = fit.exact and fit.df > 0
@@ -287,20 +326,69 @@ def _verdict(
     return verdicts.by_lenth(scores, margins, fit.df, alpha, terms.drop(INTERCEPT), exact=exact)
 
 
-def _working_level(effects: Effects, block: str | None, images: int | None) -> WorkingLevel | None:
-    """Fit the other factors at one level of a factor if its other level always collapses."""
-    found = _collapsing_factor(effects)
-    if found is None:
-        return None
-    factor, working, collapsed, p = found
-    runs, others = effects.runs, [f for f in effects.factors if f.name != factor.name]
-    given = runs.drop(columns=["fitted", "residual", "studentised"])
+def _in_two_parts(
+    effects: Effects, block: str | None, images: int | None, *, equal_spread: bool
+) -> Effects:
+    """Return the effects without a verdict on all runs, and with both parts, if some collapsed."""
+    if "collapsed" not in effects.runs:
+        return effects
+    collapsed = effects.runs["collapsed"].astype(bool)
+    if not collapsed.any():
+        return effects
+    untested = verdicts.none(effects.residual_df, effects.alpha, collapsed=int(collapsed.sum()))
+    effects = replace(effects, verdict=untested)
+    if collapsed.all():
+        return effects
+    levels, p = collapse_by_level(effects.runs, effects.factors, effects.alpha)
+    always = _always_collapsing(levels, p)
+    strongest, working, dead = always or (_strongest(effects), None, None)
+    learned = _learned(effects, block, images, equal_spread=equal_spread)
+    return replace(
+        effects, collapse=Collapse(levels, p, strongest, working, dead, learned, effects.alpha)
+    )
+
+
+def _always_collapsing(
+    levels: pd.DataFrame, p: "pd.Series[float]"
+) -> tuple[str, Level, Level] | None:
+    """Return the factor of two levels of which one always collapses: both levels, that one last.
+
+    If there are several, the factor with the lowest p; None if there is none.
+    """
+    found = []
+    for name, own in levels.groupby("factor", sort=False):
+        dead = own["runs"].gt(0) & own["collapsed"].eq(own["runs"])
+        two = len(own) == 2 and bool(own["runs"].gt(0).all())  # noqa: PLR2004 # levels
+        if two and dead.sum() == 1:
+            found.append((str(name), *own["level"][~dead], *own["level"][dead]))
+    return min(found, key=lambda candidate: p[candidate[0]], default=None)
+
+
+def _strongest(effects: Effects) -> str:
+    """Return the factor with the largest main effect on all runs."""
+    sizes = {
+        f.name: effects.terms["effect"].reindex(list(f.columns)).abs().max()
+        for f in effects.factors
+    }
+    return max(sizes, key=lambda name: float(np.nan_to_num(sizes[name])))
+
+
+def _learned(
+    effects: Effects, block: str | None, images: int | None, *, equal_spread: bool
+) -> Effects | None:
+    """Fit the runs that learned, with the factors that vary among them; None if they are too few.
+
+    A cell without such a run is no surprise here, so it is no caution.
+    """
+    given = effects.runs.drop(columns=["fitted", "residual", "studentised"])
+    runs = given[~given["collapsed"].astype(bool)]
+    varying = [f for f in effects.factors if len(runs[f.name].unique()) > 1]
     try:
         part = fit_effects(
-            given[runs[factor.name] == working],
-            others,
+            runs,
+            varying,
             effects.response,
-            order=min(effects.order, len(others))
+            order=min(effects.order, len(varying))
             if effects.residual_df >= ENOUGH_ERROR_DF
             else None,
             alpha=effects.alpha,
@@ -308,29 +396,9 @@ def _working_level(effects: Effects, block: str | None, images: int | None) -> W
             transform=effects.transform,
             images=images,
             constant=True,
+            equal_spread=equal_spread,
         )
-    except AnalysisError:  # too few runs at this level: only the whole design is analyzed
+    except AnalysisError:
         return None
-    return WorkingLevel(factor.name, working, collapsed, part, p)
-
-
-def _collapsing_factor(effects: Effects) -> tuple[Factor, Level, Level, float] | None:
-    """Return the factor with a level at which every run collapsed, or None.
-
-    With it, its working level, the level that collapses, and p of Fisher's exact test. If there are
-    several, the factor with the lowest p.
-    """
-    if "collapsed" not in effects.runs or len(effects.factors) == 1:
-        return None
-    collapsed = effects.runs["collapsed"].astype(bool)
-    found = []
-    for factor in effects.factors:
-        if factor.many_categories or factor.when:
-            continue  # the other runs are at no single level of it
-        levels = effects.runs[factor.name]
-        for working, dead in (factor.levels, factor.levels[::-1]):
-            at, other = collapsed[levels == dead], collapsed[levels == working]
-            if at.any() and at.all() and not other.all():
-                counts = [[at.sum(), 0], [other.sum(), (~other).sum()]]
-                found.append((factor, working, dead, float(fisher_exact(counts).pvalue)))
-    return min(found, key=lambda candidate: candidate[-1], default=None)
+    kept = tuple(caution for caution in part.warnings if caution.kind != "missing_cells")
+    return replace(part, warnings=kept)

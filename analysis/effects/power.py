@@ -11,8 +11,12 @@ from scipy.stats import ncf
 from scipy.stats import t as student
 
 from analysis.effects.fit import fit_effects
-from analysis.effects.lenth import lenth_power
+from analysis.effects.lenth import POWER_SETS, SEED, lenth_power
+from analysis.effects.model_matrix import CURVATURE, code_levels, model_matrix
+from analysis.effects.result import Effects
+from analysis.effects.unequal_spread import UNEQUAL_P, cell_spreads
 from analysis.factors import Factor
+from analysis.runs.checks import centre_points
 
 #: The usual chance with which an effect is to be found.
 POWER = 0.8
@@ -55,25 +59,54 @@ def smallest_effect(
     -----
     The effect of a balanced design of N corner runs has the standard error 2 s / sqrt(N). A t-test
     has the power of the noncentral t distribution: Montgomery (2013), section 2.4 and chapter 6.
-    Lenth's method has no such formula, so its power is simulated with all other effects zero.
+    Lenth's method has no such formula, so its power is simulated with all other effects zero. If
+    runs of the same cell show whether the spread of the cells is equal, the power is simulated for
+    cells of equal spread, some of which do not look so.
     """
     # A fit of noise shows which test the runs allow, and its degrees of freedom.
     noise = np.random.default_rng(1).standard_normal(len(cells))
-    verdict = fit_effects(cells.assign(_noise=noise), factors, "_noise", alpha=alpha).verdict
+    effects = fit_effects(
+        cells.assign(_noise=noise), factors, "_noise", alpha=alpha, equal_spread=True
+    )
+    verdict = effects.verdict
     corners = sum(
         all(row[f.name] in f.levels or not f.applies(row) for f in factors)
         for row in cells.to_dict("records")
     )
     error = 2 / math.sqrt(corners)
     match verdict.test:
-        case "pooled":
-            chance = _t_power(verdict.error_df, alpha)
+        case "pooled" | "welch":
+            chance = _welch_power(effects, alpha) or _t_power(verdict.error_df, alpha)
         case "lenth":
             chance = lenth_power(len(verdict.scores), alpha)
         case "none":
             return DetectableEffect(math.inf, "none", verdict.error_df, power)
     ratio = brentq(lambda x: chance(x) - power, 0, LARGEST_RATIO, xtol=1e-3)
     return DetectableEffect(float(ratio) * error, verdict.test, verdict.error_df, power)
+
+
+def _welch_power(effects: Effects, alpha: float) -> Callable[[float], float] | None:
+    """Return the power if runs of the same cell show whether their spread is equal, else None."""
+    coded = code_levels(effects.runs, effects.factors)
+    x = model_matrix(coded, effects.order, effects.factors)[list(effects.terms.index)]
+    centre = centre_points(coded, effects.factors)
+    if centre.any():
+        x[CURVATURE] = centre.astype(float)
+    matrix = x.to_numpy(dtype=float)
+    cells = coded.round(9).groupby(list(coded), sort=False).ngroup().to_numpy()
+    y = np.random.default_rng(SEED).standard_normal((POWER_SETS, len(matrix)))
+    spreads = cell_spreads(matrix, y, cells)
+    if spreads is None:
+        return None
+    inverse = np.linalg.inv(matrix.T @ matrix)
+    found = y @ matrix @ inverse
+    own = float(np.sqrt(inverse[1, 1]))
+    df = effects.residual_df
+    error = np.sqrt(((y - found @ matrix.T) ** 2).sum(axis=1) / df) * own
+    unequal = spreads.p < UNEQUAL_P
+    limits = student.ppf(1 - alpha / 2, np.where(unequal, spreads.df[:, 1], df))
+    limits = limits * np.where(unequal, spreads.std_error[:, 1], error) / own
+    return lambda ratio: float(np.mean(np.abs(found[:, 1] / own + ratio) > limits))
 
 
 def _t_power(df: int, alpha: float) -> Callable[[float], float]:

@@ -13,22 +13,38 @@ from analysis.factors import Factor, Level
 
 
 @dataclass(frozen=True)
-class WorkingLevel:
-    """The runs at one level of a factor, of which the other level always collapses.
+class Collapse:
+    """The two parts of an experiment of which some runs collapsed, and some did not.
+
+    Runs that learned and runs that did not are no sample of one normal distribution, so no effect
+    on all of them together is tested. The first part is the chance of collapse, the second one are
+    the effects on the runs that learned, for which the collapsed ones are missing.
 
     Attributes
     ----------
-    factor : name of the factor.
-    level, collapsed : the level at which networks learn, and the one at which every run collapsed.
-    effects : effects of the other factors, at the working level.
-    p : two-sided p-value of Fisher's exact test on the numbers of collapsed runs at both levels.
+    levels, p : collapsed runs by factor and level, and Fisher's exact p by factor; see
+        `analysis.effects.collapse.collapse_by_level`.
+    strongest : the factor whose main effect on all runs is the largest; if every run at one level
+        of a factor collapsed, that factor. The decision takes its level first.
+    collapsed_level : the level of `strongest` at which every run collapsed; None if there is none.
+    working_level : its other level; None with `collapsed_level`.
+    learned : effects on the runs that learned, of the factors that vary among them; None if these
+        runs are too few.
+    alpha : of the tests.
     """
 
-    factor: str
-    level: Level
-    collapsed: Level
-    effects: "Effects"
-    p: float
+    levels: pd.DataFrame
+    p: "pd.Series[float]"
+    strongest: str
+    working_level: Level | None
+    collapsed_level: Level | None
+    learned: "Effects | None"
+    alpha: float
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The factors on which the chance of collapse depends, by Fisher's exact test."""
+        return tuple(str(name) for name, p in self.p.items() if p < self.alpha)
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,7 @@ class Effects:
     lenth : its margins; None with fewer than three effects.
     runs : the fitted runs, with responses, ``fitted``, ``residual`` and ``studentised``.
     aliased : terms that these runs cannot distinguish from others.
-    working_level : the effects at the working level of a factor whose other level always collapses;
-        None if there is no such factor.
+    collapse : the two parts of the model, if some runs collapsed and some did not; else None.
     warnings : reasons to trust the effects less, see `analysis.effects.warnings`.
     """
 
@@ -72,7 +87,7 @@ class Effects:
     runs: pd.DataFrame = field(repr=False)
     transform: Transform = "raw"
     aliased: tuple[AliasedTerm, ...] = ()
-    working_level: WorkingLevel | None = None
+    collapse: Collapse | None = None
     warnings: tuple[Caution, ...] = ()
 
     @property
@@ -82,17 +97,15 @@ class Effects:
 
     @property
     def overall_active(self) -> tuple[str, ...]:
-        """The active terms; with a working level, the active terms there.
+        """The active terms; if some runs collapsed, those of both parts of the model.
 
-        If a factor's level always collapses, the factor itself is listed first, unless as many
-        collapsed runs are likely by chance (if three runs of four collapse, each factor has a level
-        that always does). The terms that are active at its working level follow; the decision
-        judges the other factors there too.
+        The factors on which the chance of collapse depends are listed first. If three runs of four
+        collapse, each factor has a level that always does, and none is listed for that.
         """
-        if self.working_level is None:
+        if self.collapse is None:
             return self.active
-        factor = (self.working_level.factor,) if self.working_level.p < self.alpha else ()
-        return (*factor, *self.working_level.effects.overall_active)
+        learned = self.collapse.learned
+        return tuple(dict.fromkeys((*self.collapse.active, *(learned.active if learned else ()))))
 
     @property
     def response_label(self) -> str:

@@ -20,7 +20,8 @@ class Verdict:
 
     Attributes
     ----------
-    test : ``pooled``: t-tests on the pooled error; ``lenth``: Lenth's method; ``none``: too few
+    test : ``pooled``: t-tests on the pooled error; ``welch``: t-tests with the spread of each cell,
+        because the spread is unequal; ``lenth``: Lenth's method; ``none``: too few
         runs for either.
     error_df : degrees of freedom of the error.
     active : terms beyond the margin for one effect.
@@ -39,9 +40,13 @@ class Verdict:
         Lenth's method is meaningful.
     exact : whether the model fits every run, although it has error degrees of freedom, or the
         response never changes: there is no error to test against.
+    spread_p : p-value of equal spread in all cells; NaN if it was not tested.
+    welch_df : degrees of freedom of Welch's test, the median of the effects; NaN without it.
+    collapsed : number of collapsed runs among those of the model, because of which no effect on
+        all of them is tested; see `analysis.effects.result.Collapse`.
     """
 
-    test: Literal["pooled", "lenth", "none"]
+    test: Literal["pooled", "welch", "lenth", "none"]
     error_df: int
     active: tuple[str, ...] = ()
     active_jointly: tuple[str, ...] = ()
@@ -55,6 +60,9 @@ class Verdict:
     active_by_t: tuple[str, ...] = ()
     mostly_zero: bool = False
     exact: bool = False
+    spread_p: float = float("nan")
+    welch_df: float = float("nan")
+    collapsed: int = 0
 
     @property
     def false_alarm_rate(self) -> float:
@@ -63,7 +71,13 @@ class Verdict:
 
 
 def pooled(
-    terms: pd.DataFrame, df: int, pure_df: int, alpha: float, judged: Lenth | None
+    terms: pd.DataFrame,
+    df: int,
+    pure_df: int,
+    alpha: float,
+    judged: Lenth | None,
+    *,
+    spread_p: float = float("nan"),
 ) -> Verdict:
     """Judge by t-tests on the residual, which has enough degrees of freedom.
 
@@ -73,6 +87,7 @@ def pooled(
     df : residual degrees of freedom, `pure_df` of them from runs of the same cell.
     alpha : of each test; the simultaneous margin is Sidak's for all of them.
     judged : Lenth's margins, to be reported beside the tests, or None.
+    spread_p : p-value of equal spread; NaN if it was not tested.
 
     References
     ----------
@@ -97,6 +112,53 @@ def pooled(
         pure_df,
         judged,
         t_limit,
+        spread_p=spread_p,
+    )
+
+
+def by_welch(
+    terms: pd.DataFrame,
+    df: "pd.Series[float]",
+    pooled_df: int,
+    pure_df: int,
+    spread_p: float,
+    alpha: float,
+    judged: Lenth | None,
+) -> Verdict:
+    """Judge by t-tests with the spread of each cell.
+
+    Parameters
+    ----------
+    terms : effects and their standard errors by `unequal_spread.cell_spreads`, without the
+        intercept.
+    df : degrees of freedom by term.
+    pooled_df, pure_df : those of the pooled error, and how many of them are from runs of the same
+        cell.
+    spread_p : p-value of equal spread.
+    alpha : of each test; the simultaneous margin is Sidak's for all of them.
+    judged : Lenth's margins, to be reported beside the tests, or None.
+    """
+    m = len(terms)
+    error = 2 * terms["std_error"]
+    each = error * student.ppf(1 - alpha / 2, df)
+    jointly = error * student.ppf(0.5 * (1 + (1 - alpha) ** (1 / m)), df)
+    margin = float(each.median())
+    scores = terms["effect"] * margin / each
+    sizes = terms["effect"].abs()
+    return Verdict(
+        "welch",
+        pooled_df,
+        _beyond(scores, margin),
+        tuple(str(name) for name in terms.index[sizes.gt(jointly)]),
+        scores,
+        margin,
+        float((jointly * margin / each).median()),
+        alpha,
+        pure_df,
+        judged,
+        float(student.ppf(1 - alpha / 2, float(df.median()))),
+        spread_p=spread_p,
+        welch_df=float(df.median()),
     )
 
 
@@ -137,9 +199,9 @@ def by_lenth(
     )
 
 
-def none(df: int, alpha: float = 0.05, *, exact: bool = False) -> Verdict:
-    """Return the verdict on runs that are too few, or without any error, for a test."""
-    return Verdict("none", df, alpha=alpha, exact=exact)
+def none(df: int, alpha: float = 0.05, *, exact: bool = False, collapsed: int = 0) -> Verdict:
+    """Return the verdict on runs without a test: too few, without any error, or some collapsed."""
+    return Verdict("none", df, alpha=alpha, exact=exact, collapsed=collapsed)
 
 
 def _beyond(scores: "pd.Series[float]", margin: float) -> tuple[str, ...]:

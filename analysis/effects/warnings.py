@@ -48,7 +48,8 @@ def effect_warnings(effects: Effects, runs: pd.DataFrame) -> tuple[Caution, ...]
     - ``lack_of_fit``: of the model of this ``order``, with its ``p``.
     - ``curvature``: with its ``p``.
     - ``collapsed_runs``: ``collapsed`` of ``runs`` runs, in ``cells``; ``at`` is the level by
-      factor at which the other factors are judged, empty where they are judged on all runs.
+      factor at which the other factors are judged, because every run at the other level collapsed.
+    - ``all_collapsed``: all ``runs`` runs did.
     """
     found = [
         _constant(effects),
@@ -173,11 +174,14 @@ def _collapsed_runs(effects: Effects) -> Caution | None:
     if collapsed.empty:
         return None
     cells = collapsed[[f.name for f in effects.factors]].drop_duplicates().to_dict("records")
-    half = effects.working_level
+    if len(collapsed) == len(runs):
+        return Caution("all_collapsed", {"runs": len(runs)})
+    found = effects.collapse
+    only = found is not None and found.learned is not None and found.working_level is not None
     details = {
         "collapsed": len(collapsed),
         "runs": len(runs),
         "cells": tuple(cells),
-        "at": {half.factor: half.level} if half is not None else {},
+        "at": {found.strongest: found.working_level} if found is not None and only else {},
     }
     return Caution("collapsed_runs", details)

@@ -29,7 +29,7 @@ LINES, MARKERS = ("--", "-", ":", "-."), ("o", "s", "^", "D", "v")
 
 
 def effect_figures(effects: Effects, prefix: str = "") -> dict[str, Figure]:
-    """Return every figure that suits this experiment, by name; those of the working level too."""
+    """Return every figure that suits this experiment, by name; of the runs that learned too."""
     found = {
         "pareto": pareto(effects),
         "half_normal": half_normal(effects),
@@ -42,8 +42,8 @@ def effect_figures(effects: Effects, prefix: str = "") -> dict[str, Figure]:
     if effects.residual_df > 1:
         found["residuals"] = residuals(effects)
     named = {prefix + name: figure for name, figure in found.items()}
-    if effects.working_level is not None:
-        named |= effect_figures(effects.working_level.effects, f"{prefix}working_half_")
+    if effects.collapse is not None and effects.collapse.learned is not None:
+        named |= effect_figures(effects.collapse.learned, f"{prefix}learned_")
     return named
 
 

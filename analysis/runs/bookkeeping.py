@@ -31,6 +31,8 @@ NOT_FACTORS = frozenset(
 )
 #: Those of them whose values are blocks.
 BLOCKS = frozenset({"block", "blocks"})
+#: Those of them whose values are seeds, which may be blocks.
+SEEDS = frozenset({"seed", "randomseed", "randomstate"})
 #: Further columns of a program, where at least two names show that the table is from it.
 PROGRAMS = (
     # Optuna's trials_dataframe and dashboard.

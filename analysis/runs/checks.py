@@ -1,7 +1,7 @@
 """Checks of a table of runs and of a requested model, before it is fitted."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -149,3 +149,25 @@ def checked_terms(terms: Sequence[str], factors: Sequence[Factor]) -> list[str]:
     if not found:
         raise DesignError("no terms: name one or more, or an order")
     return sorted(dict.fromkeys(found), key=lambda term: term.count(":"))
+
+
+def recurring(
+    runs: pd.DataFrame, factors: Sequence[str], column: str
+) -> Literal["all", "some"] | None:
+    """Return whether the values of a column recur over cells, as blocks do.
+
+    Returns
+    -------
+    ``all``: each cell has each of two or more values once; ``some``: a value is in two or more
+    cells, and there are several values; else None.
+    """
+    values = runs[column].dropna()
+    if len(values) < len(runs) or len(values.unique()) < 2:  # noqa: PLR2004 # one value is no block
+        return None
+    cells = runs.groupby(list(factors), sort=False, observed=True).ngroup()
+    if cells.nunique() < 2:  # noqa: PLR2004 # nothing to recur over
+        return None
+    counts = pd.crosstab(cells, values)
+    if counts.eq(1).all(axis=None):
+        return "all"
+    return "some" if counts.gt(0).sum().gt(1).any() else None

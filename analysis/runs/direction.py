@@ -1,4 +1,4 @@
-"""Whether a higher or a lower response is better, as far as its name says."""
+"""What a response is by its name: whether a lower one is better, and whether it is an accuracy."""
 
 import re
 
@@ -13,6 +13,8 @@ LOW_IS_BETTER = frozenset(
 )
 #: Endings of such words, and syllables of Korean ones: loss, error.
 ENDINGS, KOREAN = ("loss", "error", "entropy"), ("손실", "오차", "오류")
+#: Words in the name of an accuracy, and a Korean one.
+ACCURACY, KOREAN_ACCURACY = frozenset({"accuracy", "acc", "accuracies"}), "정확도"
 #: First words of names of responses whose sign was changed, as in ``neg_log_loss``.
 NEGATED = frozenset({"neg", "negative", "minus"})
 #: Words that only look like them.
@@ -24,8 +26,7 @@ def lower_is_better(response: str) -> bool:
 
     A name whose first word says that the sign was changed is none.
     """
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", response)
-    plain = [word.lower() for word in words]
+    plain = _words(response)
     if response.startswith("-") or (plain and plain[0] in NEGATED):
         return False
     return any(part in response for part in KOREAN) or any(map(_is_low, plain))
@@ -33,3 +34,12 @@ def lower_is_better(response: str) -> bool:
 
 def _is_low(word: str) -> bool:
     return word in LOW_IS_BETTER or (word.endswith(ENDINGS) and word not in OTHERS)
+
+
+def is_accuracy(response: str) -> bool:
+    """Whether a response is an accuracy by its name, as in ``val_accuracy`` or ``testAcc``."""
+    return KOREAN_ACCURACY in response or not ACCURACY.isdisjoint(_words(response))
+
+
+def _words(response: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", response)]

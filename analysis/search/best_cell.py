@@ -73,6 +73,8 @@ class Selection:
     optimism : the expected excess of the best mean, because it is the best of several.
     edges : factors whose chosen level is the lowest or the highest that was tried, although the
         domain continues: the optimum may lie beyond.
+    tied_unconfirmed : cells that cannot be distinguished from the best and were not confirmed, best
+        first: the limit on confirmed cells does not make them worse.
     least_lead : smaller leads do not count, however little the seeds vary; 0 if the number of
         images is not known.
     """
@@ -89,6 +91,7 @@ class Selection:
     near: tuple[dict[str, Level], ...] = ()
     compared: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    tied_unconfirmed: tuple[dict[str, Level], ...] = ()
 
     @property
     def all_equal(self) -> bool:
@@ -195,7 +198,25 @@ def select(
         tuple(_levels(row, factors) for _, row in near.iterrows()),
         tuple(compared),
         _passed_over(cells, near, chosen, compared, factors, df),
+        _tied_unconfirmed(cells, top, spread, df, alpha, least, factors),
     )
+
+
+def _tied_unconfirmed(
+    cells: pd.DataFrame,
+    top: Any,
+    spread: float,
+    df: int,
+    alpha: float,
+    least: float,
+    factors: Sequence[Factor],
+) -> tuple[dict[str, Level], ...]:
+    """Return the cells that were not confirmed and are tied with the best of all cells."""
+    if not df:
+        return ()
+    able = cells.assign(left_out=cells["left_out"].replace("not_confirmed", ""))
+    tied = _equal(able, top, spread, df, alpha, least) & cells["left_out"].eq("not_confirmed")
+    return tuple(_levels(row, factors) for _, row in cells[tied].iterrows())
 
 
 def _left_out(

@@ -485,8 +485,8 @@ def _fold_over(rules: SearchRules, effects: Effects | None) -> list[FoldOver]:
 
 
 def _collapses(effects: Effects) -> bool:
-    """Whether a level of a factor always collapses, by more runs than chance explains."""
-    return effects.working_level is not None and effects.working_level.p < effects.alpha
+    """Whether the chance of collapse depends on a factor."""
+    return effects.collapse is not None and bool(effects.collapse.active)
 
 
 def _corners(effects: Effects, names: Sequence[str]) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from analysis.factors import Factor, Level, with_conditions
 Grid = dict[str, tuple[Level, ...]]
 
 #: The order in which levels are dropped if the grid is larger than the budget.
-DROPPED_FIRST = ("conditional", "inactive", "unknown", "active", "collapsed")
+DROPPED_FIRST = ("conditional", "inactive", "unknown", "active", "strongest", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class LevelReason:
     factor : its name.
     code : ``conditional``: it does not count at the best levels of its condition, which are in
         `at`; ``active``; ``inactive``: not shown to be active; ``collapsed``: every run at its
-        other level learnt nothing; ``unknown``: its effect is aliased with another; ``budget``:
-        kept at one level because of the budget.
+        other level learnt nothing; ``strongest``: some runs collapsed, and its main effect on all
+        runs, these included, is the largest; ``unknown``: its effect is aliased with another;
+        ``budget``: kept at one level because of the budget.
     level : the better level.
     effect : its main effect, from low to high, in units of the response, in the runs in which it
         counts; NaN if unknown.
@@ -73,8 +74,9 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
 
     Parameters
     ----------
-    effects : of the screen. If a level of a factor always collapses, that factor takes the other
-        level, and the other factors are judged at that level only.
+    effects : of the screen. If runs collapsed, the factor with the largest effect on all of them
+        takes its better level first, or the factor of which a level always collapses the other
+        one; the other factors are judged there, by the runs that learned.
     budget : the most cells. Levels of inactive factors are dropped first, weakest effect first.
     maximise : whether a higher response is better.
 
@@ -111,25 +113,36 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
 
 
 def _reasons(effects: Effects, sign: float) -> dict[str, LevelReason]:
-    """Return the reasons by factor; where a level collapses, those of the other level's runs."""
+    """Return the reasons by factor; if runs collapsed, those of both parts of the model."""
     corner = _best_corner(effects, sign)
     reasons = {f.name: _reason(effects, f, corner[f.name]) for f in effects.factors}
-    if effects.working_level is None:
+    collapse = effects.collapse
+    if collapse is None or collapse.learned is None:
         return reasons
-    half, at = effects.working_level, {effects.working_level.factor: effects.working_level.level}
-    inner = _reasons(half.effects, sign)
-    judged = {name: replace(r, at={**at, **r.at}) for name, r in inner.items()}
-    own = next(f for f in effects.factors if f.name == half.factor)
-    collapsed = LevelReason(
-        own.name,
-        "collapsed",
-        half.level,
-        table_value(effects.terms, own.name, "effect"),
-        (own.low, own.high),
-        refined_levels(own, half.level),
-        test="none",
-    )
-    return {**reasons, **judged, own.name: collapsed}
+    own = next(f for f in effects.factors if f.name == collapse.strongest)
+    level = _better_level(effects, own, sign)
+    if collapse.working_level is not None:
+        level = collapse.working_level
+    learned = collapse.learned
+    best = _best_corner(learned, sign, fixed={own.name: level})
+    varies = own.name in best
+    at = {} if varies else {own.name: level}
+    judged = {
+        f.name: replace(_reason(learned, f, best[f.name]), at=at)
+        for f in learned.factors
+        if f.name != own.name
+    }
+    low, high, effect = _effect_between(effects, own, level)
+    code = "strongest" if collapse.working_level is None else "collapsed"
+    first = LevelReason(own.name, code, level, effect, (low, high), refined_levels(own, level))
+    return {**reasons, **judged, own.name: first}
+
+
+def _better_level(effects: Effects, factor: Factor, sign: float) -> Level:
+    """Return the level of a factor with the best mean over all runs."""
+    runs = effects.runs[effects.runs[factor.name].isin(factor.levels)]
+    means = (sign * runs.groupby(factor.name, observed=True)[effects.response].mean()).to_dict()
+    return max(factor.levels, key=lambda level: means.get(level, -math.inf))
 
 
 def _reason(effects: Effects, factor: Factor, best: Level) -> LevelReason:
@@ -160,8 +173,17 @@ def _effect_between(effects: Effects, factor: Factor, best: Level) -> tuple[Leve
     return factor.low, other, found[other]
 
 
-def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
-    """Return the best corner by the active terms and their parents, ties by the main effects."""
+def _best_corner(
+    effects: Effects, sign: float, *, fixed: Mapping[str, Level] | None = None
+) -> dict[str, Level]:
+    """Return the best corner by the active terms and their parents, ties by the main effects.
+
+    Parameters
+    ----------
+    effects : the model.
+    sign : -1 if a lower response is better.
+    fixed : levels that the corner has, of those factors that are in the model.
+    """
     names = [f.name for f in effects.factors]
     terms = [t for t in effects.active if t.count(":") < 2 or t in effects.verdict.active_jointly]  # noqa: PLR2004 # three factors
     # Of a category, all contrasts count where one does.
@@ -169,7 +191,9 @@ def _best_corner(effects: Effects, sign: float) -> dict[str, Level]:
     kept |= {(name,) for name in names}
     columns = [str(t) for t in effects.terms.index if factors_of(str(t), effects.factors) in kept]
     order = max((term.count(":") + 1 for term in columns), default=1)
-    cells = list(product(*(f.levels for f in effects.factors)))
+    given = fixed or {}
+    levels = ([given[f.name]] if f.name in given else f.levels for f in effects.factors)
+    cells = list(product(*levels))
     corners = code_levels(pd.DataFrame(cells, columns=names), effects.factors)
     matrix = model_matrix(corners, order, effects.factors)[columns].to_numpy()
     predicted = sign * (matrix @ effects.terms.loc[columns, "coefficient"].to_numpy())

@@ -24,7 +24,10 @@ from flows.commands.options import as_json_option, print_result, terminal_text
 )
 @click.option("--order", type=int, help="The highest order of interactions to fit.")
 @click.option("--terms", help="The terms to fit, and no others, as in a,b,a:b.")
-@click.option("--block", help="The column that contains the blocks.")
+@click.option(
+    "--block",
+    help="The column that contains the blocks; by default seeds that all cells share; or none.",
+)
 @click.option(
     "--alpha", type=float, help="The significance level; by default 0.05, or the study's."
 )
@@ -36,6 +39,12 @@ from flows.commands.options import as_json_option, print_result, terminal_text
     help="The scale on which the response is fitted; a proportion may need logit or log_error.",
 )
 @click.option("--images", type=int, help="The number of images on which a proportion was measured.")
+@click.option(
+    "--classes",
+    type=int,
+    help="The number of classes of an accuracy: runs that are no better than guessing count as "
+    "collapsed. By default it is guessed from the lowest accuracy; 0: look for no such run.",
+)
 @click.option(
     "--minimise/--maximise",
     "--minimize/--maximize",
@@ -54,6 +63,11 @@ from flows.commands.options import as_json_option, print_result, terminal_text
     help="Compare the spread of the residuals at each factor's levels.",
 )
 @click.option(
+    "--equal-spread",
+    is_flag=True,
+    help="Test with one pooled spread, as R's lm does, although that of the cells is unequal.",
+)
+@click.option(
     "--plots", type=Path, metavar="FOLDER", help="Write the figures to this folder, as PNG."
 )
 @as_json_option
@@ -63,7 +77,7 @@ def analyze(*, as_json: bool, **options: Any) -> None:
     The effects, decision, grid and winner of a study are computed only from MLflow. Other runs are
     read from a CSV file, or from an MLflow experiment whose runs have the factors as params. A run
     without a response counts as failed. A column `collapsed` (true or false) marks the runs that
-    learnt nothing.
+    learnt nothing; without it, runs of an accuracy that are no better than guessing are found.
     """
     from tasks.environment import prepare_environment
 

@@ -22,6 +22,7 @@ from scipy.stats import t as student
 from analysis.effects.fit import fit_effects
 from analysis.effects.lenth import _pse, correlated_multipliers, multipliers
 from analysis.effects.model_matrix import CURVATURE, INTERCEPT, estimable, model_matrix
+from analysis.effects.unequal_spread import UNEQUAL_P, cell_spreads
 from analysis.effects.verdict import ENOUGH_ERROR_DF
 from analysis.factors import Factor
 
@@ -81,21 +82,50 @@ def matrix_of(runs: pd.DataFrame, order: int) -> pd.DataFrame:
 
 def estimates(x: pd.DataFrame, y: np.ndarray) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return names, effects (n, m), and their covariance over the error variance (m, m)."""
-    at = [i for i, name in enumerate(x.columns) if name not in {INTERCEPT, CURVATURE}]
+    left_out = {INTERCEPT, CURVATURE}
+    at = [
+        i
+        for i, name in enumerate(x.columns)
+        if name not in left_out and not str(name).startswith("block ")
+    ]
     inverse = np.linalg.inv(x.T.to_numpy() @ x.to_numpy())
     effects = 2 * y @ x.to_numpy() @ inverse
     return [str(x.columns[i]) for i in at], effects[:, at], 4 * inverse[np.ix_(at, at)]
 
 
-def judge(runs: pd.DataFrame, order: int, y: np.ndarray) -> Judged:
+def judge(
+    runs: pd.DataFrame, order: int, y: np.ndarray, *, block: bool = False, equal: bool = False
+) -> Judged:
+    """Judge experiments as the product does.
+
+    Parameters
+    ----------
+    block : whether the replicates of all cells are blocks; they follow each other in `runs`.
+    equal : whether all cells are taken to have the same spread.
+    """
     x = matrix_of(runs, order)
+    blocks = None
+    if block:
+        replicate = runs.groupby(list(runs)).cumcount().to_numpy()
+        blocks = np.eye(replicate.max() + 1)[replicate][:, 1:] - (replicate == 0)[:, None]
+        named = pd.DataFrame(blocks, columns=[f"block {i}" for i in range(blocks.shape[1])])
+        x = pd.concat([x[[INTERCEPT]], named, x.drop(columns=INTERCEPT)], axis=1)
     df = len(x) - x.shape[1]
     error = residual(x.to_numpy(), y) / df if df else None
     if df >= ENOUGH_ERROR_DF and error is not None:
         names, effects, covariance = estimates(x, y)
-        t = np.abs(effects) / np.sqrt(error[:, None] * np.diag(covariance))
+        spread = np.sqrt(error[:, None] * np.diag(covariance))
+        own_df: np.ndarray = np.full(effects.shape, float(df))
+        cells = runs.groupby(list(runs), sort=False).ngroup().to_numpy()
+        spreads = None if equal else cell_spreads(x.to_numpy(), y, cells, blocks)
+        if spreads is not None:
+            at = [list(x.columns).index(name) for name in names]
+            unequal = (spreads.p < UNEQUAL_P)[:, None]
+            spread = np.where(unequal, 2 * spreads.std_error[:, at], spread)
+            own_df = np.where(unequal, spreads.df[:, at], own_df)
+        t = np.abs(effects) / spread
         each, all_at_once = 1 - ALPHA / 2, 0.5 * (1 + (1 - ALPHA) ** (1 / len(names)))
-        active, surely = (t > student.ppf(q, df) for q in (each, all_at_once))
+        active, surely = (t > student.ppf(q, own_df) for q in (each, all_at_once))
         return Judged(names, "pooled", active, surely, None, None)
     names, effects, covariance = estimates(matrix_of(runs, runs.shape[1]), y)
     spread = np.sqrt(np.diag(covariance))
@@ -142,7 +172,8 @@ def check(design: str, y: np.ndarray, judged: Judged) -> None:
             (verdict.active_jointly, judged.surely),
         ):
             ours = {judged.names[i] for i in np.flatnonzero(called[number])}
-            if verdict.test != judged.test or set(names) != ours:
+            test = "pooled" if verdict.test == "welch" else verdict.test
+            if test != judged.test or set(names) != ours:
                 raise SystemExit(f"{design}, experiment {number}: {verdict} but {ours} here")
 
 
@@ -209,13 +240,181 @@ def half_collapsed(n: int) -> None:
             )
 
 
+#: Of runs that learned: their accuracy is so many standard deviations above that of guessing, and
+#: collapsed runs scatter a fifth as much as others.
+ABOVE_GUESSING, COLLAPSED_SPREAD = 37.5, 0.2
+#: The effect of A on runs that learned, in standard deviations of a run: 1.2 points of 0.8.
+EFFECT_OF_A = 1.5
+
+
+def partly_collapsed(n: int) -> None:
+    """Judge runs that collapse with a chance p at high C, on all runs and in two parts.
+
+    C has no effect on the runs that learn. On all runs it has one: the table counts all other
+    effects. An experiment without a collapsed run is left out.
+    """
+    print(f"\nPartial collapse at high C, 2^3: {n:,} experiments per row, nominal 5 %")
+    print(
+        "  p  seeds   all runs: one effect, any, power of A   the product: one effect, any, power"
+    )
+    for p, replicates in product((0.3, 0.5), (1, 2, 3)):
+        row = []
+        for effect in (0.0, EFFECT_OF_A):
+            y, learned = collapsing(n, p, replicates, effect)
+            row.append((judge_all(y, learned, replicates), judge_learned(y, learned, replicates)))
+        cells = []
+        for part in (0, 1):
+            one, every, _ = row[0][part]
+            cells.append(f"{one:10.1%} {every:7.1%} {row[1][part][2]:7.1%}")
+        print(f"{p:4} {replicates:5}        {cells[0]}              {cells[1]}", flush=True)
+
+
+def collapsing(n: int, p: float, replicates: int, effect: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return responses and which runs learned, both (n, replicates, 8).
+
+    In each cell the first runs are those that learned: replicates of a cell have no order.
+    """
+    rng = np.random.default_rng([17, replicates, round(10 * p), round(10 * effect)])
+    cells = corners(3)
+    dead = rng.binomial(replicates, p, (n, 8)) * (cells["C"] == 1).to_numpy()
+    learned = np.arange(replicates)[None, :, None] < replicates - dead[:, None, :]
+    noise = rng.normal(size=(n, replicates, 8))
+    y = noise + ABOVE_GUESSING + effect / 2 * cells["A"].to_numpy()
+    return np.where(learned, y, COLLAPSED_SPREAD * noise), learned
+
+
+ZERO = ("B", "A:B", "B:C", "A:B:C")
+
+
+def _rates(judged: Judged) -> np.ndarray:
+    """Return false alarms, how many effects could give one, any joint one, and whether A is active.
+
+    Of all effects but the main effect of C.
+    """
+    at = [judged.names.index(name) for name in ("A", "A:C", *ZERO) if name in judged.names]
+    a = judged.active[:, judged.names.index("A")]
+    calls, joint = judged.active[:, at].sum(axis=1), judged.surely[:, at].any(axis=1)
+    return np.column_stack([calls, np.full(len(a), len(at)), joint, a])
+
+
+def _summed(rates: np.ndarray) -> tuple[float, float, float]:
+    return rates[:, 0].sum() / rates[:, 1].sum(), rates[:, 2].mean(), rates[:, 3].mean()
+
+
+def judge_all(y: np.ndarray, learned: np.ndarray, replicates: int) -> tuple[float, float, float]:
+    runs = corners(3, replicates)
+    some = ~learned.all(axis=(1, 2))
+    order = 3 if replicates > 1 else 2
+    judged = judge(runs, order, y[some].reshape(some.sum(), -1), equal=True)
+    return _summed(_rates(judged))
+
+
+def judge_learned(
+    y: np.ndarray, learned: np.ndarray, replicates: int
+) -> tuple[float, float, float]:
+    """Judge the runs that learned; experiments with the same number in each cell at once."""
+    runs = corners(3, replicates)
+    patterns, which = np.unique(learned.reshape(len(y), -1), axis=0, return_inverse=True)
+    found = []
+    for number, pattern in enumerate(patterns):
+        if pattern.all():
+            continue
+        own = runs[pattern].reset_index(drop=True)
+        own = own[[name for name in own if len(own[name].unique()) > 1]]
+        values = y.reshape(len(y), -1)[which.ravel() == number][:, pattern]
+        order = 3 if replicates > 1 else own.shape[1] - 1
+        judged = judge(own, min(order, own.shape[1]), values)
+        if number < CHECKED:
+            check_learned(runs, y.reshape(len(y), -1)[which.ravel() == number], pattern, judged)
+        found.append(_rates(judged))
+    return _summed(np.concatenate(found))
+
+
+def check_learned(runs: pd.DataFrame, y: np.ndarray, pattern: np.ndarray, judged: Judged) -> None:
+    """Stop if the product judges the first experiment otherwise."""
+    factors = [Factor(str(name), -1, 1) for name in runs.columns]
+    table = runs.assign(y=y[0], collapsed=~pattern)
+    collapse = fit_effects(table, factors, "y").collapse
+    ours = {judged.names[i] for i in np.flatnonzero(judged.active[0])}
+    if collapse is None or collapse.learned is None or set(collapse.learned.active) != ours:
+        raise SystemExit(f"runs that learned: {collapse} but {ours} here")
+
+
+#: Standard deviations of the runs of the eight cells. None of these was used to choose the test.
+SPREADS = {
+    "equal": [1.0] * 8,
+    "one .030, others .008": [1.0] * 7 + [3.75],
+    "two cells 4 times": [1.0] * 6 + [4.0] * 2,
+    "half 2 times": [1.0] * 4 + [2.0] * 4,
+    "half 4 times": [1.0] * 4 + [4.0] * 4,
+}
+
+
+def unequal_spread(n: int) -> None:
+    print(f"\nUnequal spread of cells, 2^3: {n:,} experiments per row, nominal 5 %")
+    print("                              pooled test                the product")
+    print("spread                 seeds  one effect  any  4 s.e.    one effect  any  4 s.e.")
+    for (name, spreads), replicates in product(SPREADS.items(), (2, 3, 4)):
+        runs, sd = corners(3, replicates), np.tile(spreads, replicates)
+        noise = np.random.default_rng([23, replicates]).normal(size=(n, len(runs))) * sd
+        error = 2 * np.sqrt((sd**2).sum()) / len(runs)
+        row = f"{name:22} {replicates:5}  "
+        for equal in (True, False):
+            zero = judge(runs, 3, noise, equal=equal)
+            real = judge(runs, 3, noise + 2 * error * runs["A"].to_numpy(), equal=equal)
+            row += f"{zero.active.mean():9.1%} {zero.surely.any(axis=1).mean():6.1%} "
+            row += f"{real.of(real.active, ['A']):>6}    "
+        check_table(runs, noise, judge(runs, 3, noise))
+        print(row, flush=True)
+
+
+def check_table(runs: pd.DataFrame, y: np.ndarray, judged: Judged, block: str = "") -> None:
+    """Stop if the product judges the first experiments otherwise."""
+    factors = [Factor(str(name), -1, 1) for name in runs.columns]
+    table = runs.assign(seed=runs.groupby(list(runs)).cumcount()) if block else runs
+    for number in range(min(CHECKED, len(y))):
+        found = fit_effects(table.assign(y=y[number]), factors, "y", block=block or None)
+        ours = {judged.names[i] for i in np.flatnonzero(judged.active[number])}
+        if set(found.active) != ours:
+            raise SystemExit(f"experiment {number}: {found.verdict} but {ours} here")
+
+
+def shared_seeds(n: int) -> None:
+    """Judge experiments whose seeds recur over all cells, with and without seeds as blocks."""
+    print(f"\nSeeds that all cells share, 2^3: {n:,} experiments per row, nominal 5 %")
+    print("                              without blocks             seeds as blocks")
+    print("sd of seeds            seeds  one effect  any  A 1.25    one effect  any  A 1.25")
+    for size, replicates in product((0.0, 1.0, 2.0), (2, 3)):
+        runs, rng = corners(3, replicates), np.random.default_rng([29, replicates])
+        seeds = np.repeat(rng.normal(size=(n, replicates)) * size, 8, axis=1)
+        y = rng.normal(size=(n, len(runs))) + seeds
+        row = f"{size:<22} {replicates:5}  "
+        for block in (False, True):
+            zero = judge(runs, 3, y, block=block)
+            real = judge(runs, 3, y + 0.625 * runs["A"].to_numpy(), block=block)
+            row += f"{zero.active.mean():9.1%} {zero.surely.any(axis=1).mean():6.1%} "
+            row += f"{real.of(real.active, ['A']):>6}    "
+        check_table(runs, y, judge(runs, 3, y, block=True), "seed")
+        print(row, flush=True)
+
+
+TABLES = {
+    "false-alarms": false_alarms,
+    "power": power,
+    "half-collapsed": half_collapsed,
+    "partly-collapsed": partly_collapsed,
+    "unequal-spread": unequal_spread,
+    "shared-seeds": shared_seeds,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=20_000)
-    n = parser.parse_args().n
-    false_alarms(n)
-    power(n)
-    half_collapsed(n)
+    parser.add_argument("--table", choices=TABLES, action="append", help="by default all")
+    given = parser.parse_args()
+    for table in given.table or TABLES:
+        TABLES[table](given.n)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,11 @@ from analysis.effects.dispersion import dispersion, dispersion_as_json, dispersi
 from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.effects.verdict import ENOUGH_ERROR_DF
+from analysis.runs.bookkeeping import SEEDS, plain_name
+from analysis.runs.checks import recurring
+from analysis.runs.collapsed import ASSUMED_IMAGES, find_guessing
 from analysis.runs.columns import Experiment
+from analysis.runs.direction import is_accuracy
 from analysis.runs.infer_factors import infer_experiment
 from analysis.runs.infer_surface_factors import infer_surface_experiment
 from analysis.search.refined_grid import Decision, decide_grid
@@ -187,7 +191,7 @@ def _surface_answer(
         found.factors,
         request.response,
         alpha=request.significance,
-        block=request.block,
+        block=request.block_column,
     )
     path = steepest_ascent(surface, step=ASCENT_STEP, steps=ASCENT_STEPS, maximise=request.maximise)
     notes = [*found.notes, *request.direction_notes]
@@ -229,7 +233,76 @@ def analyse_table(
         log=request.log,
         excluded=request.not_factors,
     )
-    return _analyse(found, request, source, reading=_reading(table, found))
+    marked = _with_collapsed(found, request)
+    blocked, marked = _with_blocks(marked, request)
+    return _analyse(marked, blocked, source, reading=_reading(table, found))
+
+
+def _with_blocks(found: Experiment, request: AnalysisRequest) -> tuple[AnalysisRequest, Experiment]:
+    """Return the request with seeds that all cells share as its blocks, and a note of that.
+
+    A seed that recurs in several cells, but not in all, is only noted.
+    """
+    names = [f.name for f in found.factors]
+    seeds = [str(name) for name in found.runs if plain_name(str(name)) in SEEDS]
+    if request.block or len(seeds) != 1 or seeds[0] in names:
+        return request, found
+    kind = recurring(found.runs, names, seeds[0])
+    if kind is None:
+        return request, found
+    if kind == "all":
+        note = (
+            f"all cells have the same values of {seeds[0]}, so these are taken as blocks; if equal "
+            "seeds have nothing in common, give --block none"
+        )
+        request = replace(request, block=seeds[0])
+    else:
+        note = (
+            f"values of {seeds[0]} recur in several cells: if runs of one value have something in "
+            f"common, give --block {seeds[0]}"
+        )
+    return request, replace(found, notes=(*found.notes, note))
+
+
+def _with_collapsed(found: Experiment, request: AnalysisRequest) -> Experiment:
+    """Return the experiment with the runs marked that are no better than guessing, and a note.
+
+    A column ``collapsed`` stays as it is.
+
+    Raises
+    ------
+    UserError
+        If the number of classes is given, and the table has that column, or the response is not an
+        accuracy.
+    """
+    classes, response = request.classes, request.response
+    if "collapsed" in found.runs:
+        if classes:
+            raise UserError(
+                f"--classes {classes}: the column 'collapsed' marks the runs that learned nothing; "
+                "leave one of them out"
+            )
+        return found
+    if classes == 0 or not (classes or is_accuracy(response)):
+        return found
+    values = pd.to_numeric(found.runs[response], errors="coerce")
+    if classes and not values.dropna().between(0, 100).all():
+        raise UserError(
+            f"--classes {classes}: {response} is not an accuracy, a share or a percentage; leave "
+            "it out, or name another response"
+        )
+    guessing = find_guessing(values, classes=classes, images=request.images)
+    if guessing is None:
+        return found
+    assumed = "" if request.images else f", if measured on {ASSUMED_IMAGES:,} images"
+    remedy = "--images N" if classes else "--classes N or 0, or --images N,"
+    note = (
+        f"{guessing.collapsed.sum()} of {len(found.runs)} runs are taken to have collapsed: their "
+        f"{response} is no better than guessing among {guessing.classes} classes (at most "
+        f"{guessing.limit:.3f}{assumed}); if not, give {remedy} or a column 'collapsed'"
+    )
+    runs = found.runs.assign(collapsed=guessing.collapsed)
+    return replace(found, runs=runs, notes=(*found.notes, note))
 
 
 def _runs(table: CsvTable | pd.DataFrame) -> pd.DataFrame:
@@ -288,10 +361,11 @@ def _analyse(
         order=request.order,
         terms=request.terms,
         alpha=request.significance,
-        block=request.block,
+        block=request.block_column,
         transform=request.transform,
         images=request.images,
         constant=constant,
+        equal_spread=request.equal_spread,
     )
     decision = decide_grid(effects, budget=request.budget, maximise=request.maximise)
     spread = dispersion(effects) if request.dispersion else None

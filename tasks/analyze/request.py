@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.effects.response_scale import Transform
-from analysis.runs.direction import lower_is_better
+from analysis.runs.direction import is_accuracy, lower_is_better
 from tasks.errors import UserError
 
 #: Significance level if neither the request nor a study gives one.
 DEFAULT_ALPHA = 0.05
+#: Instead of the name of a column: no column has blocks.
+NO_BLOCK = "none"
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,15 @@ class AnalysisRequest:
     log : factors on a log scale.
     order, terms : the model to fit, see `analysis.effects.fit.fit_effects`.
     alpha : significance level of the verdict; None: `DEFAULT_ALPHA`, or the study's.
-    block : the column whose values are blocks.
+    block : the column whose values are blocks; `NO_BLOCK` for none. By default a column of seeds,
+        if all cells share them.
     transform, images : the scale of the response, see `analysis.effects.response_scale`.
+    classes : number of classes of an accuracy, to find the runs that are no better than guessing;
+        None: guessed if the response is an accuracy by its name; 0: no run is looked for.
     minimise : whether a lower response is better; None: if its name is that of a loss or an error.
     budget : the most cells of the refined grid.
     surface : whether to fit a second-order surface instead of effects.
+    equal_spread : whether all cells are taken to have the same spread.
     dispersion : whether to compare the spread of the residuals at each factor's levels.
     """
 
@@ -45,10 +51,12 @@ class AnalysisRequest:
     block: str | None = None
     transform: Transform = "raw"
     images: int | None = None
+    classes: int | None = None
     minimise: bool | None = None
     budget: int | None = None
     surface: bool = False
     dispersion: bool = False
+    equal_spread: bool = False
 
     @property
     def significance(self) -> float:
@@ -78,9 +86,19 @@ class AnalysisRequest:
         return (f"a lower {self.response} is taken to be better; if not, give --maximise",)
 
     @property
+    def without_blocks(self) -> bool:
+        """Whether no column is to be taken as blocks, also not seeds that all cells share."""
+        return self.block == NO_BLOCK
+
+    @property
+    def block_column(self) -> str | None:
+        """The column that was named, or None."""
+        return None if self.without_blocks else self.block
+
+    @property
     def not_factors(self) -> list[str]:
         """Columns that are not factors although they vary."""
-        return [self.block] if self.block else []
+        return [self.block_column] if self.block_column else []
 
 
 def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
@@ -110,10 +128,12 @@ def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
         block=options["block"],
         transform=options["scale"],
         images=options["images"],
+        classes=options["classes"],
         minimise=options["minimise"],
         budget=options["budget"],
         surface=options["surface"],
         dispersion=options["dispersion"],
+        equal_spread=options["equal_spread"],
     )
 
 
@@ -123,8 +143,10 @@ NOT_WITH_SURFACE = {
     "terms": "--terms",
     "scale": "--scale",
     "images": "--images",
+    "classes": "--classes",
     "budget": "--budget",
     "dispersion": "--dispersion",
+    "equal_spread": "--equal-spread",
 }
 #: Values of options that were not given.
 NOT_GIVEN = (None, False, (), "raw")
@@ -138,9 +160,16 @@ def _check_options(options: Mapping[str, Any]) -> None:
                 raise UserError(f"{option}: has no effect with --surface; leave one of them out")
     if options["terms"] and options["order"] is not None:
         raise UserError("--order: has no effect with --terms, which names every term; leave it out")
-    if options["images"] is not None and options["scale"] == "raw":
+    if options["classes"] is not None and (options["classes"] < 0 or options["classes"] == 1):
         raise UserError(
-            "--images: only used by --scale logit or log_error; add it, or leave it out"
+            f"--classes {options['classes']}: an accuracy is of 2 or more classes; give their "
+            "number, or 0 to look for no run that only guesses"
+        )
+    accuracy = options["classes"] or is_accuracy(options["response"] or "")
+    if options["images"] is not None and options["scale"] == "raw" and not accuracy:
+        raise UserError(
+            "--images: only used by --scale logit or log_error, or by --classes; add one of them, "
+            "or leave it out"
         )
 
 

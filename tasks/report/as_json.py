@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.effects.least_squares import table_value
-from analysis.effects.result import Effects, WorkingLevel
+from analysis.effects.result import Collapse, Effects
 from analysis.effects.verdict import Verdict
 from analysis.mcnemar import ConstantComparison
 from analysis.search.best_cell import Selection
@@ -23,7 +23,12 @@ from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import verdict_as_text
 from tasks.wording.next_moves import next_steps, steps_as_json
 
-TERM_COLUMNS = ("coefficient", "effect", "std_error", "t", "p", "sum_of_squares")
+TERM_COLUMNS = (
+    *("coefficient", "effect", "std_error", "t", "p"),
+    *("ci_low", "ci_high", "sum_of_squares"),
+)
+#: Decimals of the share of a term in its alias: -1 and 1 are written without what rounding left.
+SHARE_DECIMALS = 9
 LENTH_MARGINS = ("pse", "me", "sme", "me_t", "sme_t")
 
 
@@ -121,10 +126,16 @@ def effects_as_json(
         "active": list(effects.active),
         "verdict": _verdict_as_json(effects.verdict),
         "anova": _table_as_json(effects.anova),
-        "aliases": {term.term: term.aliased_with for term in effects.aliased},
+        "aliases": {
+            term.term: {
+                name: round(share, SHARE_DECIMALS) for name, share in term.aliased_with.items()
+            }
+            for term in effects.aliased
+        },
         "warnings": [caution_as_text(caution, english) for caution in effects.warnings],
         "warning_kinds": [caution.kind for caution in effects.warnings],
-        "half": effects.working_level and _half_as_json(effects.working_level),
+        "collapse": effects.collapse and _collapse_as_json(effects.collapse),
+        "half": effects.collapse and _half_as_json(effects.collapse),
         "decision": {
             "grid": {name: list(levels) for name, levels in decision.grid.items()},
             "corner": dict(decision.corner),
@@ -178,17 +189,32 @@ def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _half_as_json(half: WorkingLevel) -> dict[str, Any]:
-    terms = half.effects.terms
+def _collapse_as_json(collapse: Collapse) -> dict[str, Any]:
+    levels: list[dict[str, Any]] = as_plain_types(collapse.levels.to_dict("records"))
     return {
-        "factor": half.factor,
-        "working": half.level,
+        "levels": levels,
+        "p": {str(name): float(p) for name, p in collapse.p.items()},
+        "active": list(collapse.active),
+        "strongest": collapse.strongest,
+    }
+
+
+def _half_as_json(collapse: Collapse) -> dict[str, Any] | None:
+    """Return the effects on the runs that learned; None if these are too few."""
+    learned = collapse.learned
+    if learned is None:
+        return None
+    always = collapse.working_level is not None
+    return {
+        "factor": collapse.strongest if always else None,
+        "working": collapse.working_level,
+        "runs": len(learned.runs),
         "effects": {
-            str(name): _number_or_none(table_value(terms, str(name), "effect"))
-            for name in terms.index.drop("intercept")
+            str(name): _number_or_none(table_value(learned.terms, str(name), "effect"))
+            for name in learned.terms.index.drop("intercept")
         },
-        "active": list(half.effects.active),
-        "verdict": _verdict_as_json(half.effects.verdict),
+        "active": list(learned.active),
+        "verdict": _verdict_as_json(learned.verdict),
     }
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from analysis.effects.least_squares import CATEGORY, table_value
 from analysis.effects.model_matrix import INTERCEPT
-from analysis.effects.result import Effects, WorkingLevel
+from analysis.effects.result import Collapse, Effects
 from analysis.effects.verdict import Verdict
 from analysis.factors import show
 from tasks.languages import Translate
@@ -25,25 +25,75 @@ TESTED = ("curvature", "lack of fit", "blocks")
 def effects_as_text(effects: Effects, translate: Translate) -> str:
     """Return what a terminal prints: the table of terms, the verdict and the cautions.
 
-    If a level of a factor always collapses, the effects at its other level follow.
+    If some runs collapsed, the chance of that and the effects on the other runs follow.
     """
     notes = [translate("note", text=caution_as_text(c, translate)) for c in effects.warnings]
     sentences = [
         fit_as_text(effects, translate),
-        active_as_text(effects, translate),
-        " ".join(verdict_as_text(effects.verdict, translate)),
+        *_judged(effects, translate),
         *notes,
     ]
     parts = [terms_table(effects, translate), "", *map(wrapped, sentences)]
-    if effects.working_level is not None:
-        title = f"{half_title(effects.working_level, translate)}:"
-        parts += ["", title, "", effects_as_text(effects.working_level.effects, translate)]
+    if effects.collapse is not None:
+        parts += ["", f"{translate('collapse')}:", "", _collapse_table(effects.collapse, translate)]
+        parts += ["", *map(wrapped, collapse_as_text(effects.collapse, translate))]
+        if effects.collapse.learned is not None:
+            title = f"{learned_title(effects.collapse, translate)}:"
+            parts += ["", title, "", effects_as_text(effects.collapse.learned, translate)]
     return "\n".join(parts)
 
 
-def half_title(half: WorkingLevel, translate: Translate) -> str:
-    """Return the title of the effects at the level at which networks learn."""
-    return translate("half", factor=half.factor, level=show(half.level))
+def judged_as_text(effects: Effects, translate: Translate) -> str:
+    """Return which effects are active, and by which test they were judged."""
+    return " ".join(_judged(effects, translate))
+
+
+def _judged(effects: Effects, translate: Translate) -> list[str]:
+    """Return which effects are active, if they were tested, and what is known about the test."""
+    verdict = " ".join(verdict_as_text(effects.verdict, translate))
+    return [verdict] if effects.verdict.collapsed else [active_as_text(effects, translate), verdict]
+
+
+def collapse_as_text(collapse: Collapse, translate: Translate) -> list[str]:
+    """Return what is shown about the chance of collapse, as sentences."""
+    smallest = str(collapse.p.idxmin())
+    key = "collapse_active" if collapse.active else "collapse_not_shown"
+    names, alpha = ", ".join(collapse.active), percent(collapse.alpha)
+    sentences = [
+        translate(key, names=names, alpha=alpha, factor=smallest, p=f"{collapse.p[smallest]:.2g}")
+    ]
+    if collapse.learned is None:
+        sentences.append(translate("learned_too_few"))
+    return sentences
+
+
+def collapse_rows(collapse: Collapse, translate: Translate) -> list[dict[str, str]]:
+    """Return one row per factor and level: ``level``, ``collapsed`` and its exact ``interval``."""
+    return [
+        {
+            "level": f"{row['factor']} = {show(row['level'])}",
+            "collapsed": translate("n_of", n=row["collapsed"], total=row["runs"]),
+            "interval": f"{percent(row['low'])} - {percent(row['high'])}",
+        }
+        for row in collapse.levels.to_dict("records")
+    ]
+
+
+def _collapse_table(collapse: Collapse, translate: Translate) -> str:
+    rows = collapse_rows(collapse, translate)
+    width, middle = (max(len(row[name]) for row in rows) for name in ("level", "collapsed"))
+    interval = translate("collapse_interval", confidence=percent(1 - collapse.alpha))
+    return "\n".join(
+        f"{row['level']:<{width}}  {row['collapsed']:>{middle}}  {interval} {row['interval']}"
+        for row in rows
+    )
+
+
+def learned_title(collapse: Collapse, translate: Translate) -> str:
+    """Return the title of the effects on the runs that learned."""
+    if collapse.working_level is not None:
+        return translate("half", factor=collapse.strongest, level=show(collapse.working_level))
+    return translate("learned", n=len(collapse.learned.runs) if collapse.learned else 0)
 
 
 def fit_as_text(effects: Effects, translate: Translate) -> str:
@@ -81,9 +131,13 @@ def verdict_as_text(verdict: Verdict, translate: Translate) -> list[str]:
     match verdict.test:
         case "pooled":
             return _pooled(verdict, translate)
+        case "welch":
+            return _welch(verdict, translate)
         case "lenth":
             return _lenth(verdict, translate)
         case "none":
+            if verdict.collapsed:
+                return [translate("verdict_collapsed", n=verdict.collapsed)]
             key = "verdict_exact" if verdict.exact else "verdict_none"
             return [translate(key, df=verdict.error_df)]
 
@@ -105,6 +159,22 @@ def _pooled(verdict: Verdict, translate: Translate) -> list[str]:
         margin = f"{verdict.lenth.me:.4g}"
         sentences.append(translate("verdict_without_replicates", margin=margin))
     return sentences
+
+
+def _welch(verdict: Verdict, translate: Translate) -> list[str]:
+    return [
+        translate(
+            "verdict_welch",
+            p=f"{verdict.spread_p:.2g}",
+            df=f"{verdict.welch_df:.1f}",
+            pooled=verdict.error_df,
+            margin=f"{verdict.margin:.4g}",
+        ),
+        translate(
+            "verdict_false_alarms", m=len(verdict.scores), rate=percent(verdict.false_alarm_rate)
+        ),
+        _jointly(verdict, translate),
+    ]
 
 
 def _origin_of_error(verdict: Verdict, translate: Translate) -> str:
@@ -176,6 +246,8 @@ def term_verdict(effects: Effects, name: str, translate: Translate) -> str:
     """Return the verdict on one term."""
     if name in effects.verdict.active_jointly:
         return translate("active_jointly")
+    if effects.verdict.collapsed:
+        return translate("not_tested")
     return translate("active" if name in effects.active else "not_shown")
 
 

@@ -121,6 +121,10 @@ def _spread(selection: Selection, translate: Translate) -> list[str]:
         every = candidates == len(cells)
         key = "selection_distinct" if every else "selection_distinct_candidates"
         sentences.append(translate(key))
+    unconfirmed = [cell_as_text(cell) for cell in selection.tied_unconfirmed]
+    if unconfirmed:
+        named = listed(unconfirmed, translate)
+        sentences.append(translate("selection_tied_unconfirmed", n=len(unconfirmed), cells=named))
     if selection.least_lead and candidates > 1:
         sentences.append(translate("selection_least_lead", lead=f"{selection.least_lead:.4f}"))
     return sentences

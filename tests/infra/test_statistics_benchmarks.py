@@ -13,7 +13,11 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("script", "options", "words"),
     [
-        ("verdicts", ["--n", "5"], ("False alarms", "Power", "Half the screen")),
+        (
+            "verdicts",
+            ["--n", "5"],
+            ("False alarms", "Power", "Half the screen", "Partial collapse"),
+        ),
         ("decisions", ["--n", "2"], ("corner", "Corner right")),
         ("analysis_speed", [], ("384 runs, 128 terms",)),
     ],

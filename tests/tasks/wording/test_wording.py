@@ -76,7 +76,7 @@ def test_lenths_verdict_says_what_one_degree_of_freedom_cannot_show() -> None:
 def test_a_pooled_verdict_says_where_its_degrees_of_freedom_come_from() -> None:
     runs, factors = coded(3, replicates=2)
     y = np.random.default_rng(3).normal(size=16)
-    effects = fit_effects(runs.assign(y=y), factors, "y", order=1)
+    effects = fit_effects(runs.assign(y=y), factors, "y", order=1, equal_spread=True)
     assert "8 from runs of the same cell, 4 from terms left out" in verdict_text(effects)
 
 
