@@ -39,6 +39,7 @@ from tasks.credentials import move_signature_to_environment
 from tasks.errors import StudyError
 from tasks.redaction import SIGNED_URLS, has_secret, without_password
 from tasks.study.hyperparameters import (
+    QUOTED,
     STORED,
     FactorPart,
     Level,
@@ -59,8 +60,6 @@ STUDY_VERSION = 1
 #: Keys of ``method = "published"``.
 PUBLISHED_KEYS = ("replicates", "screen_cells", "centre_points", "pilot", "refine", "confirm")
 
-#: Characters of a value that an error quotes, at most.
-QUOTED = 200
 #: Drawn images, and their pixels together, at most: their cache has 13 GB.
 MAX_DRAWN, MAX_DRAWN_PIXELS = 100_000, 2**32
 
@@ -332,6 +331,26 @@ class Study(Part):
                     self._training_takes(name, level)
         return self
 
+    @model_validator(mode="after")
+    def _adamw_differs_from_adam(self, info: ValidationInfo) -> Self:
+        """Refuse optimizers that would be equal: in Keras, Adam with weight decay is AdamW."""
+        if is_stored(info) or "weight_decay" in self.factors:
+            return self
+        part, decay = self.factors.get("optimizer"), self.training.weight_decay
+        used = part.levels if part is not None else (self.training.optimizer,)
+        where = "training.optimizer" if part is None else "factors.optimizer"
+        if {"adam", "adamw"} <= set(used):
+            raise ValueError(
+                f"{where}: adam and adamw, with weight_decay {decay:g} for both, are the same; "
+                'remove one, or add a factor weight_decay with when = { optimizer = "adamw" }'
+            )
+        if "adamw" in used and not decay:
+            raise ValueError(
+                f"{where}: adamw with weight_decay 0 is adam; set weight_decay in [training], for "
+                "example 0.01"
+            )
+        return self
+
     def _training_takes(self, name: str, level: Scalar) -> None:
         try:
             TrainingPart.model_validate({name: level}, strict=True)
@@ -360,6 +379,25 @@ class Study(Part):
             part = self.factors[name]
             for level in part.levels:
                 _check_settings({name: level}, "factors")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_have_statistics(self) -> Self:
+        """Refuse batch normalization of single images: their statistics are those of one image."""
+        known = NEUTRAL_NETWORK.get(self.model.builder, {})
+        if "normalization" not in known:
+            return self
+        used = {name: {**known, **self.model.settings}.get(name) for name in ("normalization",)}
+        used["batch_size"] = self.training.batch_size
+        levels = {
+            name: self.factors[name].levels if name in self.factors else (value,)
+            for name, value in used.items()
+        }
+        if "batch" in levels["normalization"] and 1 in levels["batch_size"]:
+            raise ValueError(
+                "batch_size 1 with normalization batch: a batch of one image has no statistics; "
+                "raise batch_size, or set normalization to group"
+            )
         return self
 
     @model_validator(mode="after")
