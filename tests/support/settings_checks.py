@@ -112,7 +112,8 @@ class Trainings:
         keras = load_keras()
         spec = _spec(levels)
         training = spec.training
-        keras.config.set_dtype_policy("float32")
+        policy = "mixed_bfloat16" if training.precision == "bfloat16" else "float32"
+        keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(spec.seed)
         network = build_normalized() if levels.get("normalized") else build_from(spec.model, 16, 2)
         per_epoch = len(self.rows) // BATCH
@@ -153,6 +154,9 @@ class Trainings:
 def _spec(levels: Mapping[str, Scalar]) -> ReplicateSpec:
     kinds = {"normalized", "modern"}
     spec = SPEC.with_levels({k: v for k, v in levels.items() if k not in kinds})
+    if "normalized" in levels:
+        # Programs are shared by networks of equal specs.
+        return replace(spec, model=ModelSpec("normalized:build"))
     return replace(spec, model=ModelSpec(IDENTIFIER, MODERN)) if "modern" in levels else spec
 
 
@@ -267,8 +271,9 @@ def main(folder: Path) -> None:
     figures["statistics of parts"] = difference(
         trainings.ours(still, memory=12)[1], trainings.keras_fit(still, batch_size=12)
     )
+    still["precision"] = "bfloat16"
     figures["statistics in bfloat16"] = difference(
-        trainings.ours({**still, "precision": "bfloat16"})[1], trainings.keras_fit(still)
+        trainings.ours(still)[1], trainings.keras_fit(still)
     )
     figures["flipped"] = flipped(trainings, folder / "flipped.keras")
     everything: dict[str, Scalar] = {"augment": "strong", "erase": 0.3, "mixup": 0.2, "cutmix": 1.0}

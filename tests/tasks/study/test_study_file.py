@@ -35,16 +35,32 @@ GOOD: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", ["quick", "dogs-vs-cats", "paper"])
+@pytest.mark.parametrize("name", ["quick", "dogs-vs-cats-plain", "paper"])
 def test_the_built_in_studies_are_valid(name: str) -> None:
     study = load_study(name)
     assert study.name == name
     assert set(study.factors) == {"conv_layers", "fc_layers", "learning_rate"}
 
 
-def test_the_demonstration_has_a_budget_and_the_others_are_published() -> None:
-    methods = {name: load_study(name).method for name in ("quick", "dogs-vs-cats", "paper")}
-    assert methods == {"quick": "budget", "dogs-vs-cats": "published", "paper": "published"}
+def test_the_study_of_the_modern_network_screens_its_parts_in_a_fraction() -> None:
+    study = load_study("dogs-vs-cats")
+    assert study.model.builder == "models.residual:build"
+    assert len(study.factors) >= 7
+    assert study.design.n_runs < 2 ** len(study.factors)
+    assert study.data.image_size == 64
+    spec = study.spec({factor.name: factor.high for factor in study.factor_list}, 1)
+    assert (spec.training.augment, spec.training.schedule) == ("strong", "cosine")
+    assert spec.model.settings["normalization"] == "batch"
+
+
+def test_the_demonstration_has_a_budget_and_two_others_are_published() -> None:
+    methods = {name: load_study(name).method for name in built_in_studies()}
+    assert methods == {
+        "quick": "budget",
+        "dogs-vs-cats": "budget",
+        "dogs-vs-cats-plain": "published",
+        "paper": "published",
+    }
     rules = load_study("quick").rules
     assert rules.design is not None
     assert len(pilot_runs(rules)) == 3
