@@ -19,10 +19,9 @@ from models.training.schedule import epoch_rates
 from models.training.targets import target_table
 
 TESTS = Path(__file__).parents[2]
-SETTINGS = (
-    *("neutral", "adamw", "nesterov", "lion", "rmsprop", "cosine", "one cycle", "smoothing"),
-    *("balanced", "clipped", "averaged", "normalized", "modern"),
-)
+SETTINGS = {"neutral", "adamw", "nesterov", "lion", "rmsprop", "modern"}
+#: XLA then compiles in a third of the time.
+FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 @pytest.fixture(scope="module", params=["tensorflow", "jax"])
@@ -38,6 +37,7 @@ def trained(
         env={
             **os.environ,
             "KERAS_BACKEND": request.param,
+            "XLA_FLAGS": FAST_COMPILATION,
             "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
         },
         capture_output=True,
@@ -51,7 +51,7 @@ def trained(
 
 @pytest.mark.process
 def test_each_setting_trains_to_the_weights_of_keras_fit(trained: dict[str, Any]) -> None:
-    assert set(trained["fit"]) == set(SETTINGS)
+    assert set(trained["fit"]) == SETTINGS
     for name, difference in trained["fit"].items():
         assert difference < 1e-3, name
     assert set(trained["start"].values()) == {"finished"}
@@ -144,7 +144,7 @@ def test_the_mirrored_image_is_averaged_in_evaluation_and_not_in_training(
 @pytest.mark.process
 @pytest.mark.parametrize("trained", ["jax"], indirect=True)
 def test_rates_and_targets_are_data_of_the_compiled_program(trained: dict[str, Any]) -> None:
-    assert trained["programs"] == [0, 0, 0, 1]
+    assert trained["programs"] == [0, 0, 1]
 
 
 def _rates(steps: int, **settings: Any) -> list[float]:
