@@ -20,7 +20,7 @@ from analysis.errors import FactorError
 from analysis.factors import Factor
 from models.networks.build_network import BUILT_IN, NETWORK_NAMES
 from models.networks.plain_cnn import ACTIVATIONS
-from models.networks.residual_cnn import DOWNSAMPLINGS, HEADS, NORMALIZATIONS
+from models.networks.residual_cnn import DOWNSAMPLINGS, HEADS, IDENTIFIER, NORMALIZATIONS
 from models.spec import DEFAULT_BUILDER, Scalar
 
 #: The scale and the domain of the factors that are known, so that a study need not give them.
@@ -42,11 +42,17 @@ KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
     "mixup": ("linear", (0.0, 10.0)),
     "cutmix": ("linear", (0.0, 10.0)),
     "erase": ("linear", (0.0, 1.0)),
-    "stages": ("integer", (1, 8)),
-    "depth": ("integer", (1, 16)),
-    "width": ("integer", (8, 1024)),
-    "width_growth": ("linear", (1.0, 4.0)),
-    "stochastic_depth": ("linear", (0.0, 0.9)),
+}
+#: The same for the settings that only one built-in network has, by its identifier. A user's own
+#: network may have settings of these names with other values.
+NETWORK_SCALES: dict[str, dict[str, tuple[str, tuple[float, float]]]] = {
+    IDENTIFIER: {
+        "stages": ("integer", (1, 8)),
+        "depth": ("integer", (1, 16)),
+        "width": ("integer", (8, 1024)),
+        "width_growth": ("linear", (1.0, 4.0)),
+        "stochastic_depth": ("linear", (0.0, 0.9)),
+    }
 }
 #: The values of the settings of the built-in networks that are categories.
 CATEGORIES: dict[str, tuple[Scalar, ...]] = {
@@ -66,14 +72,20 @@ QUOTED = 200
 MAY_BE_ZERO = frozenset({"conv_layers", "fc_layers", "depth"})
 
 
-def setting_fault(name: str, value: object) -> str:
+def known_scale(name: str, builder: str) -> tuple[str | None, tuple[float, float] | None]:
+    """Return the scale and the domain of a setting of a network; None for each if not known."""
+    scales = {**KNOWN_SCALES, **NETWORK_SCALES.get(builder, {})}
+    return scales.get(name, (None, None))
+
+
+def setting_fault(name: str, value: object, builder: str = DEFAULT_BUILDER) -> str:
     """Return why a value of a setting of a built-in network is not valid; empty if it is."""
     if known := CATEGORIES.get(name):
         # 1 and 0 are equal to True and False.
         is_known = any(value == one and type(value) is type(one) for one in known)
         texts = (str(one).lower() if isinstance(one, bool) else str(one) for one in known)
         return "" if is_known else f"not one of {', '.join(texts)}"
-    scale, domain = KNOWN_SCALES.get(name, (None, None))
+    scale, domain = known_scale(name, builder)
     if domain is None:
         return ""
     low, high = (0.0 if name in MAY_BE_ZERO else domain[0]), domain[1]
@@ -169,7 +181,7 @@ class FactorPart(Part):
         """Every level that the file names."""
         return self.values or (self.low, self.high)  # type: ignore[return-value] # as checked
 
-    def factor(self, name: str, *, counts: bool = True) -> Factor:
+    def factor(self, name: str, *, counts: bool = True, builder: str = DEFAULT_BUILDER) -> Factor:
         """Return the factor that the analysis knows.
 
         Parameters
@@ -177,8 +189,9 @@ class FactorPart(Part):
         name : of the setting.
         counts : whether an unknown setting takes whole numbers only, if its levels are whole
             numbers on a log scale, as those of layers and units are.
+        builder : the identifier of the network.
         """
-        known, domain = KNOWN_SCALES.get(name, (None, None))
+        known, domain = known_scale(name, builder)
         guessed = _scale_of(self.levels)
         by_ratio = "log" if self.values and _has_equal_ratios(self.values) else None
         scale = self.scale or by_ratio or known or guessed

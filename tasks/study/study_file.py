@@ -316,6 +316,14 @@ class Study(Part):
         return parts
 
     @model_validator(mode="after")
+    def _factors_are_inside_the_network(self) -> Self:
+        try:
+            _ = self.factor_list
+        except FactorError as error:
+            raise ValueError(f"factors: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _conditions_name_categories(self) -> Self:
         factors = {factor.name: factor for factor in self.factor_list}
         for factor in factors.values():
@@ -374,11 +382,11 @@ class Study(Part):
         training = set(TrainingPart.model_fields)
         _reject(self.model.settings, known, "model")
         _reject(self.factors, known | training, "factors")
-        _check_settings(self.model.settings, "model")
+        _check_settings(self.model.settings, "model", self.model.builder)
         for name in self.factors.keys() & known:
             part = self.factors[name]
             for level in part.levels:
-                _check_settings({name: level}, "factors")
+                _check_settings({name: level}, "factors", self.model.builder)
         return self
 
     @model_validator(mode="after")
@@ -480,7 +488,7 @@ class Study(Part):
         return tuple(self._factor(name, part) for name, part in self.factors.items())
 
     def _factor(self, name: str, part: FactorPart) -> Factor:
-        factor = part.factor(name)
+        factor = part.factor(name, builder=self.model.builder)
         if not factor.when:
             return factor
         fixed = {**NEUTRAL_NETWORK.get(self.model.builder, {}), **self.model.settings}
@@ -615,9 +623,9 @@ def _budget_keys(content: Mapping[str, Any]) -> list[str]:
     return [name for name in ("budget", "minutes") if content.get(name) is not None]
 
 
-def _check_settings(settings: Mapping[str, object], where: str) -> None:
+def _check_settings(settings: Mapping[str, object], where: str, builder: str) -> None:
     for name, value in settings.items():
-        if fault := setting_fault(name, value):
+        if fault := setting_fault(name, value, builder):
             raise ValueError(f"{where}.{name}: {value!r:.{QUOTED}} is {fault}; correct it")
 
 

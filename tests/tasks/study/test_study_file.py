@@ -427,6 +427,7 @@ def test_the_name_of_a_network_is_stored_as_the_identifier_of_its_builder() -> N
         ({"model": {"residual": 1}}, ("model.residual", "1 is not one of false, true")),
         ({"model": {"filters": 8}}, ("model.filters is not a setting", "width")),
         ({"model": {"width": 4}}, ("model.width", "8 to 1024")),
+        ({"factors": {"width": {"low": 4, "high": 32}}}, ("factor width", "8")),
         ({"training": {"batch_size": 1}}, ("batch_size 1", "group")),
         (
             {"factors": {"batch_size": {"low": 1, "high": 64}}},
@@ -445,6 +446,13 @@ def test_an_error_in_a_study_of_the_second_network_is_one_line(
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_users_own_network_may_have_a_setting_of_the_same_name() -> None:
+    factors = {"width": {"values": ["narrow", "wide"]}, "depth": {"low": 0.5, "high": 1.5}}
+    content = {"name": "own", "model": {"builder": "net:build"}, "factors": factors}
+    scales = [factor.scale for factor in parse_study(content, "own.toml").factor_list]
+    assert scales == ["categorical", "linear"]
 
 
 TEXT = """name = "small"
