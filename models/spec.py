@@ -30,7 +30,22 @@ NEUTRAL_TRAINING: dict[str, Scalar] = {
     "augment": False,
     "precision": "auto",
     "deterministic": False,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "label_smoothing": 0.0,
+    "clip_norm": 0.0,
+    "ema": 0.0,
+    "class_weight": "none",
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "erase": 0.0,
+    "keep": "last",
+    "average_flip": False,
 }
+#: The levels of `augment` that had no names at first. Keys and stored studies have them as they
+#: were.
+UNNAMED_AUGMENT: dict[str, bool] = {"none": False, "light": True}
 #: The same for the settings of the built-in networks, by their identifiers.
 NEUTRAL_NETWORK: dict[str, dict[str, Scalar]] = {
     DEFAULT_BUILDER: {
@@ -42,12 +57,26 @@ NEUTRAL_NETWORK: dict[str, dict[str, Scalar]] = {
         "dropout": 0.2,
         "activation": "relu",
     },
+    "models.residual:build": {
+        "stages": 4,
+        "depth": 1,
+        "width": 16,
+        "width_growth": 2.0,
+        "normalization": "batch",
+        "residual": True,
+        "downsample": "pooling",
+        "head": "average",
+        "squeeze_excitation": False,
+        "activation": "relu",
+        "dropout": 0.0,
+        "stochastic_depth": 0.0,
+    },
 }
 
 #: Settings of `TrainingSpec` that, at any value but the neutral one, make what an epoch does depend
-#: on the number of epochs. A learning-rate schedule over the whole length is added here: a training
-#: with it does not begin like a longer one, and `continues` is false.
-LENGTH_DEPENDENT: frozenset[str] = frozenset()
+#: on the number of epochs: a training with one of them does not begin like a longer one, and
+#: `continues` is false.
+LENGTH_DEPENDENT: frozenset[str] = frozenset({"schedule", "warmup"})
 
 
 @dataclass(frozen=True)
@@ -58,20 +87,56 @@ class TrainingSpec:
     ----------
     epochs : passes over the training images.
     batch_size : images a step.
-    learning_rate : the optimiser's step.
-    optimizer : ``adam``, ``sgd`` (momentum 0.9) or ``rmsprop``.
-    augment : random flip, shift and zoom inside the compiled step.
+    learning_rate : the optimizer's step; with a schedule, its largest value.
+    optimizer : ``adam``, ``adamw``, ``sgd`` (momentum 0.9), ``nesterov`` (the same with Nesterov
+        momentum), ``rmsprop`` or ``lion``.
+    augment : random changes of the training images inside the compiled step: ``none`` (or False),
+        ``flip``, ``light`` (or True: flip, shift and zoom) or ``strong``; see
+        `models.training.augmentation`.
     precision : ``auto`` (mixed bfloat16 where the hardware has it), ``float32`` or ``bfloat16``.
     deterministic : equal seeds give bit-equal weights on one machine.
+    weight_decay : decoupled from the gradient, times the learning rate, and of kernels only: biases
+        and the scales of normalization do not decay. ``adam`` with it is ``adamw``.
+    schedule : of the learning rate, over all steps: ``constant``, ``cosine`` or ``one_cycle``; see
+        `models.training.schedule`.
+    warmup : the share of the steps in which the learning rate rises. 0: none, and 0.3 of
+        ``one_cycle``.
+    label_smoothing : the share of each target that is divided equally between all classes.
+    clip_norm : the largest norm of the gradient of all weights together; 0: no limit.
+    ema : momentum of an exponential moving average of the weights, one update per step, with which
+        the network is evaluated and saved; 0: none.
+    class_weight : ``none``, or ``balanced``: each class counts equally in the loss.
+    mixup, cutmix : the parameter of the Beta distribution of the share of a second image that is
+        added to a training image, or pasted into it; 0: none.
+    erase : the share of the training images in which a random rectangle is made uniform.
+    keep : the epoch whose weights are kept: ``last``, or ``best`` by validation accuracy.
+    average_flip : whether the network that is evaluated and saved averages the logits of an image
+        and of the mirrored image. It is trained without this.
     """
 
     epochs: int = 8
     batch_size: int = 64
     learning_rate: float = 0.001
     optimizer: str = "adam"
-    augment: bool = False
+    augment: bool | str = False
     precision: str = "auto"
     deterministic: bool = False
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup: float = 0.0
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    class_weight: str = "none"
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    erase: float = 0.0
+    keep: str = "last"
+    average_flip: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.augment, str) and self.augment in UNNAMED_AUGMENT:
+            object.__setattr__(self, "augment", UNNAMED_AUGMENT[self.augment])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from models.errors import BuilderError
-from models.networks import plain_cnn
+from models.networks import plain_cnn, residual_cnn
 from models.networks.user_builder import call_builder
 from models.spec import DEFAULT_BUILDER, ModelSpec
 
@@ -14,7 +14,10 @@ from models.spec import DEFAULT_BUILDER, ModelSpec
 #: where the function lies may.
 BUILT_IN: dict[str, Callable[..., Any]] = {
     DEFAULT_BUILDER: plain_cnn.build,
+    residual_cnn.IDENTIFIER: residual_cnn.build,
 }
+#: The names of the built-in networks in a study file: ``[model] network = "modern"``.
+NETWORK_NAMES: dict[str, str] = {"plain": DEFAULT_BUILDER, "modern": residual_cnn.IDENTIFIER}
 #: What every builder is called with, besides the settings and factors of the study.
 GIVEN = frozenset({"image_size", "classes"})
 

@@ -51,7 +51,8 @@ class Checkpoint:
     micro_batch : the number of images whose gradients were in memory at once.
     seconds : wall clock time of all epochs.
     history : the figures of each epoch, as in `ReplicateResult`.
-    state : weights, the state of random layers, the optimizer's variables; see `training_state`.
+    state : weights, the state of random layers, the optimizer's variables with the moving averages
+        (see `training_state`); and the weights of the best epoch, if that is kept.
     """
 
     spec: ReplicateSpec
@@ -68,8 +69,18 @@ def training_state(job: EngineJob) -> list[NDArray[Any]]:
     return [np.array(ops.convert_to_numpy(variable)) for variable in _variables(job)]
 
 
-def restore_state(job: EngineJob, state: list[NDArray[Any]]) -> None:
+def restore_state(
+    job: EngineJob, state: list[NDArray[Any]], *, keeps_best: bool = False
+) -> list[NDArray[Any]]:
     """Set everything that a training changes; the engine of the job must exist already.
+
+    Parameters
+    ----------
+    keeps_best : whether the weights of the best epoch follow in the state.
+
+    Returns
+    -------
+    The weights of the best epoch; none if they do not follow.
 
     Raises
     ------
@@ -77,14 +88,17 @@ def restore_state(job: EngineJob, state: list[NDArray[Any]]) -> None:
         If the arrays are not those of this network and optimizer; nothing is changed then.
     """
     variables = _variables(job)
-    types = [(variable.shape, np.dtype(variable.dtype)) for variable in variables]
+    kept = job.network.weights if keeps_best else []
+    types = [(variable.shape, np.dtype(variable.dtype)) for variable in [*variables, *kept]]
     if [(tuple(shape), kind.itemsize) for shape, kind in types] != [
         (array.shape, array.dtype.itemsize) for array in state
     ]:
         raise CheckpointError("it has the state of another network")
-    for variable, array, (_, kind) in zip(variables, state, types, strict=True):
-        # A file has the bytes of bfloat16 without the name of that type.
-        variable.assign(array.view(kind))
+    # A file has the bytes of bfloat16 without the name of that type.
+    arrays = [array.view(kind) for array, (_, kind) in zip(state, types, strict=True)]
+    for variable, array in zip(variables, arrays, strict=False):
+        variable.assign(array)
+    return arrays[len(variables) :]
 
 
 def _variables(job: EngineJob) -> list[Any]:

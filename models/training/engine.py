@@ -34,6 +34,11 @@ class EngineJob:
     compilation_key : jobs with equal keys differ only in weights, seed and learning rate, so that a
         process compiles once for all of them. Empty: nothing is shared with other jobs.
     deterministic : whether equal seeds give bit-equal weights.
+    targets : float32 (classes, classes): row y is the target of an image of class y, and the loss
+        is the cross-entropy with it, which may count some classes more than others. None: the loss
+        is the cross-entropy with the labels.
+    mixes : whether `trained` mixes images: it then takes [images, targets] and returns
+        [logits, targets].
     """
 
     network: Any
@@ -44,6 +49,8 @@ class EngineJob:
     micro_batch: int
     compilation_key: str = ""
     deterministic: bool = False
+    targets: NDArray[np.float32] | None = None
+    mixes: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,8 @@ class EpochFigures:
 
     Attributes
     ----------
-    loss, accuracy : means over the images of the epoch, during training.
+    loss, accuracy : means over the images of the epoch, during training. Of an image that is mixed
+        of two classes, the right answer is the class with the larger target.
     bad_step : the first step, counted from 0, whose loss was NaN or infinite; the epoch ended
         there. -1 if there was none.
     """
@@ -65,8 +73,15 @@ class EpochFigures:
 class Engine(Protocol):
     """Trains and evaluates the network of a job."""
 
-    def train(self, batches: NDArray[np.int32]) -> EpochFigures:
-        """Train one step per row of `batches`, (steps, batch): indices of images."""
+    def train(
+        self, batches: NDArray[np.int32], rates: NDArray[np.float32] | None = None
+    ) -> EpochFigures:
+        """Train one step per row of `batches`, (steps, batch): indices of images.
+
+        Parameters
+        ----------
+        rates : the learning rate of each step, (steps,); None: that of the optimizer.
+        """
         ...
 
     def logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:

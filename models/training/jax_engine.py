@@ -32,15 +32,18 @@ class JaxEngine:
         self._job = job
         job.optimizer.build(job.trained.trainable_variables)
         self._images = _images_on_device(job.images)
-        self._labels = jnp.asarray(job.labels, dtype=jnp.int32)
+        targets = None if job.targets is None else jnp.asarray(job.targets)
+        self._labels = jnp.asarray(job.labels, dtype=jnp.int32), targets
         key = job.compilation_key
         self._program = _cached_program(_ProgramKey(key, job)) if key else _Program(job)
 
-    def train(self, batches: NDArray[np.int32]) -> EpochFigures:
-        """Train one step per row of `batches`."""
+    def train(
+        self, batches: NDArray[np.int32], rates: NDArray[np.float32] | None = None
+    ) -> EpochFigures:
+        """Train one step per row of `batches`, with its learning rate if rates are given."""
         state = [[variable.value for variable in group] for group in self._variables()]
         epoch = self._program.epoch
-        state, (step, loss, hits, finite) = epoch(state, self._images, self._labels, batches)
+        state, (step, loss, hits, finite) = epoch(state, self._images, self._labels, batches, rates)
         for group, values in zip(self._variables(), state, strict=True):
             for variable, value in zip(group, values, strict=True):
                 variable.assign(value)
@@ -69,6 +72,8 @@ class _Program:
 
     def __init__(self, job: EngineJob) -> None:
         self._job = job
+        variables, rate = job.optimizer.variables, job.optimizer.learning_rate
+        self._rate_index = next(n for n, variable in enumerate(variables) if variable is rate)
         options: dict[str, Any] | None = None
         if jax.default_backend() == "gpu":
             # Level 2 times the algorithms but does not compare their results, which took minutes
@@ -93,17 +98,22 @@ class _Program:
         started = [self._one_batch(weights, non_trainable, images, rows) for rows in batches]
         return np.stack([np.asarray(logits) for logits in started])
 
-    def _python_loop(self, state: Any, images: Any, labels: Any, batches: Any) -> Any:
+    def _python_loop(
+        self, state: Any, images: Any, labels: Any, batches: Any, rates: Any = None
+    ) -> Any:
         figures: tuple[Any, ...] = (0, 0.0, 0, True)
         for rows in batches:
             step, total, hits, _ = figures
-            state, loss, step_hits = self._one_step(state, images, labels, rows)
+            rate = None if rates is None else rates[step]
+            state, loss, step_hits = self._one_step(state, images, labels, rows, rate)
             figures = step + 1, total + loss, hits + step_hits, bool(jnp.isfinite(loss))
             if not figures[-1]:
                 break
         return state, figures
 
-    def _compiled_loop(self, state: Any, images: Any, labels: Any, batches: Any) -> Any:
+    def _compiled_loop(
+        self, state: Any, images: Any, labels: Any, batches: Any, rates: Any = None
+    ) -> Any:
         """Train all steps, or until the loss is NaN or infinite; this function is traced."""
 
         def continues(carried: Any) -> Any:
@@ -112,20 +122,27 @@ class _Program:
 
         def train_step(carried: Any) -> Any:
             state, (step, total, hits, _) = carried
-            state, loss, step_hits = self._step(state, images, labels, batches[step])
+            rate = None if rates is None else rates[step]
+            state, loss, step_hits = self._step(state, images, labels, batches[step], rate)
             return state, (step + 1, total + loss, hits + step_hits, jnp.isfinite(loss))
 
         figures = (jnp.int32(0), jnp.float32(0), jnp.int32(0), jnp.bool_(1))
         return lax.while_loop(continues, train_step, (state, figures))
 
-    def _step(self, state: Any, images: Any, labels: Any, rows: Any) -> tuple[Any, Any, Any]:
+    def _step(
+        self, state: Any, images: Any, labels: Any, rows: Any, rate: Any
+    ) -> tuple[Any, Any, Any]:
         weights, non_trainable, optimizer_state = state
+        labels, targets = labels
+        if rate is not None:
+            optimizer_state = list(optimizer_state)
+            optimizer_state[self._rate_index] = rate
         gradients_of = jax.value_and_grad(self._loss, has_aux=True)
         parts = rows.reshape(-1, self._job.micro_batch)
 
         def add(carried: Any, part: Any) -> tuple[Any, None]:
             non_trainable, summed, loss, hits = carried
-            batch = images[part], labels[part]
+            batch = images[part], labels[part], targets
             (part_loss, (non_trainable, part_hits)), gradients = gradients_of(
                 weights, non_trainable, *batch
             )
@@ -133,7 +150,7 @@ class _Program:
             return (non_trainable, summed, loss + part_loss, hits + part_hits), None
 
         if len(parts) == 1:
-            batch = images[rows], labels[rows]
+            batch = images[rows], labels[rows], targets
             (loss, (non_trainable, hits)), gradients = gradients_of(weights, non_trainable, *batch)
         else:
             zeros = jax.tree.map(jnp.zeros_like, weights)
@@ -145,12 +162,24 @@ class _Program:
         )
         return [weights, non_trainable, optimizer_state], loss / len(parts), hits
 
-    def _loss(self, weights: Any, non_trainable: Any, images: Any, labels: Any) -> Any:
-        logits, non_trainable, losses = self._job.trained.stateless_call(
-            weights, non_trainable, images, training=True, return_losses=True
+    def _loss(
+        self, weights: Any, non_trainable: Any, images: Any, labels: Any, targets: Any
+    ) -> Any:
+        if targets is not None:
+            targets = targets[labels]
+        inputs = [images, targets] if self._job.mixes else images
+        answers, non_trainable, losses = self._job.trained.stateless_call(
+            weights, non_trainable, inputs, training=True, return_losses=True
         )
-        logits = logits.astype(jnp.float32)
-        log_probability = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)
+        if self._job.mixes:
+            answers, targets = answers
+            labels = targets.argmax(axis=1)
+        logits = answers.astype(jnp.float32)
+        log_probability = jax.nn.log_softmax(logits)
+        if targets is None:
+            log_probability = jnp.take_along_axis(log_probability, labels[:, None], axis=1)
+        else:
+            log_probability = (targets * log_probability).sum(axis=1)
         hits = jnp.sum(logits.argmax(axis=1) == labels, dtype=jnp.int32)
         return sum(losses, start=-log_probability.mean()), (non_trainable, hits)
 

@@ -19,7 +19,8 @@ class ReplicateResult:
     status : ``finished``, or ``diverged`` if the loss became NaN or infinite.
     reason : why it diverged; empty if it finished.
     history : one dictionary per epoch: epoch, train_loss, train_accuracy, val_loss, val_accuracy,
-        epoch_seconds, images_per_second.
+        epoch_seconds, images_per_second. If the best epoch is kept, val_loss and val_accuracy are
+        those of the best epoch so far, and epoch_val_loss and epoch_val_accuracy those of each one.
     val_probability, test_probability : float32 (n, classes); each row adds up to 1.
     parameters : number of parameters of the network.
     train_seconds : wall clock time of all epochs in the history.
@@ -39,6 +40,8 @@ class ReplicateResult:
     multiply_adds : of the forward pass of one image, in the layers that can be counted; see
         `models.networks.multiply_adds`. None in results of versions before 0.3.
     not_counted : the layers that cannot be counted; empty if `multiply_adds` is of all layers.
+    kept_epoch : the epoch whose weights the network has. If it was chosen by validation accuracy,
+        that accuracy is a little too high for new images. 0 in results of versions before 0.3.
     """
 
     status: str
@@ -60,6 +63,7 @@ class ReplicateResult:
     not_continued: str = ""
     multiply_adds: int | None = None
     not_counted: tuple[str, ...] = ()
+    kept_epoch: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without the predictions."""

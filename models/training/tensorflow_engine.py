@@ -24,15 +24,19 @@ class TensorFlowEngine:
         job.optimizer.build(self._variables)
         self._images = _images_as_tensor(job.images)
         self._labels = tf.constant(job.labels, dtype=tf.int32)
+        self._targets = None if job.targets is None else tf.constant(job.targets)
         # With AutoGraph a child that is killed would leave one file per function in /tmp.
         self._epoch = tf.function(self._steps, autograph=False)
         # Traced once for any number of rows: the parts of the split differ in size.
         rows = [tf.TensorSpec([None, None], tf.int32)]
         self._logits = tf.function(self._evaluate, autograph=False, input_signature=rows)
 
-    def train(self, batches: NDArray[np.int32]) -> EpochFigures:
-        """Train one step per row of `batches`."""
-        step, loss, hits, finite = self._epoch(tf.constant(batches))
+    def train(
+        self, batches: NDArray[np.int32], rates: NDArray[np.float32] | None = None
+    ) -> EpochFigures:
+        """Train one step per row of `batches`, with its learning rate if rates are given."""
+        scheduled = None if rates is None else tf.constant(rates)
+        step, loss, hits, finite = self._epoch(tf.constant(batches), scheduled)
         bad_step = -1 if bool(finite) else int(step) - 1
         return EpochFigures(float(loss) / len(batches), float(hits) / batches.size, bad_step)
 
@@ -41,13 +45,15 @@ class TensorFlowEngine:
         logits = self._logits(tf.constant(evaluation_batches(rows))).numpy()
         return np.asarray(logits.reshape(-1, logits.shape[-1])[: len(rows)], dtype=np.float32)
 
-    def _steps(self, batches: Any) -> Any:
+    def _steps(self, batches: Any, rates: Any) -> Any:
         """Train all steps, or until the loss is NaN or infinite; this function is traced."""
 
         def continues(step: Any, total: Any, hits: Any, finite: Any) -> Any:  # noqa: ARG001 # the loop passes all its variables
             return tf.logical_and(step < tf.shape(batches)[0], finite)
 
         def train_step(step: Any, total: Any, hits: Any, finite: Any) -> Any:  # noqa: ARG001 # the loop passes all its variables
+            if rates is not None:
+                self._job.optimizer.learning_rate.assign(rates[step])
             loss, step_hits = self._step(batches[step])
             return step + 1, total + loss, hits + step_hits, tf.math.is_finite(loss)
 
@@ -71,12 +77,20 @@ class TensorFlowEngine:
         return loss / parts, hits
 
     def _gradients(self, rows: Any) -> tuple[Any, Any, list[Any]]:
-        labels = tf.gather(self._labels, rows)
+        labels, images = tf.gather(self._labels, rows), tf.gather(self._images, rows)
+        targets = None if self._targets is None else tf.gather(self._targets, labels)
         with tf.GradientTape() as tape:
-            logits = tf.cast(
-                self._job.trained(tf.gather(self._images, rows), training=True), tf.float32
-            )
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            if self._job.mixes:
+                logits, targets = self._job.trained([images, targets], training=True)
+                labels = tf.argmax(targets, axis=1, output_type=tf.int32)
+            else:
+                logits = self._job.trained(images, training=True)
+            logits = tf.cast(logits, tf.float32)
+            if targets is None:
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            else:
+                # The gradient of TensorFlow's own loss is only right for targets that add up to 1.
+                losses = -tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1)
             loss = tf.add_n([tf.reduce_mean(losses), *self._job.trained.losses])
         predicted = tf.argmax(logits, axis=1, output_type=tf.int32)
         hits = tf.reduce_sum(tf.cast(predicted == labels, tf.int32))

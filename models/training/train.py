@@ -4,17 +4,19 @@ import json
 import math
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import CheckpointError, SpecError
+from models.errors import CheckpointError
+from models.networks.average_flip import with_average_flip
 from models.networks.build_network import build_from
 from models.networks.multiply_adds import count_multiply_adds
-from models.spec import ReplicateSpec, TrainingSpec
+from models.spec import ReplicateSpec
 from models.training.backend import device_name, load_keras, make_deterministic, resolve_precision
 from models.training.checkpoint import (
     Checkpoint,
@@ -27,7 +29,10 @@ from models.training.checkpoint import (
 )
 from models.training.engine import EngineJob, is_out_of_memory
 from models.training.engine_choice import cheapest_network, engine_of
+from models.training.optimizers import optimizer_for
 from models.training.result import ReplicateResult, probability
+from models.training.schedule import epoch_rates
+from models.training.targets import target_table
 
 OnEpoch = Callable[[dict[str, Any]], None]
 
@@ -99,14 +104,18 @@ def fit_replicate(
     conditions = Conditions(arrays.version, backend, precision, device_name())
     start, not_continued = _load_start(continue_from, spec, conditions)
     attempt = _train(spec, arrays, on_epoch, start, not_continued)
+    # Before the weights of the last step are replaced by averaged ones, or by those of another
+    # epoch.
+    checkpoint = attempt.checkpoint(conditions) if checkpoint_to is not None else None
+    attempt.set_final_weights()
     result = attempt.result(conditions)
     if on_trained is not None:
         on_trained()
     if not attempt.divergence:
         if weights_to is not None:
             attempt.network.save(weights_to)
-        if checkpoint_to is not None:
-            save_checkpoint(attempt.checkpoint(conditions), checkpoint_to)
+        if checkpoint is not None and checkpoint_to is not None:
+            save_checkpoint(checkpoint, checkpoint_to)
     return result
 
 
@@ -173,6 +182,7 @@ class _TrainingAttempt:
     network : the network that is saved.
     divergence : where the loss became NaN or infinite, as text; empty if it did not.
     not_continued : why it started from the beginning though a checkpoint was given, as text.
+    best : with ``keep = "best"``, the weights of the best epoch so far; empty before it.
     """
 
     def __init__(
@@ -189,26 +199,39 @@ class _TrainingAttempt:
         self.divergence = self.not_continued = ""
         self.seconds = self.continued_seconds = 0.0
         self.continued_epochs = 0
+        self.best: list[NDArray[Any]] = []
         load_keras().utils.set_random_seed(spec.seed)
         self.network = build_from(spec.model, spec.image_size, len(arrays.classes))
         # Shares the weights of the network, and costs less to train on some backends.
         self.twin = cheapest_network(self.network)
-        augment = spec.training.augment
-        self.trained = _with_augmentation(self.twin, spec.seed) if augment else self.twin
+        from models.training.augmentation import mixes, with_augmentation
+
+        self.trained = with_augmentation(self.twin, spec.training, spec.seed)
+        labels = arrays.labels[arrays.side("training")]
+        self.targets = target_table(
+            spec.training, labels, len(arrays.classes), mixed=mixes(spec.training)
+        )
+        self.mixes = mixes(spec.training)
+        self.evaluated = self.twin
+        if spec.training.average_flip:
+            self.network = with_average_flip(self.network)
+            self.evaluated = with_average_flip(self.twin)
 
     def run(self, start: Checkpoint | None) -> None:
         """Train all epochs after the checkpoint, or until the loss is NaN or infinite."""
         started = time.perf_counter()
         arrays = self.arrays
         self.job = EngineJob(
-            self.twin,
+            self.evaluated,
             self.trained,
-            _optimizer(self.spec.training),
+            optimizer_for(self.spec.training, self.trained.trainable_variables),
             arrays.images,
             arrays.labels,
             self.micro_batch,
             self._compilation_key(),
             self.spec.training.deterministic,
+            self.targets,
+            self.mixes,
         )
         self.engine = engine_of(self.job)
         if start is not None:
@@ -224,27 +247,33 @@ class _TrainingAttempt:
     def _continue_from(self, start: Checkpoint) -> None:
         """Set the state of the training to a checkpoint, and report the epochs before it."""
         try:
-            restore_state(self.job, start.state)
+            self.best = restore_state(self.job, start.state, keeps_best=self._keeps_best)
         except CheckpointError as error:
             self.not_continued = str(error)
             return
         self.continued_epochs, self.continued_seconds = len(start.history), start.seconds
         for row in start.history:
             self._report(row)
+        self.best_figures = (start.history[-1]["val_loss"], start.history[-1]["val_accuracy"])
 
     def _compilation_key(self) -> str:
         """Return as text everything that the compiled functions depend on."""
         settings = self.spec.to_dict()
-        for name in ("learning_rate", "epochs", "batch_size"):
+        # These are arguments of the compiled functions, or do not reach them.
+        for name in ("learning_rate", "epochs", "batch_size", "schedule", "warmup", "keep"):
+            del settings["training"][name]
+        for name in ("label_smoothing", "class_weight"):
             del settings["training"][name]
         del settings["seed"]
         policy = load_keras().config.dtype_policy().name
-        return json.dumps([settings, (policy, len(self.arrays.classes), self.micro_batch)])
+        facts = (policy, len(self.arrays.classes), self.micro_batch, self.targets is not None)
+        return json.dumps([settings, facts])
 
     def _train_epoch(self, epoch: int) -> None:
         started = time.perf_counter()
         batches = self._batches(epoch)
-        figures = self.engine.train(batches)
+        rates = epoch_rates(self.spec.training, len(batches), epoch)
+        figures = self.engine.train(batches) if rates is None else self.engine.train(batches, rates)
         train_seconds = time.perf_counter() - started
         if figures.bad_step >= 0:
             self.divergence = (
@@ -252,8 +281,12 @@ class _TrainingAttempt:
             )
             return
         rows = self.arrays.side("validation")
-        self.val_logits = self.engine.logits(rows)
-        loss, accuracy = loss_and_accuracy(self.val_logits, self.arrays.labels[rows])
+        with self._averaged_weights():
+            self.val_logits = self.engine.logits(rows)
+            loss, accuracy = loss_and_accuracy(self.val_logits, self.arrays.labels[rows])
+            of_epoch = self._keep_if_best(accuracy, loss) if self._keeps_best else {}
+        if of_epoch:
+            loss, accuracy = self.best_figures
         row = {
             "epoch": epoch + 1,
             # First, because MLflow's pages show the first metric until the user selects another.
@@ -263,8 +296,53 @@ class _TrainingAttempt:
             "val_loss": loss,
             "epoch_seconds": time.perf_counter() - started,
             "images_per_second": batches.size / train_seconds,
+            **of_epoch,
         }
         self._report(row)
+
+    @property
+    def _keeps_best(self) -> bool:
+        return self.spec.training.keep == "best"
+
+    def _keep_if_best(self, accuracy: float, loss: float) -> dict[str, float]:
+        """Keep the weights if no epoch before had this validation accuracy; return the figures."""
+        if not self.history or accuracy > self.best_figures[1]:
+            self.best = self.job.network.get_weights()
+            self.best_figures = loss, accuracy
+        return {"epoch_val_accuracy": accuracy, "epoch_val_loss": loss}
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Give the network the moving averages of its weights while the block runs."""
+        if not self.spec.training.ema:
+            yield
+            return
+        variables = self.trained.trainable_variables
+        ops = load_keras().ops
+        last = [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+        self.job.optimizer.finalize_variable_values(variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, last, strict=True):
+                variable.assign(value)
+
+    def set_final_weights(self) -> None:
+        """Give the network the weights that are kept: averaged ones, or those of the best epoch."""
+        if self.divergence:
+            return
+        if self._keeps_best:
+            self.job.network.set_weights(self.best)
+            self.val_logits = self.engine.logits(self.arrays.side("validation"))
+        elif self.spec.training.ema:
+            self.job.optimizer.finalize_variable_values(self.trained.trainable_variables)
+
+    @property
+    def _kept_epoch(self) -> int:
+        """The number of the epoch whose weights the network has."""
+        if not self._keeps_best:
+            return len(self.history)
+        return 1 + int(np.argmax([row["epoch_val_accuracy"] for row in self.history] or [0]))
 
     def _report(self, row: dict[str, Any]) -> None:
         self.history.append(row)
@@ -290,7 +368,7 @@ class _TrainingAttempt:
             self.micro_batch,
             self.seconds,
             self.history,
-            training_state(self.job),
+            [*training_state(self.job), *self.best],
         )
 
     def result(self, conditions: Conditions) -> ReplicateResult:
@@ -317,6 +395,7 @@ class _TrainingAttempt:
             not_continued=self.not_continued,
             multiply_adds=multiply_adds.total,
             not_counted=multiply_adds.not_counted,
+            kept_epoch=self._kept_epoch,
         )
 
 
@@ -329,32 +408,3 @@ def loss_and_accuracy(
     log_sum = highest + np.log(np.exp(wide - highest[:, None]).sum(axis=1))
     loss = (log_sum - wide[np.arange(len(labels)), labels]).mean()
     return float(loss), float((logits.argmax(axis=1) == labels).mean())
-
-
-def _optimizer(training: TrainingSpec) -> Any:
-    import keras
-
-    match training.optimizer:
-        case "sgd":
-            return keras.optimizers.SGD(training.learning_rate, momentum=0.9)
-        case "rmsprop":
-            return keras.optimizers.RMSprop(training.learning_rate)
-        case "adam":
-            return keras.optimizers.Adam(training.learning_rate)
-    raise SpecError(f"optimizer {training.optimizer!r}: not adam, sgd or rmsprop; use one of them")
-
-
-def _with_augmentation(network: Any, seed: int) -> Any:
-    """Return a network that changes each image at random before it passes it on to this network.
-
-    It flips images, shifts them by up to a tenth and zooms by up to a tenth, inside the compiled
-    step. Both networks share their weights; the one without augmentation is saved.
-    """
-    import keras
-
-    layers = keras.layers
-    inputs = keras.Input(network.input_shape[1:])
-    x = layers.RandomFlip("horizontal", seed=seed)(inputs)
-    x = layers.RandomTranslation(0.1, 0.1, seed=seed + 1)(x)
-    x = layers.RandomZoom(0.1, seed=seed + 2)(x)
-    return keras.Model(inputs, network(x))

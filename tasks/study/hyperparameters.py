@@ -1,10 +1,11 @@
 """The settings of the network and of its training, any of which may be a factor."""
 
+import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +18,9 @@ from pydantic import (
 
 from analysis.errors import FactorError
 from analysis.factors import Factor
+from models.networks.build_network import BUILT_IN, NETWORK_NAMES
 from models.networks.plain_cnn import ACTIVATIONS
+from models.networks.residual_cnn import DOWNSAMPLINGS, HEADS, IDENTIFIER, NORMALIZATIONS
 from models.spec import DEFAULT_BUILDER, Scalar
 
 #: The scale and the domain of the factors that are known, so that a study need not give them.
@@ -31,18 +34,58 @@ KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
     "epochs": ("integer", (1, 100000)),
     "learning_rate": ("log", (1e-8, 10.0)),
     "dropout": ("linear", (0.0, 0.95)),
+    "weight_decay": ("log", (1e-8, 1.0)),
+    "warmup": ("linear", (0.0, 0.9)),
+    "label_smoothing": ("linear", (0.0, 0.9)),
+    "clip_norm": ("log", (1e-4, 1e4)),
+    "ema": ("linear", (0.0, 0.99999)),
+    "mixup": ("linear", (0.0, 10.0)),
+    "cutmix": ("linear", (0.0, 10.0)),
+    "erase": ("linear", (0.0, 1.0)),
+}
+#: The same for the settings that only one built-in network has, by its identifier. A user's own
+#: network may have settings of these names with other values.
+NETWORK_SCALES: dict[str, dict[str, tuple[str, tuple[float, float]]]] = {
+    IDENTIFIER: {
+        "stages": ("integer", (1, 8)),
+        "depth": ("integer", (1, 16)),
+        "width": ("integer", (8, 1024)),
+        "width_growth": ("linear", (1.0, 4.0)),
+        "stochastic_depth": ("linear", (0.0, 0.9)),
+    }
+}
+#: The values of the settings of the built-in networks that are categories.
+CATEGORIES: dict[str, tuple[Scalar, ...]] = {
+    "activation": ACTIVATIONS,
+    "normalization": NORMALIZATIONS,
+    "downsample": DOWNSAMPLINGS,
+    "head": HEADS,
+    "residual": (False, True),
+    "squeeze_excitation": (False, True),
 }
 
 
+#: Characters of a value that an error quotes, at most.
+QUOTED = 200
+
 #: Settings of a network that may also be 0 where they do not vary.
-MAY_BE_ZERO = frozenset({"conv_layers", "fc_layers"})
+MAY_BE_ZERO = frozenset({"conv_layers", "fc_layers", "depth"})
 
 
-def setting_fault(name: str, value: object) -> str:
+def known_scale(name: str, builder: str) -> tuple[str | None, tuple[float, float] | None]:
+    """Return the scale and the domain of a setting of a network; None for each if not known."""
+    scales = {**KNOWN_SCALES, **NETWORK_SCALES.get(builder, {})}
+    return scales.get(name, (None, None))
+
+
+def setting_fault(name: str, value: object, builder: str = DEFAULT_BUILDER) -> str:
     """Return why a value of a setting of a built-in network is not valid; empty if it is."""
-    if name == "activation":
-        return "" if value in ACTIVATIONS else f"not one of {', '.join(ACTIVATIONS)}"
-    scale, domain = KNOWN_SCALES.get(name, (None, None))
+    if known := CATEGORIES.get(name):
+        # 1 and 0 are equal to True and False.
+        is_known = any(value == one and type(value) is type(one) for one in known)
+        texts = (str(one).lower() if isinstance(one, bool) else str(one) for one in known)
+        return "" if is_known else f"not one of {', '.join(texts)}"
+    scale, domain = known_scale(name, builder)
     if domain is None:
         return ""
     low, high = (0.0 if name in MAY_BE_ZERO else domain[0]), domain[1]
@@ -138,7 +181,7 @@ class FactorPart(Part):
         """Every level that the file names."""
         return self.values or (self.low, self.high)  # type: ignore[return-value] # as checked
 
-    def factor(self, name: str, *, counts: bool = True) -> Factor:
+    def factor(self, name: str, *, counts: bool = True, builder: str = DEFAULT_BUILDER) -> Factor:
         """Return the factor that the analysis knows.
 
         Parameters
@@ -146,8 +189,9 @@ class FactorPart(Part):
         name : of the setting.
         counts : whether an unknown setting takes whole numbers only, if its levels are whole
             numbers on a log scale, as those of layers and units are.
+        builder : the identifier of the network.
         """
-        known, domain = KNOWN_SCALES.get(name, (None, None))
+        known, domain = known_scale(name, builder)
         guessed = _scale_of(self.levels)
         by_ratio = "log" if self.values and _has_equal_ratios(self.values) else None
         scale = self.scale or by_ratio or known or guessed
@@ -215,15 +259,29 @@ class TrainingPart(Part):
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 8
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
-    optimizer: Literal["adam", "sgd", "rmsprop"] = "adam"
-    augment: bool = False
+    optimizer: Literal["adam", "adamw", "sgd", "nesterov", "rmsprop", "lion"] = "adam"
+    #: Before the levels had names there were only False (none) and True (light).
+    augment: Literal["none", "flip", "light", "strong", False, True] = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     deterministic: bool = False
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    warmup: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    clip_norm: Annotated[float, Field(ge=0, le=1e4)] = 0.0
+    ema: Annotated[float, Field(ge=0, le=0.99999)] = 0.0
+    class_weight: Literal["none", "balanced"] = "none"
+    mixup: Annotated[float, Field(ge=0, le=10)] = 0.0
+    cutmix: Annotated[float, Field(ge=0, le=10)] = 0.0
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    keep: Literal["last", "best"] = "last"
+    average_flip: bool = False
 
 
 class ModelPart(BaseModel):
-    """``[model]``: the builder, and every other key a keyword of it.
+    """``[model]``: the network, and every other key a setting of it.
 
+    ``network`` is the name of a built-in network; it is stored as the identifier of its builder.
     A user's own builder, ``module:function``, is searched for in the folder of the study file;
     `tasks.study.custom_network` adds the digest of its code.
     """
@@ -232,6 +290,30 @@ class ModelPart(BaseModel):
     builder: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] = DEFAULT_BUILDER
     builder_folder: StudyPath | None = None
     builder_source: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_name(cls, content: Any) -> Any:
+        """Replace the name of a built-in network by its identifier."""
+        if not isinstance(content, Mapping) or "network" not in content:
+            return content
+        builder, name = content.get("builder"), content["network"]
+        if builder is not None and builder not in BUILT_IN:
+            return content  # a setting of the user's own builder
+        if builder is not None:
+            raise ValueError(
+                f"network {name!r:.{QUOTED}} and builder {builder!r} both name the network; keep "
+                "one of them"
+            )
+        if not isinstance(name, str) or name not in NETWORK_NAMES:
+            near = difflib.get_close_matches(str(name)[:QUOTED].lower(), NETWORK_NAMES, n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ValueError(
+                f"network {name!r:.{QUOTED}} is unknown; {meant}networks: "
+                f'{", ".join(NETWORK_NAMES)}; your own is builder = "module:function"'
+            )
+        others = {key: value for key, value in content.items() if key != "network"}
+        return {**others, "builder": NETWORK_NAMES[name]}
 
     @property
     def settings(self) -> dict[str, Scalar]:

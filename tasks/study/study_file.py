@@ -39,6 +39,7 @@ from tasks.credentials import move_signature_to_environment
 from tasks.errors import StudyError
 from tasks.redaction import SIGNED_URLS, has_secret, without_password
 from tasks.study.hyperparameters import (
+    QUOTED,
     STORED,
     FactorPart,
     Level,
@@ -59,8 +60,6 @@ STUDY_VERSION = 1
 #: Keys of ``method = "published"``.
 PUBLISHED_KEYS = ("replicates", "screen_cells", "centre_points", "pilot", "refine", "confirm")
 
-#: Characters of a value that an error quotes, at most.
-QUOTED = 200
 #: Drawn images, and their pixels together, at most: their cache has 13 GB.
 MAX_DRAWN, MAX_DRAWN_PIXELS = 100_000, 2**32
 
@@ -317,6 +316,14 @@ class Study(Part):
         return parts
 
     @model_validator(mode="after")
+    def _factors_are_inside_the_network(self) -> Self:
+        try:
+            _ = self.factor_list
+        except FactorError as error:
+            raise ValueError(f"factors: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _conditions_name_categories(self) -> Self:
         factors = {factor.name: factor for factor in self.factor_list}
         for factor in factors.values():
@@ -330,6 +337,26 @@ class Study(Part):
             if name in TrainingPart.model_fields:
                 for level in part.levels:
                     self._training_takes(name, level)
+        return self
+
+    @model_validator(mode="after")
+    def _adamw_differs_from_adam(self, info: ValidationInfo) -> Self:
+        """Refuse optimizers that would be equal: in Keras, Adam with weight decay is AdamW."""
+        if is_stored(info) or "weight_decay" in self.factors:
+            return self
+        part, decay = self.factors.get("optimizer"), self.training.weight_decay
+        used = part.levels if part is not None else (self.training.optimizer,)
+        where = "training.optimizer" if part is None else "factors.optimizer"
+        if {"adam", "adamw"} <= set(used):
+            raise ValueError(
+                f"{where}: adam and adamw, with weight_decay {decay:g} for both, are the same; "
+                'remove one, or add a factor weight_decay with when = { optimizer = "adamw" }'
+            )
+        if "adamw" in used and not decay:
+            raise ValueError(
+                f"{where}: adamw with weight_decay 0 is adam; set weight_decay in [training], for "
+                "example 0.01"
+            )
         return self
 
     def _training_takes(self, name: str, level: Scalar) -> None:
@@ -355,11 +382,30 @@ class Study(Part):
         training = set(TrainingPart.model_fields)
         _reject(self.model.settings, known, "model")
         _reject(self.factors, known | training, "factors")
-        _check_settings(self.model.settings, "model")
+        _check_settings(self.model.settings, "model", self.model.builder)
         for name in self.factors.keys() & known:
             part = self.factors[name]
             for level in part.levels:
-                _check_settings({name: level}, "factors")
+                _check_settings({name: level}, "factors", self.model.builder)
+        return self
+
+    @model_validator(mode="after")
+    def _batches_have_statistics(self) -> Self:
+        """Refuse batch normalization of single images: their statistics are those of one image."""
+        known = NEUTRAL_NETWORK.get(self.model.builder, {})
+        if "normalization" not in known:
+            return self
+        used = {name: {**known, **self.model.settings}.get(name) for name in ("normalization",)}
+        used["batch_size"] = self.training.batch_size
+        levels = {
+            name: self.factors[name].levels if name in self.factors else (value,)
+            for name, value in used.items()
+        }
+        if "batch" in levels["normalization"] and 1 in levels["batch_size"]:
+            raise ValueError(
+                "batch_size 1 with normalization batch: a batch of one image has no statistics; "
+                "raise batch_size, or set normalization to group"
+            )
         return self
 
     @model_validator(mode="after")
@@ -442,7 +488,7 @@ class Study(Part):
         return tuple(self._factor(name, part) for name, part in self.factors.items())
 
     def _factor(self, name: str, part: FactorPart) -> Factor:
-        factor = part.factor(name)
+        factor = part.factor(name, builder=self.model.builder)
         if not factor.when:
             return factor
         fixed = {**NEUTRAL_NETWORK.get(self.model.builder, {}), **self.model.settings}
@@ -577,9 +623,9 @@ def _budget_keys(content: Mapping[str, Any]) -> list[str]:
     return [name for name in ("budget", "minutes") if content.get(name) is not None]
 
 
-def _check_settings(settings: Mapping[str, object], where: str) -> None:
+def _check_settings(settings: Mapping[str, object], where: str, builder: str) -> None:
     for name, value in settings.items():
-        if fault := setting_fault(name, value):
+        if fault := setting_fault(name, value, builder):
             raise ValueError(f"{where}.{name}: {value!r:.{QUOTED}} is {fault}; correct it")
 
 

@@ -283,7 +283,7 @@ def _train_and_track(
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    summary, accuracy = _result_as_text(result), result.history[-1]["val_accuracy"]
+    summary, accuracy = _result_as_text(planned, result), result.history[-1]["val_accuracy"]
     _note(planned, context, run_id, f"finished: {summary}")
     context.progress.finished(planned.key, planned.name, summary, accuracy)
     return run_id
@@ -302,6 +302,7 @@ def _log_result(
             "peak_memory_mb": result.peak_memory_mb,
             "parameters": result.parameters,
             **_multiply_adds(result),
+            **({"kept_epoch": result.kept_epoch} if _keeps_best(planned) else {}),
         },
         tags={
             **({NOT_COUNTED: ", ".join(result.not_counted)} if result.not_counted else {}),
@@ -342,9 +343,14 @@ def _multiply_adds(result: ReplicateResult) -> dict[str, float]:
     return {COUNTED_PART if result.not_counted else MULTIPLY_ADDS: float(result.multiply_adds)}
 
 
-def _result_as_text(result: ReplicateResult) -> str:
+def _keeps_best(planned: Planned) -> bool:
+    return planned.spec.training.keep == "best"
+
+
+def _result_as_text(planned: Planned, result: ReplicateResult) -> str:
     accuracy = result.history[-1]["val_accuracy"]
-    return f"accuracy {accuracy:.3f} in {result.train_seconds:.0f} s"
+    best = f" at epoch {result.kept_epoch}, the best one," if _keeps_best(planned) else ""
+    return f"accuracy {accuracy:.3f}{best} in {result.train_seconds:.0f} s"
 
 
 def _note(planned: Planned, context: TrainingContext, run_id: str, message: str) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models import spec as specs
 from models.networks.build_network import BUILT_IN, network_settings
-from models.spec import ModelSpec, ReplicateSpec, TrainingSpec, continues
+from models.spec import ModelSpec, ReplicateSpec, Scalar, TrainingSpec, continues
 
 SPEC = ReplicateSpec(ModelSpec(settings={"filters": 8}), TrainingSpec(), image_size=32, seed=1)
 
@@ -44,12 +44,12 @@ def test_a_new_setting_with_a_neutral_default_leaves_keys_as_they_are(
 ) -> None:
     @dataclass(frozen=True)
     class LaterSpec(TrainingSpec):
-        warmup: int = 0
+        later: int = 0
 
-    monkeypatch.setitem(specs.NEUTRAL_TRAINING, "warmup", 0)
+    monkeypatch.setitem(specs.NEUTRAL_TRAINING, "later", 0)
     later = replace(SPEC, training=LaterSpec(**asdict(SPEC.training)))
     assert later.key("data") == SPEC.key("data")
-    assert replace(later, training=LaterSpec(warmup=1)).key("data") != SPEC.key("data")
+    assert replace(later, training=LaterSpec(later=1)).key("data") != SPEC.key("data")
 
 
 def test_the_keys_of_stored_studies_stay_as_they_are() -> None:
@@ -114,21 +114,25 @@ def test_a_longer_training_continues_only_a_shorter_one_of_the_same_replicate() 
     assert not continues(replace(short, seed=2), long)
 
 
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [({}, True), ({"schedule": "cosine"}, False), ({"warmup": 0.1}, False), ({"ema": 0.9}, True)],
+)
 def test_a_training_whose_schedule_depends_on_its_length_continues_no_other(
-    monkeypatch: pytest.MonkeyPatch,
+    setting: dict[str, Scalar], *, expected: bool
 ) -> None:
-    @dataclass(frozen=True)
-    class LaterSpec(TrainingSpec):
-        schedule: str = "constant"
+    short, long = (SPEC.with_levels({"epochs": epochs, **setting}) for epochs in (5, 20))
+    assert continues(short, long) == expected
 
-    monkeypatch.setitem(specs.NEUTRAL_TRAINING, "schedule", "constant")
-    monkeypatch.setattr(specs, "LENGTH_DEPENDENT", frozenset({"schedule"}))
-    for schedule, expected in (("constant", True), ("cosine", False)):
-        short, long = (
-            replace(SPEC, training=LaterSpec(epochs=epochs, schedule=schedule))
-            for epochs in (5, 20)
-        )
-        assert continues(short, long) == expected
+
+def test_the_levels_of_augmentation_that_had_no_names_keep_their_keys() -> None:
+    for name, before in (("none", False), ("light", True)):
+        named, unnamed = (SPEC.with_levels({"augment": level}) for level in (name, before))
+        assert named == unnamed
+        assert named.key("v") == unnamed.key("v")
+        assert ReplicateSpec.from_dict(named.to_dict()) == unnamed
+    keys = {SPEC.with_levels({"augment": level}).key("v") for level in (False, True, "flip")}
+    assert len(keys) == 3
 
 
 def test_every_setting_that_depends_on_the_length_is_a_setting_with_a_neutral_value() -> None:

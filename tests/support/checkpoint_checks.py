@@ -21,10 +21,25 @@ from models.training.engine_choice import engine_of
 from models.training.train import fit_replicate
 
 #: Together, these need everything that a checkpoint must keep: the seeds of random layers, moving
-#: averages, momentum with its bias correction, and mixed precision.
+#: averages, momentum with its bias correction, mixed precision, averaged weights, and the weights
+#: of the best epoch.
 REPLICATES: Mapping[str, Mapping[str, Scalar]] = {
     "augmented": {"augment": True, "dropout": 0.3, "precision": "float32"},
     "normalised": {"optimizer": "sgd", "normalised": True, "precision": "bfloat16"},
+    "kept": {
+        "optimizer": "nesterov",
+        "weight_decay": 0.01,
+        "clip_norm": 1.0,
+        "ema": 0.9,
+        "label_smoothing": 0.1,
+        "class_weight": "balanced",
+        "keep": "best",
+        "augment": "strong",
+        "mixup": 0.4,
+        "cutmix": 1.0,
+        "erase": 0.3,
+        "precision": "float32",
+    },
 }
 SPEC = ReplicateSpec(
     ModelSpec(settings={"conv_layers": 1, "filters": 4, "dense_units": 8, "dropout": 0.0}),

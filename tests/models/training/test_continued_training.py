@@ -17,7 +17,7 @@ pytestmark = pytest.mark.process
 
 TESTS = Path(__file__).parents[2]
 TIMES = ("epoch_seconds", "images_per_second")
-REPLICATES = ("augmented", "normalised")
+REPLICATES = ("augmented", "normalised", "kept")
 
 
 @pytest.fixture(scope="module", params=["tensorflow", "jax"])

@@ -78,7 +78,11 @@ class KnownEngine:
         # Where a checkpoint keeps the epochs that were trained.
         self.trained_before = getattr(getattr(job, "optimizer", None), "iterations", None)
 
-    def train(self, order: NDArray[np.int32]) -> EpochFigures:  # noqa: ARG002 # of the protocol
+    def train(
+        self,
+        order: NDArray[np.int32],  # noqa: ARG002 # of the protocol
+        rates: NDArray[np.float32] | None = None,  # noqa: ARG002 # of the protocol
+    ) -> EpochFigures:
         """Count an epoch; the training images have the same accuracy as the others."""
         time.sleep(EPOCH_SECONDS)
         if self.trained_before is not None:

@@ -35,16 +35,32 @@ GOOD: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", ["quick", "dogs-vs-cats", "paper"])
+@pytest.mark.parametrize("name", ["quick", "dogs-vs-cats-plain", "paper"])
 def test_the_built_in_studies_are_valid(name: str) -> None:
     study = load_study(name)
     assert study.name == name
     assert set(study.factors) == {"conv_layers", "fc_layers", "learning_rate"}
 
 
-def test_the_demonstration_has_a_budget_and_the_others_are_published() -> None:
-    methods = {name: load_study(name).method for name in ("quick", "dogs-vs-cats", "paper")}
-    assert methods == {"quick": "budget", "dogs-vs-cats": "published", "paper": "published"}
+def test_the_study_of_the_modern_network_screens_its_parts_in_a_fraction() -> None:
+    study = load_study("dogs-vs-cats")
+    assert study.model.builder == "models.residual:build"
+    assert len(study.factors) >= 7
+    assert study.design.n_runs < 2 ** len(study.factors)
+    assert study.data.image_size == 64
+    spec = study.spec({factor.name: factor.high for factor in study.factor_list}, 1)
+    assert (spec.training.augment, spec.training.schedule) == ("strong", "cosine")
+    assert spec.model.settings["normalization"] == "batch"
+
+
+def test_the_demonstration_has_a_budget_and_two_others_are_published() -> None:
+    methods = {name: load_study(name).method for name in built_in_studies()}
+    assert methods == {
+        "quick": "budget",
+        "dogs-vs-cats": "budget",
+        "dogs-vs-cats-plain": "published",
+        "paper": "published",
+    }
     rules = load_study("quick").rules
     assert rules.design is not None
     assert len(pilot_runs(rules)) == 3
@@ -102,6 +118,16 @@ BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
         ("model", "builder_folder"),
         "elsewhere/evil",
         ("model.builder_folder", "elsewhere/evil", "no effect with the built-in network", "remove"),
+    ),
+    "an unknown network": (
+        ("model", "network"),
+        "modren",
+        ("model", "'modren'", "did you mean modern?", "plain, modern"),
+    ),
+    "two networks": (
+        ("model",),
+        {"network": "modern", "builder": "models.cnn:build"},
+        ("both name the network", "keep one"),
     ),
     "a folder that is a number": (("model", "builder_folder"), 3, ("model.builder_folder", "3")),
     "a folder with a NUL character": (
@@ -169,8 +195,26 @@ BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
     ),
     "a level that training does not know": (
         ("factors", "optimizer"),
-        {"low": "adam", "high": "adamw"},
-        ("factors.optimizer", "'adamw'", "sgd"),
+        {"low": "adam", "high": "nadam"},
+        ("factors.optimizer", "'nadam'", "sgd"),
+    ),
+    "an unknown level of augmentation": (
+        ("training", "augment"),
+        "heavy",
+        ("training.augment", "'heavy'", "'none', 'flip', 'light', 'strong'"),
+    ),
+    "an unknown schedule": (("training", "schedule"), "linear", ("training.schedule", "cosine")),
+    "a warm-up of all steps": (("training", "warmup"), 1.0, ("training.warmup", "0.9", "1.0")),
+    "a negative weight decay": (("training", "weight_decay"), -0.1, ("weight_decay", "-0.1")),
+    "adamw without weight decay": (
+        ("training", "optimizer"),
+        "adamw",
+        ("training.optimizer: adamw with weight_decay 0 is adam", "set weight_decay"),
+    ),
+    "adam and adamw with the same weight decay": (
+        ("factors", "optimizer"),
+        {"values": ["adam", "adamw"]},
+        ("factors.optimizer: adam and adamw", "when"),
     ),
     "a level out of its range": (
         ("factors", "epochs"),
@@ -341,12 +385,74 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
             "augment": False,
             "precision": "auto",
             "deterministic": False,
+            "weight_decay": 0.0,
+            "schedule": "constant",
+            "warmup": 0.0,
+            "label_smoothing": 0.0,
+            "clip_norm": 0.0,
+            "ema": 0.0,
+            "class_weight": "none",
+            "mixup": 0.0,
+            "cutmix": 0.0,
+            "erase": 0.0,
+            "keep": "last",
+            "average_flip": False,
         },
         "pilot": {"enabled": False, "found": [], "ranges": {}},
         "refine": {"method": "grid", "budget": 12, "replicates": None, "rounds": 2, "prune": False},
         "confirm": {"replicates": 2, "cells": 4},
         "compare": {"manual": [], "levels": {}},
     }
+
+
+def test_the_name_of_a_network_is_stored_as_the_identifier_of_its_builder() -> None:
+    factors = {"width": {"low": 8, "high": 32}, "normalization": {"values": ["batch", "group"]}}
+    factors |= {"augment": {"values": ["none", "flip", "light", "strong"]}}
+    factors |= {"residual": {"values": [False, True]}, "ema": {"low": 0.9, "high": 0.99}}
+    content = {"name": "m", "model": {"network": "modern", "depth": 2}, "factors": factors}
+    study = parse_study(content, "m.toml")
+    assert study.model.builder == "models.residual:build"
+    assert study.model.settings == {"depth": 2}
+    assert "network" not in study.model_dump(mode="json")["model"]
+    assert parse_study({**GOOD, "model": {"network": "plain"}}, "x") == parse_study(GOOD, "x")
+    own = {"builder": "net:build", "network": "a keyword of it"}
+    settings = parse_study({**GOOD, "model": own}, "x").model.settings
+    assert settings == {"network": "a keyword of it"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": {"normalization": "layer"}}, ("model.normalization", "none, batch, group")),
+        ({"model": {"residual": 1}}, ("model.residual", "1 is not one of false, true")),
+        ({"model": {"filters": 8}}, ("model.filters is not a setting", "width")),
+        ({"model": {"width": 4}}, ("model.width", "8 to 1024")),
+        ({"factors": {"width": {"low": 4, "high": 32}}}, ("factor width", "8")),
+        ({"training": {"batch_size": 1}}, ("batch_size 1", "group")),
+        (
+            {"factors": {"batch_size": {"low": 1, "high": 64}}},
+            ("batch_size 1 with normalization batch", "raise batch_size"),
+        ),
+    ],
+)
+def test_an_error_in_a_study_of_the_second_network_is_one_line(
+    changes: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    content: dict[str, Any] = {"name": "m", "factors": {"width": {"low": 8, "high": 32}}}
+    content |= changes
+    content["model"] = {"network": "modern", **content.get("model", {})}
+    with pytest.raises(StudyError) as caught:
+        parse_study(content, "m.toml")
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_users_own_network_may_have_a_setting_of_the_same_name() -> None:
+    factors = {"width": {"values": ["narrow", "wide"]}, "depth": {"low": 0.5, "high": 1.5}}
+    content = {"name": "own", "model": {"builder": "net:build"}, "factors": factors}
+    scales = [factor.scale for factor in parse_study(content, "own.toml").factor_list]
+    assert scales == ["categorical", "linear"]
 
 
 TEXT = """name = "small"
