@@ -118,6 +118,8 @@ def test_the_digest_of_the_packaged_weights_is_known(tmp_path: Path) -> None:
         ({"model": "backbone_rate = 2.0"}, ["model.backbone_rate", "2.0", "1e-06 to 1"]),
         ({"model": 'weights = "none"'}, ["random weights", 'unfreeze = "all"']),
         ({"training": "augment = true"}, ["augment = True", "frozen", "unfreeze"]),
+        ({"training": "average_flip = true"}, ["average_flip = True", "frozen"]),
+        ({"training": "mixup = 0.2"}, ["mixup = 0.2", "frozen"]),
         (
             {"factors": "[factors.augment]\nlow = false\nhigh = true"},
             ["augment = True", "frozen backbone"],
