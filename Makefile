@@ -56,7 +56,7 @@ format: $(VENV)/.installed
 # Exact versions and hashes, no addresses.
 lock: $(VENV)/.installed
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	    --no-emit-index-url --no-annotate --no-header --extra dev --extra jax --extra compare --extra dask --extra ray --extra s3 --extra postgres --extra bench pyproject.toml -o requirements.lock
+	    --no-emit-index-url --no-annotate --no-header --extra dev --extra jax --extra backbones --extra compare --extra dask --extra ray --extra s3 --extra postgres --extra bench pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .factorgrid

@@ -15,6 +15,8 @@ Scalar = bool | int | float | str
 #: The identifier of the network that is built if a study names none. It is part of every key and of
 #: stored studies, so that it never changes, wherever the code lies (`models.networks`).
 DEFAULT_BUILDER = "models.cnn:build"
+#: The identifier of the network of transfer learning.
+PRETRAINED_BUILDER = "models.pretrained:build"
 
 #: Raised by one whenever equal specs and seeds would train to other weights than before.
 TRAINING_VERSION = 3
@@ -71,7 +73,21 @@ NEUTRAL_NETWORK: dict[str, dict[str, Scalar]] = {
         "dropout": 0.0,
         "stochastic_depth": 0.0,
     },
+    PRETRAINED_BUILDER: {
+        "backbone": "efficientnet-lite0",
+        "weights": "imagenet",
+        "weights_digest": "",
+        "unfreeze": "none",
+        "backbone_rate": 0.1,
+        "fc_layers": 0,
+        "dense_units": 64,
+        "dropout": 0.2,
+        "activation": "relu",
+    },
 }
+#: Settings that name a file whose digest is the `source` of a spec. A key has the file's name only,
+#: and the digest: the same file in another folder has the same key.
+FILE_SETTINGS: dict[str, tuple[str, ...]] = {PRETRAINED_BUILDER: ("backbone", "weights")}
 
 #: Settings of `TrainingSpec` that, at any value but the neutral one, make what an epoch does depend
 #: on the number of epochs: a training with one of them does not begin like a longer one, and
@@ -148,7 +164,8 @@ class ModelSpec:
     builder : the identifier of a built-in network (`models.networks.build_network.BUILT_IN`), or
         ``module:function`` of the user's own.
     settings : the builder's keywords.
-    source : the digest of the file of a user's own builder, so that changed code has another key.
+    source : the digest of the file of a user's own builder, or of a file of weights, so that
+        changed code and other weights have another key.
     """
 
     builder: str = DEFAULT_BUILDER
@@ -209,10 +226,15 @@ class ReplicateSpec:
 
     def _content(self, dataset_version: str) -> dict[str, Any]:
         network = NEUTRAL_NETWORK.get(self.model.builder, {})
+        settings = dict(self.model.settings)
+        for name in FILE_SETTINGS.get(self.model.builder, ()) if self.model.source else ():
+            if name in settings:
+                settings[name] = str(settings[name]).rpartition("/")[2]
+                settings.pop("weights_digest", None)
         return {
             "builder": self.model.builder,
             "source": self.model.source,
-            "network": _without_neutral(self.model.settings, network),
+            "network": _without_neutral(settings, network),
             "training": _without_neutral(dataclasses.asdict(self.training), NEUTRAL_TRAINING),
             "image_size": self.image_size,
             "seed": self.seed,

@@ -27,7 +27,10 @@ from models.training.train import fit_replicate
 
 
 def train_all(
-    specs: Iterable[ReplicateSpec], arrays: ImageArrays, out: Path
+    specs: Iterable[ReplicateSpec],
+    arrays: ImageArrays,
+    out: Path,
+    arrays_folder: Path | None = None,
 ) -> Iterator[tuple[ReplicateSpec, ReplicateResult | None, str]]:
     """Train replicates one after the other, and yield each one when it ends.
 
@@ -36,6 +39,7 @@ def train_all(
     specs : what to train; a replicate whose folder exists already is skipped.
     arrays : the images.
     out : gets one folder per replicate, named by its key.
+    arrays_folder : the cache of the images; see `fit_replicate`.
 
     Yields
     ------
@@ -51,7 +55,9 @@ def train_all(
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
-            result = fit_replicate(spec, arrays, weights_to=partial / "model.keras")
+            result = fit_replicate(
+                spec, arrays, weights_to=partial / "model.keras", arrays_folder=arrays_folder
+            )
         except Exception as error:  # noqa: BLE001 # the network may be the user's own: any error is possible
             shutil.rmtree(partial)
             yield spec, None, f"failed: {type(error).__name__}: {error}".splitlines()[0]
@@ -105,7 +111,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{options.jobs}: {error}\n")
         return 2
     failed = False
-    for number, (spec, _, summary) in enumerate(train_all(specs, arrays, options.out), start=1):
+    for number, (spec, _, summary) in enumerate(
+        train_all(specs, arrays, options.out, options.arrays.absolute()), start=1
+    ):
         failed |= summary.startswith("failed")
         settings: dict[str, Any] = {**spec.model.settings, "lr": spec.training.learning_rate}
         name = " ".join(f"{key}={value}" for key, value in settings.items())

@@ -16,11 +16,13 @@ from tasks.environment import prepare_environment
 from tasks.logs import configure_log
 from tasks.progress import Progress
 from tasks.settings import Settings
+from tasks.study.backbone import weight_places
 from tasks.study.custom_network import source_of, with_builder
 from tasks.study.study_file import Study
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution, RunKind, open_execution
 from tasks.tracking.tracker import Tracker
+from tasks.training.check_backbone import check_backbone
 from tasks.training.cluster import Cluster, require_cluster
 from tasks.training.context import RemoteTrainer, TrainingContext
 from tasks.training.handover import Handover
@@ -73,11 +75,13 @@ def open_session(study: Study, elsewhere: Path | None = None) -> Iterator[Sessio
                 "data.source": data.source_place,
                 "data.rules": data.rules_place,
                 "elsewhere": elsewhere,
+                **weight_places(study),
             }
         )
     study = with_builder(study, deployed=deployed)
     require_cluster(settings)
     start_fork_server()
+    check_backbone(study)
     configure_log(lambda: runtime.flow_run.id)
     with Progress().display() as progress:
         yield Session(study, Tracker.open(settings, notify=progress.show_waiting), progress)

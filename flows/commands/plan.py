@@ -43,7 +43,7 @@ def plan(
     """Show what a study will do, and what it can find; no run is started, and nothing is stored.
 
     STUDY is a built-in study (quick, dogs-vs-cats, dogs-vs-cats-plain,
-    paper) or a TOML file. The design with its alias
+    transfer, paper) or a TOML file. The design with its alias
     chains, the trainings of each stage and their order, the expected minutes, and the smallest
     effect that the screen finds with a chance of 80 %. The minutes and the spread between seeds are
     those of the last execution of the study, as far as MLflow has one; if no run of it was trained

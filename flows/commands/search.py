@@ -43,7 +43,7 @@ def search(
     """Search for the best cell of a study, confirm it, and register its network.
 
     STUDY is a built-in study (quick, dogs-vs-cats, dogs-vs-cats-plain,
-    paper) or a TOML file. If neither the study nor
+    transfer, paper) or a TOML file. If neither the study nor
     --data names pictures, they are drawn. A study that was interrupted continues where it stopped.
     """
     from tasks.environment import prepare_environment

@@ -335,7 +335,7 @@ def lock_if_unused(folder: Path) -> Iterator[bool]:
     """Yield whether no process reads or writes a cache; if so, lock it while the block runs."""
     with contextlib.ExitStack() as stack:
         is_unused = True
-        for name in ("about.json", "images.npy"):
+        for name in ("about.json", "images.npy", "features.npy"):
             try:
                 file = stack.enter_context((folder / name).open("rb"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,7 +27,7 @@ class EngineJob:
     trained : the network to train: the same one, or one that augments the images and passes them
         on to it.
     optimizer : a Keras optimizer.
-    images : uint8 (N, H, W, 3).
+    images : the network's inputs: uint8 (N, H, W, 3), or features, float32 (N, F).
     labels : int64 (N,).
     micro_batch : the number of images whose gradients are in memory at once. It divides the batch;
         the gradients of the batch are the mean of those of its parts.
@@ -44,7 +44,7 @@ class EngineJob:
     network: Any
     trained: Any
     optimizer: Any
-    images: NDArray[np.uint8]
+    images: NDArray[Any]
     labels: NDArray[np.int64]
     micro_batch: int
     compilation_key: str = ""

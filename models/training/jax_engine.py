@@ -207,14 +207,14 @@ class _DeviceImages:
     """The images that are on the device, so that a process copies them there only once."""
 
     def __init__(self) -> None:
-        self.images: NDArray[np.uint8] | None = None
+        self.images: NDArray[Any] | None = None
         self.array: Any = None
 
 
 _DEVICE_IMAGES = _DeviceImages()
 
 
-def _images_on_device(images: NDArray[np.uint8]) -> Any:
+def _images_on_device(images: NDArray[Any]) -> Any:
     if _DEVICE_IMAGES.images is not images:
         _DEVICE_IMAGES.array = None  # freed first, or both arrays would be in memory
         _DEVICE_IMAGES.array, _DEVICE_IMAGES.images = jnp.asarray(images), images

@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from models.networks.average_flip import with_average_flip
 from models.networks.build_network import build_from
 from models.networks.multiply_adds import count_multiply_adds
 from models.spec import ReplicateSpec
+from models.training.backbone_rate import with_backbone_rate
 from models.training.backend import device_name, load_keras, make_deterministic, resolve_precision
 from models.training.checkpoint import (
     Checkpoint,
@@ -29,12 +31,15 @@ from models.training.checkpoint import (
 )
 from models.training.engine import EngineJob, is_out_of_memory
 from models.training.engine_choice import cheapest_network, engine_of
+from models.training.features import OnFeatures, head_and_features
 from models.training.optimizers import optimizer_for
 from models.training.result import ReplicateResult, probability
 from models.training.schedule import epoch_rates
 from models.training.targets import target_table
 
 OnEpoch = Callable[[dict[str, Any]], None]
+#: From a network and the images to the network that is trained, and its inputs.
+InputsOf = Callable[[Any, "Arrays"], tuple[Any, NDArray[Any]]]
 
 
 class Arrays(Protocol):
@@ -70,6 +75,8 @@ def fit_replicate(
     weights_to: Path | None = None,
     checkpoint_to: Path | None = None,
     continue_from: Path | None = None,
+    arrays_folder: Path | None = None,
+    on_features: OnFeatures | None = None,
 ) -> ReplicateResult:
     """Train one replicate.
 
@@ -89,11 +96,15 @@ def fit_replicate(
         continues after its last epoch, and reports the figures of its epochs first. If that cannot
         give what an uninterrupted training gives, it starts from the beginning, and the result has
         the reason.
+    arrays_folder : the cache of the images; the features of a frozen backbone are kept beside it.
+    on_features : called while features are computed.
 
     Raises
     ------
     BuilderError
         If the network cannot be built, or does not return logits.
+    ArraysError
+        If features cannot be written.
     """
     keras = load_keras()
     precision = resolve_precision(spec.training.precision)
@@ -103,7 +114,8 @@ def fit_replicate(
     backend = keras.backend.backend()
     conditions = Conditions(arrays.version, backend, precision, device_name())
     start, not_continued = _load_start(continue_from, spec, conditions)
-    attempt = _train(spec, arrays, on_epoch, start, not_continued)
+    inputs = partial(head_and_features, spec, folder=arrays_folder, on_features=on_features)
+    attempt = _train(spec, arrays, on_epoch, start, not_continued, inputs)
     # Before the weights of the last step are replaced by averaged ones, or by those of another
     # epoch.
     checkpoint = attempt.checkpoint(conditions) if checkpoint_to is not None else None
@@ -139,12 +151,13 @@ def _train(
     on_epoch: OnEpoch | None,
     start: Checkpoint | None,
     not_continued: str,
+    inputs: InputsOf,
 ) -> "_TrainingAttempt":
     """Train with as many images in memory at once as there is memory for."""
     batch = min(spec.training.batch_size, len(arrays.side("training")))
     largest = batch if start is None else start.micro_batch
     for micro_batch in [size for size in micro_batches(batch) if size <= largest]:
-        attempt = _TrainingAttempt(spec, arrays, batch, micro_batch, on_epoch)
+        attempt = _TrainingAttempt(spec, arrays, batch, micro_batch, on_epoch, inputs)
         attempt.not_continued = not_continued
         try:
             attempt.run(start)
@@ -192,6 +205,7 @@ class _TrainingAttempt:
         batch: int,
         micro_batch: int,
         on_epoch: OnEpoch | None,
+        inputs: InputsOf,
     ) -> None:
         self.spec, self.arrays, self.batch, self.micro_batch = spec, arrays, batch, micro_batch
         self.on_epoch = on_epoch
@@ -202,8 +216,10 @@ class _TrainingAttempt:
         self.best: list[NDArray[Any]] = []
         load_keras().utils.set_random_seed(spec.seed)
         self.network = build_from(spec.model, spec.image_size, len(arrays.classes))
+        # The network and the images; or, of a frozen backbone, its head and features.
+        learner, self.inputs = inputs(self.network, arrays)
         # Shares the weights of the network, and costs less to train on some backends.
-        self.twin = cheapest_network(self.network)
+        self.twin = cheapest_network(learner)
         from models.training.augmentation import mixes, with_augmentation
 
         self.trained = with_augmentation(self.twin, spec.training, spec.seed)
@@ -212,7 +228,7 @@ class _TrainingAttempt:
             spec.training, labels, len(arrays.classes), mixed=mixes(spec.training)
         )
         self.mixes = mixes(spec.training)
-        self.evaluated = self.twin
+        self.evaluated, self.built = self.twin, self.network
         if spec.training.average_flip:
             self.network = with_average_flip(self.network)
             self.evaluated = with_average_flip(self.twin)
@@ -224,8 +240,13 @@ class _TrainingAttempt:
         self.job = EngineJob(
             self.evaluated,
             self.trained,
-            optimizer_for(self.spec.training, self.trained.trainable_variables),
-            arrays.images,
+            with_backbone_rate(
+                optimizer_for(self.spec.training, self.trained.trainable_variables),
+                self.spec.model,
+                self.built,
+                self.trained,
+            ),
+            self.inputs,
             arrays.labels,
             self.micro_batch,
             self._compilation_key(),

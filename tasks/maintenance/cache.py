@@ -9,6 +9,7 @@ from typing import Any
 
 from models.errors import ArraysError
 from models.images.arrays import PARTIAL, lock_if_unused, open_arrays
+from models.images.feature_file import END, open_features
 from tasks.data.object_store import ABOUT
 from tasks.errors import UserError
 
@@ -19,12 +20,13 @@ class CacheEntry:
 
     Attributes
     ----------
-    name : of the folder: ``VERSION-SIZE`` if it is whole.
+    name : of the folder: ``VERSION-SIZE`` of images, with a digest and ``.features`` of features.
     pictures, image_size : number of images, and pixels per side; 0 if it is not whole.
     megabytes : size on disk.
-    source : the name of the first image, which distinguishes datasets, or a store's address.
-    state : ``whole``, ``damaged``, ``being written``, ``left by a killed writer``,
-        ``an unpacked archive`` or ``copies of objects`` of a store.
+    source : the name of the first image, which distinguishes datasets, the backbone of features, or
+        a store's address.
+    state : ``whole``, ``features`` of a backbone, ``damaged``, ``being written``,
+        ``left by a killed writer``, ``an unpacked archive`` or ``copies of objects`` of a store.
     in_use : whether a study has it open.
     """
 
@@ -63,16 +65,34 @@ def _cache_entry(path: Path, unpacked: Path) -> CacheEntry:
         state = "being written" if in_use else "left by a killed writer"
         return replace(blank, state=state, in_use=in_use)
     try:
-        arrays = open_arrays(path)
+        is_of_features = path.name.endswith(END)
+        entry = _features_entry(path, blank) if is_of_features else _images_entry(path, blank)
     except ArraysError:
-        return replace(blank, state="damaged", in_use=in_use)
+        entry = replace(blank, state="damaged")
+    return replace(entry, in_use=in_use)
+
+
+def _images_entry(path: Path, blank: CacheEntry) -> CacheEntry:
+    """Describe decoded images; raise ArraysError if they are damaged."""
+    arrays = open_arrays(path)
     return replace(
         blank,
         pictures=len(arrays.images),
         image_size=arrays.image_size,
         source=arrays.names[0],
         state="whole",
-        in_use=in_use,
+    )
+
+
+def _features_entry(path: Path, blank: CacheEntry) -> CacheEntry:
+    """Describe the features of a backbone; raise ArraysError if they are damaged."""
+    features = open_features(path)
+    return replace(
+        blank,
+        pictures=len(features.values),
+        image_size=int(features.about["image_size"]),
+        source=str(features.about["backbone"]),
+        state="features",
     )
 
 

@@ -21,6 +21,7 @@ from tasks.service.prefect_address import check_prefect_address
 from tasks.service.running_service import password_file
 from tasks.service.work_pool import POOL, Api, create_automations
 from tasks.settings import Settings
+from tasks.study.backbone import weight_places
 from tasks.study.study_file import Study, is_url
 
 DEPLOYMENTS_FILE = Path(__file__).with_name("prefect.yaml")
@@ -152,6 +153,7 @@ def create_deployments(settings: Settings, request: DeploymentRequest) -> dict[s
     file = password_file(settings.home, url)
     study = request.study
     used = [study.data.source_place, study.data.rules_place] if study else []
+    used += weight_places(study).values() if study else []
     places = dict.fromkeys(place for place in [*used, request.pictures] if place is not None)
     return {
         "server": without_password(url),

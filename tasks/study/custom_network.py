@@ -11,7 +11,9 @@ from pathlib import Path
 from models.errors import BuilderError
 from models.networks.build_network import BUILT_IN, GIVEN
 from models.networks.user_builder import builder_file, source_digest
+from models.spec import PRETRAINED_BUILDER
 from tasks.errors import StudyError
+from tasks.study.backbone import with_backbone
 from tasks.study.hyperparameters import TrainingPart
 from tasks.study.study_file import Study
 
@@ -37,6 +39,8 @@ def with_builder(study: Study, *, deployed: bool = False) -> Study:
         If the file is missing or not allowed, if it has no such function, or if the function does
         not take the settings of the study.
     """
+    if study.model.builder == PRETRAINED_BUILDER:
+        return with_backbone(study)
     if study.model.builder in BUILT_IN:
         return study
     folder = (study.model.builder_folder or Path.cwd()).resolve()

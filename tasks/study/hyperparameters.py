@@ -21,7 +21,7 @@ from analysis.factors import Factor
 from models.networks.build_network import BUILT_IN, NETWORK_NAMES
 from models.networks.plain_cnn import ACTIVATIONS
 from models.networks.residual_cnn import DOWNSAMPLINGS, HEADS, IDENTIFIER, NORMALIZATIONS
-from models.spec import DEFAULT_BUILDER, Scalar
+from models.spec import DEFAULT_BUILDER, PRETRAINED_BUILDER, Scalar
 
 #: The scale and the domain of the factors that are known, so that a study need not give them.
 KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
@@ -52,7 +52,8 @@ NETWORK_SCALES: dict[str, dict[str, tuple[str, tuple[float, float]]]] = {
         "width": ("integer", (8, 1024)),
         "width_growth": ("linear", (1.0, 4.0)),
         "stochastic_depth": ("linear", (0.0, 0.9)),
-    }
+    },
+    PRETRAINED_BUILDER: {"backbone_rate": ("log", (1e-6, 1.0))},
 }
 #: The values of the settings of the built-in networks that are categories.
 CATEGORIES: dict[str, tuple[Scalar, ...]] = {
@@ -70,6 +71,8 @@ QUOTED = 200
 
 #: Settings of a network that may also be 0 where they do not vary.
 MAY_BE_ZERO = frozenset({"conv_layers", "fc_layers", "depth"})
+#: Settings of a network that are names, paths or digests. They cannot be factors.
+TEXT_SETTINGS = frozenset({"backbone", "weights", "weights_digest"})
 
 
 def known_scale(name: str, builder: str) -> tuple[str | None, tuple[float, float] | None]:
@@ -85,6 +88,10 @@ def setting_fault(name: str, value: object, builder: str = DEFAULT_BUILDER) -> s
         is_known = any(value == one and type(value) is type(one) for one in known)
         texts = (str(one).lower() if isinstance(one, bool) else str(one) for one in known)
         return "" if is_known else f"not one of {', '.join(texts)}"
+    if name in TEXT_SETTINGS and not isinstance(value, str):
+        return "not text"
+    if name == "unfreeze" and value not in {"none", "all"} and not _is_count(value):
+        return "not none, all, or a number of blocks"
     scale, domain = known_scale(name, builder)
     if domain is None:
         return ""
@@ -94,6 +101,10 @@ def setting_fault(name: str, value: object, builder: str = DEFAULT_BUILDER) -> s
     if is_number and low <= value <= high and not (whole and value % 1):  # type: ignore[operator] # a number
         return ""
     return f"not a {'whole ' * whole}number from {low:g} to {high:g}"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 #: The context of a validation that reads a study back from MLflow. An earlier version may have

@@ -24,7 +24,9 @@ from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor
 from analysis.search.budget import default_budget, least_budget, rules_for_budget
 from analysis.search.procedure import SearchRules
+from models.networks.backbone import KERAS_FILE
 from models.networks.build_network import BUILT_IN, network_settings
+from models.networks.weight_files import FORMATS
 from models.spec import (
     DEFAULT_BUILDER,
     LENGTH_DEPENDENT,
@@ -690,7 +692,9 @@ def load_study(
         content |= {"budget": budget, "minutes": minutes}
     folder = path.parent.absolute()
     model, data = content.get("model", {}), content.get("data", {})
-    if isinstance(model, dict) and str(model.get("builder", DEFAULT_BUILDER)) not in BUILT_IN:
+    if isinstance(model, dict) and "network" in model:
+        content["model"] = with_file_places(model, folder)
+    elif isinstance(model, dict) and str(model.get("builder", DEFAULT_BUILDER)) not in BUILT_IN:
         content["model"] = {**model, "builder_folder": _from(folder, model.get("builder_folder"))}
     given = {key: value for key, value in changes.items() if value is not None}
     if isinstance(data, dict):
@@ -703,6 +707,17 @@ def load_study(
         return study
     places = study.data.in_folder(folder, source="source" not in given)
     return study.model_copy(update={"data": places})
+
+
+def with_file_places(model: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return ``[model]`` with absolute paths of a file of weights and of a backbone."""
+    names = [("weights", FORMATS), ("backbone", (KERAS_FILE,))]
+    places = {
+        name: str(_from(folder, text))
+        for name, ends in names
+        if isinstance(text := model.get(name), str) and text.endswith(ends) and not is_url(text)
+    }
+    return {**model, **places}
 
 
 def _from(folder: Path, path: object) -> object:

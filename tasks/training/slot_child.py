@@ -9,6 +9,7 @@ A child receives one job, sends these messages, and ends:
 ============  ===================================  ==========================================
 message       content                              meaning
 ============  ===================================  ==========================================
+``features``  number of images, and their total    features of a backbone are being computed
 ``epoch``     the figures of the epoch             an epoch ended
 ``trained``   None                                 the device is free; only files are written
 ``done``      None                                 the result is in the job's output folder
@@ -33,6 +34,7 @@ from models.images.arrays import open_arrays
 from models.networks.user_builder import import_builder
 from models.spec import ReplicateSpec
 from models.training.backend import enable_compilation_cache, load_keras
+from models.training.features import OnFeatures
 from models.training.result import save_result
 from models.training.train import fit_replicate
 from tasks.errors import CellError, SlotDiedError
@@ -136,6 +138,7 @@ class SlotChild:
         *,
         on_epoch: OnEpoch | None = None,
         on_trained: Callable[[], None] | None = None,
+        on_features: OnFeatures | None = None,
         allowed_silence: float = ALLOWED_SILENCE,
     ) -> None:
         """Wait until the job is done, and pass on what the child reports.
@@ -148,6 +151,7 @@ class SlotChild:
         log : the log file of the job, quoted if the child dies.
         on_epoch : called with the figures of each epoch, in the calling thread.
         on_trained : called when the child no longer needs its device and still writes files.
+        on_features : called while features of a backbone are computed.
         allowed_silence : seconds for which the child may report nothing; if an epoch took longer
             than a part of it, `LONGEST_SILENCES` times as long as the longest epoch.
 
@@ -172,6 +176,8 @@ class SlotChild:
             match kind:
                 case "epoch" if on_epoch is not None:
                     on_epoch(content)
+                case "features" if on_features is not None:
+                    on_features(*content)
                 case "trained" if on_trained is not None:
                     on_trained()
                 case "done":
@@ -229,7 +235,7 @@ def _run_child(pipe: Connection) -> None:
         job: SlotJob = pipe.recv()
     except EOFError:
         return  # the pool was closed before it needed this child
-    _redirect_output(job.log)
+    redirect_output(job.log)
     try:
         _train(pipe, job)
     except Exception as error:  # noqa: BLE001 # the network may be the user's own: any error is possible
@@ -242,7 +248,7 @@ def _run_child(pipe: Connection) -> None:
         pipe.send(("done", None))
 
 
-def _redirect_output(log: Path) -> None:
+def redirect_output(log: Path) -> None:
     """Write standard output and standard error to a file, those of native libraries too."""
     with log.open("wb") as file:
         for descriptor in (1, 2):
@@ -273,5 +279,7 @@ def _train(pipe: Connection, job: SlotJob) -> None:
         weights_to=job.out_folder / "model.keras",
         checkpoint_to=job.out_folder / "checkpoint.npz" if job.keep_state else None,
         continue_from=job.continue_from,
+        arrays_folder=job.arrays_folder,
+        on_features=lambda done, total: pipe.send(("features", (done, total))),
     )
     save_result(result, job.out_folder)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from models.spec import ReplicateSpec
+from models.training.features import OnFeatures
 from models.training.result import ReplicateResult, load_result
 from tasks.errors import SlotDiedError, SlotsClosedError
 from tasks.training.device_locks import device_lock, machine_locks
@@ -278,6 +279,7 @@ class Training:
         *,
         on_epoch: OnEpoch | None = None,
         on_trained: Callable[[], None] | None = None,
+        on_features: OnFeatures | None = None,
         allowed_silence: float = ALLOWED_SILENCE,
     ) -> ReplicateResult:
         """Wait until the replicate is trained, and return its result.
@@ -288,6 +290,7 @@ class Training:
             requested, ``checkpoint.npz``: all of them, or none if the training fails.
         on_epoch : called with the figures of each epoch, in the calling thread.
         on_trained : called when the child no longer needs its device and still writes files.
+        on_features : called while features of a backbone are computed.
         allowed_silence : seconds for which the child may report nothing; see `SlotChild.wait`.
 
         Raises
@@ -304,6 +307,7 @@ class Training:
                 self.log,
                 on_epoch=on_epoch,
                 on_trained=on_trained,
+                on_features=on_features,
                 allowed_silence=allowed_silence,
             )
         except SlotDiedError:

@@ -20,6 +20,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,7 @@ def _train_in_slot(
             folder,
             on_epoch=on_epoch,
             on_trained=free_slot,
+            on_features=partial(context.progress.show_count, "computing features"),
             allowed_silence=60 * context.settings.silence_minutes,
         )
         end_child()  # before the block ends, which waits until all epochs are written

@@ -53,12 +53,22 @@ def test_the_study_of_the_modern_network_screens_its_parts_in_a_fraction() -> No
     assert spec.model.settings["normalization"] == "batch"
 
 
+def test_the_study_of_a_backbone_varies_its_head() -> None:
+    study = load_study("transfer")
+    assert study.model.builder == "models.pretrained:build"
+    assert set(study.factors) == {
+        *("learning_rate", "dropout", "dense_units", "weight_decay", "label_smoothing"),
+    }
+    assert (study.data.image_size, study.data.per_class) == (224, 2500)
+
+
 def test_the_demonstration_has_a_budget_and_two_others_are_published() -> None:
     methods = {name: load_study(name).method for name in built_in_studies()}
     assert methods == {
         "quick": "budget",
         "dogs-vs-cats": "budget",
         "dogs-vs-cats-plain": "published",
+        "transfer": "budget",
         "paper": "published",
     }
     rules = load_study("quick").rules

@@ -1,0 +1,82 @@
+"""Pretrained networks on both Keras backends: frozen on features, and unfrozen on images."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+TESTS = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", params=["tensorflow", "jax"])
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp(request.param)
+    ended = subprocess.run(
+        [sys.executable, str(TESTS / "support" / "pretrained_checks.py"), str(folder)],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": request.param,
+            "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return answer
+
+
+def test_the_saved_network_answers_as_its_head_did_on_features(trained: dict[str, Any]) -> None:
+    difference = trained["frozen"]["difference"]
+    assert difference["validation"] < 1e-5
+    assert difference["test"] < 1e-5
+
+
+def test_features_are_computed_once_and_shared(trained: dict[str, Any]) -> None:
+    first, second = trained["frozen"]["computed"]
+    assert first > 0
+    assert second == 0
+    assert trained["frozen"]["equal"]
+    assert sum(name.endswith(".features") for name in trained["frozen"]["folders"]) == 1
+    assert not any(name.startswith(".partial") for name in trained["frozen"]["folders"])
+
+
+def test_a_frozen_backbone_stays_as_it_was_and_its_head_learns(trained: dict[str, Any]) -> None:
+    assert trained["frozen"]["changed"] == ["logits/0", "logits/1"]
+    losses = [row["train_loss"] for row in trained["frozen"]["result"]["history"]]
+    assert losses[-1] < losses[0]
+
+
+def test_the_size_of_the_whole_network_is_reported(trained: dict[str, Any]) -> None:
+    result = trained["frozen"]["result"]
+    # Two convolutions, their normalisation, and the last layer.
+    assert result["parameters"] == (27 * 6 + 6) + 24 + (54 * 12 + 12) + 48 + (12 * 2 + 2)
+    assert result["multiply_adds"] == 27 * 6 * 64 + 54 * 12 * 16 + 24
+
+
+def test_the_last_block_is_trained_without_its_batch_normalisation(trained: dict[str, Any]) -> None:
+    assert sorted(trained["unfrozen"]) == [
+        *("block2_conv/0", "block2_conv/1", "logits/0", "logits/1"),
+    ]
+
+
+def test_a_whole_backbone_is_trained_on_augmented_images(trained: dict[str, Any]) -> None:
+    assert {"block1_conv/0", "block2_conv/0", "logits/0"} <= set(trained["augmented"])
+
+
+def test_the_backbone_has_its_own_rate_and_no_weight_decay(trained: dict[str, Any]) -> None:
+    sgd_backbone, sgd_head, adam_backbone, adam_head = trained["rates"]
+    assert sgd_head == pytest.approx(0.1, rel=1e-4)
+    assert sgd_backbone == pytest.approx(0.025, rel=1e-4)
+    # Adam's first step is the learning rate, whatever the gradient is.
+    assert adam_head == pytest.approx(0.1, rel=1e-3)
+    assert adam_backbone == pytest.approx(0.025, rel=1e-3)
