@@ -13,6 +13,7 @@ from analysis.search import procedure
 from analysis.search.procedure import CellRun, SearchRules, ShortTrainings
 from tasks.planning.past_runs import PastRuns
 from tasks.planning.probe import Probe
+from tasks.search.stages import stage_sizes
 from tasks.study.study_file import Study
 
 
@@ -106,8 +107,7 @@ class StudyPlan:
     @property
     def more_short_trainings(self) -> int:
         """The short trainings of the refinement; 0 if all trainings have full length."""
-        known = len(self.pilot) + len(self.screen)
-        return max(0, self.rules.short.number - known) if self.rules.short else 0
+        return stage_sizes(self.rules)["refine"] - self.rules.most_refined
 
     def _at_most(self, stage: str, runs: int) -> StageCost:
         return StageCost(stage, 0, runs, 0, runs * self.whole_length)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from analysis.effects.result import Effects
 from analysis.factors import Level, show
+from analysis.search.procedure import is_short
 from tasks.report.markdown import run_note
 from tasks.report.outcome import Outcome
 from tasks.tracking.execution import Execution
@@ -61,10 +62,14 @@ def _tag_replicates(execution: Execution, outcome: Outcome) -> None:
     """Tag the replicates of the winner, and of the cells that cannot be distinguished from it."""
     selection, children = outcome.selection, execution.children()
     tagged = {run.info.run_id: run.data.tags.get(VERDICT, "") for run in children}
-    for row in execution.table(children).to_dict("records"):
+    table = execution.table(children)
+    short = is_short(execution.study.rules, table)
+    for row, is_part in zip(table.to_dict("records"), short, strict=True):
         levels = {str(name): value for name, value in row.items()}
         verdict = ""
-        if _is_cell(levels, selection.chosen):
+        if is_part:  # of the epochs: only trainings of full length were compared
+            verdict = ""
+        elif _is_cell(levels, selection.chosen):
             verdict = WINNER
         elif any(_is_cell(levels, cell) for cell in selection.tied):
             verdict = TIED

@@ -12,8 +12,8 @@ from tasks.wording.values import cell_as_text, listed
 
 #: Rows of a table of cells; the best, the chosen and the tied cells are shown beyond them.
 MOST_CELLS = 30
-#: Cheaper cells that a sentence names; the others are counted.
-MOST_PASSED_OVER = 3
+#: Cells that a sentence names; the others are counted.
+MOST_NAMED = 3
 
 
 def selection_as_text(selection: Selection, translate: Translate) -> list[str]:
@@ -123,7 +123,7 @@ def _spread(selection: Selection, translate: Translate) -> list[str]:
         sentences.append(translate(key))
     unconfirmed = [cell_as_text(cell) for cell in selection.tied_unconfirmed]
     if unconfirmed:
-        named = listed(unconfirmed, translate)
+        named = listed(_first_ones(unconfirmed, translate), translate)
         sentences.append(translate("selection_tied_unconfirmed", n=len(unconfirmed), cells=named))
     if selection.least_lead and candidates > 1:
         sentences.append(translate("selection_least_lead", lead=f"{selection.least_lead:.4f}"))
@@ -169,14 +169,18 @@ def _passed_over(selection: Selection, translate: Translate) -> list[str]:
 
 def _named(cells: Sequence[PassedOver], selection: Selection, translate: Translate) -> str:
     texts = []
-    for cell in cells[:MOST_PASSED_OVER]:
+    for cell in cells:
         row = selection.row(cell.levels)
         cost = cost_as_text(row, selection.compared, translate)
         mean = translate("cell_mean", mean=f"{row['mean']:.4f}")
         texts.append(f"{cell_name(cell.levels)} ({mean}, {cost})")
-    if len(cells) > MOST_PASSED_OVER:
-        texts.append(translate("and_more", n=len(cells) - MOST_PASSED_OVER))
-    return listed(texts, translate)
+    return listed(_first_ones(texts, translate), translate)
+
+
+def _first_ones(texts: Sequence[str], translate: Translate) -> list[str]:
+    """Return the first texts, and how many more there are."""
+    more = len(texts) - MOST_NAMED
+    return [*texts[:MOST_NAMED], *([translate("and_more", n=more)] if more > 0 else [])]
 
 
 def _edges(selection: Selection, translate: Translate) -> list[str]:

@@ -157,6 +157,28 @@ def check_tied(claim: Claim, match: re.Match[str]) -> None:
     assert int(match[2]) == len(equal) > 1
 
 
+def check_tied_unconfirmed(claim: Claim, match: re.Match[str]) -> None:
+    steady = not any(claim.cells[depth]["collapsed"] for depth in claim.candidates)
+    others = {
+        depth
+        for depth, row in claim.cells.items()
+        if not row["confirmed"] and not (steady and row["collapsed"])
+    }
+    # One comparison for each cell that could be the best, confirmed or not.
+    compared = {
+        depth: {**row, "candidate": depth in claim.candidates | others}
+        for depth, row in claim.cells.items()
+    }
+    equal = {
+        depth
+        for depth in others
+        if claim.top - claim.mean(depth) < margin(compared, claim.selection, depth) + 1e-12
+    }
+    assert int(match[1]) == len(equal)
+    assert claim.depths
+    assert set(claim.depths) <= equal
+
+
 def check_all_equal(claim: Claim, match: re.Match[str]) -> None:
     assert int(match[1]) == len(claim.cells)
     assert np.ptp([claim.mean(depth) for depth in claim.cells]) < 1e-9
@@ -222,6 +244,7 @@ CHECKS: dict[str, Check | None] = {
     r"Every other cell is worse": check_worse,
     r"Of the cells that can be chosen, every other one is worse": check_worse,
     r"Of the (\d+) cells that can be chosen, (\d+), including the best, cannot": check_tied,
+    r"Not confirmed with new seeds, but not distinguished .*: (\d+) \(": check_tied_unconfirmed,
     r"All (\d+) cells have the same mean": check_all_equal,
     r"Nothing was learned: in none of the (\d+) runs": check_nothing_learned,
     r"An optimum .* depth=(\d+), the (lowest|highest) level tried": check_edge,
