@@ -102,8 +102,8 @@ def test_a_study_that_was_not_run_is_refused_with_those_that_were(result: fg.Res
 def test_a_table_is_analyzed_as_by_the_command() -> None:
     found = fg.analyze(pd.read_csv(PAPER), response="accuracy", log=["learning_rate"])
     assert found.effects.loc["learning_rate", "effect"] == pytest.approx(-0.2896, abs=1e-4)
-    assert found.effects["active"].to_dict()["learning_rate"]
-    assert not found.effects["active"].to_dict()["conv_layers"]
+    # Half of the runs collapsed, so the effects on all runs are not tested.
+    assert not found.effects["active"].any()
     assert any("0.0001, 0.001, 0.01" in line for line in found.next)
     assert "This makes a grid of 12 cells." in str(found)
     assert isinstance(found.plot("pareto"), Figure)

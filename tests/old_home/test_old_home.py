@@ -74,7 +74,8 @@ def flat(content: Any, name: str = "") -> dict[str, Any]:
 def assert_equal(found: Any, expected: Any) -> None:
     """Compare nested JSON, its numbers to nine digits."""
     found, expected = flat(found), flat(expected)
-    assert found.keys() == expected.keys()
+    # Later versions may add figures, and lose none.
+    assert found.keys() >= expected.keys()
     for name, value in expected.items():
         if isinstance(value, float):
             assert found[name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
@@ -88,8 +89,9 @@ def test_analyze_finds_the_same_effects_decision_grid_and_winner(home: Path, nam
     expected = old_outcome(name)
     for part in (*SCREEN, *NESTED):
         assert_equal(found["screen"][part], expected["screen"][part])
-    for part in ("test", "margin", "simultaneous_margin"):
-        assert_equal(found["screen"]["verdict"][part], expected["screen"]["verdict"][part])
+    # All of its runs collapsed. Since version 0.3, their effects are then not tested.
+    assert found["screen"]["verdict"]["test"] == "none"
+    assert "4 of 4 runs" in str(found["screen"])
     for part in ("grid", "corner"):
         assert_equal(found["screen"]["decision"][part], expected["screen"]["decision"][part])
     assert_equal(found["grid"], expected["grid"])

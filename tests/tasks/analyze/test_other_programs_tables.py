@@ -101,7 +101,11 @@ def test_columns_of_minitab_are_left_out_and_its_blocks_offered(tmp_path: Path) 
     assert "--block Blocks" in result.stdout
     blocked = _json(tmp_path, MINITAB, "Yield", "--block", "Blocks")
     assert blocked["read_as"]["left_out"] == ["StdOrder", "RunOrder"]
-    assert blocked["terms"]["Time"]["p"] < 0.01 < found["terms"]["Time"]["p"]
+    assert blocked["terms"]["Time"]["p"] < 0.05 < found["terms"]["Time"]["p"]
+    # As Minitab does: with the spread of all cells together.
+    pooled = _json(tmp_path, MINITAB, "Yield", "--block", "Blocks", "--equal-spread")
+    alone = _json(tmp_path, MINITAB, "Yield", "--equal-spread")
+    assert pooled["terms"]["Time"]["p"] < 0.01 < alone["terms"]["Time"]["p"]
 
 
 def test_columns_of_minitab_are_no_factors_of_a_surface(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow.server.security_utils import is_allowed_host_header
@@ -152,7 +153,7 @@ def test_the_command_line_of_the_pages_has_no_password(
 ) -> None:
     uri = "mysql+pymysql://me:secretpw9@127.0.0.1/runs"
     commands: list[list[str]] = []
-    monkeypatch.setattr(Tracker, "open", lambda *_: None)
+    monkeypatch.setattr(Tracker, "open", lambda *_: SimpleNamespace(experiments=list))
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
     monkeypatch.chdir(tmp_path)

@@ -45,6 +45,7 @@ class ReplayedTraining:
         on_epoch: Callable[[dict[str, Any]], None],
         on_trained: Callable[[], None],
         allowed_silence: float,  # noqa: ARG002 # what it stands for has it
+        on_features: object = None,  # noqa: ARG002 # likewise
     ) -> ReplicateResult:
         history = [
             {
