@@ -168,8 +168,8 @@ class Result:
         Parameters
         ----------
         name : ``pareto``, ``half_normal``, ``main_effects``, ``interactions``, ``cube``,
-            ``residuals``, the same after ``working_half_`` if a level always collapses, or
-            ``heatmap``, the refined cells.
+            ``residuals``, the same after ``learned_`` if some runs collapsed, or ``heatmap``, the
+            refined cells.
 
         Raises
         ------
@@ -185,7 +185,7 @@ class Result:
         if name == HEATMAP:
             from analysis.plots.grid import grid_heatmap
 
-            runs = self.execution.runs("refine")
+            runs = self.outcome.grid_runs(self.runs)
             return grid_heatmap(runs, self.study.factor_list, self.study.response)
         return _figure(figures, name, (HEATMAP,))
 

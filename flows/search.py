@@ -71,7 +71,10 @@ def procedure(context: TrainingContext) -> Outcome:
     steps.train_stage(context, plan_screen(context.study, context.version))
     effects = steps.analyse(context)
     decision = steps.decide(context, effects)
-    steps.stop_if_nothing_learned(context)
+    # After short trainings it is too early to say; then it is asked after the refinement.
+    short = context.study.rules.short is not None
+    if not short:
+        steps.stop_if_nothing_learned(context)
 
     found = steps.next_cells(context, decision)
     rounds = context.study.rules.steps
@@ -79,7 +82,8 @@ def procedure(context: TrainingContext) -> Outcome:
         steps.train_stage(context, plan_cells(context.study, context.version, found))
         rounds -= 1
         found = steps.next_cells(context, decision, found.cells) if rounds else NextCells()
-    steps.stop_if_nothing_learned(context)
+    if short:
+        steps.stop_if_nothing_learned(context)
 
     steps.train_stage(context, steps.cells_to_confirm(context))
     selection = steps.choose(context)

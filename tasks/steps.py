@@ -130,10 +130,7 @@ def decide(context: TrainingContext, effects: Effects) -> Decision:
 
 @task(name="stop if nothing learned", cache_policy=NO_CACHE, persist_result=False)
 def stop_if_nothing_learned(context: TrainingContext) -> None:
-    """End a study in which no network learned so far, with what to change; else do nothing.
-
-    After a screen of short trainings this is too early to say, and nothing is done.
-    """
+    """End a study in which no network learned so far, with what to change; else do nothing."""
     outcome = log_nothing_learned(context.execution)
     if outcome is not None and outcome.nothing_learned is not None:
         publish_artifacts(context.execution, outcome)

@@ -96,12 +96,14 @@ class SeedLookup:
         row = self._table.row(cell)
         finite = np.flatnonzero(np.isfinite(self._table.responses[row]))
         order = np.random.default_rng([self._repetition, row]).permutation(finite)
+        responses = self._table.responses
         if isinstance(cell, CellOfLength):
-            responses = self._table.shorter.get(cell.epochs, self._table.responses)
-            return float(responses[row, order[(cell.number - 1) % len(order)]])
-        number = self._used[cell]
-        self._used[cell] += 1
-        return float(self._table.responses[row, order[number % len(order)]])
+            number = cell.number - 1
+            responses = self._table.shorter.get(cell.epochs, responses)
+        else:
+            number = self._used[cell]
+            self._used[cell] += 1
+        return float(responses[row, order[number % len(order)]])
 
 
 def run_search(search: Search, response_of: Callable[[Cell], float]) -> tuple[list[Run], Cell]:

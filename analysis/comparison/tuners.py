@@ -19,7 +19,7 @@ from analysis.search import procedure
 from analysis.search.best_cell import ROUNDING
 from analysis.search.budget import rules_for_budget
 from analysis.search.pilot import pilot_points
-from analysis.search.procedure import START_CELLS, CellRun, Method, SearchRules
+from analysis.search.procedure import START_CELLS, CellRun, Method, SearchRules, ShortTrainings
 from analysis.search.refined_grid import Decision
 from analysis.search.space import Cell, Space
 
@@ -251,7 +251,7 @@ def carry_out(
     add_columns : adds to the table of runs what a study knows besides the response: ``collapsed``,
         ``multiply_adds`` and ``parameters``.
     """
-    runs = _StageRuns(space, rules, budget, add_columns)
+    runs = _StageRuns(space, rules.short, budget, add_columns)
     yield from runs.run("pilot", procedure.pilot_runs(rules))
     if rules.pilot and runs.all_were_run:
         rules, _ = procedure.narrow(rules, runs.of_stage("pilot"))
@@ -298,7 +298,7 @@ class _StageRuns:
     Attributes
     ----------
     space : the cells that may be run.
-    rules : of the search.
+    short : the short trainings of the search, or None.
     left : trainings of full length of the budget that are left.
     add_columns : adds columns to every table of runs.
     all_were_run : whether the budget was enough for all runs of the last stage.
@@ -307,7 +307,7 @@ class _StageRuns:
     """
 
     space: Space
-    rules: SearchRules
+    short: ShortTrainings | None
     left: float
     add_columns: AddColumns | None = None
     all_were_run: bool = True
@@ -334,20 +334,20 @@ class _StageRuns:
         self.requested[stage] += [key for key in keys if key in self.rows]
 
     def _key(self, run: CellRun) -> RunKey:
-        short = self.rules.short
-        full = short.full if short else 0
+        full = self.short.full if self.short else 0
         return self.space.cell(run.levels), run.number, run.epochs or full
 
     def _cost(self, key: RunKey) -> float:
         """Return the cost of a run in trainings of full length."""
         cell, number, epochs = key
-        short = self.rules.short
-        if short is None or epochs < short.full:
-            return 1.0 if short is None else short.cost
-        return short.cost_of_full if (cell, number, short.epochs) in self.rows else 1.0
+        if self.short is None:
+            return 1.0
+        if epochs < self.short.full:
+            return self.short.cost
+        return self.short.cost_of_full if (cell, number, self.short.epochs) in self.rows else 1.0
 
     def _request(self, key: RunKey) -> Cell:
-        return key[0] if self.rules.short is None else CellOfLength.of(*key)
+        return key[0] if self.short is None else CellOfLength.of(*key)
 
     @property
     def table(self) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from analysis.effects.model_matrix import (
     INTERCEPT,
     REGULAR_TOLERANCE,
     block_columns,
+    cell_numbers,
     code_levels,
     columns_of_term,
     estimable,
@@ -119,10 +120,9 @@ def fit_effects(
 
 def _spreads(fit: Fit, coded: pd.DataFrame, nuisance: pd.DataFrame) -> CellSpreads | None:
     """Return the spread of the cells; None if too few cells were run twice."""
-    cells = coded.round(9).groupby(list(coded), sort=False).ngroup().to_numpy()
     blocks = nuisance[[name for name in nuisance if str(name).startswith("block ")]].to_numpy()
     x, y = fit.results.model.exog, fit.results.model.endog
-    return cell_spreads(x, y, cells, blocks if blocks.shape[1] else None)
+    return cell_spreads(x, y, cell_numbers(coded), blocks if blocks.shape[1] else None)
 
 
 def _effects_of_fit(

@@ -69,6 +69,12 @@ def code_levels(runs: pd.DataFrame, factors: Sequence[Factor]) -> pd.DataFrame:
     return coded
 
 
+def cell_numbers(coded: pd.DataFrame) -> NDArray[np.intp]:
+    """Return the number of the cell of each run (N,), from 0, by its coded levels."""
+    numbers = coded.round(9).groupby(list(coded), sort=False).ngroup()
+    return np.asarray(numbers, dtype=np.intp)
+
+
 def runs_that_count(factor: Factor, runs: pd.DataFrame) -> "pd.Series[bool]":
     """Return in which runs (N,) a factor counts: all of them without a condition."""
     counts = pd.Series(data=True, index=runs.index)

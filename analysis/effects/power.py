@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from analysis.effects.fit import fit_effects
 from analysis.effects.lenth import POWER_SETS, SEED, lenth_power
-from analysis.effects.model_matrix import CURVATURE, code_levels, model_matrix
+from analysis.effects.model_matrix import CURVATURE, cell_numbers, code_levels, model_matrix
 from analysis.effects.result import Effects
 from analysis.effects.unequal_spread import UNEQUAL_P, cell_spreads
 from analysis.factors import Factor
@@ -93,9 +93,8 @@ def _welch_power(effects: Effects, alpha: float) -> Callable[[float], float] | N
     if centre.any():
         x[CURVATURE] = centre.astype(float)
     matrix = x.to_numpy(dtype=float)
-    cells = coded.round(9).groupby(list(coded), sort=False).ngroup().to_numpy()
     y = np.random.default_rng(SEED).standard_normal((POWER_SETS, len(matrix)))
-    spreads = cell_spreads(matrix, y, cells)
+    spreads = cell_spreads(matrix, y, cell_numbers(coded))
     if spreads is None:
         return None
     inverse = np.linalg.inv(matrix.T @ matrix)

@@ -1,7 +1,7 @@
 """Selecting the best cell, and the cells that cannot be distinguished from it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -30,6 +30,11 @@ PassedOverReason = Literal[
     "below_one_error",  # its mean is more than one standard error below the best
     "no_spread",  # no cell has two runs that learnt: only the means are compared
 ]
+
+
+def is_cell(row: Mapping[Any, object], cell: Mapping[str, Level]) -> bool:
+    """Whether a row of a table has the levels of a cell."""
+    return all(row[name] == level for name, level in cell.items())
 
 
 @dataclass(frozen=True)

@@ -142,34 +142,20 @@ def rules_for_budget(
     if budget < least and not without_screen:
         raise DesignError(_too_small(factors, budget, int(least), epochs))
     reserved = max(FEWEST_CONFIRMED, round(CONFIRM_SHARE * budget))
-    short = short_trainings(budget, epochs, continues=continues)
-    if short is not None and budget >= least:
-        most = max(round(SCREEN_SHARE * short.number), least_budget(factors) - pilot)
-        return SearchRules(
-            tuple(factors),
-            response,
-            design_within(factors, most),
-            alpha=alpha,
-            seed=seed,
-            pilot=True,
-            screen_inside=SCREEN_INSIDE,
-            trainings=budget - reserved,
-            short=short,
-            method="gp",
-            budget=_cells_to_continue(short, budget - reserved),
-            confirm_cells=CONFIRM_CELLS,
-            confirm_trainings=reserved,
-            space=space or space_of(factors),
-        )
-    most = round(SCREEN_SHARE * (budget - reserved))
+    short = short_trainings(budget, epochs, continues=continues) if budget >= least else None
+    runs = short.number if short else budget - reserved
+    most = round(SCREEN_SHARE * runs)
     if budget >= least:
-        most = max(most, int(least) - pilot)
+        most = max(most, least_budget(factors) - pilot)
     design = design_within(factors, most)
-    screen = design.n_runs if design else START_CELLS
-    left = budget - pilot - screen
-    # A seed that confirms is worth less than the first cell that the process chooses.
-    confirmed = reserved if left > reserved else max(0, left - 1)
-    confirmed = confirmed if confirmed >= FEWEST_CONFIRMED else 0
+    if short is not None:
+        confirmed, cells = reserved, _cells_to_continue(short, budget - reserved)
+    else:
+        left = budget - pilot - (design.n_runs if design else START_CELLS)
+        # A seed that confirms is worth less than the first cell that the process chooses.
+        confirmed = reserved if left > reserved else max(0, left - 1)
+        confirmed = confirmed if confirmed >= FEWEST_CONFIRMED else 0
+        cells = max(0, left - confirmed)
     return SearchRules(
         tuple(factors),
         response,
@@ -179,8 +165,9 @@ def rules_for_budget(
         pilot=True,
         screen_inside=SCREEN_INSIDE,
         trainings=budget - confirmed,
+        short=short,
         method="gp",
-        budget=max(0, left - confirmed),
+        budget=cells,
         confirm_cells=min(CONFIRM_CELLS, max(1, confirmed)),
         confirm_trainings=confirmed,
         space=space or space_of(factors),

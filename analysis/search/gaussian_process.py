@@ -124,7 +124,7 @@ def fit_process(
     space: Space,
     cells: Sequence[Cell],
     figures: Sequence[float],
-    more: Array | None = None,
+    more: Array | tuple[()] = (),
     at: tuple[float, ...] = (),
 ) -> Surrogate:
     """Fit a Gaussian process with one length scale per factor.
@@ -148,7 +148,7 @@ def fit_process(
     y = clip_low_outliers(np.asarray(figures, dtype=float))
     centre, width = float(y.mean()), float(y.std()) or 1.0
     z = np.asarray((y - centre) / width, dtype=np.float64)
-    runs = _beside(space.features(cells), np.zeros((len(cells), 0)) if more is None else more)
+    runs = _beside(space.features(cells), more)
     rates, noise = (drawn[: _draws(len(z))] for drawn in prior(runs.shape[1]))
     kernel = own_covariance(runs, rates)
     kernel += noise[:, None, None] * np.eye(len(z))

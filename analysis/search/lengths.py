@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 from scipy.stats import spearmanr
 
-from analysis.search.procedure import SearchRules, is_short
+from analysis.search.procedure import SearchRules, means_at_lengths
 
 #: Fewer cells at both lengths say nothing about their order.
 FEWEST_CELLS = 4
@@ -41,10 +41,7 @@ def ranking_at_lengths(rules: SearchRules, runs: pd.DataFrame) -> RankingAtLengt
     """
     if rules.short is None:
         return None
-    names = [f.name for f in rules.factors]
-    table = runs.assign(short=is_short(rules, runs)).dropna(subset=[rules.response])
-    means = table.pivot_table(rules.response, names, "short", observed=True)
-    both = means.reindex(columns=[False, True]).dropna()
+    both = means_at_lengths(rules, runs)
     enough = len(both) >= FEWEST_CELLS and both.nunique().gt(1).all()
-    correlation = float(spearmanr(both[False], both[True]).statistic) if enough else float("nan")
+    correlation = float(spearmanr(both[True], both[False]).statistic) if enough else float("nan")
     return RankingAtLengths(rules.short.epochs, rules.short.full, len(both), correlation)

@@ -235,11 +235,22 @@ def cost(rules: SearchRules, runs: pd.DataFrame) -> float:
     if rules.short is None:
         return float(len(runs))
     short = is_short(rules, runs)
-    keys = [*(f.name for f in rules.factors), "replicate"]
-    begun = runs.loc[short, keys].drop_duplicates().assign(_begun=True)
-    after = runs.loc[~short, keys].merge(begun, how="left", on=keys)["_begun"].notna().sum()
-    new = int((~short).sum()) - int(after)
-    return float(short.sum() * rules.short.cost + after * rules.short.cost_of_full + new)
+    both = runs.duplicated([*(f.name for f in rules.factors), "replicate"]).sum()
+    new = (~short).sum() - both
+    return float(short.sum() * rules.short.cost + both * rules.short.cost_of_full + new)
+
+
+def means_at_lengths(rules: SearchRules, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean responses of the cells that have both lengths, one row per cell.
+
+    Returns
+    -------
+    Columns True (short) and False (full length).
+    """
+    names = [f.name for f in rules.factors]
+    table = runs.assign(short=is_short(rules, runs)).dropna(subset=[rules.response])
+    means = table.pivot_table(rules.response, names, "short", observed=True)
+    return means.reindex(columns=[True, False]).dropna()
 
 
 def _begin(rules: SearchRules, runs: Iterable[CellRun]) -> list[CellRun]:
@@ -582,12 +593,8 @@ def fit_surrogate(rules: SearchRules, space: Space, runs: pd.DataFrame) -> Surro
 
 def _gain_of_length(rules: SearchRules, runs: pd.DataFrame) -> float:
     """Return the median difference between the lengths in the cells that have both; else 0."""
-    names = [f.name for f in rules.factors]
-    table = runs.assign(short=is_short(rules, runs)).dropna(subset=[rules.response])
-    means = table.pivot_table(rules.response, names, "short", observed=True)
-    means = means.reindex(columns=[False, True])
-    gain = float((means[False] - means[True]).median())
-    return 0.0 if math.isnan(gain) else gain
+    means = means_at_lengths(rules, runs)
+    return 0.0 if means.empty else float((means[False] - means[True]).median())
 
 
 def _surface_cells(

@@ -1,11 +1,11 @@
 """What MLflow's own pages show of a finished study: its run, its replicates and its views."""
 
 import math
-from collections.abc import Mapping
 
 from analysis.effects.result import Effects
-from analysis.factors import Level, show
-from analysis.search.procedure import is_short
+from analysis.factors import show
+from analysis.search.best_cell import is_cell
+from analysis.search.procedure import full_length
 from tasks.report.markdown import run_note
 from tasks.report.outcome import Outcome
 from tasks.tracking.execution import Execution
@@ -61,22 +61,17 @@ def _log_winner(execution: Execution, outcome: Outcome) -> None:
 def _tag_replicates(execution: Execution, outcome: Outcome) -> None:
     """Tag the replicates of the winner, and of the cells that cannot be distinguished from it."""
     selection, children = outcome.selection, execution.children()
-    tagged = {run.info.run_id: run.data.tags.get(VERDICT, "") for run in children}
     table = execution.table(children)
-    short = is_short(execution.study.rules, table)
-    for row, is_part in zip(table.to_dict("records"), short, strict=True):
-        levels = {str(name): value for name, value in row.items()}
-        verdict = ""
-        if is_part:  # of the epochs: only trainings of full length were compared
-            verdict = ""
-        elif _is_cell(levels, selection.chosen):
-            verdict = WINNER
-        elif any(_is_cell(levels, cell) for cell in selection.tied):
-            verdict = TIED
-        # A study that was resumed at its very end may have tags already.
-        if verdict != tagged[levels["run_id"]]:
-            execution.writer.log(levels["run_id"], tags={VERDICT: verdict})
-
-
-def _is_cell(row: Mapping[str, object], cell: Mapping[str, Level]) -> bool:
-    return all(row[name] == level for name, level in cell.items())
+    # Only trainings of full length were compared.
+    compared = full_length(execution.study.rules, table)
+    verdicts = dict.fromkeys(table["run_id"], "")
+    for levels in compared.to_dict("records"):
+        if is_cell(levels, selection.chosen):
+            verdicts[levels["run_id"]] = WINNER
+        elif any(is_cell(levels, cell) for cell in selection.tied):
+            verdicts[levels["run_id"]] = TIED
+    # A study that was resumed at its very end may have tags already.
+    tagged = {run.info.run_id: run.data.tags.get(VERDICT, "") for run in children}
+    for run_id, verdict in verdicts.items():
+        if verdict != tagged[run_id]:
+            execution.writer.log(run_id, tags={VERDICT: verdict})

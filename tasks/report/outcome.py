@@ -61,6 +61,12 @@ class Outcome:
     nothing_learned: NothingLearned | None = None
     lengths: RankingAtLengths | None = None
 
+    def grid_runs(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """Return the runs of full length of the refined cells, from all runs of the study."""
+        names = [factor.name for factor in self.study.factor_list]
+        whole = procedure.full_length(self.study.rules, runs)
+        return whole.merge(self.grid[names], on=names)
+
 
 def outcome_of(execution: Execution) -> Outcome:
     """Return a study's findings, computed from its runs in MLflow by the rules of the current code.

@@ -2,7 +2,7 @@
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -101,6 +101,11 @@ def setting_fault(name: str, value: object, builder: str = DEFAULT_BUILDER) -> s
     if is_number and low <= value <= high and not (whole and value % 1):  # type: ignore[operator] # a number
         return ""
     return f"not a {'whole ' * whole}number from {low:g} to {high:g}"
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that one with a spelling mistake most likely means; empty if none."""
+    return next(iter(difflib.get_close_matches(name.lower(), list(known), n=1)), "")
 
 
 def _is_count(value: object) -> bool:
@@ -317,8 +322,8 @@ class ModelPart(BaseModel):
                 "one of them"
             )
         if not isinstance(name, str) or name not in NETWORK_NAMES:
-            near = difflib.get_close_matches(str(name)[:QUOTED].lower(), NETWORK_NAMES, n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
+            near = closest(str(name)[:QUOTED], NETWORK_NAMES)
+            meant = f"did you mean {near}? " if near else ""
             raise ValueError(
                 f"network {name!r:.{QUOTED}} is unknown; {meant}networks: "
                 f'{", ".join(NETWORK_NAMES)}; your own is builder = "module:function"'

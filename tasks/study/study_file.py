@@ -1,6 +1,5 @@
 """A study file, checked: an error is one line that names the field, the value and the remedy."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -49,6 +48,7 @@ from tasks.study.hyperparameters import (
     Part,
     StudyPath,
     TrainingPart,
+    closest,
     is_stored,
     setting_fault,
 )
@@ -397,12 +397,9 @@ class Study(Part):
         known = NEUTRAL_NETWORK.get(self.model.builder, {})
         if "normalization" not in known:
             return self
-        used = {name: {**known, **self.model.settings}.get(name) for name in ("normalization",)}
-        used["batch_size"] = self.training.batch_size
-        levels = {
-            name: self.factors[name].levels if name in self.factors else (value,)
-            for name, value in used.items()
-        }
+        fixed = {**known, **self.model.settings, "batch_size": self.training.batch_size}
+        levels: dict[str, tuple[Scalar, ...]] = {name: (value,) for name, value in fixed.items()}
+        levels |= {name: part.levels for name, part in self.factors.items()}
         if "batch" in levels["normalization"] and 1 in levels["batch_size"]:
             raise ValueError(
                 "batch_size 1 with normalization batch: a batch of one image has no statistics; "
@@ -792,11 +789,6 @@ def _remedy(fault: Any) -> str:
             where = f"in the table [{table}]" if table else "above the first table"
             return f"write {near} {where}{names}"
     return f"remove it, or correct the spelling{names}"
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that one with a spelling mistake most likely means; empty if none."""
-    return next(iter(difflib.get_close_matches(name.lower(), list(known), n=1)), "")
 
 
 _PARTS: dict[str, type[BaseModel]] = {

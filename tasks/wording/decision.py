@@ -71,5 +71,8 @@ def method_as_text(
     if rules is None or rules.method == "grid":
         return translate("grid_cells", n=decision.n_cells)
     if searches_whole_space(rules):
+        if short := rules.short:
+            lengths = {"epochs": short.epochs, "full": short.full}
+            return translate("whole_space_cells_two_lengths", n=rules.budget, **lengths)
         return translate("whole_space_cells", n=rules.budget)
     return translate(f"{rules.method}_cells", n=rules.budget)

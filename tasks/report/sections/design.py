@@ -35,24 +35,18 @@ def _screen(source: ReportSource) -> str:
 
 def _refine(source: ReportSource) -> str:
     rules = source.study.rules
-    if rules.short is not None:
-        return source.translate(
-            "refine_text_two_lengths" if rules.short.continues else "refine_text_two_lengths_again",
-            trainings=source.study.trainings,
-            short=rules.short.number,
-            epochs=rules.short.epochs,
-            full=rules.short.full,
-            budget=rules.budget,
-            confirm=rules.confirm_trainings,
-            most=rules.confirm_cells,
-        )
     if rules.confirm_trainings is not None:
+        key, lengths = "refine_text_budget", {}
+        if short := rules.short:
+            key = "refine_text_two_lengths" + ("" if short.continues else "_again")
+            lengths = {"short": short.number, "epochs": short.epochs, "full": short.full}
         return source.translate(
-            "refine_text_budget",
+            key,
             trainings=source.study.trainings,
             budget=rules.budget,
             confirm=rules.confirm_trainings,
             most=rules.confirm_cells,
+            **lengths,
         )
     return source.translate(
         f"refine_text_{rules.method}",

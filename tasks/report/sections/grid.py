@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.plots.grid import grid_heatmap
-from analysis.search.best_cell import Selection
-from analysis.search.procedure import full_length
+from analysis.search.best_cell import Selection, is_cell
 from tasks.languages import Translate
 from tasks.report.render import figure_as_data_url
 from tasks.report.source import ReportSource
@@ -36,7 +35,7 @@ def grid_section(source: ReportSource) -> dict[str, Any]:
         "names": names,
         "cells": _cells(shown, names, selection, translate),
         "more": translate("more_cells", n=hidden) if hidden else "",
-        "heatmap": _heatmap(source, names),
+        "heatmap": _heatmap(source),
     }
 
 
@@ -70,21 +69,16 @@ def _cell(
         "multiply_adds": whole(row["multiply_adds"]),
         "parameters": whole(row["parameters"]),
         "seconds": fixed(row["train_seconds"], 1),
-        "mark": "*" if _is_cell(levels, selection.chosen) else "",
-        "tied": any(_is_cell(levels, cell) for cell in tied),
+        "mark": "*" if is_cell(levels, selection.chosen) else "",
+        "tied": any(is_cell(levels, cell) for cell in tied),
         "collapsed": translate("cell_collapsed", n=collapsed, of=n) if collapsed else "",
     }
 
 
-def _is_cell(levels: Mapping[str, Any], cell: Mapping[str, Any]) -> bool:
-    return all(levels[name] == cell[name] for name in cell)
-
-
-def _heatmap(source: ReportSource, names: list[str]) -> str:
+def _heatmap(source: ReportSource) -> str:
     """Draw the cells of the refined grid by all of their runs, as the table counts them."""
     study = source.study
-    runs = full_length(study.rules, source.execution.runs())
-    runs = runs.merge(source.outcome.grid[names], on=names)
+    runs = source.outcome.grid_runs(source.execution.runs())
     if runs[study.response].notna().sum() == 0:
         return ""
     return figure_as_data_url(grid_heatmap(runs, study.factor_list, study.response))

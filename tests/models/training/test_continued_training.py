@@ -4,14 +4,11 @@ Each backend trains in its own process; trainings in several processes are in
 ``tests/tasks/training/test_slots.py``.
 """
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.backend_process import run_checks
 
 pytestmark = pytest.mark.process
 
@@ -24,24 +21,8 @@ REPLICATES = ("augmented", "normalised", "kept")
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    ended = subprocess.run(
-        [
-            sys.executable,
-            str(TESTS / "support" / "checkpoint_checks.py"),
-            str(tmp_path_factory.mktemp(request.param)),
-        ],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": request.param,
-            "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return answer
+    folder = tmp_path_factory.mktemp(request.param)
+    return run_checks("checkpoint_checks.py", request.param, folder)
 
 
 def _figures(result: dict[str, Any]) -> list[dict[str, Any]]:

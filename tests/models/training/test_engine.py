@@ -1,6 +1,5 @@
 """The engines of both Keras backends, each in its own process, and training without MLflow."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import small_study
+from support.backend_process import run_checks
 
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
@@ -32,19 +32,7 @@ def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp(request.param)
-    ended = subprocess.run(
-        [sys.executable, str(TESTS / "support" / "engine_checks.py"), str(folder)],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": request.param,
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    answer = run_checks("engine_checks.py", request.param, folder)
     return {**answer, "backend": request.param, "folder": folder}
 
 

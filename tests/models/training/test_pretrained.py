@@ -1,13 +1,10 @@
 """Pretrained networks on both Keras backends: frozen on features, and unfrozen on images."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.backend_process import run_checks
 
 pytestmark = pytest.mark.process
 
@@ -19,20 +16,7 @@ def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp(request.param)
-    ended = subprocess.run(
-        [sys.executable, str(TESTS / "support" / "pretrained_checks.py"), str(folder)],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": request.param,
-            "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return answer
+    return run_checks("pretrained_checks.py", request.param, folder)
 
 
 def test_the_saved_network_answers_as_its_head_did_on_features(trained: dict[str, Any]) -> None:

@@ -3,15 +3,12 @@
 Each backend trains in its own process.
 """
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.backend_process import run_checks
 
 from models.errors import SpecError
 from models.spec import TrainingSpec
@@ -28,25 +25,8 @@ FAST_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expens
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
-    ended = subprocess.run(
-        [
-            sys.executable,
-            str(TESTS / "support" / "settings_checks.py"),
-            str(tmp_path_factory.mktemp(request.param)),
-        ],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": request.param,
-            "XLA_FLAGS": FAST_COMPILATION,
-            "PYTHONPATH": f"{TESTS.parent}{os.pathsep}{TESTS}",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return answer
+    folder = tmp_path_factory.mktemp(request.param)
+    return run_checks("settings_checks.py", request.param, folder, XLA_FLAGS=FAST_COMPILATION)
 
 
 @pytest.mark.process
