@@ -1,6 +1,7 @@
 """The commands on studies: list, show, export, delete, init, schema, and replaced keys."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def test_a_study_is_listed_with_its_winner_and_its_link(done: Done) -> None:
     history = done.tracker.client.get_metric_history(study.run_id, "test_accuracy")
     assert history[0].value == done.outcome["registered"]["test_accuracy"]
     assert study.test_accuracy in {one.value for one in history}
-    assert study.registered == "tiny version 1 (champion)"
+    tags = done.tracker.client.get_run(study.run_id).data.tags
+    assert study.registered == tags["factorgrid.registered"]
+    assert re.fullmatch(r"\w+ version \d+ \((champion|no alias)\)", study.registered)
     assert study.link == done.outcome["links"]["table"]
     text = studies_as_text([study])
     assert all(part in text for part in ("tiny", "finished", study.winner, study.registered))

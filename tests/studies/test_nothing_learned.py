@@ -39,7 +39,7 @@ def run(home: Path, text: str = STUDY) -> tuple[str, int]:
 def test_the_study_ends_after_the_screen_with_the_remedies_that_fit_it(home: Path) -> None:
     line, trained = run(home)
     assert trained == 4
-    assert "study tiny: Nothing was learned: in none of the 4 runs of the screen" in line
+    assert "study tiny: Nothing was learned: in none of 4 runs is the network shown" in line
     assert "learning_rate was 0.001, 0.1: try 0.0001." in line
     assert "epochs was 4: try 16." in line
     assert "drawn = 240: use more pictures." in line
