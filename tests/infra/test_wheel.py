@@ -103,6 +103,7 @@ def prefect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalSe
         server.stop()
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_searches_and_reports_in_a_hostile_folder(
     installed: Path, hostile: Path
 ) -> None:

@@ -149,6 +149,7 @@ def test_prune_lists_what_no_registered_model_stands_on(home: Path) -> None:
         assert last_execution(home, name).run_id == old_outcome(name)["run_id"]
 
 
+@pytest.mark.slow
 def test_a_search_of_an_old_study_trains_every_replicate_once_more(tmp_path: Path) -> None:
     """The keys of replicates are new in version 0.2.0; what was trained before stays as it is."""
     home = unpack(tmp_path)

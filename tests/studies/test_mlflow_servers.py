@@ -18,13 +18,7 @@ from tasks.tracking.tags import KEY, PARENT
 from tasks.tracking.tracker import Tracker
 
 
-# Where PostgreSQL is installed, it is the one of `make test`; `make test-slow` tries both.
-@pytest.fixture(
-    params=[
-        pytest.param("sqlite", marks=pytest.mark.slow if postgresql() else ()),
-        "postgresql",
-    ]
-)
+@pytest.fixture(params=["sqlite", "postgresql"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MlflowServer]:
     with ExitStack() as stack:
         backend = ""
@@ -44,6 +38,7 @@ def _execution(uri: str, home: Path) -> Execution:
     return last_execution(tracker, "tiny")
 
 
+@pytest.mark.slow
 def test_a_study_and_its_server_that_were_killed_resume(
     server: MlflowServer, done: Done, tmp_path: Path
 ) -> None:

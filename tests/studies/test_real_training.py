@@ -111,6 +111,7 @@ def test_a_study_on_jax_registers_its_network(tmp_path: Path) -> None:
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PICTURES.exists(), reason="the real pictures are not at ../shared/data")
 def test_a_study_on_real_pictures(tmp_path: Path) -> None:
     text = STUDY.replace("drawn = 240\n", "")

@@ -226,7 +226,9 @@ def _trained(home: Path) -> list[str]:
     return [r.info.run_id for r in runs if "factorgrid.reused_from" not in r.data.tags]
 
 
-@pytest.mark.parametrize("line", ["screen    2/4", "confirm    1/2"])
+@pytest.mark.parametrize(
+    "line", ["screen    2/4", pytest.param("confirm    1/2", marks=pytest.mark.slow)]
+)
 def test_a_study_that_was_killed_resumes_and_ends_with_the_same_outcome(
     done: Done, line: str, tmp_path: Path
 ) -> None:

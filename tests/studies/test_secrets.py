@@ -59,6 +59,7 @@ def found_in(folder: Path, secrets: Sequence[str]) -> list[str]:
     return [f"{file}: {s}" for file in files for s in secrets if s.encode() in file.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_study_leaves_no_secret_behind(tmp_path: Path) -> None:
     pytest.importorskip("aiohttp", reason="fsspec reads http by it")
     for name in ("files", "temporary", "state"):

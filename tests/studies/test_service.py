@@ -72,6 +72,7 @@ def _pictures(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_schedule_fires_and_validates_the_pictures(running: Service, tmp_path: Path) -> None:
     running.deploy("quick", "--data", _pictures(tmp_path / "pictures"), "--cron", "0 0 1 1 *")

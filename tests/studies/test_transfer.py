@@ -49,6 +49,7 @@ def write(folder: Path, backbone: str, more: str = "") -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_study_computes_features_once_and_registers_the_whole_network(tmp_path: Path) -> None:
     home = tmp_path / "home"
     write_backbone(tmp_path / "small.keras")

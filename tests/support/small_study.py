@@ -6,12 +6,15 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from support.forked_commands import Template, needs_new_process
 
+from tasks.environment import QUIET
 from tasks.settings import Settings
 from tasks.tracking import execution as executions
 from tasks.tracking.execution import Execution
@@ -95,14 +98,18 @@ def known_accuracy(table: Mapping[str, Any]) -> dict[str, str]:
 
 def factorgrid(*words: str | Path, home: Path, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run the command to its end; pytest's own limit of time ends it, too."""
+    env = environment(home, **more)
+    if not needs_new_process(more):
+        return template().run(["flows.cli", *map(str, words)], env, home.parent)
     return subprocess.run(
-        command(*words),
-        env=environment(home, **more),
-        cwd=home.parent,
-        capture_output=True,
-        text=True,
-        check=False,
+        command(*words), env=env, cwd=home.parent, capture_output=True, text=True, check=False
     )
+
+
+@cache
+def template() -> Template:
+    """Return this process's template of commands."""
+    return Template(environment(Path(), TESTS_ACCURACY="") | QUIET)
 
 
 def network_log(folder: Path) -> dict[str, str]:

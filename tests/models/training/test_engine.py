@@ -27,7 +27,7 @@ runpy.run_module("models.standalone", run_name="__main__")
 """
 
 
-@pytest.fixture(scope="module", params=["tensorflow", "jax"])
+@pytest.fixture(scope="module", params=["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
@@ -115,6 +115,7 @@ def test_the_fork_server_uses_no_device() -> None:
     assert ended.stdout.strip() == "0"
 
 
+@pytest.mark.slow
 def test_a_child_loads_programs_that_an_earlier_child_compiled_for_a_gpu(tmp_path: Path) -> None:
     script = """
 import sys
@@ -153,6 +154,7 @@ for gpu, names in (("", "a"), ("0", "bc")):
     assert first == second > 0
 
 
+@pytest.mark.slow
 def test_a_study_is_trained_on_another_machine_and_logged_here(tmp_path: Path) -> None:
     """The handover folder is trained with only `models/`, and its results are logged here."""
     study = small_study.easy_study(tmp_path)

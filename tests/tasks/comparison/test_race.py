@@ -233,6 +233,7 @@ def test_invalid_options_end_with_a_message_of_one_line(
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_second_comparison_with_one_more_tuner_trains_only_new_replicates(tmp_path: Path) -> None:
     path, home = write_study(tmp_path, COMPARED), tmp_path / "home"
     words: list[str | Path] = ["compare", path, "--budget", "4"]

@@ -117,6 +117,7 @@ PEAK = {
 }
 
 
+@pytest.mark.slow
 def test_a_study_with_a_pilot_and_a_gaussian_process_finds_the_peak(tmp_path: Path) -> None:
     text = STUDY.replace('name = "tiny"', 'name = "tiny"\n[pilot]\nenabled = true')
     text = text.replace("[refine]\nbudget = 6", '[refine]\nmethod = "gp"\nbudget = 2')

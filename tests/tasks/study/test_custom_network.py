@@ -65,6 +65,7 @@ def load(folder: Path, old: str = "", new: str = "") -> Study:
     return load_study(str(folder / "study.toml"))
 
 
+@pytest.mark.slow
 def test_a_study_with_a_custom_network_registers_its_model(folder: Path) -> None:
     home = folder.parent / "home"
     ended = factorgrid("search", folder / "study.toml", "--json", home=home, **LEARNED)

@@ -203,6 +203,7 @@ def liar(server: MlflowServer) -> Iterator[LyingProxy]:
         yield between
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_is_lost_or_doubled_by_answers_that_are_broken(
     liar: LyingProxy, tmp_path: Path, seed: int

@@ -80,7 +80,7 @@ def test_a_scheduler_that_answers_is_accepted(tmp_path: Path) -> None:
         scheduler.wait()
 
 
-@pytest.mark.parametrize("runner", ["dask", "ray"])
+@pytest.mark.parametrize("runner", ["dask", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_study_ends_with_one_line_before_anything_is_prepared(
     runner: str, tmp_path: Path
 ) -> None:
