@@ -1,5 +1,6 @@
 """The progress display of a study: a live table in a terminal, one line per replicate in a log."""
 
+import math
 import os
 import re
 import sys
@@ -78,7 +79,8 @@ class StudyProgress:
     stage : the current stage; empty before the first.
     done : replicates that ended, in all stages.
     trained : those of them that were trained now.
-    best, best_name : the best accuracy so far, and its replicate.
+    best, best_name, best_epochs : the best accuracy so far among the longest trainings so far, its
+        replicate and their length; a short training is no measure of a full one.
     started : when the first stage began.
     """
 
@@ -88,6 +90,7 @@ class StudyProgress:
     trained: int = 0
     best: float = float("nan")
     best_name: str = ""
+    best_epochs: int = 0
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -101,6 +104,14 @@ class StudyProgress:
         if not self.trained:
             return float("nan")
         return (time.monotonic() - self.started) / self.trained * (self.total - self.done)
+
+    def keep_best(self, accuracy: float, name: str, epochs: int) -> None:
+        """Keep a result if it is the best so far; NaN is none."""
+        longer = epochs > self.best_epochs
+        if not math.isnan(accuracy) and (
+            longer or (epochs == self.best_epochs and not self.best >= accuracy)
+        ):
+            self.best, self.best_name, self.best_epochs = accuracy, name, epochs
 
     def __str__(self) -> str:
         """Return it as ``stage 2 of 3, run 9 of 23, 4:10 left, best so far 0.913 (...)``."""
@@ -234,12 +245,15 @@ class Progress:
                 replicate.accuracy = report.get("val_accuracy", float("nan"))
                 replicate.images_per_second = report.get("images_per_second", float("nan"))
 
-    def finished(self, key: str, name: str, result: str, accuracy: float = float("nan")) -> None:
+    def finished(
+        self, key: str, name: str, result: str, accuracy: float = float("nan"), epochs: int = 0
+    ) -> None:
         """Remove a replicate from the display, and print its result.
 
         Parameters
         ----------
         accuracy : on the validation images; NaN if it failed.
+        epochs : length of the training.
         """
         with self._lock:
             trained = self._replicates.pop(key, None) is not None
@@ -250,8 +264,7 @@ class Progress:
             study = self._study
             if study is not None:
                 study.done, study.trained = study.done + 1, study.trained + trained
-                if not study.best >= accuracy and accuracy == accuracy:  # noqa: PLR0124 # NaN
-                    study.best, study.best_name = accuracy, name
+                study.keep_best(accuracy, name, epochs)
                 if not self._console.is_terminal:
                     line += f" ({study})"
         self.print_line(line)

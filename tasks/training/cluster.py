@@ -247,7 +247,9 @@ class Cluster:
                 accuracy = accuracy_of_run(context.execution, run_id)
                 summary = f"accuracy {accuracy:.3f}"
                 finished.append(run_id)
-            context.progress.finished(planned.key, planned.name, summary, accuracy)
+            context.progress.finished(
+                planned.key, planned.name, summary, accuracy, planned.spec.training.epochs
+            )
         return finished
 
 

@@ -75,7 +75,11 @@ def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
                 if finished_run is not None:
                     accuracy = accuracy_of_run(context.execution, finished_run)
                     context.progress.finished(
-                        planned.key, planned.name, f"reused, accuracy {accuracy:.3f}", accuracy
+                        planned.key,
+                        planned.name,
+                        f"reused, accuracy {accuracy:.3f}",
+                        accuracy,
+                        planned.spec.training.epochs,
                     )
                     return finished_run
                 trainer = _get_trainer(planned, context, resources)
@@ -287,7 +291,9 @@ def _train_and_track(
         shutil.rmtree(folder, ignore_errors=True)
     summary, accuracy = _result_as_text(planned, result), result.history[-1]["val_accuracy"]
     _note(planned, context, run_id, f"finished: {summary}")
-    context.progress.finished(planned.key, planned.name, summary, accuracy)
+    context.progress.finished(
+        planned.key, planned.name, summary, accuracy, planned.spec.training.epochs
+    )
     return run_id
 
 

@@ -27,9 +27,9 @@ def progress(stream: io.StringIO) -> Progress:
     return made
 
 
-def _train(progress: Progress, name: str, accuracy: float) -> None:
-    progress.started(name, name, 4)
-    progress.finished(name, name, f"accuracy {accuracy}", accuracy)
+def _train(progress: Progress, name: str, accuracy: float, epochs: int = 4) -> None:
+    progress.started(name, name, epochs)
+    progress.finished(name, name, f"accuracy {accuracy}", accuracy, epochs)
 
 
 def test_a_search_of_one_cell_at_a_time_is_one_stage(
@@ -55,6 +55,14 @@ def test_each_line_has_stage_run_minutes_left_and_the_best_so_far(
     first, second = _lines(stream)[1:]
     assert re.search(r"stage 1 of 3, run 1 of 7, \d+:\d\d left, best so far 0.750 \(a\)\)$", first)
     assert re.search(r"stage 1 of 3, run 2 of 7, \d+:\d\d left, best so far 0.750 \(a\)\)$", second)
+
+
+def test_the_best_is_among_the_longest_trainings(progress: Progress, stream: io.StringIO) -> None:
+    progress.stage("screen", 4)
+    for name, accuracy, epochs in (("a", 0.9, 4), ("b", 0.8, 16), ("c", 0.95, 4), ("d", 0.85, 16)):
+        _train(progress, name, accuracy, epochs)
+    best = [line.partition("best so far ")[2] for line in _lines(stream)[1:]]
+    assert best == ["0.900 (a))", "0.800 (b))", "0.800 (b))", "0.850 (d))"]
 
 
 def test_a_stage_that_is_smaller_than_planned_shortens_the_study(
