@@ -148,7 +148,9 @@ def _load_jpeg(data: bytes, min_side: int) -> tuple[Header, Pixels]:
     """Decode a JPEG, also one that lacks nothing but its last two bytes."""
     try:
         return _load_whole_jpeg(data, min_side)
-    except DecodeError:
+    except DecodeError as error:
+        if error.kind in {"too_many_pixels", "pixel_bomb"}:
+            raise  # a header of a few bytes can claim 12 GB of pixels: nothing may decode them
         ended = data + bytes((0xFF, END))
         if not _has_all_pixels(ended):
             raise

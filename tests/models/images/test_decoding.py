@@ -279,6 +279,19 @@ def test_a_large_jpeg_has_few_scans(scans: int) -> None:
     assert caught.value.kind == ("damaged" if scans == 20 else "too_many_pixels")
 
 
+def test_a_jpeg_that_claims_too_many_pixels_is_never_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """65,000 x 65,000 pixels, which its header claims, are 12 GB."""
+    at = JPEG.index(b"\xff\xc0") + 5
+    claims = JPEG[:at] + struct.pack(">HH", 65000, 65000) + JPEG[at + 4 :]
+    decoded: list[int] = []
+    monkeypatch.setattr("simplejpeg.decode_jpeg", lambda *_, **__: decoded.append(1))
+    with pytest.raises(DecodeError, match="too many pixels: 65000 x 65000"):
+        load(claims, 64)
+    assert not decoded
+
+
 def test_sixteen_bits_are_scaled_alike_in_every_row() -> None:
     deep = np.arange(600 * 70, dtype=np.uint16).reshape(600, 70) * np.uint16(3)
     pixels = load(encode(Image.fromarray(deep), "PNG"), 64)[1]

@@ -76,7 +76,9 @@ def test_a_loss_that_is_not_finite_ends_the_epoch_at_its_step(trained: dict[str,
     assert "the loss became NaN or infinite in epoch 1, step" in trained["diverged"]["reason"]
 
 
-ON_JAX = pytest.mark.parametrize("trained", ["jax"], indirect=True)
+ON_JAX = pytest.mark.parametrize(
+    "trained", [pytest.param("jax", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @ON_JAX

@@ -122,7 +122,7 @@ def test_the_mirrored_image_is_averaged_in_evaluation_and_not_in_training(
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("trained", ["jax"], indirect=True)
+@pytest.mark.parametrize("trained", [pytest.param("jax", marks=pytest.mark.slow)], indirect=True)
 def test_rates_and_targets_are_data_of_the_compiled_program(trained: dict[str, Any]) -> None:
     assert trained["programs"] == [0, 0, 1]
 

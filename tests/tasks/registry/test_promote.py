@@ -391,6 +391,7 @@ def test_a_wrong_argument_is_one_line(
     assert message in line
 
 
+@pytest.mark.slow
 def test_the_flow_of_a_schedule_promotes_as_the_command_does(
     fake: FakeRegistry, tmp_path: Path
 ) -> None:
