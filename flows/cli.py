@@ -123,6 +123,7 @@ COMMANDS = {
     "compare": "flows.commands.compare",
     "promote": "flows.commands.models",
     "predict": "flows.commands.models",
+    "convert": "flows.commands.models",
     "cache": "flows.commands.maintenance",
     "ui": "flows.commands.service",
     "up": "flows.commands.service",
@@ -140,7 +141,7 @@ COMMANDS = {
 GROUPS = {
     "Run a study": ("init", "plan", "search", "validate"),
     "See results": ("list", "show", "analyze", "report", "export", "ui"),
-    "Models": ("promote", "predict"),
+    "Models": ("promote", "predict", "convert"),
     "Other experiments": ("design", "compare"),
     "Service": ("up", "deploy"),
     "Maintenance": ("doctor", "cache", "prune", "delete", "schema"),

@@ -33,3 +33,7 @@ class DecodeError(ModelsError, ValueError):
 
 class CheckpointError(ModelsError, ValueError):
     """No training can continue from a checkpoint: it starts from the first epoch instead."""
+
+
+class ConversionError(ModelsError):
+    """A network cannot be written in another format."""

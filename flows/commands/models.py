@@ -1,4 +1,4 @@
-"""`factorgrid predict` and `factorgrid promote`: registered models."""
+"""`factorgrid predict`, `promote` and `convert`: registered models."""
 
 import sys
 from pathlib import Path
@@ -54,3 +54,23 @@ def promote(model: str, *, as_json: bool, **options: Any) -> None:
 
     found = promote_by_options(settings, model, options)
     print_result(promotion_result_as_json(found), promotion_result_as_text(found), as_json=as_json)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", required=True, type=Path, metavar="FILE", help="The .tflite file to write.")
+@click.option("--version", "number", metavar="N", help="The version; by default the champion.")
+@as_json_option
+def convert(model: str, out: Path, number: str | None, *, as_json: bool) -> None:
+    """Write the network of MODEL as a LiteRT file, which needs no Keras.
+
+    Its answers are compared with those of the registered network before the file is written. The
+    classes and the image size are written beside it, as JSON.
+    """
+    from tasks.environment import prepare_environment
+
+    settings = prepare_environment()
+    from tasks.registry.convert import convert_model, converted_as_json, converted_as_text
+
+    found = convert_model(settings, model, number, out)
+    print_result(converted_as_json(found), converted_as_text(found), as_json=as_json)

@@ -20,7 +20,7 @@ def load_keras() -> Any:
     TensorFlow's native libraries write banners directly to file descriptor 2, before any log level
     is read. That output is captured, and written only if the import fails.
     """
-    with _captured(2):
+    with captured(2):
         import keras
     return keras
 
@@ -132,17 +132,17 @@ def _cpu_has_bfloat16() -> bool:
 
 
 @contextmanager
-def _captured(descriptor: int) -> Iterator[None]:
+def captured(descriptor: int) -> Iterator[None]:
     """Capture what is written to a file descriptor; write it if the block raises an exception."""
     sys.stderr.flush()
     original = os.dup(descriptor)
-    with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), descriptor)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), descriptor)
         try:
             yield
         except BaseException:
-            captured.seek(0)
-            os.write(original, captured.read())
+            kept.seek(0)
+            os.write(original, kept.read())
             raise
         finally:
             os.dup2(original, descriptor)

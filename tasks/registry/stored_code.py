@@ -53,6 +53,11 @@ class LoadedModel:
     def __init__(self, pyfunc: Any, code: StoredCode) -> None:
         self._pyfunc, self._code = pyfunc, code
 
+    @property
+    def python_model(self) -> Any:
+        """The `Classifier` of `tasks.registry.served_model`, with its network and classes."""
+        return self._pyfunc.unwrap_python_model()
+
     def predict(self, table: Any) -> Any:
         """Return the model's answers; see `tasks.registry.served_model.Classifier.predict`."""
         # The model imports some of its modules only when it answers.
