@@ -15,6 +15,9 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+#: Images that go through the network at once: memory for more would not make them faster.
+PART = 64
+
 
 class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
     """Classifies images, given as base64 text of JPEG or PNG bytes in a column ``image``."""
@@ -89,7 +92,10 @@ class Classifier(PythonModel):  # type: ignore[misc] # MLflow ships no types
         """Return the class probabilities of images uint8 (B, H, W, 3): (B, classes)."""
         from models.training.result import probability
 
-        return probability(np.asarray(self.network.predict(batch, verbose=0)))
+        # `predict` builds a pipeline of data for every call: 60 ms for one image, instead of 1.
+        parts = np.split(batch, range(PART, len(batch), PART))
+        logits = [np.asarray(self.network.predict_on_batch(part)) for part in parts]
+        return probability(np.concatenate(logits))
 
 
 def _images(model_input: Any) -> list[Any]:
