@@ -70,7 +70,7 @@ def test_the_effects_and_the_decision_are_shown_as_soon_as_the_screen_is_fitted(
 def test_a_flow_run_has_the_name_of_its_study_and_the_date(
     monkeypatch: pytest.MonkeyPatch, parameters: dict[str, object], name: str
 ) -> None:
-    monkeypatch.setattr(prefect_artifacts.runtime.flow_run, "parameters", parameters, raising=False)
+    monkeypatch.setattr(prefect.runtime.flow_run, "parameters", parameters, raising=False)
     assert re.fullmatch(rf"{name} \d{{4}}-\d\d-\d\d \d\d:\d\d", run_name())
 
 
