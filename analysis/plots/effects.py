@@ -19,7 +19,7 @@ from analysis.effects.least_squares import table_value
 from analysis.effects.model_matrix import columns_of_term
 from analysis.effects.result import Effects
 from analysis.factors import Factor, show
-from analysis.plots.layout import limited, panels_across, wrapped
+from analysis.plots.layout import limited, panels_across, shortened, wrapped
 from analysis.plots.words import Say, english
 
 #: The palette of Okabe and Ito, for colour-blind readers, without its lightest colours.
@@ -115,7 +115,12 @@ def pareto(effects: Effects, say: Say = english, width: float | None = None) -> 
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     colours = [ACTIVE if name in effects.active else QUIET for name in values.index]
-    axes.barh([str(name) for name in values.index], values, color=colours, height=0.7)
+    names = [str(name) for name in values.index]
+    if width is not None:
+        names = [shortened(name, 0.5 * size[0]) for name in names]
+    places = np.arange(len(names))  # two names may be the same when they are shortened
+    axes.barh(places, values, color=colours, height=0.7)
+    axes.set_yticks(places, names)
     _margins(axes, effects, say)
     axes.margins(y=0.02)
     # The names of the terms take their width, however narrow the figure is.

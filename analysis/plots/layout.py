@@ -30,3 +30,13 @@ def wrapped(text: str, width: float) -> str:
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     share = len(text) / (len(text) + wide) if text else 1
     return textwrap.fill(text, max(12, int(LETTERS_PER_INCH * width * share)))
+
+
+def shortened(term: str, width: float) -> str:
+    """Return the name of a term that fits in `width` inches: each of its factors is cut alike."""
+    letters = int(LETTERS_PER_INCH * width)
+    if len(term) <= letters:
+        return term
+    factors = term.split(":")
+    each = max(1, (letters - len(factors)) // len(factors) - 1)
+    return ":".join(name if len(name) <= each + 1 else f"{name[:each]}." for name in factors)
