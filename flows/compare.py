@@ -1,6 +1,6 @@
 """The comparison of tuners on the cells of a study, with real training, as one Prefect flow."""
 
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from prefect import flow
 from prefect.futures import PrefectFuture
@@ -11,25 +11,26 @@ from tasks.comparison.entrants import study_space, study_tuners
 from tasks.comparison.race import race
 from tasks.comparison.request import ComparisonOptions, check_options
 from tasks.comparison.result import ComparisonResult
-from tasks.report.prefect_artifacts import on_failure
+from tasks.report.prefect_artifacts import Help, on_failure, run_name
 from tasks.session import open_session, open_training
 from tasks.study.study_file import Study
 
 
 @flow(
     name="compare",
+    flow_run_name=run_name,
     task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)),
     on_failure=[on_failure],
     on_crashed=[on_failure],
     on_cancellation=[on_failure],
 )
 def compare(
-    study: Study,
-    budget: int,
-    repetitions: int = 3,
-    fresh: int = 2,
-    tuners: tuple[str, ...] = (),
-    target: float | None = None,
+    study: Annotated[Study, Help("Its factors, training settings and images.")],
+    budget: Annotated[int, Help("Trainings of each search.")],
+    repetitions: Annotated[int, Help("Searches of each tuner, each with other seeds.")] = 3,
+    fresh: Annotated[int, Help("Trainings of each delivered cell, with new seeds.")] = 2,
+    tuners: Annotated[tuple[str, ...], Help("Names of the tuners; all if empty.")] = (),
+    target: Annotated[float | None, Help("An accuracy to be reached.")] = None,
 ) -> ComparisonResult:
     """Compare the search of FactorGrid with other tuners on the cells of a study.
 

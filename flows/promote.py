@@ -1,6 +1,6 @@
 """Comparing a model's challenger with its champion, as one Prefect flow that can be scheduled."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger
 
@@ -11,13 +11,17 @@ from tasks.registry.promote import (
     promotion_result_as_json,
     promotion_result_as_text,
 )
-from tasks.report.prefect_artifacts import on_failure
+from tasks.report.prefect_artifacts import Help, on_failure, run_name
 from tasks.tracking.tracker import Tracker
 
 
-@flow(name="promote", on_failure=[on_failure], on_crashed=[on_failure])
+@flow(flow_run_name=run_name, name="promote", on_failure=[on_failure], on_crashed=[on_failure])
 def promote(
-    model: str, version: str | None = None, *, dry_run: bool = False, approval: bool = False
+    model: Annotated[str, Help("The name of the registered model.")],
+    version: Annotated[str | None, Help("By default that of the alias challenger.")] = None,
+    *,
+    dry_run: Annotated[bool, Help("Change nothing.")] = False,
+    approval: Annotated[bool, Help("Ask a person before the alias is moved.")] = False,
 ) -> dict[str, Any]:
     """Make a model's challenger its champion, if it is better on the same test images.
 

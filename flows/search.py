@@ -5,17 +5,18 @@ Pilot, screen, fit, decide, refine, confirm, register.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from pydantic.json_schema import SkipJsonSchema
 
 from analysis.search.procedure import NextCells
 from tasks import steps
 from tasks.planning.minutes import resolve_minutes
 from tasks.report.outcome import Outcome, outcome_of
-from tasks.report.prefect_artifacts import on_failure
+from tasks.report.prefect_artifacts import Help, on_failure, run_name
 from tasks.search.pilot import plan_pilot
 from tasks.search.refine import plan_cells
 from tasks.search.screen import plan_screen
@@ -29,18 +30,23 @@ from tasks.training.context import TrainingContext
 # At most 8 threads: MLflow's database works well with 12 parallel writers, and badly with 16.
 @flow(
     name="search",
+    flow_run_name=run_name,
     task_runner=cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=8)),
     on_failure=[on_failure],
     on_crashed=[on_failure],
     on_cancellation=[on_failure],
 )
-def search(study: Study, elsewhere: Path | None = None) -> Outcome:
+def search(
+    study: Annotated[Study, Help("What to vary, how to train, and on which images.")],
+    elsewhere: SkipJsonSchema[Path | None] = None,
+) -> Outcome:
     """Find the best cell of a study and register its network.
 
     Parameters
     ----------
     study : what to vary, how to train, and on which pictures.
-    elsewhere : a folder by which another machine trains; see `tasks.training.handover`.
+    elsewhere : a folder by which another machine trains; see `tasks.training.handover`. Only the
+        command line has it: the form of a deployment does not.
     """
     with open_session(study, elsewhere) as session:
         session.progress.print_line(study_as_line(session.study))

@@ -1,21 +1,27 @@
 """Validating pictures without a study, as one Prefect flow that can be scheduled."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, runtime
 
 from tasks.data.allowed_folders import check_allowed
 from tasks.environment import prepare_environment
 from tasks.progress import Progress
-from tasks.report.prefect_artifacts import on_failure
+from tasks.report.prefect_artifacts import Help, on_failure, run_name
 from tasks.validation.report import validation_as_json
 from tasks.validation.validate import VALIDATION_EXPERIMENT, validate_pictures
 
 
-@flow(name="validate-images", on_failure=[on_failure], on_crashed=[on_failure])
+@flow(
+    flow_run_name=run_name, name="validate-images", on_failure=[on_failure], on_crashed=[on_failure]
+)
 def validate_images(
-    source: Path, rules: Path | None = None, experiment: str = VALIDATION_EXPERIMENT
+    source: Annotated[Path, Help("A folder or zip file of images.")],
+    rules: Annotated[Path | None, Help("A file of rules, in place of those of FactorGrid.")] = None,
+    experiment: Annotated[str, Help("The name of the experiment in MLflow.")] = (
+        VALIDATION_EXPERIMENT
+    ),
 ) -> dict[str, Any]:
     """Validate the pictures of a folder or zip; log results and Data Docs to MLflow.
 

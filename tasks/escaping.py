@@ -9,6 +9,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def own_markdown(text: str) -> str:
 def page_environment(**options: Any) -> "jinja2.Environment":
     """Return the environment of templates for HTML pages: every value in them is escaped.
 
-    A template writes ``{{ page_policy }}`` first in its head.
+    A template writes ``{{ page_policy }}`` first in its head, and ``{{ page_style }}``, the style
+    of all pages, in a style element.
 
     Parameters
     ----------
@@ -115,6 +117,8 @@ def page_environment(**options: Any) -> "jinja2.Environment":
     import markupsafe
 
     environment = jinja2.Environment(autoescape=True, finalize=_printable_value, **options)
+    style = (resources.files("tasks") / "page.css").read_text(encoding="utf-8")
+    environment.globals["page_style"] = markupsafe.Markup(style)  # noqa: S704 # our own text
     environment.globals["page_policy"] = markupsafe.Markup(PAGE_POLICY_ELEMENT)  # noqa: S704 # our own text
     return environment
 

@@ -27,7 +27,7 @@ from tasks.errors import RetryableError
 from tasks.registry.register import Registered, register_winner
 from tasks.report.mlflow_pages import describe_in_mlflow
 from tasks.report.outcome import Outcome
-from tasks.report.prefect_artifacts import publish_artifacts, publish_table
+from tasks.report.prefect_artifacts import publish_artifacts, publish_screen, publish_table
 from tasks.report.publish import log_outcome
 from tasks.report.stop_study import log_nothing_learned, nothing_learned_error
 from tasks.report.text import screen_as_text
@@ -125,6 +125,7 @@ def decide(context: TrainingContext, effects: Effects) -> Decision:
     with text_width(context.progress.columns):
         text = screen_as_text(effects, decision, context.study)
     context.progress.print_text(text)
+    publish_screen(context.study, effects, decision)
     return decision
 
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.plots.effects import COLOURS
+from analysis.plots.layout import limited, panels_across
 
 
 def delivered(summary: pd.DataFrame, best: float) -> Figure:
@@ -52,7 +53,11 @@ PANEL_COLUMNS = 3
 
 
 def best_so_far(
-    curve: pd.DataFrame, response: str, names: Sequence[str], along: Literal["runs", "seconds"]
+    curve: pd.DataFrame,
+    response: str,
+    names: Sequence[str],
+    along: Literal["runs", "seconds"],
+    width: float | None = None,
 ) -> Figure:
     """Draw the best response so far, one panel per tuner: median and range of its searches.
 
@@ -64,14 +69,14 @@ def best_so_far(
     response : name of the response.
     names : the tuners, in the order of the panels.
     along : the horizontal axis: runs, or seconds of training.
+    width : the largest width of the figure, inches.
     """
     column = {"runs": "order", "seconds": "seconds"}[along]
     lines = {name: _on_one_axis(curve[curve["tuner"] == name], column) for name in names}
-    rows = math.ceil(len(names) / PANEL_COLUMNS)
-    figure = Figure(figsize=(9, 0.7 + 1.7 * rows), layout="constrained")
-    panels = list(
-        figure.subplots(rows, PANEL_COLUMNS, sharex=True, sharey=True, squeeze=False).flat
-    )
+    across = panels_across(PANEL_COLUMNS, PANEL_COLUMNS, 1.5, width)
+    rows = math.ceil(len(names) / across)
+    figure = Figure(figsize=(limited(9, width), 0.7 + 1.7 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).flat)
     for axes, name in zip(panels, names, strict=False):
         for x, best in lines.values():
             axes.step(x, np.median(best, axis=0), where="post", color="0.8", linewidth=0.8)

@@ -12,18 +12,25 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
 from analysis.effects.least_squares import table_value
 from analysis.effects.model_matrix import columns_of_term
 from analysis.effects.result import Effects
 from analysis.factors import Factor, show
+from analysis.plots.layout import limited, panels_across, shortened, wrapped
+from analysis.plots.words import Say, english
 
 #: The palette of Okabe and Ito, for colour-blind readers, without its lightest colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8B6508", "#332288", "#000000")
 ACTIVE, QUIET = "black", "0.72"
 #: More would not be legible: the largest are shown, and the figure says so.
 BARS, NAMES, PANELS = 24, 12, 9
+#: A figure of less than this width, inches, has its legend in one column.
+NARROW = 5.0
+#: Aliases of an interaction that its panel names.
+ALIASES = 3
 #: Of the levels of a factor in a plot of interactions; then from the first again.
 LINES, MARKERS = ("--", "-", ":", "-."), ("o", "s", "^", "D", "v")
 
@@ -59,51 +66,77 @@ def _scores(effects: Effects) -> "pd.Series[float]":
     return scores if len(scores) else effects.contrasts
 
 
-def _margins(axes: Axes, effects: Effects, *, upright: bool) -> None:
+def _margins(axes: Axes, effects: Effects, say: Say) -> None:
     verdict = effects.verdict
-    name = "margin of error" if verdict.test == "lenth" else "margin (t-test)"
+    name = "figure_margin_lenth" if verdict.test == "lenth" else "figure_margin_t"
     for margin, style, label in (
-        (verdict.margin, "--", name),
-        (verdict.simultaneous, ":", "margin for all at once"),
+        (verdict.margin, "--", say(name)),
+        (verdict.simultaneous, ":", say("figure_margin_all")),
     ):
-        if np.isfinite(margin) and upright:
+        if np.isfinite(margin):
             axes.axvline(margin, color="black", linestyle=style, linewidth=1.2, label=label)
 
 
-def _size_of_effect(effects: Effects) -> str:
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Place the legend below the axes, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        columns = 1 if figure.get_figwidth() < NARROW else 3
+        figure.legend(
+            handles, labels, loc="outside lower center", frameon=False, fontsize=9, ncols=columns
+        )
+
+
+def _size_of_effect(effects: Effects, say: Say) -> str:
     scores = effects.verdict.scores
     uneven = len(scores) and not np.allclose(
         scores, effects.contrasts.reindex(scores.index).fillna(scores)
     )
-    scaled = ", over its relative standard error" if uneven else ""
-    return f"|effect| on {effects.response_label}, low to high{scaled}"
+    key = "figure_effect_scaled" if uneven else "figure_effect_size"
+    return say(key, response=effects.response_label)
 
 
-def pareto(effects: Effects) -> Figure:
+def pareto(effects: Effects, say: Say = english, width: float | None = None) -> Figure:
     """Draw the sizes of the effects, largest first, with the margins beyond which they are active.
 
+    Parameters
+    ----------
+    say : see `analysis.plots.words`; here and in the other figures.
+    width : the largest width of the figure, inches; here and in the other figures.
+
+    References
+    ----------
     Lenth, R. V. (1989), Technometrics 31, 469-473, draws the same with vertical bars.
     """
     every = _scores(effects).abs().sort_values()
     values = every.tail(BARS)
     longest = max(len(str(name)) for name in values.index)
-    size = (5.4 + 0.075 * longest, 1.4 + 0.24 * len(values))
+    size = (limited(5.4 + 0.075 * longest, width), 1.6 + 0.24 * len(values))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     colours = [ACTIVE if name in effects.active else QUIET for name in values.index]
-    axes.barh([str(name) for name in values.index], values, color=colours, height=0.7)
-    _margins(axes, effects, upright=True)
+    names = [str(name) for name in values.index]
+    if width is not None:
+        names = [shortened(name, 0.5 * size[0]) for name in names]
+    places = np.arange(len(names))  # two names may be the same when they are shortened
+    axes.barh(places, values, color=colours, height=0.7)
+    axes.set_yticks(places, names)
+    _margins(axes, effects, say)
     axes.margins(y=0.02)
-    axes.set_xlabel(_size_of_effect(effects))
-    few = f", the {len(values)} largest of {len(every)}" if len(every) > BARS else ""
-    axes.set_title(f"black: active{few}", fontsize=10, loc="left")
+    # The names of the terms take their width, however narrow the figure is.
+    slim = size[0] < NARROW
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=2 if slim else 5))
+    axes.set_xlabel(wrapped(_size_of_effect(effects, say), (0.4 if slim else 0.6) * size[0]))
+    title = [say("figure_strong")]
+    if len(every) > BARS:
+        title.append(say("figure_largest", n=len(values), of=len(every)))
+    axes.set_title(", ".join(title), fontsize=10, loc="left")
     axes.tick_params(axis="y", labelsize=9)
-    if np.isfinite(effects.verdict.margin):
-        axes.legend(loc="lower right", framealpha=1, edgecolor="white")
+    _legend(figure, axes)
     return figure
 
 
-def half_normal(effects: Effects) -> Figure:
+def half_normal(effects: Effects, say: Say = english, width: float | None = None) -> Figure:
     """Draw the effects against half-normal quantiles; active ones are labelled.
 
     Daniel, C. (1959), Technometrics 1, 311-341; quantiles at (i - 1/2) / m.
@@ -111,23 +144,23 @@ def half_normal(effects: Effects) -> Figure:
     values = _scores(effects).abs().sort_values()
     m = len(values)
     quantiles = norm.ppf(0.5 + 0.5 * (np.arange(1, m + 1) - 0.5) / m)
-    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    figure = Figure(figsize=(limited(6.4, width), 4.8), layout="constrained")
     axes = figure.subplots()
     active = [name in effects.active for name in values.index]
     face = [ACTIVE if on else "white" for on in active]
     axes.scatter(values, quantiles, c=face, edgecolors=ACTIVE, s=26, zorder=3)
     if effects.lenth is not None and effects.lenth.pse > 0:
         top = quantiles[-1]
-        axes.plot([0, effects.lenth.pse * top], [0, top], color="0.55", label="pure noise")
-    _margins(axes, effects, upright=True)
+        axes.plot([0, effects.lenth.pse * top], [0, top], color="0.55", label=say("figure_noise"))
+    _margins(axes, effects, say)
     axes.set_xlim(0, 1.08 * max(float(values.iloc[-1]), 1e-300))
     axes.set_ylim(0, 1.08 * quantiles[-1])
     _name_active(axes, values, quantiles, active)
-    axes.set_xlabel(_size_of_effect(effects))
-    axes.set_title("filled: active", fontsize=10, loc="left")
-    axes.set_ylabel("half-normal quantile")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", framealpha=1, edgecolor="white")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.set_xlabel(wrapped(_size_of_effect(effects, say), 0.8 * figure.get_figwidth()))
+    axes.set_title(say("figure_filled"), fontsize=10, loc="left")
+    axes.set_ylabel(say("figure_quantile"))
+    _legend(figure, axes)
     return figure
 
 
@@ -155,24 +188,25 @@ def _name_active(
         )
 
 
-def main_effects(effects: Effects) -> Figure:
+def main_effects(effects: Effects, say: Say = english, width: float | None = None) -> Figure:
     """Draw the model's mean at each factor's levels, with intervals.
 
     Each interval is half the margin up and down: if two do not overlap, the effect is beyond the
     margin.
     """
     count = len(effects.factors)
-    across = min(count, 4)
+    across = panels_across(count, 4, 1.5, width)
     down = -(-count // across)
-    figure = Figure(figsize=(2.2 * across + 0.8, 2.7 * down + 0.4), layout="constrained")
+    size = (limited(2.2 * across + 0.8, width), 2.5 * down + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes, factor in zip(panels.ravel(), effects.factors, strict=False):
         _draw_main_effect(axes, effects, factor)
     _hide_panels(panels.ravel()[count:])
     for row in panels:
-        row[0].set_ylabel(f"mean {effects.response_label}")
+        row[0].set_ylabel(say("figure_mean", response=effects.response_label))
     if np.isfinite(effects.verdict.margin):
-        figure.suptitle("intervals that do not overlap: active main effect", fontsize=9)
+        figure.suptitle(wrapped(say("figure_intervals"), size[0]), fontsize=9)
     return figure
 
 
@@ -202,26 +236,36 @@ def _draw_main_effect(axes: Axes, effects: Effects, factor: Factor) -> None:
     axes.set_xlabel(factor.name)
 
 
-def interactions(effects: Effects) -> Figure:
+def interactions(effects: Effects, say: Say = english, width: float | None = None) -> Figure:
     """Draw the mean response at each pair of levels: an interaction is lines not in parallel.
 
-    With more than nine pairs, the nine with the largest interactions.
+    With more than nine pairs, the nine with the largest interactions. A panel names the effects
+    that these runs cannot distinguish from its interaction.
     """
     every = list(combinations(effects.factors, 2))
     every.sort(key=lambda pair: -abs(_interaction_effect(effects, pair)))
     pairs = every[:PANELS] if len(every) > PANELS else list(combinations(effects.factors, 2))
-    across = min(3, len(pairs))
+    across = panels_across(len(pairs), 3, 2.0, width)
     down = -(-len(pairs) // across)
-    figure = Figure(figsize=(2.9 * across + 0.6, 2.7 * down + 0.3), layout="constrained")
+    size = (limited(2.9 * across + 0.6, width), 2.7 * down + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(down, across, sharey=True, squeeze=False)
     for axes, pair in zip(panels.ravel(), pairs, strict=False):
-        _draw_interaction(axes, effects, *pair)
+        _draw_interaction(axes, effects, *pair, say, size[0] / across)
     _hide_panels(panels.ravel()[len(pairs) :])
+    low, high = panels[0][0].get_ylim()
+    panels[0][0].set_ylim(low, high + 0.14 * max(map(_levels, effects.factors)) * (high - low))
     for row in panels:
-        row[0].set_ylabel(f"mean {effects.response_label}")
+        row[0].set_ylabel(say("figure_mean", response=effects.response_label))
     if len(every) > PANELS:
-        figure.suptitle(f"the {PANELS} largest of {len(every)} two-way interactions", fontsize=9)
+        text = say("figure_largest_interactions", n=PANELS, of=len(every))
+        figure.suptitle(wrapped(text, size[0]), fontsize=9)
     return figure
+
+
+def _levels(factor: Factor) -> int:
+    """Return the lines that the legend of a factor has."""
+    return len(factor.levels)
 
 
 def _interaction_effect(effects: Effects, pair: tuple[Factor, Factor]) -> float:
@@ -232,7 +276,27 @@ def _interaction_effect(effects: Effects, pair: tuple[Factor, Factor]) -> float:
     return max((size for size in sizes if np.isfinite(size)), key=abs, default=0.0)
 
 
-def _draw_interaction(axes: Axes, effects: Effects, first: Factor, second: Factor) -> None:
+def aliases_of(effects: Effects, columns: Sequence[str]) -> list[str]:
+    """Return the effects, up to two-way interactions, that the runs cannot distinguish from a term.
+
+    Parameters
+    ----------
+    columns : of the term.
+    """
+    own = set(columns)
+    for aliased in effects.aliased:
+        if aliased.term in own:
+            own |= set(aliased.aliased_with)
+    names = [name for name in own if name not in columns]
+    names += [
+        aliased.term for aliased in effects.aliased if not own.isdisjoint(aliased.aliased_with)
+    ]
+    return sorted(n for n in dict.fromkeys(names) if n not in columns and n.count(":") < 2)  # noqa: PLR2004 # of higher order
+
+
+def _draw_interaction(
+    axes: Axes, effects: Effects, first: Factor, second: Factor, say: Say, width: float
+) -> None:
     runs, y = effects.runs, _response_on_scale(effects)
     columns = columns_of_term(f"{first.name}:{second.name}", (first, second))
     own = colour(effects, second.name)
@@ -245,14 +309,20 @@ def _draw_interaction(axes: Axes, effects: Effects, first: Factor, second: Facto
     axes.set_xlim(-0.3, len(first.levels) - 0.7)
     axes.set_xlabel(first.name)
     active = not set(effects.active).isdisjoint(columns)
-    weight, mark = ("bold", ", active") if active else ("normal", "")
+    weight, key = ("bold", "_active") if active else ("normal", "")
     known = all(np.isfinite(table_value(effects.terms, c, "effect")) for c in columns)
     effect = _interaction_effect(effects, (first, second)) if known else np.nan
+    lines_above = []
     if np.isfinite(effect):
-        axes.set_title(f"interaction {effect:+.3g}{mark}", fontsize=9, fontweight=weight)
+        lines_above = [say(f"figure_interaction{key}", effect=f"{effect:+.3g}")]
+    if aliases := aliases_of(effects, columns):
+        more = [f"+ {len(aliases) - ALIASES}"] if len(aliases) > ALIASES else []
+        text = say("figure_aliased", terms=", ".join([*aliases[:ALIASES], *more]))
+        lines_above.append(wrapped(text, width))
+    axes.set_title("\n".join(lines_above), fontsize=9, fontweight=weight)
     # Both are given: of the labels of lines, a legend leaves out those that begin with "_".
     labels = [f"{second.name} = {show(level)}" for level in second.levels]
-    axes.legend(lines, labels, frameon=False, fontsize=8, handlelength=2.8)
+    axes.legend(lines, labels, loc="upper left", frameon=False, fontsize=8, handlelength=2.8)
 
 
 def _response_on_scale(effects: Effects) -> "pd.Series[float]":

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,19 @@ from analysis.plots.comparison import best_so_far
 from tasks.comparison.race import RaceResult
 from tasks.comparison.request import ComparisonOptions
 from tasks.errors import UserError
-from tasks.report.render import figure_as_data_url, render_template
+from tasks.report.render import render_template
+from tasks.report.svg import figure_for_page
 from tasks.study.study_file import Study
 from tasks.tracking.run_writer import save_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: The figures, and what a screen reader says instead of them.
+CAPTIONS = {
+    "best-by-runs": "Best result so far by runs",
+    "best-by-seconds": "Best result so far by seconds of training",
+}
 #: Folder of the comparison among the artifacts of its MLflow run.
 FOLDER = "comparison"
 
@@ -236,17 +242,22 @@ def comparison_as_page(result: ComparisonResult) -> str:
         number=_number_as_text,
         of=_count_of_searches,
         figures={
-            name: figure_as_data_url(figure) for name, figure in comparison_figures(result).items()
+            name: figure_for_page(partial(_drawn, result, name), name, caption)
+            for name, caption in CAPTIONS.items()
         },
     )
 
 
-def comparison_figures(result: ComparisonResult) -> "dict[str, Figure]":
+def _drawn(result: ComparisonResult, name: str, width: float) -> "Figure":
+    return comparison_figures(result, width)[name]
+
+
+def comparison_figures(result: ComparisonResult, width: float | None = None) -> "dict[str, Figure]":
     """Return the figures by name: the best response so far, by runs and by training seconds."""
     names, response = list(result.summary["tuner"]), result.study.response
     return {
-        "best-by-runs": best_so_far(result.curve, response, names, "runs"),
-        "best-by-seconds": best_so_far(result.curve, response, names, "seconds"),
+        "best-by-runs": best_so_far(result.curve, response, names, "runs", width),
+        "best-by-seconds": best_so_far(result.curve, response, names, "seconds", width),
     }
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -44,9 +45,25 @@ HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
 PLAIN = (
     "<style>body{font:14px/1.5 sans-serif;margin:1.5em;max-width:75em}table{border-collapse:"
     "collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left;vertical-align:top}"
-    "ul{list-style:none;padding-left:0}svg,img,button,.btn-group,.modal,footer,.ge-index-page-tab-content{"
+    "ul{list-style:none;padding-left:0}svg,img,button,.btn-group,.modal,footer{"
     "display:none}.fa-check-circle::before{content:'kept'}.fa-times::before{content:'broken'}"
     "</style></head>"
+)
+#: What a page says of all of its rules together: an icon, and a word that is about the library's
+#: idea of success. A picture that breaks a rule is put in quarantine, and the set may still pass.
+STATUS = re.compile(
+    r"<i class=\"fas fa-(?:check-circle|times)[^>]*>\s*</i>\s*\b(?P<word>Succeeded|Failed)\b"
+)
+STATUS_TEXTS = {
+    ("pictures", "Succeeded"): "every picture keeps every rule",
+    ("pictures", "Failed"): "some pictures break a rule; they are in quarantine",
+    ("set", "Succeeded"): "the whole set keeps every rule",
+    ("set", "Failed"): "the whole set breaks a rule; a study stops here",
+}
+#: The index: that of the library is filled by scripts, and has nothing without them.
+INDEX = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8">{policy}<title>Data Docs</title>'
+    "<style></style></head><body><h1>Data Docs</h1><ul>{links}</ul></body></html>"
 )
 
 
@@ -227,7 +244,9 @@ class Validator:
         for page in folder.rglob("*.html"):
             text = REMOTE.sub("", page.read_text(encoding="utf-8"))
             text = HEAD.sub(lambda found: found[0] + PAGE_POLICY_ELEMENT, text, count=1)
+            text = _with_status(text, page.relative_to(folder).parts)
             page.write_text(text.replace("</head>", PLAIN, 1), encoding="utf-8")
+        _write_index(folder)
 
     def check_pictures(
         self, table: pd.DataFrame, unreadable: Mapping[str, Reason] | None = None
@@ -328,6 +347,34 @@ class Validator:
                 outcome.result = map_texts(outcome.result, _as_html)
             store.set(key, stored)
             self._escaped.add(key)
+
+
+def _with_status(page: str, path: Sequence[str]) -> str:
+    """Return a page of Data Docs whose status says what it means for the pictures."""
+    suite = "pictures" if "pictures" in path else "set"
+    return STATUS.sub(lambda found: STATUS_TEXTS[suite, found["word"]], page)
+
+
+def _write_index(folder: Path) -> None:
+    """Write an index of Data Docs that names their pages."""
+    pages = [
+        page.relative_to(folder).as_posix()
+        for kind in ("validations", "expectations")
+        for page in sorted((folder / kind).rglob("*.html"))
+    ]
+    links = "".join(
+        f'<li><a href="{quote(page)}">{_as_html(_title(page))}</a></li>' for page in pages
+    )
+    text = INDEX.format(policy=PAGE_POLICY_ELEMENT, links=links)
+    (folder / "index.html").write_text(text.replace("</head>", PLAIN, 1), encoding="utf-8")
+
+
+def _title(page: str) -> str:
+    """Return what a page of Data Docs has: the rules, or their results."""
+    kind, suite, *_ = page.split("/")
+    suite = suite.removesuffix(".html")
+    about = {"pictures": "each picture", "set": "the whole set"}.get(suite, suite)
+    return f"{'Results of the rules' if kind == 'validations' else 'Rules'} for {about}"
 
 
 def _as_html(text: str) -> str:

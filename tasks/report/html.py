@@ -1,4 +1,4 @@
-"""The report of a study: one HTML page without links or scripts, built from MLflow only.
+"""The report of a study: one HTML page without scripts, built from MLflow only.
 
 To add a section, write a module in `tasks.report.sections`, name its function in `SECTIONS`, and
 place it in `templates/report.html`. All text comes from `tasks/words.toml`.
@@ -10,6 +10,7 @@ from typing import Any
 from tasks.languages import translator
 from tasks.report.outcome import Outcome
 from tasks.report.render import render_template
+from tasks.report.sections.choice import choice_section
 from tasks.report.sections.cost import cost_section
 from tasks.report.sections.data import data_section
 from tasks.report.sections.decision import decision_section
@@ -20,6 +21,7 @@ from tasks.report.sections.head import head_section
 from tasks.report.sections.next_moves import next_moves_section
 from tasks.report.sections.question import question_section
 from tasks.report.sections.repeat import repeat_section
+from tasks.report.sections.sources import sources_section
 from tasks.report.sections.suspects import suspects_section
 from tasks.report.sections.winner import winner_section
 from tasks.report.source import ReportSource
@@ -35,10 +37,12 @@ SECTIONS: dict[str, Callable[[ReportSource], dict[str, Any] | None]] = {
     "effects": effects_section,
     "decision": decision_section,
     "grid": grid_section,
+    "choice": choice_section,
     "winner": winner_section,
     "suspects": suspects_section,
     "next_moves": next_moves_section,
     "cost": cost_section,
+    "sources": sources_section,
     "repeat": repeat_section,
 }
 
@@ -59,4 +63,8 @@ def report_page(outcome: Outcome, execution: Execution, language: str = "en") ->
     """
     source = ReportSource(outcome, execution, translator(language))
     content = {name: section(source) for name, section in SECTIONS.items()}
-    return render_template("report.html", **content, say=source.translate, lang=language)
+    shown = [name for name, values in content.items() if values is not None and name != "head"]
+    contents = [(name, source.translate(name)) for name in shown]
+    return render_template(
+        "report.html", **content, contents=contents, say=source.translate, lang=language
+    )

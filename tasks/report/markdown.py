@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from analysis.factors import cell_name
 from analysis.search.best_cell import COSTS
+from analysis.search.refined_grid import Decision
 from tasks.escaping import as_markdown, own_markdown, printable
 from tasks.languages import Translate, translator
 from tasks.registry.verdict import test_accuracy
 from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
+from tasks.study.study_file import Study
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import active_as_text
 from tasks.wording.next_moves import (
@@ -40,6 +42,14 @@ def decision_as_markdown(outcome: Outcome) -> str:
             *_section(translate("next_moves"), _next_moves(outcome, translate)),
         ]
     ).rstrip()
+
+
+def screen_as_markdown(study: Study, decision: Decision) -> str:
+    """Return the decision's reasons as Markdown, before anything else of the study is known."""
+    translate = translator("en")
+    reasons = decision_as_text(decision, translate, study.rules)
+    title = f"# {as_markdown(translate('title', name=study.name))}"
+    return "\n".join([title, "", *_section(translate("decision"), _bullets(reasons))]).rstrip()
 
 
 def run_note(outcome: Outcome) -> str:

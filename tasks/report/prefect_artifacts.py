@@ -1,10 +1,13 @@
 """A study in Prefect's pages: artifacts of a flow run, and advice for one that failed."""
 
+import datetime as dt
 import os
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from prefect import Flow
+from prefect import Flow, runtime
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -12,12 +15,17 @@ from prefect.artifacts import (
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
+from analysis.effects.result import Effects
+from analysis.search.refined_grid import Decision
 from tasks.errors import USER_ERRORS
 from tasks.escaping import as_line, printable
 from tasks.redaction import redact
-from tasks.report.markdown import decision_as_markdown
+from tasks.report.markdown import decision_as_markdown, screen_as_markdown
 from tasks.report.outcome import Outcome
+from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution
 
 #: Significant digits of a number in a table.
@@ -28,7 +36,7 @@ def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
     """Create the artifacts of a study: effects, decision and winner, and a link to its report."""
     key = artifact_key(outcome.study.name)
     create_table_artifact(
-        effects_rows(outcome), key=f"{key}-effects", description="Effects of the screen."
+        effects_rows(outcome.effects), key=f"{key}-effects", description="Effects of the screen."
     )
     create_markdown_artifact(
         decision_as_markdown(outcome),
@@ -37,6 +45,49 @@ def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
     )
     for name, (link, text) in page_links(execution).items():
         create_link_artifact(link, link_text=text, key=f"{key}-{name}")
+
+
+@dataclass(frozen=True)
+class Help:
+    """What a parameter of a flow is, for the form of its deployments: an annotation of its type.
+
+    Prefect reads descriptions from docstrings of another style than ours, and removes those of
+    pydantic's fields.
+    """
+
+    text: str
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the JSON schema of the type with the description."""
+        return {**handler(core_schema), "description": self.text}
+
+
+def run_name() -> str:
+    """Return the name of the flow run that starts: its study, model or images, and the time.
+
+    Prefect calls it, as the name of the flow's runs.
+    """
+    parameters = runtime.flow_run.parameters
+    study = parameters.get("study")
+    # Prefect gives the parameters as they are, or as a client sent them.
+    named = study.get("name") if isinstance(study, dict) else getattr(study, "name", None)
+    subject = named or parameters.get("model") or Path(str(parameters.get("source", ""))).name
+    return f"{printable(str(subject))} {dt.datetime.now(tz=dt.UTC):%Y-%m-%d %H:%M}"
+
+
+def publish_screen(study: Study, effects: Effects, decision: Decision) -> None:
+    """Create the artifacts of a screen once it is fitted; the end of the study adds to them."""
+    key = artifact_key(study.name)
+    create_table_artifact(
+        effects_rows(effects), key=f"{key}-effects", description="Effects of the screen."
+    )
+    create_markdown_artifact(
+        screen_as_markdown(study, decision),
+        key=f"{key}-decision",
+        description="The decision after the screen.",
+    )
 
 
 def publish_table(study: str, name: str, rows: list[dict[str, Any]], description: str) -> None:
@@ -55,14 +106,12 @@ def artifact_key(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "study"
 
 
-def effects_rows(outcome: Outcome) -> list[dict[str, Any]]:
+def effects_rows(effects: Effects) -> list[dict[str, Any]]:
     """Return one row per term: effect, standard error, t, p, and whether it is active."""
     rows = []
-    for name, row in outcome.effects.terms.iterrows():
+    for name, row in effects.terms.iterrows():
         figures = {k: _rounded(row[k]) for k in ("effect", "std_error", "t", "p")}
-        rows.append(
-            {"term": printable(str(name)), **figures, "active": name in outcome.effects.active}
-        )
+        rows.append({"term": printable(str(name)), **figures, "active": name in effects.active})
     return rows
 
 

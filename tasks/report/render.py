@@ -1,14 +1,9 @@
-"""Filling in HTML templates, and embedding figures in them."""
+"""Filling in HTML templates, and embedding images in them."""
 
 import base64
-import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.escaping import page_environment
-from tasks.figures import save_figure
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def render_template(name: str, **content: Any) -> str:
@@ -29,15 +24,6 @@ def render_template(name: str, **content: Any) -> str:
     )
     page: str = environment.get_template(name).render(**content)
     return page
-
-
-def figure_as_data_url(figure: "Figure") -> str:
-    """Return a figure as a data: URL of SVG; the same figure gives the same bytes."""
-    import matplotlib as mpl
-
-    with mpl.rc_context({"svg.hashsalt": "factorgrid"}), io.BytesIO() as file:
-        save_figure(figure, file, format="svg", metadata={"Date": None})
-        return data_url(file.getvalue(), "image/svg+xml")
 
 
 def data_url(content: bytes, kind: str) -> str:

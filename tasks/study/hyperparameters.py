@@ -15,6 +15,7 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from analysis.errors import FactorError
 from analysis.factors import Factor
@@ -22,6 +23,7 @@ from models.networks.build_network import BUILT_IN, NETWORK_NAMES
 from models.networks.plain_cnn import ACTIVATIONS
 from models.networks.residual_cnn import DOWNSAMPLINGS, HEADS, IDENTIFIER, NORMALIZATIONS
 from models.spec import DEFAULT_BUILDER, PRETRAINED_BUILDER, Scalar
+from tasks.study.field_help import add_help
 
 #: The scale and the domain of the factors that are known, so that a study need not give them.
 KNOWN_SCALES: dict[str, tuple[str, tuple[float, float] | None]] = {
@@ -162,7 +164,9 @@ Level = Annotated[Scalar, AfterValidator(_usable_level)]
 class Part(BaseModel):
     """A table of a study file. Unknown keys are errors, and values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), json_schema_extra=add_help
+    )
 
 
 class FactorPart(Part):
@@ -302,10 +306,13 @@ class ModelPart(BaseModel):
     `tasks.study.custom_network` adds the digest of its code.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="allow", frozen=True, protected_namespaces=(), json_schema_extra=add_help
+    )
     builder: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] = DEFAULT_BUILDER
-    builder_folder: StudyPath | None = None
-    builder_source: str = ""
+    # Set when the study is read, and in no file or form.
+    builder_folder: SkipJsonSchema[StudyPath | None] = None
+    builder_source: SkipJsonSchema[str] = ""
 
     @model_validator(mode="before")
     @classmethod

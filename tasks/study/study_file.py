@@ -235,6 +235,10 @@ class ComparePart(Part):
     )
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
 class Study(Part):
     """One whole procedure: screen, refine, confirm, register.
 
@@ -260,7 +264,8 @@ class Study(Part):
     registered_model: ModelName | None = None
     data: DataPart = DataPart()
     factors: Annotated[dict[str, FactorPart], Field(min_length=1, max_length=MAX_FACTORS)]
-    model: ModelPart = ModelPart()
+    # Its default has the keys that are set when the study is read, which no form shows.
+    model: Annotated[ModelPart, Field(json_schema_extra=_without_default)] = ModelPart()
     training: TrainingPart = TrainingPart()
     pilot: PilotPart = PilotPart()
     refine: RefinePart = RefinePart()

@@ -49,7 +49,16 @@ class StudyLinks:
     @property
     def run(self) -> str:
         """The parent run: the winner, the figures, what to do next, and all artifacts."""
-        return f"{self._runs}/{self.run_id}?{MODE}"
+        return self.of_run(self.run_id)
+
+    def of_run(self, run_id: str) -> str:
+        """Return the address of a run of the study."""
+        return f"{self._runs}/{run_id}?{MODE}"
+
+    def model(self, name: str, version: str) -> str:
+        """Return the address of a version of a registered model."""
+        path = f"{quote(name, safe='')}/versions/{version}"
+        return f"{self.pages}/#/models/{path}".removeprefix("/")
 
     @property
     def report(self) -> str:

@@ -1,7 +1,7 @@
-"""The figures of one replicate: samples, learning curve, confusion matrix, wrong answers."""
+"""The figures of one replicate: samples, confusion matrix, wrong answers."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -40,26 +40,6 @@ def samples(arrays: ImageArrays, seed: int = 1) -> Figure:
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
-    return figure
-
-
-def learning_curve(history: Sequence[Mapping[str, float]], title: str) -> Figure:
-    """Draw accuracy and loss by epoch, training (dashed) and validation (solid)."""
-    figure = Figure(figsize=(8, 3.2))
-    # Fixed margins: matplotlib's automatic layout takes as long as the drawing.
-    figure.subplots_adjust(left=0.1, right=0.98, bottom=0.16, top=0.9, wspace=0.25)
-    epochs = [row["epoch"] for row in history]
-    panels = figure.subplots(1, 2)
-    for axes, metric in zip(panels, ("accuracy", "loss"), strict=True):
-        for prefix, label, style in (("train", "training", "--"), ("val", "validation", "-")):
-            values = [row[f"{prefix}_{metric}"] for row in history]
-            axes.plot(epochs, values, style, color="black", label=label, marker=".")
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(metric)
-        axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
-        axes.yaxis.get_major_locator().set_params(nbins=5)
-    panels[0].legend(frameon=False)
-    figure.suptitle(title, fontsize=10)
     return figure
 
 
@@ -131,8 +111,9 @@ def most_confidently_wrong(
         resized = cv2.resize(image, IMAGE_SIZE, interpolation=method)
         sheet.paste(Image.fromarray(resized), (left, top))
         answer = int(probability[index].argmax())
+        # Label, answer and probability: in no language, for reports in all of them.
         caption = (
-            f"{arrays.classes[labels[index]]}, answered\n"
+            f"{arrays.classes[labels[index]]} \N{RIGHTWARDS ARROW}\n"
             f"{arrays.classes[answer]} {probability[index, answer]:.0%}"
         )
         above = (left + IMAGE_SIZE[0] / 2, top - 5)

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.plots.learning_curve import learning_curve
 from models.training.result import ReplicateResult, load_result
 from tasks.errors import (
     CellError,
@@ -326,9 +327,7 @@ def _log_result(
     execution.writer.log_figures(
         run_id,
         {
-            "plots/learning_curve.png": replicate_figures.learning_curve(
-                result.history, planned.name
-            ),
+            "plots/learning_curve.png": learning_curve(result.history, planned.name),
             "plots/confusion.png": replicate_figures.confusion_matrix(
                 arrays.labels[rows], probability, arrays.classes
             ),

@@ -18,19 +18,30 @@ MOST_NAMED = 3
 
 def selection_as_text(selection: Selection, translate: Translate) -> list[str]:
     """Return the best and the chosen cell, and how reliable their figures are, as sentences."""
+    return [*cells_as_text(selection, translate), *choice_as_text(selection, translate)]
+
+
+def cells_as_text(selection: Selection, translate: Translate) -> list[str]:
+    """Return the best cell, and which cells can be distinguished from it, as sentences."""
     if selection.all_collapsed:
         first = [nothing_learned_as_text(selection, translate), *_all_equal(selection, translate)]
     elif selection.all_equal:
         first = _all_equal(selection, translate)
     else:
         first = [_best(selection, translate)]
-    learned = not selection.all_collapsed
-    spread = learned and not selection.all_equal
+    spread = not selection.all_collapsed and not selection.all_equal
     return [
         *first,
         *_left_out(selection, translate),
         *_unreliable_cells(selection, translate),
         *(_spread(selection, translate) if spread else []),
+    ]
+
+
+def choice_as_text(selection: Selection, translate: Translate) -> list[str]:
+    """Return the chosen cell, and the cheaper ones that were not chosen, as sentences."""
+    learned = not selection.all_collapsed
+    return [
         _chosen(selection, translate),
         *_passed_over(selection, translate),
         *(_edges(selection, translate) if learned else []),

@@ -19,11 +19,12 @@ from analysis.effects.fit import fit_effects
 from analysis.factors import Factor
 from analysis.plots.effects import effect_figures
 from analysis.plots.grid import grid_heatmap
+from analysis.plots.learning_curve import learning_curve
 from analysis.plots.response_surface import contours
 from analysis.surface.fit import fit_surface
 from tasks import figures
 from tasks.figures import fallback_fonts, font_file, save_figure
-from tasks.training.replicate_figures import confusion_matrix, learning_curve, samples
+from tasks.training.replicate_figures import confusion_matrix, samples
 
 NAMES = ("cost ($)", "yield_% ($a_{)", r"_\alpha^2")
 RESPONSE = r"Y_{$ok$}"

@@ -7,8 +7,8 @@ from analysis.effects.model_matrix import INTERCEPT
 from analysis.effects.result import Effects
 from analysis.plots import effects as effect_plots
 from tasks.languages import Translate
-from tasks.report.render import figure_as_data_url
 from tasks.report.source import ReportSource
+from tasks.report.svg import figure_for_page
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.effects import (
     collapse_as_text,
@@ -31,8 +31,8 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     -------
     ``text``; ``terms`` and ``verdict``: see `_judged`; ``cautions``: a list of sentences;
     ``collapse``: None, or ``levels`` and ``text`` of the chance of collapse; ``half``: None, or
-    ``title``, ``terms`` and ``verdict`` of the effects on the runs that learned; ``figures``: each
-    with ``name``, ``image`` (a data: URL) and ``caption``.
+    ``title``, ``terms``, ``verdict`` and ``figures`` of the effects on the runs that learned;
+    ``figures``: each with ``name``, ``image`` (SVG elements) and ``caption``.
     """
     effects, translate = source.outcome.effects, source.translate
     mean = fixed(table_value(effects.terms, INTERCEPT, "coefficient"))
@@ -51,7 +51,11 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
         },
         "half": collapse
         and learned
-        and {"title": learned_title(collapse, translate), **_judged(learned, translate)},
+        and {
+            "title": learned_title(collapse, translate),
+            **_judged(learned, translate),
+            "figures": _figures(learned, translate, "learned_"),
+        },
         "figures": _figures(effects, translate),
     }
 
@@ -80,11 +84,18 @@ def _term(effects: Effects, name: str, translate: Translate) -> dict[str, Any]:
     }
 
 
-def _figures(effects: Effects, translate: Translate) -> list[dict[str, str]]:
+def _figures(effects: Effects, translate: Translate, prefix: str = "") -> list[dict[str, str]]:
     names = ["pareto", "half_normal", "main_effects"]
     names += ["interactions"] if len(effects.factors) > 1 else []
-    figures = {name: getattr(effect_plots, name)(effects) for name in names}
-    return [
-        {"name": name, "image": figure_as_data_url(figure), "caption": translate(name)}
-        for name, figure in figures.items()
-    ]
+    if not prefix and effects.collapse and effects.collapse.learned:
+        # What these show of all runs is the collapse; the effects are those of the others.
+        names = ["main_effects"]
+    return [_figure(effects, name, translate, prefix) for name in names]
+
+
+def _figure(effects: Effects, name: str, translate: Translate, prefix: str) -> dict[str, str]:
+    function, caption = getattr(effect_plots, name), translate(name)
+    image = figure_for_page(
+        lambda width: function(effects, translate, width), f"{prefix}{name}", caption
+    )
+    return {"name": name, "image": image, "caption": caption}

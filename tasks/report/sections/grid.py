@@ -1,4 +1,4 @@
-"""Report section: all trained cells, and the choice of one."""
+"""Report section: all trained cells."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +8,9 @@ import pandas as pd
 from analysis.plots.grid import grid_heatmap
 from analysis.search.best_cell import Selection, is_cell
 from tasks.languages import Translate
-from tasks.report.render import figure_as_data_url
 from tasks.report.source import ReportSource
-from tasks.wording.selection import selection_as_text, shown_cells
+from tasks.report.svg import figure_for_page
+from tasks.wording.selection import cells_as_text, shown_cells
 from tasks.wording.values import aligned, fixed, level_as_text, whole
 
 
@@ -21,7 +21,7 @@ def grid_section(source: ReportSource) -> dict[str, Any]:
     -------
     ``text``: a list of paragraphs; ``names``: of the factors; ``cells``: one row per cell, best
     first, see `_cell`; ``more``: how many cells the table leaves out, may be empty; ``heatmap``:
-    of the refined grid as a data: URL, may be empty.
+    of the refined grid as SVG elements, may be empty.
     """
     selection, translate = source.outcome.selection, source.translate
     names = list(source.study.factors)
@@ -29,7 +29,7 @@ def grid_section(source: ReportSource) -> dict[str, Any]:
     hidden = len(selection.cells) - len(shown)
     return {
         "text": [
-            " ".join(selection_as_text(selection, translate)),
+            " ".join(cells_as_text(selection, translate)),
             translate("grid_text"),
         ],
         "names": names,
@@ -81,4 +81,7 @@ def _heatmap(source: ReportSource) -> str:
     runs = source.outcome.grid_runs(source.execution.runs())
     if runs[study.response].notna().sum() == 0:
         return ""
-    return figure_as_data_url(grid_heatmap(runs, study.factor_list, study.response))
+    factors, response, say = study.factor_list, study.response, source.translate
+    return figure_for_page(
+        lambda width: grid_heatmap(runs, factors, response, say, width), "heatmap", say("heatmap")
+    )

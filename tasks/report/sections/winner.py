@@ -5,9 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from analysis.plots.learning_curve import learning_curve
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.report.source import ReportSource
+from tasks.report.svg import figure_for_page
+from tasks.tracking.metric_history import metric_history
+from tasks.tracking.tags import REUSED_FROM
 from tasks.wording.values import percent_fixed
+
+#: The metrics of a learning curve.
+CURVES = ("train_accuracy", "val_accuracy", "train_loss", "val_loss")
 
 
 def winner_section(source: ReportSource) -> dict[str, Any] | None:
@@ -15,18 +22,36 @@ def winner_section(source: ReportSource) -> dict[str, Any] | None:
 
     Returns
     -------
-    ``text``: a list of paragraphs; ``curve`` and ``worst``: its learning curve and its most
-    confident mistakes as data: URLs, may be empty; ``confusion``: see `_confusion`.
+    ``text``: a list of paragraphs; ``curve``: its learning curve as SVG elements, and ``worst``:
+    its most confident mistakes as a data: URL, may be empty; ``confusion``: see `_confusion`.
     """
     registered = source.outcome.registered
     if registered is None:
         return None
     return {
         "text": [*registered_as_text(source.outcome, source.translate), *_verdict(source)],
-        "curve": source.image(registered.run_id, "plots/learning_curve.png"),
+        "curve": _curve(source, registered.run_id),
         "worst": source.image(registered.run_id, "plots/worst.png"),
         "confusion": _confusion(source, registered.run_id),
     }
+
+
+def _curve(source: ReportSource, run_id: str) -> str:
+    """Draw the metrics of a run by epoch; empty if one was not logged."""
+    tracker, translate = source.execution.tracker, source.translate
+    # A run that was reused has no epochs.
+    run_id = tracker.client.get_run(run_id).data.tags.get(REUSED_FROM, run_id)
+    by_name = {name: metric_history(tracker, run_id, name) for name in CURVES}
+    epochs = min(map(len, by_name.values()))
+    if not epochs:
+        return ""
+    history = [
+        {"epoch": i + 1, **{name: values[i] for name, values in by_name.items()}}
+        for i in range(epochs)
+    ]
+    return figure_for_page(
+        lambda width: learning_curve(history, "", translate, width), "curve", translate("curve")
+    )
 
 
 def _verdict(source: ReportSource) -> list[str]:

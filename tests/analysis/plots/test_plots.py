@@ -105,6 +105,52 @@ def test_a_cell_of_the_grid_without_a_run_has_a_dash() -> None:
     assert len(_texts(grid_heatmap(runs, factors[1:], "y"))) == 2
 
 
+def test_a_cell_with_a_collapsed_run_is_hatched_and_does_not_change_the_scale() -> None:
+    factors = [Factor("a", 1, 2, "integer"), Factor("b", 1, 2, "integer")]
+    runs = pd.DataFrame(
+        {
+            "a": [1, 1, 2, 2],
+            "b": [1, 2, 1, 2],
+            "y": [0.90, 0.92, 0.5, 0.91],
+            "collapsed": [False, False, True, False],
+        }
+    )
+    axes = grid_heatmap(runs, factors, "y").axes[0]
+    assert axes.collections[0].get_clim() == (0.90, 0.92)
+    assert [patch.get_hatch() for patch in axes.patches] == ["///", None]
+    assert "0.500" in [text.get_text() for text in axes.texts]
+    every = grid_heatmap(runs.assign(collapsed=True), factors, "y").axes[0]
+    assert every.collections[0].get_clim() == (0.5, 0.92)
+
+
+def test_an_interaction_names_the_effects_that_it_is_aliased_with() -> None:
+    rows = [(a, b, c, a * b * c) for a, b, c in product((-1, 1), repeat=3)]
+    runs = pd.DataFrame(rows, columns=["a", "b", "c", "d"])
+    y = np.random.default_rng(1).normal(size=8)
+    effects = fit_effects(runs.assign(y=y), [Factor(n, -1, 1) for n in "abcd"], "y")
+    titles = [axes.get_title() for axes in effect_plots.interactions(effects).axes]
+    assert len(titles) == 6
+    assert [title.partition("aliased with ")[2] for title in titles] == [
+        "c:d",
+        "b:d",
+        "b:c",
+        "a:d",
+        "a:c",
+        "a:b",
+    ]
+    full = effect_plots.interactions(_effects(3)).axes
+    assert not any("aliased" in axes.get_title() for axes in full)
+
+
+@pytest.mark.parametrize("name", ["pareto", "half_normal", "main_effects", "interactions"])
+def test_a_figure_is_drawn_within_a_width(name: str) -> None:
+    figure = getattr(effect_plots, name)(_effects(7), width=3.7)
+    figure.draw_without_rendering()
+    assert figure.get_figwidth() <= 3.7
+    # Panels that do not fit side by side are below each other.
+    assert figure.get_figheight() >= 4
+
+
 def test_scales_are_drawn_side_by_side() -> None:
     figure = effect_plots.scales([_effects(3, 2), _effects(3, 3)])
     assert len(figure.axes) == 4

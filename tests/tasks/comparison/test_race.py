@@ -1,6 +1,7 @@
 """Comparisons with real training: which runs are trained, which are reused, and the result."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,10 @@ def test_a_second_comparison_with_one_more_tuner_trains_only_new_replicates(tmp_
     page = (tmp_path / "plots" / "comparison.html").read_text(encoding="utf-8")
     assert "What each delivers" in page
     assert "://" not in page.replace("http://www.w3.org", "")
+    # Two figures, for broad and for slim windows, and a table of contents.
+    assert page.count("<svg") == 4
+    contents = page.partition("<nav")[2].partition("</nav>")[0]
+    assert re.findall(r'href="#(\w+)"', contents) == re.findall(r'<section id="(\w+)"', page)
 
     tracker = open_tracker(home)
     experiment = tracker.existing_experiment("tiny")

@@ -17,7 +17,7 @@ from tasks.data.expectations import (
 from tasks.data.find_images import find_images
 from tasks.data.reason import Reason, reason_as_text
 from tasks.data.reason_template import ReasonTemplate
-from tasks.data.rules import Validator, read_rules
+from tasks.data.rules import STATUS, Validator, read_rules
 from tasks.errors import DataError
 
 ROOT = Path(__file__).parents[3]
@@ -411,6 +411,25 @@ def test_data_docs_load_nothing_from_other_hosts(few: Path, tmp_path: Path) -> N
         assert 'src="http' not in text
         assert '<link rel="stylesheet" href="http' not in text
         assert "url('http" not in text
+
+
+def test_data_docs_name_their_pages_and_agree_with_the_validation(
+    few: Path, tmp_path: Path
+) -> None:
+    docs = tmp_path / "docs"
+    (few / "cat" / "broken.jpg").write_bytes(b"no picture")
+    checked = check_images(find_images(few, tmp_path), store_of(tmp_path))
+    checked.validation.write_docs(docs)
+    index = (docs / "index.html").read_text(encoding="utf-8")
+    linked = re.findall(r'<a href="([^"]+)">', index)
+    assert len(linked) == 4
+    assert all((docs / page).is_file() for page in linked)
+    assert str(tmp_path) not in index
+    (pictures,) = (docs / "validations" / "pictures").rglob("*.html")
+    (whole,) = (docs / "validations" / "set").rglob("*.html")
+    assert "some pictures break a rule; they are in quarantine" in pictures.read_text("utf-8")
+    for page in (pictures, whole):
+        assert not STATUS.search(page.read_text(encoding="utf-8"))
 
 
 def test_a_validator_without_rules_finds_nothing(few: Path, tmp_path: Path) -> None:

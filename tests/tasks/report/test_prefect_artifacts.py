@@ -2,14 +2,24 @@
 
 import json
 import logging
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import prefect
 import pytest
 from prefect.states import Cancelling, Crashed, Failed
+from prefect.utilities.callables import parameter_schema
 from support.small_study import Done
 
+from flows.compare import compare
+from flows.promote import promote
+from flows.search import search
+from flows.validate_images import validate_images
 from tasks.errors import DataError
 from tasks.logs import LOGGER, JsonLines
+from tasks.report import prefect_artifacts
 from tasks.report.markdown import decision_as_markdown
 from tasks.report.outcome import outcome_of
 from tasks.report.prefect_artifacts import (
@@ -17,13 +27,66 @@ from tasks.report.prefect_artifacts import (
     artifact_key,
     effects_rows,
     page_links,
+    publish_screen,
+    run_name,
 )
+from tasks.study.study_file import load_study
 
 
 def test_the_effects_are_rows_of_plain_figures(done: Done) -> None:
-    rows = effects_rows(outcome_of(done.execution))
+    rows = effects_rows(outcome_of(done.execution).effects)
     assert {"conv_layers", "learning_rate"} <= {row["term"] for row in rows}
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+
+
+def test_the_effects_and_the_decision_are_shown_as_soon_as_the_screen_is_fitted(
+    done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: dict[str, object] = {}
+
+    def keep(content: object, *, key: str, description: str) -> None:
+        assert description
+        shown[key] = content
+
+    for name in ("create_table_artifact", "create_markdown_artifact"):
+        monkeypatch.setattr(prefect_artifacts, name, keep)
+    outcome = outcome_of(done.execution)
+    publish_screen(outcome.study, outcome.effects, outcome.decision)
+    assert shown["tiny-effects"] == effects_rows(outcome.effects)
+    decision = str(shown["tiny-decision"])
+    assert "## Decision" in decision
+    assert "## Winner" not in decision
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({"study": {"name": "pets"}}, "pets"),
+        ({"study": load_study("quick")}, "quick"),
+        ({"model": "cats", "version": None}, "cats"),
+        ({"source": Path("/data/pictures.zip")}, "pictures.zip"),
+    ],
+)
+def test_a_flow_run_has_the_name_of_its_study_and_the_date(
+    monkeypatch: pytest.MonkeyPatch, parameters: dict[str, object], name: str
+) -> None:
+    monkeypatch.setattr(prefect.runtime.flow_run, "parameters", parameters, raising=False)
+    assert re.fullmatch(rf"{name} \d{{4}}-\d\d-\d\d \d\d:\d\d", run_name())
+
+
+@pytest.mark.parametrize("flow", [search, compare, validate_images, promote])
+def test_every_field_of_a_form_has_help(flow: prefect.Flow[Any, Any]) -> None:
+    schema = parameter_schema(flow.fn)
+    for table in (schema.model_dump(), *schema.definitions.values()):
+        for name, field in table.get("properties", {}).items():
+            assert field.get("description"), name
+
+
+def test_the_form_of_a_study_has_no_internal_field() -> None:
+    schema = parameter_schema(search.fn)
+    assert list(schema.properties) == ["study"]
+    for internal in ("builder_source", "builder_folder"):
+        assert internal not in json.dumps(schema.definitions)
 
 
 def test_the_decision_names_the_winner_and_the_registered_model(done: Done) -> None:

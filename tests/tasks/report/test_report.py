@@ -43,6 +43,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.headings: list[str] = []
         self.shown: list[str] = []
+        self.drawn: list[str] = []
         self.sentences: list[str] = []
         self.feed(text)
 
@@ -55,10 +56,16 @@ class Page(HTMLParser):
         last = self.tags[-1] if self.tags else ""
         if last == "h2" and data.strip():
             self.headings.append(data.strip())
-        if last != "style":
+        if last == "text":
+            self.drawn.append(data)
+        elif last != "style":
             self.shown.append(data)
         if last not in NOT_SENTENCES:
             self.sentences.append(data)
+
+    @property
+    def images(self) -> list[str]:
+        return [address for address in self.addresses if not address.startswith("#")]
 
     @property
     def text(self) -> str:
@@ -76,20 +83,23 @@ def written(done: Done) -> str:
 
 def test_the_report_loads_nothing(written: str) -> None:
     page = Page(written)
-    assert page.addresses
-    assert all(address.startswith("data:image/") for address in page.addresses)
+    assert page.images
+    assert all(address.startswith("data:image/") for address in page.images)
     assert not {"script", "link", "iframe"} & set(page.tags)
     assert not {"ping", "target"} & set(re.findall(r"<a [^>]*?(ping|target)=", written))
     assert "@import" not in written
-    assert "url(" not in written
+    assert not re.search(r"url\((?!#)", written)
     assert f'<meta charset="utf-8">\n{PAGE_POLICY_ELEMENT}\n' in written
 
 
 def test_the_report_has_every_part_with_its_figures(written: str, done: Done) -> None:
     page, outcome = Page(written), done.outcome
     assert page.headings == [words()[name]["en"] for name in HEADINGS]
-    # Samples, Pareto, half-normal, main effects, interactions, the grid, curve, mistakes.
-    assert page.tags.count("img") == 8
+    # Samples and mistakes are images.
+    assert page.tags.count("img") == 2
+    # Pareto, half-normal, main effects, interactions, the grid, curve: for broad and slim windows.
+    assert page.tags.count("svg") == 2 * 6
+    assert {"learning_rate", "conv_layers"} <= set(page.drawn)
     test = outcome["registered"]
     low, high = (f"{100 * x:.1f}%" for x in test["test_interval"])
     accuracy = f"{100 * test['test_accuracy']:.1f}%"
@@ -106,9 +116,33 @@ def test_the_report_has_every_part_with_its_figures(written: str, done: Done) ->
 
 
 def test_the_report_links_to_the_study_in_mlflow(written: str, done: Done) -> None:
-    links = done.outcome["links"]
-    assert Page(written).links == [links["table"], links["charts"], links["run"]]
+    links, page = done.outcome["links"], Page(written)
+    outside = [link for link in page.links if not link.startswith("#")]
+    assert outside[:3] == [links["table"], links["charts"], links["run"]]
+    # Where the numbers come from: the same pages, the run of the winner and its model.
+    pages = links["run"].partition("#")[0]
+    assert all(link.startswith(f"{pages}#/") for link in outside)
+    assert f"{pages}#/models/tiny/versions/1" in outside
     assert "`factorgrid ui`" in Page(written).text
+
+
+def test_the_contents_of_the_report_name_each_section(written: str) -> None:
+    inside = [link[1:] for link in Page(written).links if link.startswith("#")]
+    assert inside == re.findall(r'<section id="(\w+)">', written)
+    assert inside == HEADINGS
+
+
+def test_no_id_of_the_report_is_given_twice(written: str) -> None:
+    ids = re.findall(r' id="([^"]+)"', written)
+    assert len(ids) == len(set(ids))
+    references = re.findall(r'(?:url\(| href=")#([^")]+)[")]', written)
+    assert set(references) <= set(ids)
+
+
+def test_the_chosen_cell_is_beside_the_cells_that_are_as_good(written: str, done: Done) -> None:
+    text = written.partition('<section id="choice">')[2].partition("</section>")[0]
+    chosen = ", ".join(f"{k}={v}" for k, v in done.outcome["chosen"].items())
+    assert chosen.split(", ")[0] in text
 
 
 def test_what_to_do_next_is_shown_alike_everywhere(written: str, done: Done) -> None:
@@ -168,7 +202,9 @@ def test_the_report_in_korean_says_the_same_with_the_same_figures(written: str, 
     english = Page(written)
     korean = Page(report_page(outcome_of(execution), execution, "ko"))
     assert korean.headings == [words()[name]["ko"] for name in HEADINGS]
-    assert korean.addresses == english.addresses
+    assert korean.images == english.images
+    assert "에포크" in korean.drawn
+    assert not {"epoch", "margin of error", "training"} & set(korean.drawn)
     numbers = re.compile(r"\d+\.\d{3,}")
     assert sorted(numbers.findall(korean.text)) == sorted(numbers.findall(english.text))
 

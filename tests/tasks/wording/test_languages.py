@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from analysis.plots.words import WORDS
 from tasks.errors import UserError
-from tasks.languages import LANGUAGES, translator, words
+from tasks.languages import LANGUAGES, translator, with_particles, words
 
 ROOT = Path(__file__).parents[3]
 #: Keys of which a part is computed from data.
 COMPUTED = (
     "caution_",
+    "choice_",
     "cost_",
     "decision_",
+    "figure_",
     "kind_",
     "link_",
     "model_",
@@ -65,3 +68,38 @@ def test_every_text_is_used() -> None:
 def test_an_unknown_language_is_the_users_error() -> None:
     with pytest.raises(UserError, match=r"--lang fr: .*; choose one of en, ko"):
         translator("fr")
+
+
+def test_the_texts_of_figures_are_those_of_the_analysis() -> None:
+    figures = {key: texts["en"] for key, texts in words().items() if key.startswith("figure_")}
+    assert figures == WORDS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3을(를) 쓴다", "3을 쓴다"),
+        ("0.92을(를) 쓴다", "0.92를 쓴다"),
+        ("95%을(를) 쓴다", "95%를 쓴다"),
+        ("version 1(으)로", "version 1로"),
+        ("버전 3이(가)", "버전 3이"),
+        ("adam은(는)", "adam은"),
+        ("learning_rate와(과)", "learning_rate와"),
+        ("(fc_layers=3)은(는) 그대로", "(fc_layers=3)은 그대로"),
+        ("고양이이(가)", "고양이가"),
+        ("물(으)로", "물로"),
+        ("곰(으)로", "곰으로"),
+        ("x을(를), y이(가)", "x를, y가"),
+    ],
+)
+def test_a_korean_particle_follows_the_word_before_it(text: str, expected: str) -> None:
+    assert with_particles(text) == expected
+
+
+def test_no_korean_text_shows_both_forms_of_a_particle() -> None:
+    say = translator("ko")
+    for key, texts in words().items():
+        names = _placeholders(texts["ko"])
+        if names and "!r" not in texts["ko"] and not re.search(r"{\w+:", texts["ko"]):
+            assert "(으)" not in say(key, **dict.fromkeys(names, "7")), key
+            assert not re.search(r"\([를가는과]\)", say(key, **dict.fromkeys(names, "7"))), key

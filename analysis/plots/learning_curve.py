@@ -1,0 +1,54 @@
+"""The figure of one training; returned, never saved."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from analysis.plots.layout import limited
+from analysis.plots.words import Say, english
+
+
+def learning_curve(
+    history: Sequence[Mapping[str, float]],
+    title: str,
+    say: Say = english,
+    width: float | None = None,
+) -> Figure:
+    """Draw accuracy and loss by epoch, training (dashed) and validation (solid).
+
+    Parameters
+    ----------
+    history : by epoch ``epoch``, and ``accuracy`` and ``loss`` with the prefixes ``train_`` and
+        ``val_``.
+    title : of the figure, may be empty.
+    say : see `analysis.plots.words`.
+    width : the largest width of the figure, inches; where both do not fit side by side, the loss is
+        below the accuracy.
+    """
+    # Fixed margins: matplotlib's automatic layout takes as long as the drawing.
+    if width is not None and width < NARROW:
+        figure = Figure(figsize=(width, 4.8))
+        figure.subplots_adjust(left=0.19, right=0.97, bottom=0.1, top=0.94, hspace=0.3)
+        panels = figure.subplots(2, 1)
+    else:
+        figure = Figure(figsize=(limited(8, width), 3.2))
+        figure.subplots_adjust(left=0.1, right=0.98, bottom=0.16, top=0.9, wspace=0.25)
+        panels = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    for axes, metric in zip(panels, ("accuracy", "loss"), strict=True):
+        for prefix, label, style in (("train", "training", "--"), ("val", "validation", "-")):
+            values = [row[f"{prefix}_{metric}"] for row in history]
+            axes.plot(
+                epochs, values, style, color="black", label=say(f"figure_{label}"), marker="."
+            )
+        axes.set_xlabel(say("figure_epoch"))
+        axes.set_ylabel(say(f"figure_{metric}"))
+        axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)
+        axes.yaxis.get_major_locator().set_params(nbins=5)
+    panels[0].legend(frameon=False)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+#: A figure of less than this width, inches, has one panel below the other.
+NARROW = 5.0
