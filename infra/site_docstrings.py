@@ -11,13 +11,17 @@ from griffe import Extension, Object
 
 #: The sections whose entries have a name, with their text up to the next section.
 SECTION = re.compile(r"((?:Parameters|Attributes)\n-+\n)(.*?)(?=\n\n[^\n]+\n---|\Z)", re.DOTALL)
-#: The first line of an entry, which is not indented.
-ENTRY = re.compile(r"^(\w[\w, ]*) : (.+)$", re.MULTILINE)
+#: An entry: one name or several, and the text, whose further lines are indented.
+ENTRY = re.compile(r"^(\w[\w, ]*) : (.+(?:\n +.+)*)", re.MULTILINE)
 
 
 def described(text: str) -> str:
-    """Return a docstring with the description of each entry below its name."""
-    return SECTION.sub(lambda found: found[1] + ENTRY.sub(r"\1\n    \2", found[2]), text)
+    """Return a docstring with the description of each entry below each of its names."""
+    return SECTION.sub(lambda found: found[1] + ENTRY.sub(_entries, found[2]), text)
+
+
+def _entries(found: re.Match[str]) -> str:
+    return "\n".join(f"{name}\n    {found[2]}" for name in found[1].split(", "))
 
 
 class Descriptions(Extension):

@@ -90,7 +90,7 @@ def tables_of_keys() -> dict[str, dict[str, tuple[str, str]]]:
     schema = study_schema()
     found: dict[str, dict[str, tuple[str, str]]] = {}
     for name, key in TABLES.items():
-        table = schema
+        table: Mapping[str, Any] = schema
         if key:
             part = schema["properties"][key]
             table = _resolved(part.get("additionalProperties") or part, schema)

@@ -61,7 +61,8 @@ def test_the_text_after_a_parameter_is_its_description() -> None:
     text = (
         "Do it.\n\nParameters\n----------\na, b : two numbers\n    of one kind.\n\nRaises\n------\n"
     )
-    assert described(text).splitlines()[4:7] == ["a, b", "    two numbers", "    of one kind."]
+    expected = ["    two numbers", "    of one kind."]
+    assert described(text).splitlines()[4:10] == ["a", *expected, "b", *expected]
     assert described("Say x : y.") == "Say x : y."
 
 
