@@ -91,9 +91,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site where no host but this one can be reached by a name or a proxy."""
     folder = tmp_path_factory.mktemp("docs") / "site"
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", SETTINGS]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(SETTINGS)]
     ended = subprocess.run(
-        [*command, "--site-dir", folder],
+        [*command, "--site-dir", str(folder)],
         env={**os.environ, **proxies},
         capture_output=True,
         text=True,
@@ -122,7 +122,7 @@ def test_the_reference_has_every_command_key_and_function(site: Path) -> None:
     assert isinstance(main, click.Group)
     commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     for name in main.commands:
-        assert f'id="{name}"' in commands
+        assert f'id="factorgrid-{name}"' in commands
     python = (site / "reference" / "python.html").read_text(encoding="utf-8")
     for name in set(fg.__all__) - {"main", "Study"}:
         assert f'id="flows.api.{name}"' in python
