@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: demo test test-core test-slow attack check format ui install lock clean
+.PHONY: demo test test-core test-slow attack check format ui docs install lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/factorgrid search quick
@@ -32,6 +32,11 @@ attack: $(VENV)/.installed
 ui: $(VENV)/.installed
 	$(BIN)/factorgrid ui
 
+# The documentation site, in build/docs; nothing is fetched. To read it: open build/docs/index.html,
+# or for the search: python -m http.server --directory build/docs
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file infra/mkdocs.yml
+
 install: $(VENV)/.installed
 
 # Bytecode is compiled once, here: it takes seconds off every start (TensorFlow 10 s to 4 s).
@@ -56,7 +61,7 @@ format: $(VENV)/.installed
 # Exact versions and hashes, no addresses.
 lock: $(VENV)/.installed
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	    --no-emit-index-url --no-annotate --no-header --extra dev --extra jax --extra backbones --extra compare --extra dask --extra ray --extra s3 --extra postgres --extra bench pyproject.toml -o requirements.lock
+	    --no-emit-index-url --no-annotate --no-header --extra dev --extra jax --extra backbones --extra compare --extra dask --extra ray --extra s3 --extra postgres --extra bench --extra docs pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .factorgrid

@@ -1,4 +1,7 @@
-"""The documents name files, packages, sections and commands that exist."""
+"""The documents name files, sections and commands that exist; their studies are valid.
+
+The analyses that they print are those that the command prints.
+"""
 
 import re
 import shlex
@@ -8,13 +11,17 @@ from typing import Any
 
 import click
 import pytest
+from support.small_study import factorgrid
 
 from flows.cli import main
+from tasks.study.study_file import built_in_studies, parse_study
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "CONTRIBUTING.md", *(ROOT / "infra/docs").rglob("*.md")])
-LINKING = [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCUMENTS]
-ARCHITECTURE = (ROOT / "infra/docs/architecture.md").read_text(encoding="utf-8")
+DOCS = ROOT / "infra" / "docs"
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+#: Every document that is written for people.
+LINKING = sorted({*ROOT.glob("*.md"), *DOCUMENTS, *ROOT.glob("tests/**/*.md")})
+ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
     "importlinter"
 ]["contracts"]
@@ -24,6 +31,22 @@ PATH = re.compile(r"(?:flows|tasks|models|analysis|infra|tests)/[\w./-]+")
 
 def name_of(document: Path) -> str:
     return str(document.relative_to(ROOT))
+
+
+def blocks(document: Path, kinds: str) -> list[str]:
+    """Return the blocks of code of some kinds in a document."""
+    text = document.read_text(encoding="utf-8")
+    return re.findall(rf"^```(?:{kinds})\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def pairs(kinds: str, mark: str) -> list[Any]:
+    """Return each block of some kinds with a text in it, for one test each, named by document."""
+    return [
+        pytest.param(block, id=f"{name_of(document)}-{number}")
+        for document in DOCUMENTS
+        for number, block in enumerate(blocks(document, kinds), start=1)
+        if mark in block
+    ]
 
 
 def concepts() -> list[tuple[str, list[str]]]:
@@ -60,9 +83,11 @@ def test_every_link_in_a_document_leads_to_a_file_and_a_section(document: Path) 
 def test_every_command_in_a_document_is_one(document: Path) -> None:
     assert isinstance(main, click.Group)
     text = document.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```(?:console|shell)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    for line in [line for block in blocks for line in block.splitlines()]:
-        words = shlex.split(re.sub(r"^(?:[A-Z_]+=\S+ )*", "", line))
+    shown = "".join(blocks(document, "console|shell")).replace("\\\n", " ")
+    for line in shown.splitlines():
+        if "factorgrid " not in line:
+            continue
+        words = shlex.split(re.sub(r"^(?:\$ )?(?:[A-Z_]+=\S+ )*", "", line))
         if words[:1] == ["factorgrid"]:
             context = main.make_context("factorgrid", words[1:2])
             name, command, _ = main.resolve_command(context, words[1:2])
@@ -111,3 +136,50 @@ def test_every_importer_of_an_outside_system_is_in_the_table(
         for line in contract["ignore_imports"]:
             importer = line.split(" -> ")[0].rstrip(".*").replace(".", "/")
             assert f"`{importer}" in section, line
+
+
+@pytest.mark.parametrize("text", pairs("toml", ""))
+def test_every_study_in_a_document_is_valid(text: str) -> None:
+    # A part of a study is shown without its name and its factors.
+    factors = {"learning_rate": {"low": 0.001, "high": 0.1}}
+    content = {"name": "part", "factors": factors, **tomllib.loads(text)}
+    assert parse_study(content, "the document").name == content["name"]
+
+
+@pytest.mark.parametrize("block", pairs("python", ""))
+def test_every_block_of_python_in_a_document_is_python(block: str) -> None:
+    compile(block, "the document", "exec")
+
+
+@pytest.mark.parametrize("block", pairs("console", "$ factorgrid analyze"))
+def test_a_printed_analysis_is_what_the_command_prints(tmp_path: Path, block: str) -> None:
+    line, *printed = block.splitlines()
+    words = shlex.split(line.removeprefix("$ "))[1:]
+    ended = factorgrid(
+        *[ROOT / word if word.endswith(".csv") else word for word in words],
+        home=tmp_path / "home",
+    )
+    assert ended.returncode == 0, ended.stderr
+    kept = [text for text in printed if text != "..."]
+    assert kept
+    for text in kept:
+        assert text.strip() in ended.stdout
+
+
+def test_analyses_of_the_published_studies_are_printed() -> None:
+    shown = "".join(str(block.values[0]) for block in pairs("console", "$ factorgrid analyze"))
+    assert "/paper.csv " in shown
+    assert "/paper-gpu-screen.csv " in shown
+
+
+def test_the_table_of_commands_has_every_command() -> None:
+    assert isinstance(main, click.Group)
+    table = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
+    for name in main.commands:
+        assert f"| `factorgrid {name}" in table
+
+
+def test_the_table_of_studies_has_every_built_in_study() -> None:
+    table = (DOCS / "guides" / "own-images.md").read_text(encoding="utf-8")
+    for name in built_in_studies():
+        assert f"| `{name}` |" in table
