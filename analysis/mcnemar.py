@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
+from scipy.stats import t as student
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
@@ -49,6 +50,63 @@ def accuracy_with_interval(right: NDArray[np.bool_], *, alpha: float = 0.05) -> 
         raise AnalysisError("an accuracy needs at least one image; the test side has none")
     low, high = proportion_confint(int(right.sum()), n, alpha=alpha, method="wilson")
     return Proportion(float(right.mean()), float(low), float(high), n, alpha)
+
+
+@dataclass(frozen=True)
+class RecipeAccuracy:
+    """The mean accuracy of all trainings with the same settings, with its confidence interval.
+
+    Attributes
+    ----------
+    value, low, high : the mean of the trainings that were made, and the interval, 0 to 1.
+    trainings : how many were made.
+    n : number of images.
+    alpha : 1 - confidence level.
+    """
+
+    value: float
+    low: float
+    high: float
+    trainings: int
+    n: int
+    alpha: float
+
+
+def accuracy_of_recipe(
+    right: NDArray[np.bool_], spread: float, df: int, *, alpha: float = 0.05
+) -> RecipeAccuracy:
+    """Return the mean accuracy of several trainings, with an interval over images and seeds.
+
+    Parameters
+    ----------
+    right : (m, N) whether each of m networks, trained with other seeds, is correct on each image.
+    spread : standard deviation of the accuracy between seeds.
+    df : degrees of freedom of that spread, at least 1.
+    alpha : 1 - confidence level.
+
+    Raises
+    ------
+    AnalysisError
+        If there are fewer than two images, no network or no spread.
+
+    Notes
+    -----
+    The variance is that of the images' mean answers over N, plus spread^2 / m. What network and
+    image share is in both parts, so that it is a little too large. The degrees of freedom are
+    Satterthwaite's (1946), Biometrics Bulletin 2, 110-114.
+    """
+    m, n = right.shape
+    if m < 1 or n < 2 or df < 1:  # noqa: PLR2004 # a variance
+        raise AnalysisError(
+            f"{m} networks, {n} test images, {df} degrees of freedom of the spread: an interval "
+            "needs a network, two images and one degree of freedom; train more seeds"
+        )
+    images, seeds = float(right.mean(axis=0).var(ddof=1)) / n, spread**2 / m
+    variance = images + seeds
+    effective = df * (variance / seeds) ** 2 if seeds else np.inf
+    half = float(student.ppf(1 - alpha / 2, effective)) * variance**0.5
+    value = float(right.mean())
+    return RecipeAccuracy(value, max(0.0, value - half), min(1.0, value + half), m, n, alpha)
 
 
 @dataclass(frozen=True)
@@ -117,6 +175,49 @@ def mcnemar_test(challenger: NDArray[np.bool_], champion: NDArray[np.bool_]) -> 
     ]
     p = float(mcnemar(table, exact=True).pvalue)
     return McNemarResult(table[0][1], table[1][0], len(champion), p)
+
+
+#: From this share of its alpha on, a test side is used up: new test images are asked for.
+USED_UP = 0.9
+
+
+@dataclass(frozen=True)
+class Look:
+    """One of many comparisons with a champion on the same test images, and its share of alpha.
+
+    Each comparison can promote a network that is not better. The k-th one has the share
+    1 / (k (k + 1)) of alpha, and all shares together are 1: however many looks follow, the chance
+    that any of them promotes a network that is not better is at most alpha (Bonferroni's
+    inequality, so the answers on the same images may depend on each other in any way).
+
+    Attributes
+    ----------
+    number : k, from 1; the same two networks compared again are the same look.
+    alpha : the largest chance of a wrong promotion over all looks.
+
+    References
+    ----------
+    Foster, D. P. and Stine, R. A. (2008), Journal of the Royal Statistical Society B 70, 429-444
+    (alpha spending for a sequence of tests of unknown length).
+    """
+
+    number: int
+    alpha: float
+
+    @property
+    def level(self) -> float:
+        """The level for McNemar's two-sided p: half of it is for a challenger that is worse."""
+        return 2 * self.alpha / (self.number * (self.number + 1))
+
+    @property
+    def spent(self) -> float:
+        """The share of alpha that is spent after this look: k / (k + 1)."""
+        return self.number / (self.number + 1)
+
+    @property
+    def used_up(self) -> bool:
+        """Whether new test images are needed: what is left of alpha shows only large leads."""
+        return self.spent >= USED_UP
 
 
 @dataclass(frozen=True)

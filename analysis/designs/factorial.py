@@ -36,7 +36,13 @@ Coded = NDArray[np.float64]
 #: Columns of every design, besides its factors.
 DESIGN_COLUMNS = frozenset({"run", "replicate", "centre", "block"})
 DesignKind = Literal[
-    "full", "fraction", "plackett-burman", "fold-over", "central-composite", "box-behnken"
+    "full",
+    "fraction",
+    "plackett-burman",
+    "fold-over",
+    "central-composite",
+    "box-behnken",
+    "definitive-screening",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Second-order designs, for a response surface: central composite and Box-Behnken."""
+"""Three-level designs: central composite, Box-Behnken, and definitive screening."""
 
 import math
 from collections.abc import Sequence
@@ -101,6 +101,46 @@ def box_behnken(factors: Sequence[Factor], *, centre_points: int = 3, seed: int 
         coded = np.asarray(pydoe.bbdesign(k, center=1), dtype=float)
         coded = coded[np.abs(coded).sum(axis=1) > 0]
     return _second_order("box-behnken", factors, coded, centre_points, seed)
+
+
+def definitive_screening(
+    factors: Sequence[Factor], *, centre_points: int = 1, seed: int = 0
+) -> Design:
+    """Return a definitive screening design: three levels of k factors in few runs, random order.
+
+    Parameters
+    ----------
+    factors : 3 to 12 factors, none categorical; 2 k runs besides the centre points if k is even,
+        2 k + 2 if it is odd.
+    centre_points : runs at coded zero; at least one, or the quadratic terms cannot all be estimated
+        beside the mean.
+    seed : seed of the random order.
+
+    Raises
+    ------
+    DesignError
+        If there are too few factors or too many, no centre point, or a categorical factor.
+
+    Notes
+    -----
+    The runs are the rows of a conference matrix and their fold-over. Main effects are orthogonal to
+    each other, to all two-way interactions and to all quadratic terms.
+
+    References
+    ----------
+    Jones, B. and Nachtsheim, C. J. (2011), Journal of Quality Technology 43, 1-15. Xiao, L.,
+    Lin, D. K. J. and Bai, F. (2012), Journal of Quality Technology 44, 2-8 (conference matrices).
+    """
+    k = len(factors)
+    if not 3 <= k <= 12:  # noqa: PLR2004 # what the docstring says
+        raise DesignError(f"{count_of_factors(k)}: a definitive screening design takes 3 to 12")
+    if centre_points < 1:
+        raise DesignError(
+            f"{centre_points} centre points: a definitive screening design needs 1 or more"
+        )
+    coded = np.asarray(pydoe.definitive_screening_design(k), dtype=float)
+    coded = coded[np.abs(coded).sum(axis=1) > 0]
+    return _second_order("definitive-screening", factors, coded, centre_points, seed)
 
 
 def _block_of_three(members: str, k: int) -> Coded:

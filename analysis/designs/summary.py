@@ -12,6 +12,8 @@ from analysis.designs.fractions import count_of_factors
 from analysis.designs.mixed_levels import columns_of
 from analysis.factors import show
 
+#: Kinds that have quadratic terms.
+THREE_LEVELS = {"central-composite", "box-behnken", "definitive-screening"}
 #: Terms of up to this many factors are listed in alias chains.
 ALIAS_ORDER = 2
 #: A share of an interaction below this is zero except for rounding.
@@ -27,6 +29,7 @@ TITLES = {
     "fold-over": "two-level design with its fold-over",
     "central-composite": "central composite design",
     "box-behnken": "Box-Behnken design",
+    "definitive-screening": "definitive screening design",
 }
 
 
@@ -53,7 +56,7 @@ class DesignSummary:
 
 def summarise(design: Design) -> DesignSummary:
     """Return what a design can estimate."""
-    if design.kind in {"central-composite", "box-behnken"}:
+    if design.kind in THREE_LEVELS:
         return DesignSummary()
     fraction = design.fraction
     if fraction is None:
@@ -153,7 +156,14 @@ def _points(design: Design) -> str:
 
 
 def _alias_lines(design: Design, found: DesignSummary) -> list[str]:
-    if design.kind in {"central-composite", "box-behnken"}:
+    if design.kind == "definitive-screening":
+        text = (
+            "Main effects are orthogonal to each other, to all two-way interactions and to all "
+            "quadratic terms. Interactions are partly aliased with each other and with quadratic "
+            "terms: run a second-order design of the active factors to separate them."
+        )
+        return [text]
+    if design.kind in THREE_LEVELS:
         return ["It estimates main effects, two-way interactions and quadratic terms."]
     if found.aliases:
         return [

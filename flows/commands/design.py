@@ -26,7 +26,7 @@ from flows.commands.options import as_json_option, print_result
     "--centre-points",
     type=int,
     help="Runs in the middle of every factor; by default none, 5 for central-composite, 3 for "
-    "box-behnken.",
+    "box-behnken, 1 for definitive-screening.",
 )
 @click.option(
     "--axial",
@@ -47,8 +47,9 @@ def design(**given: Any) -> None:
     """Make a design of experiments: its runs in random order, and what they can estimate.
 
     KIND is full, fraction (with --runs or --resolution), plackett-burman, fold-over (of the runs in
-    --csv), central-composite or box-behnken. Resolution, generators and aliases are printed. Run
-    the experiment, add a column with the response, and read it with `factorgrid analyze --csv`.
+    --csv), central-composite, box-behnken or definitive-screening. Resolution, generators and
+    aliases are printed. Run the experiment, add a column with the response, and read it with
+    `factorgrid analyze --csv`.
     """
     from analysis.designs.summary import design_as_json
     from tasks.designs.make_design import design_report, make_design, write_runs

@@ -11,7 +11,11 @@ from analysis.designs.factorial import (
     full_factorial,
     plackett_burman,
 )
-from analysis.designs.response_surface import box_behnken, central_composite
+from analysis.designs.response_surface import (
+    box_behnken,
+    central_composite,
+    definitive_screening,
+)
 from analysis.designs.summary import design_as_text
 from analysis.runs.bookkeeping import NOT_FACTORS, plain_name
 from analysis.runs.columns import LOG_SCALE_NAMES
@@ -51,8 +55,9 @@ def make_design(request: DesignRequest) -> Design:
             if "axial" in options:
                 options["axial"] = _axial_distance(options["axial"])
             return central_composite(factors, **options, seed=seed)
-        case "box-behnken":
-            return box_behnken(factors, **options, seed=seed)
+        case "box-behnken" | "definitive-screening":
+            three = box_behnken if request.kind == "box-behnken" else definitive_screening
+            return three(factors, **options, seed=seed)
 
 
 def _axial_distance(text: str) -> str | float:
@@ -104,13 +109,19 @@ def design_report(design: Design, path: Path | None) -> str:
     """Return what a terminal prints: what the design can estimate, and its runs or their file."""
     if path is None:
         return f"{design_as_text(design)}\n\n{design.cells.to_string(index=False)}"
+    made = (
+        f"{design_as_text(design)}\n\n{path}: {len(design.cells)} runs, in the order in which to "
+        "run them."
+    )
+    if design.kind == "definitive-screening":
+        return (
+            f"{made} `factorgrid analyze` does not fit main effects with quadratic terms only: add "
+            "runs of a second-order design for --surface, or use another program."
+        )
     command = " ".join(
         ["factorgrid analyze --csv", str(path), "--response COLUMN", *_analyze_options(design)]
     )
-    return (
-        f"{design_as_text(design)}\n\n{path}: {len(design.cells)} runs, in the order in which to "
-        f"run them. Add a column with the response, then: {command}"
-    )
+    return f"{made} Add a column with the response, then: {command}"
 
 
 def _analyze_options(design: Design) -> Sequence[str]:

@@ -23,6 +23,7 @@ OPTIONS: dict[DesignKind, frozenset[str]] = {
     "fold-over": frozenset({"factors", "csv", "on"}),
     "central-composite": frozenset({"factors", "axial", "centre_points"}),
     "box-behnken": frozenset({"factors", "centre_points"}),
+    "definitive-screening": frozenset({"factors", "centre_points"}),
 }
 #: The names of the options that are not spelled as on the command line.
 SPELLED = {"factors": "--factor", "centre_points": "--centre-points"}

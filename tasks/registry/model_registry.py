@@ -27,6 +27,11 @@ NOT_LEARNED = PREFIX + "not_learned"
 FORCED = PREFIX + "forced"
 #: Tag of a version whose promotion a person approved: the day, and the reason.
 APPROVED = PREFIX + "approved"
+#: Tag of the model, followed by a dataset version: how many pairs of networks were compared on its
+#: test images.
+LOOKS = PREFIX + "looks."
+#: Tag of a version: the champion with which it was last compared, and the number of that look.
+LOOK = PREFIX + "look"
 #: Tag of the model: all champions, oldest first, for example ``1 3 4``.
 HISTORY = PREFIX + "champions"
 
@@ -127,6 +132,17 @@ class Registry:
         # If the alias was moved by hand, the current champion comes after all known ones.
         return history[: history.index(number) + 1] if number in history else [*history, number]
 
+    def look_number(self, version: Any, champion: str) -> int:
+        """Return which look at its test images a version's comparison with a champion is, from 1.
+
+        The same two networks have the same answers, so comparing them again is no new look.
+        """
+        seen: list[str] = version.tags.get(LOOK, "").split()
+        if seen[:1] == [champion]:
+            return int(seen[1])
+        tags = self.client.get_registered_model(self.name).tags
+        return int(tags.get(LOOKS + version.tags[DATASET], "0")) + 1
+
     def load(self, version: Any) -> LoadedModel:
         """Load a version as MLflow serves it: images in, label and probability out."""
         import mlflow
@@ -199,6 +215,17 @@ class Registry:
     def tag(self, number: str, key: str, value: str) -> None:
         """Tag a version."""
         self.client.set_model_version_tag(self.name, number, key, value)
+
+    def remember_look(self, number: str, champion: str, look: int) -> None:
+        """Remember that a version was compared with a champion.
+
+        The model is tagged first: if the process is killed in between, one look too many counts.
+        """
+        version = self.version(number)
+        key = LOOKS + version.tags[DATASET]
+        looks = int(self.client.get_registered_model(self.name).tags.get(key, "0"))
+        self.client.set_registered_model_tag(self.name, key, str(max(looks, look)))
+        self.tag(number, LOOK, f"{champion} {look}")
 
     def untag(self, number: str, key: str) -> None:
         """Remove a tag of a version, if the version has it."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.mcnemar import McNemarResult, mcnemar_test
+from analysis.mcnemar import Look, McNemarResult, mcnemar_test
 from tasks.errors import UserError
 from tasks.languages import translator
 from tasks.registry.model_lock import ModelLock
@@ -29,7 +29,7 @@ from tasks.registry.model_registry import (
     STUDY_RUN,
     Registry,
 )
-from tasks.registry.verdict import PromotionVerdict, promotion_as_text
+from tasks.registry.verdict import PromotionKind, PromotionVerdict, promotion_as_text
 from tasks.settings import Settings
 from tasks.tracking.artifact_paths import PICTURES, PREDICTIONS
 from tasks.tracking.tracker import Tracker
@@ -86,7 +86,7 @@ class Promotion:
 
 def promotion_result_as_json(found: Promotion) -> dict[str, Any]:
     """Return a promotion as plain JSON types; ``why`` is the verdict as a sentence."""
-    comparison = found.verdict.comparison
+    comparison, look = found.verdict.comparison, found.verdict.look
     return {
         "model": found.model,
         "challenger": found.challenger,
@@ -94,6 +94,13 @@ def promotion_result_as_json(found: Promotion) -> dict[str, Any]:
         "champion": found.champion,
         "earned": found.earned,
         "against": comparison and asdict(comparison),
+        "look": look
+        and {
+            **asdict(look),
+            "level": look.level,
+            "spent": look.spent,
+            "used_up": look.used_up,
+        },
         "why": "\n".join(_reason_lines(found, "en")),
         "dry_run": found.dry_run,
         "moved": found.moved,
@@ -142,14 +149,13 @@ def judge_challenger(
 
     Notes
     -----
-    Each judgement reads the test images once more. Of very many challengers that are not better,
-    one in forty would pass at alpha = 0.05: let a study judge its cells, and register only its
-    winner.
+    Each judgement of another pair is one more look at the same test images, with a smaller share of
+    alpha; see `analysis.mcnemar.Look`. `apply_verdict` remembers it.
     """
     champion = registry.version_of(CHAMPION)
     before = "" if champion is None else str(champion.version)
     try:
-        verdict = _verdict(registry.tracker, challenger, champion, labels)
+        verdict = _verdict(registry, challenger, champion, labels)
     except UserError as error:
         # A version that cannot be compared has not won, and a study must not fail at its very end.
         verdict = PromotionVerdict(
@@ -159,7 +165,7 @@ def judge_challenger(
 
 
 def _verdict(
-    tracker: Tracker, challenger: Any, champion: Any, labels: NDArray[np.int64] | None
+    registry: Registry, challenger: Any, champion: Any, labels: NDArray[np.int64] | None
 ) -> PromotionVerdict:
     number = str(challenger.version)
     if ROLLED_BACK in challenger.tags:
@@ -177,9 +183,12 @@ def _verdict(
     datasets = [version.tags.get(DATASET, "") for version in (challenger, champion)]
     if not datasets[0] or datasets[0] != datasets[1]:
         return PromotionVerdict("other_images", number, current, None, *datasets)
-    comparison = _compare(tracker, challenger, champion, labels)
-    is_better = comparison.challenger_is_better(_alpha(tracker, challenger))
-    return PromotionVerdict("better" if is_better else "not_better", number, current, comparison)
+    comparison = _compare(registry.tracker, challenger, champion, labels)
+    look = Look(registry.look_number(challenger, current), _alpha(registry.tracker, challenger))
+    kind: PromotionKind = "not_better"
+    if comparison.challenger_is_better(look.level):
+        kind = "better"
+    return PromotionVerdict(kind, number, current, comparison, look=look)
 
 
 def _compare(
@@ -246,7 +255,10 @@ def _alpha(tracker: Tracker, version: Any) -> float:
 
 
 def apply_verdict(registry: Registry, judged: Promotion) -> Promotion:
-    """Describe the version with its verdict, and move the alias if it earned it."""
+    """Remember the look, describe the version with its verdict, move the alias if it earned it."""
+    look = judged.verdict.look
+    if look is not None:
+        registry.remember_look(judged.challenger, judged.before, look.number)
     version = registry.version(judged.challenger)
     description = (version.description or "").partition(JUDGED)[0]
     verdict = promotion_as_text(judged.verdict, translator("en"))

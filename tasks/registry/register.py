@@ -6,9 +6,10 @@ reason; but no program that loads ``champion`` or ``challenger`` gets it.
 """
 
 import json
+import math
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ from analysis.mcnemar import (
     ConstantComparison,
     McNemarResult,
     Proportion,
+    RecipeAccuracy,
+    accuracy_of_recipe,
     accuracy_with_interval,
     compare_with_constant,
 )
 from analysis.search.best_cell import Selection
 from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
-from tasks.errors import LeaseLostError
+from tasks.errors import LeaseLostError, UserError
 from tasks.escaping import as_markdown, own_markdown
 from tasks.languages import translator
 from tasks.registry.model_lock import ModelLock
@@ -61,6 +64,8 @@ class Registered:
     verdict : why it has this alias, or none.
     constant : the comparison with the constant answer on the test images; None in records of
         versions before 0.3.
+    recipe : the accuracy of all trainings of its cell on the test images; None if no spread between
+        seeds is known, or one of them collapsed, and in records of versions before 0.3.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Registered:
     test: Proportion
     verdict: PromotionVerdict
     constant: ConstantComparison | None = None
+    recipe: RecipeAccuracy | None = None
 
     @property
     def address(self) -> str:
@@ -89,10 +95,12 @@ def register_winner(execution: Execution, arrays: ImageArrays, selection: Select
     The test images are read here for the first time, and only once. The alias moves only if the
     challenger beats the champion on the same test images by McNemar's test.
     """
-    run_id = _best_replicate(execution, selection)
+    replicates = _best_first(execution, selection)
+    run_id = replicates[0]
     labels = arrays.labels[arrays.side("test")]
     right = right_answers(execution.tracker, run_id, labels)
     registered = WinnerRegistration(execution, arrays).register(run_id, selection, right, labels)
+    registered = replace(registered, recipe=_recipe(execution, selection, replicates, labels))
     execution.writer.log_text(
         execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED
     )
@@ -118,17 +126,42 @@ def registered_of_json(record: Mapping[str, Any]) -> Registered:
     test, constant = Proportion(**record["test"]), record.get("constant")
     name, version, alias = record["name"], record["version"], record["alias"]
     against_constant = None if constant is None else ConstantComparison(**constant)
-    return Registered(name, version, alias, record["run_id"], test, verdict, against_constant)
+    recipe = record.get("recipe") and RecipeAccuracy(**record["recipe"])
+    run_id = record["run_id"]
+    return Registered(name, version, alias, run_id, test, verdict, against_constant, recipe)
 
 
-def _best_replicate(execution: Execution, selection: Selection) -> str:
-    """Return the run that trained the chosen cell's replicate with the best response."""
+def _recipe(
+    execution: Execution,
+    selection: Selection,
+    replicates: Sequence[str],
+    labels: NDArray[np.int64],
+) -> RecipeAccuracy | None:
+    """Return the accuracy of all trainings of the chosen cell, which nothing is chosen by.
+
+    None if no spread is known, a training collapsed or its answers are missing.
+    """
+    row = selection.row(selection.chosen)
+    if not selection.error_df or row["collapsed"]:
+        return None
+    try:
+        right = [right_answers(execution.tracker, run_id, labels) for run_id in replicates]
+    except UserError:
+        return None
+    spread = selection.standard_error * math.sqrt(selection.row(selection.best)["n"])
+    alpha = execution.study.alpha
+    return accuracy_of_recipe(np.array(right), spread, selection.error_df, alpha=alpha)
+
+
+def _best_first(execution: Execution, selection: Selection) -> list[str]:
+    """Return the runs that trained the chosen cell, the best response first."""
     study = execution.study
     cell = full_length(study.rules, execution.runs())
     for name, level in selection.chosen.items():
         cell = cell[cell[name] == level]
-    best = cell.sort_values([study.response, "val_loss"], ascending=[False, True]).iloc[0]
-    return str(best["reused_from"] or best["run_id"])
+    cell = cell[cell[study.response].notna()]
+    ordered = cell.sort_values([study.response, "val_loss"], ascending=[False, True])
+    return [str(row["reused_from"] or row["run_id"]) for row in ordered.to_dict("records")]
 
 
 class WinnerRegistration:

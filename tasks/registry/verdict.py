@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis.mcnemar import ConstantComparison, McNemarResult, Proportion, p_as_text
+from analysis.mcnemar import (
+    ConstantComparison,
+    Look,
+    McNemarResult,
+    Proportion,
+    RecipeAccuracy,
+    p_as_text,
+)
 from tasks.wording.values import percent, percent_fixed
 
 PromotionKind = Literal[
@@ -42,6 +49,8 @@ class PromotionVerdict:
     comparison : McNemar's test on the same test images; None if the two were not compared.
     challenger_dataset, champion_dataset : their dataset versions, if they differ.
     reason : text of a person or of an error, see `PromotionKind`; empty if there is none.
+    look : which look at these test images the comparison is; None without a comparison, and in
+        records of versions before 0.3.
     """
 
     kind: PromotionKind
@@ -51,6 +60,7 @@ class PromotionVerdict:
     challenger_dataset: str = ""
     champion_dataset: str = ""
     reason: str = ""
+    look: Look | None = None
 
     @property
     def earned(self) -> bool:
@@ -60,8 +70,9 @@ class PromotionVerdict:
     @classmethod
     def of_json(cls, content: Mapping[str, Any]) -> "PromotionVerdict":
         """Read a verdict back from plain JSON types."""
-        comparison = content["comparison"]
-        return cls(**{**content, "comparison": comparison and McNemarResult(**comparison)})
+        comparison, look = content["comparison"], content.get("look")
+        found = {"comparison": comparison and McNemarResult(**comparison)}
+        return cls(**{**content, **found, "look": look and Look(**look)})
 
 
 def promotion_as_text(verdict: PromotionVerdict, translate: Callable[..., str]) -> str:
@@ -82,7 +93,13 @@ def promotion_as_text(verdict: PromotionVerdict, translate: Callable[..., str]) 
     )
     if verdict.kind == "rolled_back" and verdict.reason:
         return f"{text} {translate('promotion_reason', reason=verdict.reason)}"
-    return text
+    return text if verdict.look is None else f"{text} {_look_as_text(verdict.look, translate)}"
+
+
+def _look_as_text(look: Look, translate: Callable[..., str]) -> str:
+    spent = {"spent": percent_fixed(look.spent), "alpha": percent(look.alpha)}
+    text = translate("promotion_look", number=look.number, level=f"{look.level:.2g}", **spent)
+    return f"{text} {translate('promotion_used_up')}" if look.used_up else text
 
 
 def _comparison_as_text(comparison: McNemarResult | None, translate: Callable[..., str]) -> str:
@@ -107,6 +124,18 @@ def constant_as_text(found: ConstantComparison, translate: Callable[..., str]) -
         theirs=f"{found.only_constant:,}",
         n=f"{found.n:,}",
         p=p_as_text(found.p),
+    )
+
+
+def recipe_as_text(recipe: RecipeAccuracy, translate: Callable[..., str]) -> str:
+    """Return what the interval of a network covers, and the accuracy of all trainings."""
+    return translate(
+        "winner_recipe",
+        value=percent_fixed(recipe.value),
+        low=percent_fixed(recipe.low),
+        high=percent_fixed(recipe.high),
+        confidence=percent(1 - recipe.alpha),
+        trainings=recipe.trainings,
     )
 
 

@@ -60,6 +60,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
                 "test_accuracy": registered.test.value,
                 "test_interval": [registered.test.low, registered.test.high],
                 "test_images": registered.test.n,
+                "recipe": registered.recipe and asdict(registered.recipe),
                 "constant": registered.constant and _constant_as_json(registered.constant),
                 "why": promotion_as_text(registered.verdict, translator("en")),
             },

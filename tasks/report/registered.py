@@ -3,7 +3,12 @@
 from analysis.factors import cell_name
 from tasks.languages import Translate
 from tasks.registry.register import Registered
-from tasks.registry.verdict import constant_as_text, promotion_as_text, test_accuracy
+from tasks.registry.verdict import (
+    constant_as_text,
+    promotion_as_text,
+    recipe_as_text,
+    test_accuracy,
+)
 from tasks.report.outcome import Outcome
 
 
@@ -25,6 +30,7 @@ def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
     )
     return [
         translate("winner_text", cell=cell, **test_accuracy(registered.test)),
+        *([recipe_as_text(registered.recipe, translate)] if registered.recipe else []),
         *([constant_as_text(registered.constant, translate)] if registered.constant else []),
         model,
     ]

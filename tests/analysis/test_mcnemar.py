@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from analysis.errors import AnalysisError
-from analysis.mcnemar import accuracy_with_interval, compare_with_constant, mcnemar_test
+from analysis.mcnemar import (
+    Look,
+    accuracy_of_recipe,
+    accuracy_with_interval,
+    compare_with_constant,
+    mcnemar_test,
+)
 
 
 def _correct(*counts: int) -> tuple[np.ndarray, np.ndarray]:
@@ -85,3 +92,28 @@ def test_the_constant_answer_itself_and_each_of_several_largest_classes_is_not_b
     assert compare_with_constant(np.ones(40, dtype=bool), labels).network_is_better
     with pytest.raises(AnalysisError):
         compare_with_constant(np.zeros(0, dtype=bool), np.zeros(0, dtype=int))
+
+
+def test_all_looks_together_have_alpha_however_many_they_are() -> None:
+    # One side of each two-sided level is for a better challenger.
+    one_sided = [Look(number, 0.05).level / 2 for number in range(1, 1001)]
+    assert one_sided[:3] == pytest.approx([0.025, 0.05 / 6, 0.05 / 12])
+    assert sum(one_sided) == pytest.approx(0.05 * Look(1000, 0.05).spent)
+    assert [Look(number, 0.05).used_up for number in (8, 9)] == [False, True]
+
+
+def test_the_interval_of_a_recipe_adds_the_variance_of_seeds_to_that_of_images() -> None:
+    right = np.arange(100) < np.array([[80], [90]])
+    found = accuracy_of_recipe(right, spread=0.05, df=4)
+    # Mean answers: 80 images 1, 10 images 1/2, 10 images 0; mean 0.85.
+    images = (80 * 0.15**2 + 10 * 0.35**2 + 10 * 0.85**2) / 99 / 100
+    variance = images + 0.05**2 / 2
+    df = variance**2 / ((0.05**2 / 2) ** 2 / 4)
+    half = student.ppf(0.975, df) * variance**0.5
+    assert (found.value, found.trainings, found.n) == (0.85, 2, 100)
+    assert (found.low, found.high) == pytest.approx((0.85 - half, 0.85 + half))
+    assert accuracy_of_recipe(right, spread=0.0, df=4).high == pytest.approx(
+        0.85 + 1.96 * images**0.5, abs=1e-4
+    )
+    with pytest.raises(AnalysisError, match="train more seeds"):
+        accuracy_of_recipe(right, spread=0.05, df=0)

@@ -103,6 +103,17 @@ def test_the_file_is_read_by_analyze_once_it_has_a_response(case: str, tmp_path:
         assert names <= set(content["decision"]["grid"])
 
 
+def test_a_definitive_screening_says_what_it_estimates_and_how_it_is_fitted(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    result = _run("design", "definitive-screening", *FIVE, "--out", path)
+    assert result.exit_code == 0, result.output
+    assert "definitive screening design: 5 factors, 13 runs (1 of them centre points)" in (
+        result.stdout
+    )
+    assert "does not fit main effects with quadratic terms only" in result.stdout
+    assert sorted(set(pd.read_csv(path)["x0"])) == [1, 2.75, 4.5]
+
+
 def test_a_fold_over_keeps_the_responses_of_the_first_runs(tmp_path: Path) -> None:
     path, folded = tmp_path / "runs.csv", tmp_path / "folded.csv"
     made = _design("plackett-burman", *FIVE, "--runs", 8, "--out", path)
@@ -172,6 +183,14 @@ BAD: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
         ("--axial far", "rotatable"),
     ),
     "a distance below zero": (("central-composite", *RATE, *UNITS, "--axial", -1), ("above 0",)),
+    "two factors in a screening": (
+        ("definitive-screening", *RATE, *UNITS),
+        ("2 factors", "3 to 12"),
+    ),
+    "a screening without a centre": (
+        ("definitive-screening", *FIVE, "--centre-points", 0),
+        ("definitive screening design needs 1 or more",),
+    ),
     "two factors in a box": (("box-behnken", *RATE, *UNITS), ("2 factors", "3 to 7")),
     "no centre points": (("box-behnken", *FIVE, "--centre-points", 0), ("1 or more",)),
     "an option of another kind": (("full", *RATE, "--runs", 8), ("--runs", "plackett-burman")),

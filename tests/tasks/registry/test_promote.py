@@ -13,7 +13,7 @@ import pytest
 from support.fake_registry import FakeRegistry
 from support.small_study import Done, factorgrid, open_tracker
 
-from analysis.mcnemar import McNemarResult, accuracy_with_interval
+from analysis.mcnemar import Look, McNemarResult, accuracy_with_interval
 from models.images.arrays import open_arrays
 from tasks.errors import LeaseLostError, UserError
 from tasks.languages import LANGUAGES, translator
@@ -31,6 +31,7 @@ from tasks.registry.promote import (
     Promotion,
     judge_challenger,
     promote_model,
+    promotion_result_as_json,
     promotion_result_as_text,
     right_answers,
     roll_back,
@@ -42,6 +43,7 @@ from tasks.registry.register import (
     registered_of_json,
 )
 from tasks.registry.verdict import PromotionKind, PromotionVerdict, promotion_as_text
+from tasks.search.confirm import choose_cell
 from tasks.tracking.tracker import Tracker
 
 
@@ -98,6 +100,44 @@ def test_a_dry_run_reports_and_changes_nothing(fake: FakeRegistry) -> None:
     assert "Without --dry-run the alias would move" in promotion_result_as_text(found)
     assert fake.champion == "1"
     assert fake.registry.version("2").description == "190 right."
+
+
+def test_each_look_at_the_same_images_has_a_smaller_share_of_alpha(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(150))
+    # Seven to nothing has p = 0.0156, eight to nothing 0.0078: levels 0.05, 0.0167, 0.0083, 0.005.
+    assert fake.promote(fake.add(152)).verdict.look == Look(1, 0.05)
+    assert fake.promote(fake.add(153)).verdict.look == Look(2, 0.05)
+    found = fake.promote(fake.add(157))
+    assert (found.verdict.look, found.earned) == (Look(3, 0.05), False)
+    assert "look 3 at these test images: with p below 0.0083" in _text(found)
+    assert promotion_result_as_json(found)["look"]["spent"] == 0.75
+    found = fake.promote(fake.add(158))
+    assert (found.verdict.look, found.earned) == (Look(4, 0.05), False)
+    assert fake.promote(fake.add(160)).earned
+
+
+def test_the_same_two_networks_are_one_look_and_other_images_begin_a_new_count(
+    fake: FakeRegistry,
+) -> None:
+    fake.promote(fake.add(150))
+    number = fake.add(157)
+    looks = [fake.promote(number, dry_run=dry).verdict.look for dry in (True, True)]
+    assert looks == [Look(1, 0.05)] * 2
+    fake.add(151)
+    assert fake.promote("3").verdict.look == Look(1, 0.05)
+    assert [fake.promote("3").verdict.look for _ in range(2)] == [Look(1, 0.05)] * 2
+    # The second pair, and then against a new champion.
+    assert fake.promote(number).verdict.look == Look(2, 0.05)
+    assert fake.promote("3", because="for a test").verdict.look is None
+    assert fake.promote(number).verdict.look == Look(3, 0.05)
+    fake.promote(fake.add(100, dataset="second"), because="new images")
+    assert fake.promote(fake.add(101, dataset="second")).verdict.look == Look(1, 0.05)
+
+
+def test_new_test_images_are_asked_for_when_alpha_is_spent(fake: FakeRegistry) -> None:
+    fake.promote(fake.add(150))
+    texts = [_text(fake.promote(fake.add(150 - i))) for i in range(9)]
+    assert ["Get new test images" in text for text in texts] == [False] * 8 + [True]
 
 
 def test_models_on_different_test_images_are_never_compared(fake: FakeRegistry) -> None:
@@ -311,6 +351,12 @@ def test_a_stored_verdict_is_read_back_as_data(done: Done) -> None:
     registered = read_registered(done.execution)
     assert registered is not None
     assert registered.verdict.kind == "first"
+    # Nothing was run twice in this study, or all trainings of the chosen cell are counted.
+    selection = choose_cell(done.execution)
+    trainings = int(selection.row(selection.chosen)["n"])
+    expected = trainings if selection.error_df else None
+    assert (registered.recipe and registered.recipe.trainings) == expected
+    assert registered_of_json(json.loads(json.dumps(asdict(registered)))) == registered
     sentence = promotion_as_text(registered.verdict, translator("en"))
     assert done.outcome["registered"]["why"] == sentence
 
@@ -329,9 +375,10 @@ def test_an_old_record_has_a_sentence_which_is_shown_as_it_is() -> None:
 @pytest.mark.parametrize("kind", get_args(PromotionKind))
 def test_every_verdict_has_a_text_and_survives_json(kind: PromotionKind) -> None:
     verdict = PromotionVerdict(kind, "2", "1", McNemarResult(1, 2, 9, 1.0), "b", "a", "because")
+    verdict = replace(verdict, look=Look(9, 0.05))
     texts = {promotion_as_text(verdict, translator(language)) for language in LANGUAGES}
     assert all(texts)
-    assert len(texts) == (1 if kind == "recorded" else len(LANGUAGES))
+    assert len(texts) == len(LANGUAGES)
     stored = json.loads(json.dumps(asdict(verdict)))
     assert PromotionVerdict.of_json(stored) == verdict
 
