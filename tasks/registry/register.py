@@ -8,7 +8,7 @@ reason; but no program that loads ``champion`` or ``challenger`` gets it.
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,12 @@ from analysis.mcnemar import (
     accuracy_with_interval,
     compare_with_constant,
 )
+from analysis.runs.collapsed import chance_band
+from analysis.runs.response import DEFAULT, response_of
 from analysis.search.best_cell import Selection
 from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
+from models.training.metrics import metrics_of
 from tasks.errors import LeaseLostError
 from tasks.escaping import as_markdown, own_markdown
 from tasks.languages import translator
@@ -39,7 +42,7 @@ from tasks.registry.model_registry import (
     STUDY_RUN,
     Registry,
 )
-from tasks.registry.promote import apply_verdict, judge_challenger, right_answers
+from tasks.registry.promote import apply_verdict, judge_challenger, test_probability
 from tasks.registry.servable import save_servable
 from tasks.registry.verdict import PromotionVerdict, constant_as_text, test_accuracy
 from tasks.tracking.artifact_paths import NETWORK, REGISTERED
@@ -61,6 +64,7 @@ class Registered:
     verdict : why it has this alias, or none.
     constant : the comparison with the constant answer on the test images; None in records of
         versions before 0.3.
+    test_metrics : the other figures on the test images, as ``test_auc``; empty in such records.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Registered:
     test: Proportion
     verdict: PromotionVerdict
     constant: ConstantComparison | None = None
+    test_metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -91,8 +96,11 @@ def register_winner(execution: Execution, arrays: ImageArrays, selection: Select
     """
     run_id = _best_replicate(execution, selection)
     labels = arrays.labels[arrays.side("test")]
-    right = right_answers(execution.tracker, run_id, labels)
-    registered = WinnerRegistration(execution, arrays).register(run_id, selection, right, labels)
+    probability = test_probability(execution.tracker, run_id, labels)
+    right = probability.argmax(axis=1) == labels
+    registered = WinnerRegistration(execution, arrays).register(
+        run_id, selection, right, labels, metrics_of(probability, labels, "test_")
+    )
     execution.writer.log_text(
         execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED
     )
@@ -118,7 +126,10 @@ def registered_of_json(record: Mapping[str, Any]) -> Registered:
     test, constant = Proportion(**record["test"]), record.get("constant")
     name, version, alias = record["name"], record["version"], record["alias"]
     against_constant = None if constant is None else ConstantComparison(**constant)
-    return Registered(name, version, alias, record["run_id"], test, verdict, against_constant)
+    others = record.get("test_metrics", {})
+    return Registered(
+        name, version, alias, record["run_id"], test, verdict, against_constant, others
+    )
 
 
 def _best_replicate(execution: Execution, selection: Selection) -> str:
@@ -127,8 +138,16 @@ def _best_replicate(execution: Execution, selection: Selection) -> str:
     cell = full_length(study.rules, execution.runs())
     for name, level in selection.chosen.items():
         cell = cell[cell[name] == level]
-    best = cell.sort_values([study.response, "val_loss"], ascending=[False, True]).iloc[0]
+    order = list(dict.fromkeys([study.response, "val_loss"]))
+    ascending = [response_of(name).lower for name in order]
+    best = cell.sort_values(order, ascending=ascending).iloc[0]
     return str(best["reused_from"] or best["run_id"])
+
+
+def test_response(response: str) -> str:
+    """Return the name that a study's response has on the test images."""
+    own = "log_loss" if response == "val_loss" else response.removeprefix("val_")
+    return f"test_{own}"
 
 
 class WinnerRegistration:
@@ -145,6 +164,7 @@ class WinnerRegistration:
         selection: Selection,
         right: NDArray[np.bool_],
         labels: NDArray[np.int64],
+        metrics: Mapping[str, float] | None = None,
     ) -> Registered:
         """Register a run's network, unless it is registered, and judge it.
 
@@ -153,6 +173,7 @@ class WinnerRegistration:
         run_id : the run that trained it.
         right : (N,) whether it classifies each test image correctly.
         labels : (N,) the true classes of the test images.
+        metrics : the other figures on them.
 
         Raises
         ------
@@ -162,32 +183,55 @@ class WinnerRegistration:
         alpha = self.execution.study.alpha
         test = accuracy_with_interval(right, alpha=alpha)
         constant = compare_with_constant(right, labels, alpha=alpha)
+        metrics = metrics or {}
+        learned = constant.network_is_better or self._finds_small_classes(metrics, labels, alpha)
         self.registry.create(own_markdown(self.execution.study.description))
         with self.registry.lock() as lock:
             champion = self.registry.version_of(CHAMPION)
             if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
                 number = str(champion.version)
                 verdict = PromotionVerdict("won_again", number, number)
-                return Registered(self.name, number, CHAMPION, run_id, test, verdict, constant)
+                return Registered(
+                    self.name, number, CHAMPION, run_id, test, verdict, constant, metrics
+                )
             number = self._version_of_run(run_id) or self._create_version(
-                run_id, selection, test, constant, lock
+                run_id, selection, test, constant, lock, metrics
             )
             lock.require_held()
-            if not constant.network_is_better:
+            if not learned:
                 self.registry.tag(number, NOT_LEARNED, "true")
             judged = judge_challenger(self.registry, self.registry.version(number), labels)
             done = apply_verdict(self.registry, judged)
-            alias = CHAMPION if done.earned else CHALLENGER if constant.network_is_better else ""
+            alias = CHAMPION if done.earned else CHALLENGER if learned else ""
             if alias == CHALLENGER:
                 self.registry.set_challenger(number)
             elif not alias:
                 self.registry.remove_challenger(number)
         self.execution.writer.log(
             self.execution.run_id,
-            metrics={"test_accuracy": test.value, "test_low": test.low, "test_high": test.high},
+            metrics={
+                **metrics,
+                "test_accuracy": test.value,
+                "test_low": test.low,
+                "test_high": test.high,
+            },
             tags={PREFIX + "registered": f"{self.name} version {number} ({alias or 'no alias'})"},
         )
-        return Registered(self.name, number, alias, run_id, test, done.verdict, constant)
+        return Registered(self.name, number, alias, run_id, test, done.verdict, constant, metrics)
+
+    def _finds_small_classes(
+        self, metrics: Mapping[str, float], labels: NDArray[np.int64], alpha: float
+    ) -> bool:
+        """Whether the balanced accuracy shows that a network learned; only if a study asks for it.
+
+        A network that finds the small classes may have fewer right answers than the constant one.
+        """
+        if self.execution.study.response == DEFAULT or "test_balanced_accuracy" not in metrics:
+            return False
+        counts = np.bincount(labels)
+        classes = len(counts)
+        limit = chance_band(1 / classes, classes * int(counts.min()), alpha)
+        return metrics["test_balanced_accuracy"] > limit
 
     def _version_of_run(self, run_id: str) -> str | None:
         """Return the newest version of a run's network; None if it is not registered."""
@@ -201,8 +245,10 @@ class WinnerRegistration:
         test: Proportion,
         constant: ConstantComparison,
         lock: ModelLock,
+        metrics: Mapping[str, float],
     ) -> str:
         execution = self.execution
+        second = test_response(execution.study.response)
         tags = {
             SOURCE_RUN: run_id,
             STUDY_RUN: execution.run_id,
@@ -210,6 +256,7 @@ class WinnerRegistration:
             DATASET: execution.version,
             CODE_VERSION: code_version(),
             "test_accuracy": f"{test.value:.4f}",
+            **({second: f"{metrics[second]:.4f}"} if second in metrics else {}),
         }
         source = self._log_servable(run_id)
         # This took a while; another process may have registered the same network since.
