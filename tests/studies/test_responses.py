@@ -58,7 +58,9 @@ def test_the_front_and_the_effects_on_the_size_are_in_every_place(done: Done) ->
     assert "conv_layers" in second["effects"]
     sizes = [cell["parameters"] for cell in second["front"]]
     assert sizes == sorted(sizes, reverse=True)
-    text = factorgrid("report", "tiny", "--out", done.home / "page.html", home=done.home)
+    text = factorgrid(
+        *("report", "--experiment", "tiny", "--out", done.home / "page.html"), home=done.home
+    )
     assert text.returncode == 0, text.stderr
     page = (done.home / "page.html").read_text(encoding="utf-8")
     assert "Pareto front" in page
