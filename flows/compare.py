@@ -12,7 +12,7 @@ from tasks.comparison.race import race
 from tasks.comparison.request import ComparisonOptions, check_options
 from tasks.comparison.result import ComparisonResult
 from tasks.report.prefect_artifacts import Help, on_failure, run_name
-from tasks.session import open_session, open_training
+from tasks.session import open_session, open_training, with_default_response
 from tasks.study.study_file import Study
 
 
@@ -52,8 +52,9 @@ def compare(
     check_options(options)
     # An unknown tuner must be reported before anything is trained.
     study_tuners(study, study_space(study), options.tuners)
-    with open_session(study) as session:
-        images = steps.prepare(session)
+    with open_session(study) as opened:
+        images = steps.prepare(opened)
+        session = with_default_response(opened, images)
         with open_training(
             session, images, kind="comparison", remote_task=steps.train_there
         ) as context:

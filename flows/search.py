@@ -21,7 +21,7 @@ from tasks.search.pilot import plan_pilot
 from tasks.search.refine import plan_cells
 from tasks.search.screen import plan_screen
 from tasks.search.stages import stage_sizes, study_as_line
-from tasks.session import open_session, open_training
+from tasks.session import open_session, open_training, with_default_response
 from tasks.study.study_file import Study
 from tasks.tracking.execution import finished_execution
 from tasks.training.context import TrainingContext
@@ -48,10 +48,13 @@ def search(
     elsewhere : a folder by which another machine trains; see `tasks.training.handover`. Only the
         command line has it: the form of a deployment does not.
     """
-    with open_session(study, elsewhere) as session:
-        session.progress.print_line(study_as_line(session.study))
-        images = steps.prepare(session)
-        done = finished_execution(session.tracker, session.study, images.version)
+    with open_session(study, elsewhere) as opened:
+        opened.progress.print_line(study_as_line(opened.study))
+        images = steps.prepare(opened)
+        # A finished study stays as it is, whatever this version would take as its response.
+        done = finished_execution(opened.tracker, opened.study, images.version)
+        session = with_default_response(opened, images)
+        done = done or finished_execution(session.tracker, session.study, images.version)
         if done is not None:
             done.end_dead_ones(watch=True)
             session.progress.print_line(f"nothing to train: run {done.run_id} has the whole study")
@@ -59,7 +62,7 @@ def search(
             steps.publish(done, outcome)
             return outcome
         sized = resolve_minutes(session.study, session.tracker, session.progress, images.version)
-        session.progress.begin_study(stage_sizes(sized.rules))
+        session.progress.begin_study(stage_sizes(sized.rules), sized.response)
         with open_training(
             replace(session, study=sized),
             images,

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.runs.response import DEFAULT, Response, response_of
 from tasks.escaping import printable, printable_lines
 from tasks.redaction import redact
 
@@ -33,7 +34,7 @@ class ReplicateProgress:
     name: str
     epochs: int
     epoch: int = 0
-    accuracy: float = float("nan")
+    figure: float = float("nan")
     images_per_second: float = float("nan")
     started: float = field(default_factory=time.monotonic)
 
@@ -79,7 +80,8 @@ class StudyProgress:
     stage : the current stage; empty before the first.
     done : replicates that ended, in all stages.
     trained : those of them that were trained now.
-    best, best_name, best_epochs : the best accuracy so far among the longest trainings so far, its
+    response : what the replicates are compared by.
+    best, best_name, best_epochs : the best response so far among the longest trainings so far, its
         replicate and their length; a short training is no measure of a full one.
     started : when the first stage began.
     """
@@ -88,6 +90,7 @@ class StudyProgress:
     stage: str = ""
     done: int = 0
     trained: int = 0
+    response: Response = field(default_factory=lambda: response_of(DEFAULT))
     best: float = float("nan")
     best_name: str = ""
     best_epochs: int = 0
@@ -105,13 +108,13 @@ class StudyProgress:
             return float("nan")
         return (time.monotonic() - self.started) / self.trained * (self.total - self.done)
 
-    def keep_best(self, accuracy: float, name: str, epochs: int) -> None:
+    def keep_best(self, figure: float, name: str, epochs: int) -> None:
         """Keep a result if it is the best so far; NaN is none."""
-        longer = epochs > self.best_epochs
-        if not math.isnan(accuracy) and (
-            longer or (epochs == self.best_epochs and not self.best >= accuracy)
+        longer, sign = epochs > self.best_epochs, self.response.sign
+        if not math.isnan(figure) and (
+            longer or (epochs == self.best_epochs and not sign * self.best >= sign * figure)
         ):
-            self.best, self.best_name, self.best_epochs = accuracy, name, epochs
+            self.best, self.best_name, self.best_epochs = figure, name, epochs
 
     def __str__(self) -> str:
         """Return it as ``stage 2 of 3, run 9 of 23, 4:10 left, best so far 0.913 (...)``."""
@@ -120,7 +123,7 @@ class StudyProgress:
         parts = [f"stage {position} of {len(stages)}", f"run {self.done} of {self.total}"]
         if self.seconds_left > 0:
             parts.append(f"{minutes_and_seconds(self.seconds_left)} left")
-        if self.best > 0:
+        if self.best_name:
             parts.append(f"best so far {self.best:.3f} ({printable(self.best_name)})")
         return ", ".join(parts)
 
@@ -129,7 +132,7 @@ class Progress:
     """The display of a study; any thread may call it.
 
     In a terminal it redraws a small table: the stage, each replicate in training with its epoch,
-    accuracy, images per second and remaining time, and one line for the whole study. If the output
+    response, images per second and remaining time, and one line for the whole study. If the output
     is no terminal, it prints one line when each replicate ends, with the time. Everything goes to
     standard error; standard output has the results only.
     """
@@ -196,10 +199,16 @@ class Progress:
             started = last.started if last is not None and same else time.monotonic()
             self._count = CountProgress(what, done, total, started) if done < total else None
 
-    def begin_study(self, sizes: Mapping[str, int]) -> None:
-        """Begin a study whose stages have these numbers of trainings, at most."""
+    def begin_study(self, sizes: Mapping[str, int], response: str = DEFAULT) -> None:
+        """Begin a study whose stages have these numbers of trainings, at most.
+
+        Parameters
+        ----------
+        response : the name of what its replicates are compared by.
+        """
+        used = {name: size for name, size in sizes.items() if size}
         with self._lock:
-            self._study = StudyProgress({name: size for name, size in sizes.items() if size})
+            self._study = StudyProgress(used, response=response_of(response))
 
     def stage(self, name: str, total: int, *, one_at_a_time: bool = False) -> None:
         """Begin a stage with this many replicates, or a further step of the stage that runs.
@@ -242,17 +251,21 @@ class Progress:
             replicate = self._replicates.get(key)
             if replicate is not None:
                 replicate.epoch = int(report["epoch"])
-                replicate.accuracy = report.get("val_accuracy", float("nan"))
+                replicate.figure = report.get(self._response.name, float("nan"))
                 replicate.images_per_second = report.get("images_per_second", float("nan"))
 
+    @property
+    def _response(self) -> Response:
+        return self._study.response if self._study else response_of(DEFAULT)
+
     def finished(
-        self, key: str, name: str, result: str, accuracy: float = float("nan"), epochs: int = 0
+        self, key: str, name: str, result: str, figure: float = float("nan"), epochs: int = 0
     ) -> None:
         """Remove a replicate from the display, and print its result.
 
         Parameters
         ----------
-        accuracy : on the validation images; NaN if it failed.
+        figure : the response; NaN if it failed.
         epochs : length of the training.
         """
         with self._lock:
@@ -264,7 +277,7 @@ class Progress:
             study = self._study
             if study is not None:
                 study.done, study.trained = study.done + 1, study.trained + trained
-                study.keep_best(accuracy, name, epochs)
+                study.keep_best(figure, name, epochs)
                 if not self._console.is_terminal:
                     line += f" ({study})"
         self.print_line(line)
@@ -277,15 +290,16 @@ class Progress:
             done, total = self._done, self._total
             replicates = list(self._replicates.values())
             lines = [str(self._study) if self._study else "", self._status]
+            response = self._response.title
         table = Table(box=None, pad_edge=False)
         table.add_column(f"{self._stage} {done}/{total}", overflow="ellipsis", no_wrap=True)
-        for title in ("epoch", "accuracy", "images/s", "left"):
+        for title in ("epoch", response, "images/s", "left"):
             table.add_column(title, justify="right", no_wrap=True)
         for replicate in replicates:
             table.add_row(
                 Text(printable(replicate.name)),
                 f"{replicate.epoch}/{replicate.epochs}",
-                number_or_dash(replicate.accuracy, ".3f"),
+                number_or_dash(replicate.figure, ".3f"),
                 number_or_dash(replicate.images_per_second, ",.0f"),
                 minutes_and_seconds(replicate.seconds_left),
             )

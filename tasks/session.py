@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from prefect import runtime
 from prefect.tasks import Task
 
@@ -18,7 +19,7 @@ from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.study.backbone import weight_places
 from tasks.study.custom_network import source_of, with_builder
-from tasks.study.study_file import Study
+from tasks.study.study_file import Study, study_with_response
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution, RunKind, open_execution
 from tasks.tracking.tracker import Tracker
@@ -85,6 +86,23 @@ def open_session(study: Study, elsewhere: Path | None = None) -> Iterator[Sessio
     configure_log(lambda: runtime.flow_run.id)
     with Progress().display() as progress:
         yield Session(study, Tracker.open(settings, notify=progress.show_waiting), progress)
+
+
+def with_default_response(session: Session, images: Prepared) -> Session:
+    """Return a session whose study has a response that suits the images, if it names none.
+
+    A set whose classes differ much in size gets the balanced accuracy; this is printed.
+    """
+    arrays = open_arrays(images.arrays_folder)
+    counts = np.bincount(arrays.labels, minlength=len(arrays.classes)).tolist()
+    study = study_with_response(session.study, counts)
+    if study is not session.study:
+        session.progress.print_line(
+            f"response: {study.response}, because the largest class has "
+            f"{max(counts) / min(counts):.3g} times the images of the smallest; a response in the "
+            "study's file replaces it"
+        )
+    return replace(session, study=study)
 
 
 @contextmanager

@@ -97,8 +97,13 @@ def find_collapsed(
     classes: int,
     images: int,
     alpha: float = BAND_ALPHA,
+    balanced: "pd.Series[float] | None" = None,
+    smallest_class: int = 0,
+    constant_loss: float | None = None,
 ) -> "pd.Series[bool]":
     """Return which runs have an accuracy and a loss that are no better than guessing.
+
+    This is a property of the network, and does not depend on the response of the study.
 
     Parameters
     ----------
@@ -108,6 +113,10 @@ def find_collapsed(
     classes : number of classes.
     images : number of images that the accuracy was measured on.
     alpha : significance level of the binomial band; small, because a screen has many runs.
+    balanced : (N,) mean of the accuracies of the classes; NaN if it is not known.
+    smallest_class : number of images of the smallest class, on which `balanced` depends most.
+    constant_loss : loss of the best constant answer; by default that of equally large classes,
+        ln(classes).
 
     Returns
     -------
@@ -116,11 +125,15 @@ def find_collapsed(
     Notes
     -----
     The band is the normal approximation of the binomial around `chance`. A network that has begun
-    to learn is above it, or its loss is more than 2 % below that of guessing, which is
-    ln(classes).
+    to learn is above it, or its loss is more than 2 % below that of guessing. If one class is much
+    larger, a network that finds the small ones may have a lower accuracy than the constant answer;
+    it has learned if its balanced accuracy is above the band around 1 / classes.
     """
     guessing = accuracy.le(chance_band(chance, images, alpha))
     if loss is not None:
         # A loss that is not a number is that of a run that diverged: it learnt nothing either.
-        guessing &= ~loss.lt(0.98 * math.log(classes))
+        known = math.log(classes) if constant_loss is None else constant_loss
+        guessing &= ~loss.lt(0.98 * known)
+    if balanced is not None and smallest_class:
+        guessing &= ~balanced.gt(chance_band(1 / classes, classes * smallest_class, alpha))
     return guessing.astype(bool) & np.isfinite(accuracy.astype(float))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level
+from analysis.runs.response import response_of
 
 #: Simulated sets for a critical value.
 SETS = 200_000
@@ -31,7 +32,25 @@ PassedOverReason = Literal[
     "not_confirmed",  # the choice is among the cells that were confirmed with fresh seeds
     "below_one_error",  # its mean is more than one standard error below the best
     "no_spread",  # no cell has two runs that learnt: only the means are compared
+    "over_limit",  # its second response is above the limit of the study, or not known
 ]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """How a study chooses by two responses; exactly one of the two limits is given.
+
+    Attributes
+    ----------
+    second : the second response, a column of the runs; lower is better.
+    within : the cell with the lowest second response is chosen, of those whose mean is at most this
+        much worse than the best; in units of the response.
+    at_most : only cells whose second response is at most this can be chosen.
+    """
+
+    second: str
+    within: float | None = None
+    at_most: float | None = None
 
 
 def is_cell(row: Mapping[Any, object], cell: Mapping[str, Level]) -> bool:
@@ -61,9 +80,10 @@ class Selection:
     ----------
     cells : one row per cell, the best mean first: levels, n, mean, sd, collapsed (the number of
         runs that collapsed), multiply_adds, parameters and train_seconds (a mean), each NaN if not
-        known; left_out, why the cell could not be chosen (``collapsed`` or ``not_confirmed``, as
-        in `PassedOverReason`), empty if it is a candidate; and equal, whether its mean cannot be
-        distinguished from that of `best`, or is higher. The mean is over all runs, the standard
+        known, and the second response (a mean) if there is one; left_out, why the cell could not be
+        chosen (``collapsed``, ``not_confirmed`` or ``over_limit``, as in `PassedOverReason`), empty
+        if it is a candidate; and equal, whether its mean cannot be distinguished from that of
+        `best`, or is better. The mean is over all runs, the standard
         deviation over those that learnt.
     best : levels of the candidate with the best mean.
     chosen : the cheapest candidate within one standard error of the best: the one with the fewest
@@ -85,6 +105,10 @@ class Selection:
         first: the limit on confirmed cells does not make them worse.
     least_lead : smaller leads do not count, however little the seeds vary; 0 if the number of
         images is not known.
+    pick : the rule of the study by which the cell was chosen; None without one.
+    pick_met : whether a candidate keeps the limit of the rule. If none does, the chosen cell is the
+        one with the lowest second response.
+    response : the column whose mean `cells` has.
     """
 
     cells: pd.DataFrame
@@ -100,6 +124,14 @@ class Selection:
     compared: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
     tied_unconfirmed: tuple[dict[str, Level], ...] = ()
+    pick: Pick | None = None
+    pick_met: bool = True
+    response: str = ""
+
+    @property
+    def best_mean(self) -> float:
+        """The best mean of all cells, also of those that cannot be chosen."""
+        return float(self.cells["mean"].iloc[0])
 
     @property
     def all_equal(self) -> bool:
@@ -125,6 +157,8 @@ def select(
     alpha: float = 0.05,
     among: pd.DataFrame | None = None,
     images: int | None = None,
+    second: str | None = None,
+    pick: Pick | None = None,
 ) -> Selection:
     """Select by the one-standard-error rule: the cheapest cell that is as good as the best.
 
@@ -133,12 +167,14 @@ def select(
     runs : one row per replicate; a column ``collapsed`` marks runs that learnt nothing, and the
         columns of `COSTS` have what the network costs. All three may be missing.
     factors : their levels make a cell.
-    response : column of the response; higher is better.
+    response : column of the response; `analysis.runs.response` knows which direction is better.
     alpha : the largest probability that the truly best cell is not among the tied ones.
     among : cells to select from, one column per factor, for example those that were confirmed with
         fresh seeds; by default all. The other cells still contribute to the pooled spread.
-    images : number of images that the response was read on. A lead that no test on so many images
-        could show does not count, however little the seeds vary.
+    images : number of images of which the response is a share of right answers. A lead that no test
+        on so many images could show does not count, however little the seeds vary.
+    second : column of a second response, which `Selection.cells` then has.
+    pick : a rule that chooses by the second response instead of the costs.
 
     Raises
     ------
@@ -178,8 +214,13 @@ def select(
     if usable.empty:
         raise DesignError(f"no run has a {response}: there is no best cell; train again")
     names = [f.name for f in factors]
-    cells = _cells(usable, names, response)
+    sign = response_of(response).sign
+    if pick is not None:
+        second = pick.second
+    # Inside, higher is better.
+    cells = _cells(usable.assign(**{response: sign * usable[response]}), names, response, second)
     cells["left_out"] = _left_out(cells, names, among)
+    pick_met = _leave_out_over_limit(cells, pick)
     candidate = cells["left_out"].eq("")
     top = cells[candidate].iloc[0]
     spread, df = pooled_spread(cells)
@@ -193,8 +234,13 @@ def select(
         # No order by the means: what is confirmed and chosen is what costs least.
         tied = _cheapest_first(tied, compared)
     chosen = _cheapest_first(near, compared).iloc[0]
+    passed_over = _passed_over(cells, near, chosen, compared, factors, df)
+    if pick is not None and (pick.within is not None or not pick_met):
+        chosen, passed_over = picked(cells[candidate], pick).iloc[0], ()
+    unconfirmed = _tied_unconfirmed(cells, top, spread, df, alpha, least, factors)
+    edges = () if np.ptp(cells["mean"]) <= ROUNDING else _edges(cells, chosen, factors)
     return Selection(
-        cells,
+        cells.assign(mean=sign * cells["mean"]),
         _levels(top, factors),
         _levels(chosen, factors),
         tuple(_levels(row, factors) for _, row in tied.iterrows()),
@@ -202,12 +248,42 @@ def select(
         df,
         expected_excess(cells[cells["collapsed"].eq(0)], top, spread) if df else math.nan,
         least,
-        () if np.ptp(cells["mean"]) <= ROUNDING else _edges(cells, chosen, factors),
+        edges,
         tuple(_levels(row, factors) for _, row in near.iterrows()),
         tuple(compared),
-        _passed_over(cells, near, chosen, compared, factors, df),
-        _tied_unconfirmed(cells, top, spread, df, alpha, least, factors),
+        passed_over,
+        unconfirmed,
+        pick,
+        pick_met,
+        response,
     )
+
+
+def _leave_out_over_limit(cells: pd.DataFrame, pick: Pick | None) -> bool:
+    """Mark the candidates over the limit of a rule; return whether one keeps it, or none must."""
+    if pick is None or pick.at_most is None:
+        return True
+    candidate = cells["left_out"].eq("")
+    over = ~cells[pick.second].le(pick.at_most)
+    if not (candidate & ~over).any():
+        return False
+    cells["left_out"] = cells["left_out"].mask(candidate & over, "over_limit")
+    return True
+
+
+def picked(candidates: pd.DataFrame, pick: Pick) -> pd.DataFrame:
+    """Return the cells among which a rule chooses, the lowest second response first.
+
+    Parameters
+    ----------
+    candidates : rows of `Selection.cells` with means of which higher is better. Without any second
+        response, they keep their order.
+    """
+    usable = candidates
+    if pick.within is not None:
+        usable = candidates[candidates["mean"] >= candidates["mean"].max() - pick.within - ROUNDING]
+    # Of equal ones, the best mean; a cell of unknown size comes last.
+    return usable.sort_values(pick.second, kind="stable", na_position="last")
 
 
 def _tied_unconfirmed(
@@ -285,18 +361,19 @@ def _edges(cells: pd.DataFrame, chosen: Any, factors: Sequence[Factor]) -> tuple
     return tuple(names)
 
 
-def _cells(runs: pd.DataFrame, names: list[str], response: str) -> pd.DataFrame:
+def _cells(runs: pd.DataFrame, names: list[str], response: str, second: str | None) -> pd.DataFrame:
     collapsed = runs.get("collapsed", pd.Series(data=False, index=runs.index)).astype(bool)
+    others = [] if second is None or second in COSTS else [second]
     table = runs[names].assign(
         n=runs[response],
         mean=runs[response],
         sd=runs[response].mask(collapsed),
         collapsed=collapsed,
-        **{name: _figures(runs, name, names) for name in (*COSTS, SECONDS)},
+        **{name: _figures(runs, name, names) for name in (*COSTS, SECONDS, *others)},
     )
     how = {"n": "count", "mean": "mean", "sd": "std", "collapsed": "sum"}
     # The network of a cell is the same in all of its runs.
-    how |= {**dict.fromkeys(COSTS, "max"), SECONDS: "mean"}
+    how |= {**dict.fromkeys(COSTS, "max"), **dict.fromkeys([SECONDS, *others], "mean")}
     cells = table.groupby(names, observed=True).agg(how)
     return cells.reset_index().sort_values(
         "mean", ascending=False, ignore_index=True, kind="stable"

@@ -326,7 +326,7 @@ def _nothing_learned(rules: SearchRules, selection: Selection) -> NothingLearned
         lower = float(low) < float(high) < lowest
         if lowest > LOW_LEARNING_RATE and lower and factor.inside(low):
             ranges.append(NewRange(factor.name, low, high))
-    return NothingLearned(int(cells["n"].sum()), float(cells["mean"].max()), tuple(ranges))
+    return NothingLearned(int(cells["n"].sum()), selection.best_mean, tuple(ranges))
 
 
 def _beyond_edges(
@@ -544,7 +544,7 @@ def _new_cells(rules: SearchRules, larger: Fraction) -> int:
 
 
 def _longer_training(rules: SearchRules, curves: Sequence[Sequence[float]]) -> list[LongerTraining]:
-    """Return whether the response was rising: the last quarter of the epochs, and the one before.
+    """Return whether the response was improving: the last quarter of the epochs and the one before.
 
     The noise of an epoch is that of the pseudo-residuals of the last half of the epochs: Gasser,
     Sroka and Jennen-Steinmetz (1986), Biometrika 73, 625-633.
@@ -552,7 +552,8 @@ def _longer_training(rules: SearchRules, curves: Sequence[Sequence[float]]) -> l
     epochs = max((len(curve) for curve in curves), default=0)
     if epochs < FEWEST_EPOCHS or any(f.name == "epochs" for f in rules.factors):
         return []
-    whole = np.array([curve for curve in curves if len(curve) == epochs], dtype=float)
+    sign = rules.measured.sign
+    whole = sign * np.array([curve for curve in curves if len(curve) == epochs], dtype=float)
     window = epochs // 4
     after, before = whole[:, -window:].mean(), whole[:, -2 * window : -window].mean()
     half = whole[:, -max(2 * window, 3) :]
@@ -560,7 +561,8 @@ def _longer_training(rules: SearchRules, curves: Sequence[Sequence[float]]) -> l
     error = math.sqrt(float((residuals**2).mean()) * 2 / 3 * 2 / (window * len(whole)))
     if not math.isfinite(error) or after - before <= max(CLEAR_RISE * error, ROUNDING):
         return []
-    return [LongerTraining(epochs, len(whole), window, float(before), float(after), error)]
+    before, after = sign * float(before), sign * float(after)
+    return [LongerTraining(epochs, len(whole), window, before, after, error)]
 
 
 def more_seeds(rules: SearchRules, selection: Selection) -> list[MoreSeeds]:
@@ -575,8 +577,10 @@ def more_seeds(rules: SearchRules, selection: Selection) -> list[MoreSeeds]:
     at_best = next(i for i, cell in enumerate(selection.tied) if cell == selection.best)
     best = rows.pop(at_best)
     others = [cell for i, cell in enumerate(selection.tied) if i != at_best]
-    at = max(range(len(rows)), key=lambda i: rows[i]["mean"])
-    lead, runs = float(best["mean"] - rows[at]["mean"]), int(min(best["n"], rows[at]["n"]))
+    sign = rules.measured.sign
+    at = max(range(len(rows)), key=lambda i: sign * rows[i]["mean"])
+    lead = sign * float(best["mean"] - rows[at]["mean"])
+    runs = int(min(best["n"], rows[at]["n"]))
     spread = selection.standard_error * math.sqrt(float(best["n"]))
     more, reason = _needed(rules, selection, lead, spread, runs)
     return [

@@ -24,8 +24,9 @@ from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level, cell_name, with_conditions
+from analysis.runs.response import Response, response_of
 from analysis.search import gaussian_process, pilot, second_order
-from analysis.search.best_cell import ROUNDING, Selection, select
+from analysis.search.best_cell import ROUNDING, Pick, Selection, picked, select
 from analysis.search.gaussian_process import Surrogate
 from analysis.search.refined_grid import Decision, Grid, decide_grid, move_outward, refined_levels
 from analysis.search.space import Cell, Space, grid_cells, levels_between, short_level, typed_level
@@ -76,7 +77,7 @@ class SearchRules:
     Attributes
     ----------
     factors : their low and high levels are those of the screen; with a pilot, the ends of ranges.
-    response : column of the runs; higher is better.
+    response : column of the runs; see `analysis.runs.response` for its direction.
     design : of the screen; None if the budget has no room for any, then cells are drawn at random.
     alpha : significance level of the effects and of the tied cells.
     seed : of the run order and of the models that draw candidates.
@@ -100,6 +101,8 @@ class SearchRules:
     confirm_trainings : if given, this many runs confirm the best cells in turn, which replaces
         `confirm_replicates`.
     space : if given, the only cells that may be run; a level is replaced by the nearest of them.
+    second : a second response, a column of the runs of which lower is better; None without one.
+    pick : how the cell is chosen by both; None for the usual choice.
     """
 
     factors: tuple[Factor, ...]
@@ -121,6 +124,13 @@ class SearchRules:
     confirm_cells: int = 4
     confirm_trainings: int | None = None
     space: Space | None = None
+    second: str | None = None
+    pick: Pick | None = None
+
+    @property
+    def measured(self) -> Response:
+        """The response with its direction."""
+        return response_of(self.response)
 
     @property
     def steps(self) -> int:
@@ -200,7 +210,8 @@ class NextCells:
     ----------
     cells : natural levels; empty if the refinement has ended.
     epochs : the length of their trainings; None for the full length.
-    expected, deviation : mean and standard deviation of the response there; None without a model.
+    expected, deviation : mean and standard deviation of the response there, as it is measured; None
+        without a model.
     runs : how many runs the model was fitted to.
     """
 
@@ -306,12 +317,14 @@ def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pi
         If a run of the pilot has no response; with a number of trainings, if none has.
     """
     cells = _pilot_cells(rules)
-    figures = [_only_figure(rules, runs, cell) for cell in cells]
+    sign = rules.measured.sign
+    figures = [sign * _only_figure(rules, runs, cell) for cell in cells]
     failed = [cell for cell, y in zip(cells, figures, strict=True) if math.isnan(y)]
     # At the high end of a wide range, training may diverge: this is what the pilot looks for.
     if failed and (rules.trainings is None or len(failed) == len(cells)):
         raise DesignError(f"the pilot's run at {cell_name(failed[0])} has no {rules.response}")
     ranges = pilot.screen_ranges(rules.factors, figures, rules.screen_inside)
+    ranges = [replace(x, figures=tuple(sign * figure for figure in x.figures)) for x in ranges]
     factors = []
     for factor, found in zip(rules.factors, ranges, strict=True):
         low, high = _level(rules, factor, found.low), _level(rules, factor, found.high)
@@ -391,7 +404,7 @@ def screen_effects(rules: SearchRules, runs: pd.DataFrame) -> Effects:
 
 def decide(rules: SearchRules, effects: Effects) -> Decision:
     """Decide the refined grid."""
-    return decide_grid(effects, budget=rules.grid_budget)
+    return decide_grid(effects, budget=rules.grid_budget, maximise=not rules.measured.lower)
 
 
 def refined_cells(
@@ -507,9 +520,8 @@ def _process_cell(
     if found is None:
         return NextCells()
     mean, deviation = surrogate.predict([found])
-    return NextCells(
-        (space.natural(found),), epochs, float(mean[0]), float(deviation[0]), len(runs)
-    )
+    expected = rules.measured.sign * float(mean[0])
+    return NextCells((space.natural(found),), epochs, expected, float(deviation[0]), len(runs))
 
 
 def _new_cell(surrogate: Surrogate, cells: Sequence[Cell], rng: np.random.Generator) -> Cell | None:
@@ -570,6 +582,8 @@ def _nothing_learned_at_full_length(rules: SearchRules, runs: pd.DataFrame) -> b
 def fit_surrogate(rules: SearchRules, space: Space, runs: pd.DataFrame) -> Surrogate:
     """Fit the Gaussian process to runs; it predicts the response at full length.
 
+    What it predicts is the response times its sign: higher is better.
+
     With two lengths, the length is one more coordinate, and the responses of the short trainings
     are moved by the median difference in the cells that have both.
 
@@ -581,7 +595,7 @@ def fit_surrogate(rules: SearchRules, space: Space, runs: pd.DataFrame) -> Surro
     cells = [space.cell(levels) for levels in typed_cells(rules.factors, runs)]
     # A cell whose training failed counts as the worst: otherwise it would be chosen again.
     short = is_short(rules, runs)
-    figures = runs[rules.response] + short * _gain_of_length(rules, runs)
+    figures = rules.measured.sign * (runs[rules.response] + short * _gain_of_length(rules, runs))
     if figures.isna().all():
         raise DesignError(f"no run has a {rules.response}")
     figures = figures.fillna(figures.min())
@@ -611,17 +625,18 @@ def _surface_cells(
     usable = runs[runs[rules.response].notna()]
     if _is_spent(rules, refined) or usable.empty:
         return NextCells()
+    sign = rules.measured.sign
     found = second_order.next_cell(
         space,
         [space.cell(levels) for levels in typed_cells(rules.factors, usable)],
-        usable[rules.response].tolist(),
+        (sign * usable[rules.response]).tolist(),
         np.random.default_rng(rules.seed),
         [space.cell(levels) for levels in typed_cells(rules.factors, runs)],
     )
     if found is None:
         return NextCells()
     cell, expected = found
-    return NextCells((space.natural(cell),), None, expected, None, len(usable))
+    return NextCells((space.natural(cell),), None, sign * expected, None, len(usable))
 
 
 def typed_cells(factors: Sequence[Factor], runs: pd.DataFrame) -> list[Levels]:
@@ -656,7 +671,7 @@ def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = Non
 
     Parameters
     ----------
-    images : how many images the response was read on.
+    images : of how many images the response is a share of right answers; None if it is not one.
 
     Raises
     ------
@@ -674,13 +689,17 @@ def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = Non
         alpha=rules.alpha,
         among=confirmed if len(confirmed) else None,
         images=images,
+        second=rules.second,
+        pick=rules.pick,
     )
 
 
 def confirm_runs(rules: SearchRules, selection: Selection, runs: pd.DataFrame) -> list[CellRun]:
     """Return fresh seeds for the best cells; none if one cell leads.
 
-    Without a number of trainings these are the cells that cannot be distinguished. With it, most
+    A rule that takes the smallest of the nearly best cells chooses among the best cell and the
+    smallest ones. Otherwise, without a number of trainings these are the cells that cannot be
+    distinguished. With it, most
     cells were run once, and the best single runs owe much to chance: so these are the cells with
     the best mean of the Gaussian process, which knows their neighbours too.
 
@@ -702,6 +721,8 @@ def confirm_runs(rules: SearchRules, selection: Selection, runs: pd.DataFrame) -
 def _cells_to_confirm(
     rules: SearchRules, selection: Selection, runs: pd.DataFrame
 ) -> Sequence[Levels]:
+    if rules.pick is not None and rules.pick.within is not None and not selection.all_equal:
+        return _cells_to_pick_from(rules, rules.pick, selection)
     one_leads = len(selection.tied) < 2  # noqa: PLR2004
     if rules.trainings is None or one_leads or selection.all_equal:
         return selection.tied[: rules.confirm_cells]
@@ -710,3 +731,12 @@ def _cells_to_confirm(
     cells = typed_cells(rules.factors, candidates)
     means, _ = fit_surrogate(rules, space, runs).predict([space.cell(cell) for cell in cells])
     return [cells[i] for i in np.argsort(-means, kind="stable")[: rules.confirm_cells]]
+
+
+def _cells_to_pick_from(rules: SearchRules, pick: Pick, selection: Selection) -> list[Levels]:
+    """Return the best cell, and the smallest of those that are nearly as good."""
+    candidates = selection.cells[selection.cells["left_out"].eq("")]
+    better = candidates.assign(mean=rules.measured.sign * candidates["mean"])
+    smallest = typed_cells(rules.factors, picked(better, pick))
+    others = [cell for cell in smallest if cell != selection.best]
+    return [selection.best, *others][: rules.confirm_cells]

@@ -13,6 +13,7 @@ from analysis.effects.model_matrix import code_levels, factors_of, model_matrix
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level, with_conditions
+from analysis.runs.response import response_of
 
 Grid = dict[str, tuple[Level, ...]]
 
@@ -69,7 +70,9 @@ class Decision:
         return math.prod(len(levels) for levels in self.grid.values())
 
 
-def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool = True) -> Decision:
+def decide_grid(
+    effects: Effects, *, budget: int | None = None, maximise: bool | None = None
+) -> Decision:
     """Decide the grid: the best corner by the active terms, and the levels around it.
 
     Parameters
@@ -78,7 +81,8 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
         takes its better level first, or the factor of which a level always collapses the other
         one; the other factors are judged there, by the runs that learned.
     budget : the most cells. Levels of inactive factors are dropped first, weakest effect first.
-    maximise : whether a higher response is better.
+    maximise : whether a higher response is better; by default what its name says, see
+        `analysis.runs.response`.
 
     Raises
     ------
@@ -96,7 +100,10 @@ def decide_grid(effects: Effects, *, budget: int | None = None, maximise: bool =
     """
     if budget is not None and budget < 1:
         raise DesignError(f"budget {budget}: a grid has at least one cell; raise it")
-    found = _reasons(effects, 1.0 if maximise else -1.0)
+    sign = response_of(effects.response).sign
+    if maximise is not None:
+        sign = 1.0 if maximise else -1.0
+    found = _reasons(effects, sign)
     corner = {name: reason.level for name, reason in found.items()}
     for factor in effects.factors:
         if not factor.applies(corner):

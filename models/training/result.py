@@ -19,8 +19,10 @@ class ReplicateResult:
     status : ``finished``, or ``diverged`` if the loss became NaN or infinite.
     reason : why it diverged; empty if it finished.
     history : one dictionary per epoch: epoch, train_loss, train_accuracy, val_loss, val_accuracy,
-        epoch_seconds, images_per_second. If the best epoch is kept, val_loss and val_accuracy are
-        those of the best epoch so far, and epoch_val_loss and epoch_val_accuracy those of each one.
+        epoch_seconds, images_per_second, and the other figures of `models.training.metrics`. If the
+        best epoch is kept, val_loss, val_accuracy and these are those of the best epoch so far, and
+        epoch_val_loss and epoch_val_accuracy those of each one. Epochs of versions before 0.3 have
+        only val_loss and val_accuracy.
     val_probability, test_probability : float32 (n, classes); each row adds up to 1.
     parameters : number of parameters of the network.
     train_seconds : wall clock time of all epochs in the history.
@@ -42,6 +44,9 @@ class ReplicateResult:
     not_counted : the layers that cannot be counted; empty if `multiply_adds` is of all layers.
     kept_epoch : the epoch whose weights the network has. If it was chosen by validation accuracy,
         that accuracy is a little too high for new images. 0 in results of versions before 0.3.
+    seconds_per_image : the least seconds that one image of a batch took to predict, on `device`;
+        None if it is not known: for the head of a frozen backbone, and in results of versions
+        before 0.3.
     """
 
     status: str
@@ -64,6 +69,7 @@ class ReplicateResult:
     multiply_adds: int | None = None
     not_counted: tuple[str, ...] = ()
     kept_epoch: int = 0
+    seconds_per_image: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types, without the predictions."""

@@ -17,6 +17,7 @@ from models.errors import CheckpointError
 from models.networks.average_flip import with_average_flip
 from models.networks.build_network import build_from
 from models.networks.multiply_adds import count_multiply_adds
+from models.networks.pretrained import is_frozen
 from models.spec import ReplicateSpec
 from models.training.backbone_rate import with_backbone_rate
 from models.training.backend import device_name, load_keras, make_deterministic, resolve_precision
@@ -32,6 +33,7 @@ from models.training.checkpoint import (
 from models.training.engine import EngineJob, is_out_of_memory
 from models.training.engine_choice import cheapest_network, engine_of
 from models.training.features import OnFeatures, head_and_features
+from models.training.metrics import metrics_of
 from models.training.optimizers import optimizer_for
 from models.training.result import ReplicateResult, probability
 from models.training.schedule import epoch_rates
@@ -214,6 +216,7 @@ class _TrainingAttempt:
         self.seconds = self.continued_seconds = 0.0
         self.continued_epochs = 0
         self.best: list[NDArray[Any]] = []
+        self.seconds_per_image = math.inf
         load_keras().utils.set_random_seed(spec.seed)
         self.network = build_from(spec.model, spec.image_size, len(arrays.classes))
         # The network and the images; or, of a frozen backbone, its head and features.
@@ -275,7 +278,9 @@ class _TrainingAttempt:
         self.continued_epochs, self.continued_seconds = len(start.history), start.seconds
         for row in start.history:
             self._report(row)
-        self.best_figures = (start.history[-1]["val_loss"], start.history[-1]["val_accuracy"])
+        self.best_figures = {
+            name: value for name, value in start.history[-1].items() if name.startswith("val_")
+        }
 
     def _compilation_key(self) -> str:
         """Return as text everything that the compiled functions depend on."""
@@ -303,20 +308,21 @@ class _TrainingAttempt:
             return
         rows = self.arrays.side("validation")
         with self._averaged_weights():
-            self.val_logits = self.engine.logits(rows)
-            loss, accuracy = loss_and_accuracy(self.val_logits, self.arrays.labels[rows])
-            of_epoch = self._keep_if_best(accuracy, loss) if self._keeps_best else {}
+            self.val_logits = self._timed_logits(rows)
+            measured = validation_figures(self.val_logits, self.arrays.labels[rows])
+            of_epoch = self._keep_if_best(measured) if self._keeps_best else {}
         if of_epoch:
-            loss, accuracy = self.best_figures
+            measured = self.best_figures
         row = {
             "epoch": epoch + 1,
             # First, because MLflow's pages show the first metric until the user selects another.
-            "val_accuracy": accuracy,
+            "val_accuracy": measured["val_accuracy"],
             "train_loss": figures.loss,
             "train_accuracy": figures.accuracy,
-            "val_loss": loss,
+            "val_loss": measured["val_loss"],
             "epoch_seconds": time.perf_counter() - started,
             "images_per_second": batches.size / train_seconds,
+            **{name: x for name, x in measured.items() if name not in {"val_accuracy", "val_loss"}},
             **of_epoch,
         }
         self._report(row)
@@ -325,12 +331,20 @@ class _TrainingAttempt:
     def _keeps_best(self) -> bool:
         return self.spec.training.keep == "best"
 
-    def _keep_if_best(self, accuracy: float, loss: float) -> dict[str, float]:
+    def _keep_if_best(self, measured: dict[str, float]) -> dict[str, float]:
         """Keep the weights if no epoch before had this validation accuracy; return the figures."""
-        if not self.history or accuracy > self.best_figures[1]:
+        if not self.history or measured["val_accuracy"] > self.best_figures["val_accuracy"]:
             self.best = self.job.network.get_weights()
-            self.best_figures = loss, accuracy
-        return {"epoch_val_accuracy": accuracy, "epoch_val_loss": loss}
+            self.best_figures = measured
+        return {f"epoch_{name}": measured[name] for name in ("val_accuracy", "val_loss")}
+
+    def _timed_logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the logits of images, and keep the least seconds that one of them took."""
+        started = time.perf_counter()
+        logits = self.engine.logits(rows)
+        seconds = (time.perf_counter() - started) / len(rows)
+        self.seconds_per_image = min(seconds, self.seconds_per_image)
+        return logits
 
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:
@@ -396,12 +410,13 @@ class _TrainingAttempt:
         """Return the result of the attempt."""
         rates = [row["images_per_second"] for row in self.history]
         multiply_adds = count_multiply_adds(self.network)
+        test_logits = self._timed_logits(self.arrays.side("test"))
         return ReplicateResult(
             status="diverged" if self.divergence else "finished",
             reason=self.divergence,
             history=self.history,
             val_probability=probability(self.val_logits),
-            test_probability=probability(self.engine.logits(self.arrays.side("test"))),
+            test_probability=probability(test_logits),
             parameters=int(self.network.count_params()),
             train_seconds=self.seconds,
             images_per_second=float(np.median(rates[1:] or rates or [math.nan])),
@@ -417,7 +432,17 @@ class _TrainingAttempt:
             multiply_adds=multiply_adds.total,
             not_counted=multiply_adds.not_counted,
             kept_epoch=self._kept_epoch,
+            # The head of a frozen backbone sees features: its seconds are not the network's.
+            seconds_per_image=None if is_frozen(self.spec.model) else self.seconds_per_image,
         )
+
+
+def validation_figures(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    """Return ``val_loss``, the mean cross-entropy (nats) of logits, and `metrics_of` them."""
+    loss, accuracy = loss_and_accuracy(logits, labels)
+    others = metrics_of(probability(logits), labels, "val_")
+    # Of equal probabilities, rounding may change the order of two classes.
+    return {**others, "val_loss": loss, "val_accuracy": accuracy}
 
 
 def loss_and_accuracy(

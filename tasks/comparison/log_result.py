@@ -30,7 +30,10 @@ def log_comparison(
     options : the size of the comparison.
     target : a response to be reached; None for one that half of the searches reached.
     """
-    if target is None:
+    if target is not None:
+        # The race has the negative of a loss.
+        target *= execution.study.rules.measured.sign
+    else:
         target = summary.default_target(summary.curves(race.searches, execution.study.response))
     run_id = execution.run_id
     tracking = {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": run_id}

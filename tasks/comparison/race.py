@@ -5,6 +5,7 @@ only once if several searches request the same cell and seed. MLflow has every r
 comparison that was interrupted, or that has one more tuner, trains only what is new.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import pandas as pd
 
 from analysis.comparison.replay import CellOfLength, Search
 from analysis.comparison.tuners import Tuner
+from analysis.runs.response import Response
 from analysis.search.space import Cell, Space
 from tasks.comparison.entrants import study_space, study_tuners
 from tasks.comparison.request import (
@@ -23,6 +25,7 @@ from tasks.comparison.request import (
     ComparisonOptions,
 )
 from tasks.study.replicates import Planned, planned
+from tasks.study.study_file import Study
 from tasks.training.context import TrainingContext
 
 #: Trains replicates in parallel and returns the ids of the runs that finished.
@@ -160,7 +163,7 @@ def race(
         space,
         _table_of_runs(searches, space, study.response),
         _table_of_delivered(searches, space, fresh),
-        (*unavailable, *_limits(options, failed)),
+        (*unavailable, *_direction(study), *_limits(options, failed)),
     )
 
 
@@ -193,7 +196,10 @@ class _CellTrainer:
         """Train the requested runs of all searches together, and give them to the searches."""
         requested = {search.name: search.requested_replicates() for search in searches}
         runs = self.train(replicate for own in requested.values() for replicate in own)
-        learned_nothing = self.context.execution.facts.chance
+        response = self.context.study.rules.measured
+        facts = self.context.execution.facts
+        floor = facts.floor_of(response)
+        learned_nothing = response.sign * (math.log(facts.classes) if floor is None else floor)
         for search in searches:
             search.advance(
                 [
@@ -219,15 +225,18 @@ class _CellTrainer:
             rows = dict(zip(runs["key"], runs.to_dict("records"), strict=True)) if len(runs) else {}
             for replicate, plan in new.items():
                 row = rows.get(plan.key, {})
-                self.trained[replicate] = _trained_run(replicate, row, study.response)
+                self.trained[replicate] = _trained_run(replicate, row, study.rules.measured)
         return {replicate: self.trained[replicate] for replicate in replicates}
 
 
-def _trained_run(replicate: CellReplicate, row: Mapping[str, object], response: str) -> TrainedRun:
-    names = (response, "train_seconds", "continued_seconds")
+def _trained_run(
+    replicate: CellReplicate, row: Mapping[str, object], response: Response
+) -> TrainedRun:
+    """Return a run; of a response of which lower is better, its negative."""
+    names = (response.name, "train_seconds", "continued_seconds")
     value, seconds, before = (float(str(row.get(name, "nan"))) for name in names)
     own = np.nan_to_num(seconds) - np.nan_to_num(before)
-    return TrainedRun(*replicate, str(row.get("run_id", "")), value, float(own))
+    return TrainedRun(*replicate, str(row.get("run_id", "")), response.sign * value, float(own))
 
 
 def _train_fresh(
@@ -251,6 +260,13 @@ def _mean_of_finished(responses: Sequence[float]) -> float:
     """Return the mean of the responses that are not NaN; NaN if all are."""
     finished = [response for response in responses if not np.isnan(response)]
     return float(np.mean(finished)) if finished else float("nan")
+
+
+def _direction(study: Study) -> list[str]:
+    """Return what the figures of a loss are, as a note."""
+    if not study.rules.measured.lower:
+        return []
+    return [f"A lower {study.response} is better: every figure here is its negative."]
 
 
 def _limits(options: ComparisonOptions, failed: int) -> list[str]:

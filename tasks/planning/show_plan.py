@@ -8,8 +8,10 @@ from analysis.designs.mixed_levels import count_of_cells
 from analysis.designs.summary import design_as_json, design_as_text
 from analysis.effects.power import DetectableEffect
 from analysis.factors import cell_name, show
+from analysis.runs.response import DEFAULT_IMBALANCED, IMBALANCED
 from tasks.planning.plan_study import StageCost, StudyPlan
 from tasks.planning.probe import Probe
+from tasks.study.study_file import Study
 from tasks.wording.terminal import bullets, underlined, wrapped
 
 TESTS = {
@@ -26,6 +28,8 @@ def plan_as_json(plan: StudyPlan) -> dict[str, Any]:
     by_stage = {stage.stage: stage for stage in plan.stages}
     return {
         "study": plan.study.name,
+        "response": plan.study.response,
+        "second": plan.study.second,
         "design": plan.design and design_as_json(plan.design),
         "order": [
             {
@@ -89,6 +93,7 @@ def plan_as_text(plan: StudyPlan) -> str:
     """Return what a terminal prints."""
     lines = [
         wrapped(f"Study {plan.study.name}: {_what_was_done(plan)}"),
+        wrapped(_responses(plan.study)),
         underlined("Screen"),
         *_design(plan),
         *map(wrapped, _conditions(plan)),
@@ -101,6 +106,25 @@ def plan_as_text(plan: StudyPlan) -> str:
         *_order(plan),
     ]
     return "\n".join(lines)
+
+
+def _responses(study: Study) -> str:
+    """Return what the study is judged by, and how it chooses."""
+    lower = ", of which lower is better" if study.rules.measured.lower else ""
+    text = f"Response: {study.response}{lower}"
+    if "response" not in study.model_fields_set:
+        text += (
+            f"; {DEFAULT_IMBALANCED} if the largest class has more than {IMBALANCED:g} times the "
+            "images of the smallest"
+        )
+    if study.second is None:
+        return f"{text}."
+    pick, rule = study.rules.pick, ""
+    if pick is not None and pick.within is not None:
+        rule = f"; chosen is the lowest of the cells at most {pick.within:g} worse than the best"
+    elif pick is not None:
+        rule = f"; only a cell with at most {pick.at_most:g} is chosen"
+    return f"{text}. Second response: {study.second}, of which lower is better{rule}."
 
 
 def _what_was_done(plan: StudyPlan) -> str:

@@ -218,6 +218,21 @@ def _test_labels(tracker: Tracker, version: Any) -> NDArray[np.int64]:
 def right_answers(tracker: Tracker, run_id: str, labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return for every test image whether a run's network classified it correctly.
 
+    Raises
+    ------
+    UserError
+        As `test_probability` does.
+    """
+    return np.asarray(
+        test_probability(tracker, run_id, labels).argmax(axis=1) == labels, dtype=bool
+    )
+
+
+def test_probability(
+    tracker: Tracker, run_id: str, labels: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the probabilities (N, classes) that a run's network gave the test images.
+
     Parameters
     ----------
     labels : (N,) the true classes.
@@ -234,13 +249,13 @@ def right_answers(tracker: Tracker, run_id: str, labels: NDArray[np.int64]) -> N
             "promote its version with --force"
         )
     with np.load(io.BytesIO(saved)) as arrays:
-        answers = arrays["test_probability"].argmax(axis=1)
-    if answers.shape != labels.shape:
+        answers: NDArray[np.float32] = arrays["test_probability"]
+    if len(answers) != len(labels):
         raise UserError(
             f"run {run_id}: has answers to {len(answers):,} test images, but there are "
             f"{len(labels):,} labels; two models are only compared on the same test images"
         )
-    return np.asarray(answers == labels, dtype=bool)
+    return answers
 
 
 def _alpha(tracker: Tracker, version: Any) -> float:

@@ -9,7 +9,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,12 @@ from analysis.mcnemar import (
     accuracy_with_interval,
     compare_with_constant,
 )
+from analysis.runs.collapsed import chance_band
+from analysis.runs.response import DEFAULT, response_of
 from analysis.search.best_cell import Selection
 from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
+from models.training.metrics import metrics_of
 from tasks.errors import LeaseLostError, UserError
 from tasks.escaping import as_markdown, own_markdown
 from tasks.languages import translator
@@ -42,7 +45,7 @@ from tasks.registry.model_registry import (
     STUDY_RUN,
     Registry,
 )
-from tasks.registry.promote import apply_verdict, judge_challenger, right_answers
+from tasks.registry.promote import apply_verdict, judge_challenger, test_probability
 from tasks.registry.servable import save_servable
 from tasks.registry.verdict import PromotionVerdict, constant_as_text, test_accuracy
 from tasks.tracking.artifact_paths import NETWORK, REGISTERED
@@ -66,6 +69,7 @@ class Registered:
         versions before 0.3.
     recipe : the accuracy of all trainings of its cell on the test images; None if no spread between
         seeds is known, or one of them collapsed, and in records of versions before 0.3.
+    test_metrics : the other figures on the test images, as ``test_auc``; empty in such records.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Registered:
     verdict: PromotionVerdict
     constant: ConstantComparison | None = None
     recipe: RecipeAccuracy | None = None
+    test_metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -98,8 +103,11 @@ def register_winner(execution: Execution, arrays: ImageArrays, selection: Select
     replicates = _best_first(execution, selection)
     run_id = replicates[0]
     labels = arrays.labels[arrays.side("test")]
-    right = right_answers(execution.tracker, run_id, labels)
-    registered = WinnerRegistration(execution, arrays).register(run_id, selection, right, labels)
+    probability = test_probability(execution.tracker, run_id, labels)
+    right = probability.argmax(axis=1) == labels
+    registered = WinnerRegistration(execution, arrays).register(
+        run_id, selection, right, labels, metrics_of(probability, labels, "test_")
+    )
     registered = replace(registered, recipe=_recipe(execution, selection, replicates, labels))
     execution.writer.log_text(
         execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED
@@ -127,8 +135,17 @@ def registered_of_json(record: Mapping[str, Any]) -> Registered:
     name, version, alias = record["name"], record["version"], record["alias"]
     against_constant = None if constant is None else ConstantComparison(**constant)
     recipe = record.get("recipe") and RecipeAccuracy(**record["recipe"])
-    run_id = record["run_id"]
-    return Registered(name, version, alias, run_id, test, verdict, against_constant, recipe)
+    return Registered(
+        name,
+        version,
+        alias,
+        record["run_id"],
+        test,
+        verdict,
+        against_constant,
+        recipe,
+        record.get("test_metrics", {}),
+    )
 
 
 def _recipe(
@@ -145,12 +162,13 @@ def _recipe(
     if not selection.error_df or row["collapsed"]:
         return None
     try:
-        right = [right_answers(execution.tracker, run_id, labels) for run_id in replicates]
+        answers = [test_probability(execution.tracker, run_id, labels) for run_id in replicates]
     except UserError:
         return None
+    right = np.array([own.argmax(axis=1) == labels for own in answers])
     spread = selection.standard_error * math.sqrt(selection.row(selection.best)["n"])
     alpha = execution.study.alpha
-    return accuracy_of_recipe(np.array(right), spread, selection.error_df, alpha=alpha)
+    return accuracy_of_recipe(right, spread, selection.error_df, alpha=alpha)
 
 
 def _best_first(execution: Execution, selection: Selection) -> list[str]:
@@ -160,8 +178,15 @@ def _best_first(execution: Execution, selection: Selection) -> list[str]:
     for name, level in selection.chosen.items():
         cell = cell[cell[name] == level]
     cell = cell[cell[study.response].notna()]
-    ordered = cell.sort_values([study.response, "val_loss"], ascending=[False, True])
+    order = list(dict.fromkeys([study.response, "val_loss"]))
+    ordered = cell.sort_values(order, ascending=[response_of(name).lower for name in order])
     return [str(row["reused_from"] or row["run_id"]) for row in ordered.to_dict("records")]
+
+
+def test_response(response: str) -> str:
+    """Return the name that a study's response has on the test images."""
+    own = "log_loss" if response == "val_loss" else response.removeprefix("val_")
+    return f"test_{own}"
 
 
 class WinnerRegistration:
@@ -178,6 +203,7 @@ class WinnerRegistration:
         selection: Selection,
         right: NDArray[np.bool_],
         labels: NDArray[np.int64],
+        metrics: Mapping[str, float] | None = None,
     ) -> Registered:
         """Register a run's network, unless it is registered, and judge it.
 
@@ -186,6 +212,7 @@ class WinnerRegistration:
         run_id : the run that trained it.
         right : (N,) whether it classifies each test image correctly.
         labels : (N,) the true classes of the test images.
+        metrics : the other figures on them.
 
         Raises
         ------
@@ -195,32 +222,71 @@ class WinnerRegistration:
         alpha = self.execution.study.alpha
         test = accuracy_with_interval(right, alpha=alpha)
         constant = compare_with_constant(right, labels, alpha=alpha)
+        metrics = metrics or {}
+        learned = constant.network_is_better or self._finds_small_classes(metrics, labels, alpha)
         self.registry.create(own_markdown(self.execution.study.description))
         with self.registry.lock() as lock:
             champion = self.registry.version_of(CHAMPION)
             if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
                 number = str(champion.version)
                 verdict = PromotionVerdict("won_again", number, number)
-                return Registered(self.name, number, CHAMPION, run_id, test, verdict, constant)
+                return Registered(
+                    self.name,
+                    number,
+                    CHAMPION,
+                    run_id,
+                    test,
+                    verdict,
+                    constant,
+                    test_metrics=metrics,
+                )
             number = self._version_of_run(run_id) or self._create_version(
-                run_id, selection, test, constant, lock
+                run_id, selection, test, constant, lock, metrics
             )
             lock.require_held()
-            if not constant.network_is_better:
+            if not learned:
                 self.registry.tag(number, NOT_LEARNED, "true")
             judged = judge_challenger(self.registry, self.registry.version(number), labels)
             done = apply_verdict(self.registry, judged)
-            alias = CHAMPION if done.earned else CHALLENGER if constant.network_is_better else ""
+            alias = CHAMPION if done.earned else CHALLENGER if learned else ""
             if alias == CHALLENGER:
                 self.registry.set_challenger(number)
             elif not alias:
                 self.registry.remove_challenger(number)
         self.execution.writer.log(
             self.execution.run_id,
-            metrics={"test_accuracy": test.value, "test_low": test.low, "test_high": test.high},
+            metrics={
+                **metrics,
+                "test_accuracy": test.value,
+                "test_low": test.low,
+                "test_high": test.high,
+            },
             tags={PREFIX + "registered": f"{self.name} version {number} ({alias or 'no alias'})"},
         )
-        return Registered(self.name, number, alias, run_id, test, done.verdict, constant)
+        return Registered(
+            self.name,
+            number,
+            alias,
+            run_id,
+            test,
+            done.verdict,
+            constant,
+            test_metrics=metrics,
+        )
+
+    def _finds_small_classes(
+        self, metrics: Mapping[str, float], labels: NDArray[np.int64], alpha: float
+    ) -> bool:
+        """Whether the balanced accuracy shows that a network learned; only if a study asks for it.
+
+        A network that finds the small classes may have fewer right answers than the constant one.
+        """
+        if self.execution.study.response == DEFAULT or "test_balanced_accuracy" not in metrics:
+            return False
+        counts = np.bincount(labels)
+        classes = len(counts)
+        limit = chance_band(1 / classes, classes * int(counts.min()), alpha)
+        return metrics["test_balanced_accuracy"] > limit
 
     def _version_of_run(self, run_id: str) -> str | None:
         """Return the newest version of a run's network; None if it is not registered."""
@@ -234,8 +300,10 @@ class WinnerRegistration:
         test: Proportion,
         constant: ConstantComparison,
         lock: ModelLock,
+        metrics: Mapping[str, float],
     ) -> str:
         execution = self.execution
+        second = test_response(execution.study.response)
         tags = {
             SOURCE_RUN: run_id,
             STUDY_RUN: execution.run_id,
@@ -243,6 +311,7 @@ class WinnerRegistration:
             DATASET: execution.version,
             CODE_VERSION: code_version(),
             "test_accuracy": f"{test.value:.4f}",
+            **({second: f"{metrics[second]:.4f}"} if second in metrics else {}),
         }
         source = self._log_servable(run_id)
         # This took a while; another process may have registered the same network since.

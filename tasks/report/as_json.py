@@ -11,6 +11,7 @@ from analysis.effects.result import Collapse, Effects
 from analysis.effects.verdict import Verdict
 from analysis.mcnemar import ConstantComparison
 from analysis.search.best_cell import Selection
+from analysis.search.front import SecondFindings
 from analysis.search.procedure import SearchRules
 from analysis.search.refined_grid import Decision
 from analysis.surface.result import Surface
@@ -43,6 +44,9 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
             "classes": dict(outcome.classes),
             "screen": screen,
             "reasons": screen["decision"]["reasons"],
+            "response": outcome.study.response,
+            "lower_is_better": outcome.study.rules.measured.lower,
+            "second": outcome.second and _second_as_json(outcome.second),
             "lengths": outcome.lengths and asdict(outcome.lengths),
             "grid": outcome.grid.to_dict("records"),
             "best": dict(outcome.selection.best),
@@ -61,6 +65,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
                 "test_interval": [registered.test.low, registered.test.high],
                 "test_images": registered.test.n,
                 "recipe": registered.recipe and asdict(registered.recipe),
+                "test_metrics": registered.test_metrics,
                 "constant": registered.constant and _constant_as_json(registered.constant),
                 "why": promotion_as_text(registered.verdict, translator("en")),
             },
@@ -76,6 +81,12 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         }
     )
     return content
+
+
+def _second_as_json(found: SecondFindings) -> dict[str, Any]:
+    """Return the effects on the second response, and the cells that no other cell beats."""
+    rows = [{str(k): x for k, x in row.items()} for row in found.front.to_dict("records")]
+    return {"name": found.second, "effects": found.effects, "front": rows}
 
 
 def _cells_as_json(selection: Selection) -> list[dict[str, Any]]:

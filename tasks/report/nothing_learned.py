@@ -6,13 +6,17 @@ from tasks.search.nothing_learned import NothingLearned, Remedy
 
 def stopped_as_text(found: NothingLearned, translate: Translate) -> str:
     """Return that the study was stopped after its screen, and why, as sentences."""
-    return translate(
+    text = translate(
         "stopped",
         runs=found.runs,
         best=f"{found.best:.4f}",
         chance=f"{found.chance:.4f}",
         images=f"{found.images:,}",
     )
+    if not found.response:
+        return text
+    best = f"{found.best_response:.4f}"
+    return f"{text} {translate('stopped_response', response=found.response, best=best)}"
 
 
 def remedies_as_text(found: NothingLearned, translate: Translate) -> list[str]:

@@ -9,6 +9,7 @@ from analysis.effects.result import Effects
 from analysis.factors import Level
 from analysis.search import procedure
 from analysis.search.best_cell import Selection
+from analysis.search.front import SecondFindings, second_findings
 from analysis.search.lengths import RankingAtLengths, ranking_at_lengths
 from analysis.search.next_moves import NextMove, next_moves
 from analysis.search.refined_grid import Decision
@@ -43,6 +44,7 @@ class Outcome:
         screen learned; None otherwise.
     next_moves : what to do next, the most useful first; at least one.
     lengths : how trainings of a part of the epochs rank the cells; None if there were none.
+    second : what was found of the second response; None without one.
     tracking : ``tracking_uri``, MLflow's address, and ``run_id``, the parent run.
     links : its addresses in MLflow's pages.
     """
@@ -60,6 +62,7 @@ class Outcome:
     links: StudyLinks
     nothing_learned: NothingLearned | None = None
     lengths: RankingAtLengths | None = None
+    second: SecondFindings | None = None
 
     def grid_runs(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Return the runs of full length of the refined cells, from all runs of the study."""
@@ -80,7 +83,7 @@ def outcome_of(execution: Execution) -> Outcome:
     screen, runs = execution.table(children, "screen"), execution.table(children)
     effects = analyse_runs(study, screen)
     registered = read_registered(execution)
-    selection = select_cell(study, runs, execution.facts.validation_images)
+    selection = select_cell(study, runs, execution.facts.images_of(study.rules.measured))
     whole = procedure.full_length(study.rules, runs)
     refined = procedure.full_length(study.rules, execution.table(children, "refine"))
     judged = runs_that_show_learning(study.rules, runs, screen)
@@ -100,6 +103,7 @@ def outcome_of(execution: Execution) -> Outcome:
         # A study of a version before 0.3 was continued, and has a winner.
         None if registered else nothing_learned(study, judged, execution.facts),
         ranking_at_lengths(study.rules, runs),
+        second_findings(study.rules, screen, selection),
     )
 
 
@@ -131,4 +135,5 @@ def grid_table(runs: pd.DataFrame, study: Study) -> pd.DataFrame:
     names = [factor.name for factor in study.factor_list]
     grouped = runs.groupby(names, observed=True)[study.response]
     table = grouped.agg(n="count", mean="mean", sd="std").reset_index()
-    return table.sort_values("mean", ascending=False, ignore_index=True)
+    lower = study.rules.measured.lower
+    return table.sort_values("mean", ascending=lower, ignore_index=True)

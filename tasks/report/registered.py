@@ -1,8 +1,9 @@
 """The registered winner as text."""
 
 from analysis.factors import cell_name
+from analysis.runs.response import DEFAULT, response_of
 from tasks.languages import Translate
-from tasks.registry.register import Registered
+from tasks.registry.register import Registered, test_response
 from tasks.registry.verdict import (
     constant_as_text,
     promotion_as_text,
@@ -31,9 +32,19 @@ def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
     return [
         translate("winner_text", cell=cell, **test_accuracy(registered.test)),
         *([recipe_as_text(registered.recipe, translate)] if registered.recipe else []),
+        *_test_response(outcome.study.response, registered, translate),
         *([constant_as_text(registered.constant, translate)] if registered.constant else []),
         model,
     ]
+
+
+def _test_response(response: str, registered: Registered, translate: Translate) -> list[str]:
+    """Return the response on the test images; nothing if it is the accuracy, or not known."""
+    value = registered.test_metrics.get(test_response(response))
+    if response == DEFAULT or value is None:
+        return []
+    name = response_of(response).title
+    return [translate("test_response", response=name, value=f"{value:.4f}")]
 
 
 def promotion_verdict_as_text(registered: Registered, translate: Translate) -> str:

@@ -15,6 +15,12 @@ from tasks.wording.effects import active_as_text, effects_as_text, terms_table
 from tasks.wording.lengths import lengths_as_text
 from tasks.wording.next_moves import next_steps, steps_as_text
 from tasks.wording.pilot import pilot_finding_as_text
+from tasks.wording.responses import (
+    direction_as_text,
+    front_as_text,
+    front_columns,
+    second_effects_as_text,
+)
 from tasks.wording.selection import selection_as_text, shown_cells
 from tasks.wording.terminal import bullets, fitting_table, underlined, wrapped
 from tasks.wording.values import fixed, level_as_text, whole
@@ -36,11 +42,13 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         *_pilot(outcome, translate),
         underlined(translate("effects_title")),
         effects_as_text(outcome.effects, translate),
+        *map(wrapped, direction_as_text(study.rules.measured, translate)),
         *map(wrapped, lengths_as_text(outcome.lengths, translate)),
         underlined(translate("decision")),
         *bullets(decision_as_text(outcome.decision, translate, study.rules)),
         underlined(translate("grid_title")),
         _cells_table(outcome.selection, translate),
+        *_second(outcome, translate),
         underlined(translate("winner")),
         *bullets(selection_as_text(outcome.selection, translate)),
         underlined(translate("next_moves")),
@@ -103,6 +111,17 @@ def _cells_table(selection: Selection, translate: Translate) -> str:
     chosen = selection.row(selection.chosen).name
     columns[""] = [CHOSEN if label == chosen else "" for label in shown.index]
     return fitting_table(columns, [translate("sd"), *map(translate, COSTS)])
+
+
+def _second(outcome: Outcome, translate: Translate) -> list[str]:
+    """Return the effects on the second response, and the cells that no other cell beats."""
+    found = outcome.second
+    if found is None:
+        return []
+    title = translate("second_title", second=translate(f"second_{found.second}"))
+    texts = [second_effects_as_text(found, translate), front_as_text(found, translate)]
+    table = [] if found.front.empty else [fitting_table(front_columns(found, translate), [])]
+    return [underlined(title), *bullets(texts), *table]
 
 
 def _where_to_look(outcome: Outcome, translate: Translate) -> list[str]:

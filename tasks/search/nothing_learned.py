@@ -1,5 +1,6 @@
 """Stopping a study in which no network learned: what was run, and what to change."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from analysis.factors import show
+from analysis.runs.response import DEFAULT
 from analysis.search.next_moves import LOW_LEARNING_RATE, MORE_EPOCHS
 from analysis.search.procedure import SearchRules, full_length
 from tasks.study.study_file import Study
@@ -58,6 +60,7 @@ class NothingLearned:
     chance : the accuracy of the constant answer on them.
     images : number of validation images.
     remedies : what to change, the most promising first.
+    response, best_response : of the study, and its best figure; empty and NaN for the accuracy.
     """
 
     runs: int
@@ -66,6 +69,8 @@ class NothingLearned:
     chance: float
     images: int
     remedies: tuple[Remedy, ...]
+    response: str = ""
+    best_response: float = math.nan
 
 
 def runs_that_show_learning(
@@ -104,7 +109,15 @@ def nothing_learned(study: Study, runs: pd.DataFrame, facts: DatasetFacts) -> No
         facts.chance,
         facts.validation_images,
         tuple(_remedies(study, finished, facts, failed)),
+        *_best_response(study, finished),
     )
+
+
+def _best_response(study: Study, finished: pd.DataFrame) -> tuple[str, float]:
+    if study.response == DEFAULT:
+        return "", math.nan
+    sign = study.rules.measured.sign
+    return study.response, sign * float((sign * finished[study.response]).max())
 
 
 def _remedies(

@@ -15,13 +15,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from analysis.runs.response import response_of
 from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
 from tasks.tracking.artifact_paths import CONTACT_SHEET, SUSPECTS
 from tasks.tracking.execution import Execution
 
-#: A cell is good if its mean accuracy is at most this below the best; the most and the fewest of
-#: these cells that are used.
+#: A cell is good if its mean response is at most this worse than the best; the most and the fewest
+#: of these cells that are used.
 WITHIN, MOST_CELLS, FEWEST_CELLS = 0.05, 6, 2
 #: A picture is a suspect if at least this share of the good cells gives it the same wrong class,
 #: with at least this mean probability over all good cells.
@@ -102,8 +103,9 @@ def good_cells(runs: pd.DataFrame, factors: Sequence[str], response: str) -> lis
     """
     runs = runs.dropna(subset=[response])
     cells = runs.groupby(list(factors), observed=True)
-    accuracy = cells[response].mean().sort_values(ascending=False, kind="stable")
-    good = accuracy[accuracy >= accuracy.max() - WITHIN].index[:MOST_CELLS]
+    means = response_of(response).sign * cells[response].mean()
+    means = means.sort_values(ascending=False, kind="stable")
+    good = means[means >= means.max() - WITHIN].index[:MOST_CELLS]
     members = cells["run_id"].apply(list)
     return [list(members.loc[cell]) for cell in good]
 

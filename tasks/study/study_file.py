@@ -1,7 +1,7 @@
 """A study file, checked: an error is one line that names the field, the value and the remedy."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -21,10 +21,19 @@ from analysis.designs.fractions import Fraction
 from analysis.designs.mixed_levels import design_within, usual_design
 from analysis.errors import DesignError, FactorError
 from analysis.factors import Factor
+from analysis.runs.response import (
+    DEFAULT,
+    DEFAULT_IMBALANCED,
+    RESPONSES,
+    SECOND_RESPONSES,
+    is_imbalanced,
+)
+from analysis.search.best_cell import Pick
 from analysis.search.budget import default_budget, least_budget, rules_for_budget
 from analysis.search.procedure import SearchRules
 from models.networks.backbone import KERAS_FILE
 from models.networks.build_network import BUILT_IN, network_settings
+from models.networks.pretrained import is_frozen
 from models.networks.weight_files import FORMATS
 from models.spec import (
     DEFAULT_BUILDER,
@@ -78,6 +87,8 @@ TABLE_COLUMNS = frozenset(
         *("collapsed", "val_accuracy", "val_loss", "train_seconds"),
         *("n", "mean", "sd", "multiply_adds", "parameters", "left_out", "equal"),
         *("run", "block"),
+        *RESPONSES,
+        *SECOND_RESPONSES,
     }
 )
 
@@ -222,6 +233,17 @@ class ConfirmPart(Part):
     cells: Annotated[int, Field(ge=1)] = 4
 
 
+class PickPart(Part):
+    """``[pick]``: how the cell is chosen by the response and the second response together.
+
+    ``within``: the cell with the lowest second response, of those whose mean response is at most
+    this much worse than the best. ``at_most``: only cells whose second response is at most this.
+    """
+
+    within: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    at_most: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
 class ComparePart(Part):
     """``[compare]``: cells that a person would try, in order, and the levels of each factor.
 
@@ -251,7 +273,8 @@ class Study(Part):
 
     name: ModelName
     description: str = ""
-    response: Literal["val_accuracy"] = "val_accuracy"
+    response: str = DEFAULT
+    second: str | None = None
     method: Literal["budget", "published"] = "budget"
     budget: Annotated[int, Field(ge=2, le=MAX_BUDGET)] | None = None
     minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
@@ -270,7 +293,47 @@ class Study(Part):
     pilot: PilotPart = PilotPart()
     refine: RefinePart = RefinePart()
     confirm: ConfirmPart = ConfirmPart()
+    pick: PickPart = PickPart()
     compare: ComparePart = ComparePart()
+
+    @field_validator("response")
+    @classmethod
+    def _is_a_response(cls, name: str) -> str:
+        return _known_name(name, tuple(RESPONSES), "a response")
+
+    @field_validator("second")
+    @classmethod
+    def _is_a_second_response(cls, name: str | None) -> str | None:
+        return name and _known_name(name, SECOND_RESPONSES, "a second response")
+
+    @model_validator(mode="after")
+    def _picks_by_a_second_response(self) -> Self:
+        limits = self.pick.model_dump(exclude_none=True)
+        if not limits:
+            return self
+        if self.second is None:
+            raise ValueError(
+                f"pick: {' and '.join(limits)} without a second response; add second above the "
+                f"first table, one of {', '.join(SECOND_RESPONSES)}, or remove [pick]"
+            )
+        if len(limits) > 1:
+            raise ValueError(
+                f"pick: within {self.pick.within:g} and at_most {self.pick.at_most:g} are two "
+                "rules; keep one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seconds_are_those_of_the_network(self) -> Self:
+        part = self.factors.get("unfreeze")
+        levels = part.levels if part else (self.model.settings.get("unfreeze", "none"),)
+        specs = [ModelSpec(self.model.builder, {"unfreeze": level}) for level in levels]
+        if self.second == "seconds_per_image" and any(map(is_frozen, specs)):
+            raise ValueError(
+                "second: seconds_per_image is not measured with a frozen backbone, whose features "
+                "are computed once for all cells; use multiply_adds, or unfreeze blocks"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -532,6 +595,7 @@ class Study(Part):
                 epochs=self.full_epochs,
                 continues=self.trainings_continue,
             )
+            rules = replace(rules, second=self.second, pick=self._pick)
             if self.pilot.found:
                 return replace(rules, factors=self.factor_list, pilot=False)
             return rules
@@ -550,7 +614,14 @@ class Study(Part):
             refine_replicates=self.refine.replicates or self.replicates,
             confirm_replicates=self.confirm.replicates,
             confirm_cells=self.confirm.cells,
+            second=self.second,
+            pick=self._pick,
         )
+
+    @property
+    def _pick(self) -> Pick | None:
+        limits = self.pick.model_dump(exclude_none=True)
+        return Pick(self.second, **limits) if self.second and limits else None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -581,6 +652,15 @@ class Study(Part):
         )
         counting = {f.name for f in self.factor_list if f.applies(levels)}
         return base.with_levels({name: x for name, x in levels.items() if name in counting})
+
+
+def _known_name(name: str, known: tuple[str, ...], what: str) -> str:
+    if name not in known:
+        beginning = next((own for own in known if own.startswith(name)), "")
+        near = closest(name, known) or closest(f"val_{name}", known) or beginning
+        meant = f"did you mean {near}? " if near else ""
+        raise ValueError(f"{name!r:.{QUOTED}} is not {what}; {meant}known: {', '.join(known)}")
+    return name
 
 
 def _check_condition(
@@ -730,6 +810,19 @@ def _from(folder: Path, path: object) -> object:
         return path
 
 
+def study_with_response(study: Study, counts: Sequence[int]) -> Study:
+    """Return a study that names no response with the one that suits the numbers of its images.
+
+    Parameters
+    ----------
+    counts : images of each class. If these differ much, a network that knows the largest class
+        only has a high accuracy: the balanced accuracy is taken.
+    """
+    if "response" in study.model_fields_set or not is_imbalanced(counts):
+        return study
+    return study.model_copy(update={"response": DEFAULT_IMBALANCED})
+
+
 def parse_study(content: dict[str, Any], where: str) -> Study:
     """Check the content of a study; `where` names its file in an error.
 
@@ -804,6 +897,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "pilot": PilotPart,
     "refine": RefinePart,
     "confirm": ConfirmPart,
+    "pick": PickPart,
     "compare": ComparePart,
 }
 #: The keys of each table of a study file; those above the first table have no name.

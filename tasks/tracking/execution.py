@@ -240,7 +240,7 @@ class Execution:
 
     def table(self, children: Sequence[Any], stage: Stage | None = None) -> pd.DataFrame:
         """Return runs of replicates as a table, with ``collapsed``; see `runs_table`."""
-        table = runs_table(children, self.study.factor_list, stage)
+        table = runs_table(children, self.study.factor_list, stage, self.study.response)
         return table.assign(
             collapsed=find_collapsed(
                 table["val_accuracy"],
@@ -248,6 +248,9 @@ class Execution:
                 chance=self.facts.chance,
                 classes=self.facts.classes,
                 images=self.facts.validation_images,
+                balanced=table.get("val_balanced_accuracy"),
+                smallest_class=self.facts.smallest_class,
+                constant_loss=self.facts.constant_loss,
             )
         )
 

@@ -1,4 +1,4 @@
-"""The history by epoch of a metric, of one run or of the finished replicates of one stage."""
+"""The history by epoch of the response, of one run or of the finished replicates of one stage."""
 
 import threading
 from collections.abc import Sequence
@@ -10,14 +10,13 @@ from tasks.tracking.tracker import Tracker
 
 
 class MetricHistories:
-    """Reads the histories of a metric from MLflow; any thread may call it.
+    """Reads the histories of a study's response from MLflow; any thread may call it.
 
     The history of a run is read once and then cached, because a finished run never changes. This is
     not a dataclass: Prefect may copy the dataclasses among a task's arguments, and the cache.
     """
 
-    def __init__(self, metric: str = "val_accuracy") -> None:
-        self.metric = metric
+    def __init__(self) -> None:
         self._by_run: dict[str, tuple[float, ...]] = {}
         self._lock = threading.Lock()
 
@@ -43,7 +42,9 @@ class MetricHistories:
 
     def _history(self, execution: Execution, run_id: str) -> tuple[float, ...]:
         if run_id not in self._by_run:
-            self._by_run[run_id] = metric_history(execution.tracker, run_id, self.metric)
+            self._by_run[run_id] = metric_history(
+                execution.tracker, run_id, execution.study.response
+            )
         return self._by_run[run_id]
 
 

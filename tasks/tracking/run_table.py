@@ -17,7 +17,10 @@ MULTIPLY_ADDS, COUNTED_PART = "multiply_adds", "multiply_adds_of_counted_layers"
 
 
 def runs_table(
-    runs: Sequence[Any], factors: Sequence[Factor], stage: Stage | None = None
+    runs: Sequence[Any],
+    factors: Sequence[Factor],
+    stage: Stage | None = None,
+    response: str = "val_accuracy",
 ) -> pd.DataFrame:
     """Return the runs of replicates as a table.
 
@@ -26,6 +29,7 @@ def runs_table(
     runs : MLflow runs of replicates.
     factors : whose levels become columns, in natural units and with their own types.
     stage : only the replicates of this stage; by default of all stages.
+    response : of the study. A loss that is infinite is no response.
 
     Returns
     -------
@@ -45,9 +49,12 @@ def runs_table(
     ]
     columns = ["run_id", *(f.name for f in factors), "stage", "replicate", "seed", "centre"]
     columns += [name for name in ("epochs", "epochs_trained") if name not in columns]
-    table = pd.DataFrame(rows, columns=None if rows else [*columns, "val_accuracy"])
-    if "val_accuracy" not in table:
-        table["val_accuracy"] = float("nan")
+    figures = dict.fromkeys(["val_accuracy", response])
+    table = pd.DataFrame(rows, columns=None if rows else [*columns, *figures])
+    for name in figures:
+        if name not in table:
+            table[name] = float("nan")
+    table[response] = table[response].where(np.isfinite(table[response].astype(float)))
     if not rows:
         return table
     # A failed run that was trained again later counts once: the later run.

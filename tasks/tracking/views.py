@@ -72,9 +72,10 @@ def newest_studies_as_text(tracker: "Tracker", pages: str) -> list[str]:
 def experiment_note(study: Study) -> str:
     """Return the description of a study's experiment as Markdown."""
     description = own_markdown(study.description)
+    best = "lowest" if study.rules.measured.lower else "highest"
     about = (
         f"A study by FactorGrid. Saved views: *Which cell won* lists the runs of the newest "
-        f"execution with their levels, the highest {study.response} first; *Charts* draws them. "
+        f"execution with their levels, the {best} {study.response} first; *Charts* draws them. "
         "Each run named *study* has the winner, the figures and the report of one execution."
     )
     return "\n\n".join(filter(None, [description, about]))
@@ -102,6 +103,7 @@ def table_state(run_id: str, study: Study) -> dict[str, Any]:
     """
     columns = [
         f"metrics.`{study.response}`",
+        *([f"metrics.`{study.second}`"] if study.second else []),
         f"metrics.`{SECONDS}`",
         *(f"params.`{name}`" for name in study.factors),
         "params.`stage`",
@@ -111,7 +113,7 @@ def table_state(run_id: str, study: Study) -> dict[str, Any]:
     return {
         "searchFilter": replicates_of(run_id),
         "orderByKey": f"metrics.`{study.response}`",
-        "orderByAsc": False,
+        "orderByAsc": study.rules.measured.lower,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "selectedColumns": columns,
@@ -127,7 +129,7 @@ def _charts_state(study: Study, leading: Sequence[str]) -> dict[str, Any]:
     charts: list[dict[str, Any]] = [
         {
             "type": "PARALLEL",
-            "displayName": "Levels and accuracy",
+            "displayName": f"Levels and {study.rules.measured.title}",
             "selectedParams": list(study.factors),
             "selectedMetrics": [response],
             "showAllRuns": True,
@@ -143,8 +145,8 @@ def _charts_state(study: Study, leading: Sequence[str]) -> dict[str, Any]:
         },
         {
             "type": "SCATTER",
-            "displayName": f"{response} and multiply-adds for one image",
-            "xaxis": {"key": COST, "type": "METRIC"},
+            "displayName": f"{response} and {study.second or 'multiply-adds for one image'}",
+            "xaxis": {"key": study.second or COST, "type": "METRIC"},
             "yaxis": {"key": response, "type": "METRIC"},
         },
     ]

@@ -24,6 +24,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 
+from analysis.runs.response import response_of
 from models.images.arrays import open_arrays
 from tasks.data.dataset import Prepared
 from tasks.errors import DataError, StudyError, TrackingError, UserError
@@ -38,7 +39,7 @@ from tasks.tracking.tracker import Tracker
 from tasks.training.context import TrainingContext
 from tasks.training.share_arrays import download_arrays, upload_arrays
 from tasks.training.slots import SlotPool
-from tasks.training.train_replicate import accuracy_of_run, train_replicate
+from tasks.training.train_replicate import response_of_run, train_replicate
 
 #: Module and class of each task runner; its name is also that of the optional dependency.
 RUNNERS = {
@@ -240,15 +241,15 @@ class Cluster:
         ]
         finished = []
         for planned, future in zip(todo, futures, strict=True):
-            run_id, accuracy = future.result(), math.nan
+            run_id, figure = future.result(), math.nan
             if run_id is None:
                 summary = f"failed: see {context.execution.run_id}"
             else:
-                accuracy = accuracy_of_run(context.execution, run_id)
-                summary = f"accuracy {accuracy:.3f}"
+                figure = response_of_run(context.execution, run_id)
+                summary = f"{response_of(context.study.response).title} {figure:.3f}"
                 finished.append(run_id)
             context.progress.finished(
-                planned.key, planned.name, summary, accuracy, planned.spec.training.epochs
+                planned.key, planned.name, summary, figure, planned.spec.training.epochs
             )
         return finished
 

@@ -38,7 +38,7 @@ class TrainingContext:
     execution : the parent run in MLflow.
     remote : other machines that train instead of this one; None if this one trains.
     handover : a folder that the user copies to another machine to train; None if there is none.
-    accuracy_histories : the accuracy by epoch of finished replicates, for early stopping.
+    histories : the response by epoch of finished replicates, for early stopping.
     """
 
     settings: Settings
@@ -49,7 +49,7 @@ class TrainingContext:
     execution: Execution
     remote: RemoteTrainer | None = None
     handover: Handover | None = None
-    accuracy_histories: MetricHistories = field(default_factory=MetricHistories)
+    histories: MetricHistories = field(default_factory=MetricHistories)
 
     @property
     def study(self) -> Study:

@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 
 from analysis.plots.learning_curve import learning_curve
+from analysis.runs.response import response_of
+from models.training.metrics import metrics_of
 from models.training.result import ReplicateResult, load_result
 from tasks.errors import (
     CellError,
@@ -37,7 +39,7 @@ from tasks.errors import (
 from tasks.logs import log_event
 from tasks.processes.own_folder import own_folder
 from tasks.study.replicates import Planned
-from tasks.tracking.artifact_paths import CHECKPOINT
+from tasks.tracking.artifact_paths import CHECKPOINT, NETWORK
 from tasks.tracking.epoch_log import EpochLog
 from tasks.tracking.execution import Execution
 from tasks.tracking.run_table import COUNTED_PART, MULTIPLY_ADDS
@@ -46,6 +48,7 @@ from tasks.tracking.tags import NOT_COUNTED
 from tasks.training import replicate_figures
 from tasks.training.context import TrainingContext
 from tasks.training.continue_from import find_start, log_start
+from tasks.training.earlier_runs import add_missing_figures
 from tasks.training.early_stopping import can_stop, stop_reason
 from tasks.training.slots import Training
 
@@ -74,12 +77,14 @@ def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
         try:
             with execution.replicates.claim(planned) as finished_run, ExitStack() as resources:
                 if finished_run is not None:
-                    accuracy = accuracy_of_run(context.execution, finished_run)
+                    add_missing_figures(context, finished_run)
+                    figure = response_of_run(context.execution, finished_run)
+                    what = response_of(context.study.response).title
                     context.progress.finished(
                         planned.key,
                         planned.name,
-                        f"reused, accuracy {accuracy:.3f}",
-                        accuracy,
+                        f"reused, {what} {figure:.3f}",
+                        figure,
                         planned.spec.training.epochs,
                     )
                     return finished_run
@@ -101,10 +106,10 @@ class _TryAgainError(Exception):
     """The replicate has to be claimed again; the message is the reason."""
 
 
-def accuracy_of_run(execution: Execution, run_id: str) -> float:
-    """Return the accuracy on the validation images of a finished run; NaN if it has none."""
+def response_of_run(execution: Execution, run_id: str) -> float:
+    """Return the study's response of a finished run; NaN if it has none."""
     metrics = execution.tracker.client.get_run(run_id).data.metrics
-    return float(metrics.get("val_accuracy", math.nan))
+    return float(metrics.get(execution.study.response, math.nan))
 
 
 def training_cost(planned: Planned) -> float:
@@ -194,7 +199,7 @@ def _train_in_slot(
     free_slot : called when the child no longer needs its device and still writes files.
     end_child : called when the files are written; on a GPU this frees the slot.
     """
-    accuracies: list[float] = []
+    responses: list[float] = []
     context.progress.started(planned.key, planned.name, planned.spec.training.epochs)
     tracker = context.execution.tracker
     with system_metrics(tracker, run_id), EpochLog(context.execution.writer, run_id) as epoch_log:
@@ -202,9 +207,10 @@ def _train_in_slot(
         def on_epoch(figures: dict[str, Any]) -> None:
             context.progress.epoch(planned.key, figures)
             epoch_log.put(figures)
-            accuracies.append(figures["val_accuracy"])
+            # A checkpoint of an earlier version has epochs without the figures of this one.
+            responses.append(figures.get(context.study.response, math.nan))
             if planned.stage == "refine" and context.study.refine.prune:
-                _raise_if_stopped_early(planned, context, run_id, accuracies, figures)
+                _raise_if_stopped_early(planned, context, run_id, responses, figures)
 
         result = training.finish(
             folder,
@@ -227,15 +233,16 @@ def _raise_if_stopped_early(
     planned: Planned,
     context: TrainingContext,
     run_id: str,
-    accuracies: list[float],
+    responses: list[float],
     figures: dict[str, Any],
 ) -> None:
     """Raise CellError if the median stopping rule ends this replicate; log what that saves."""
-    epoch, epochs = len(accuracies), planned.spec.training.epochs
+    epoch, epochs = len(responses), planned.spec.training.epochs
     if not can_stop(epoch, epochs):
         return
-    finished = context.accuracy_histories.finished_replicates(context.execution, "refine")
-    reason = stop_reason(accuracies, finished, epochs)
+    response = response_of(context.study.response)
+    finished = context.histories.finished_replicates(context.execution, "refine")
+    reason = stop_reason(responses, finished, epochs, response)
     if not reason:
         return
     seconds = (epochs - epoch) * figures["epoch_seconds"]
@@ -290,10 +297,11 @@ def _train_and_track(
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    summary, accuracy = _result_as_text(planned, result), result.history[-1]["val_accuracy"]
+    figure = _figures(context, result)[context.study.response]
+    summary = _result_as_text(planned, result, context.study.response, figure)
     _note(planned, context, run_id, f"finished: {summary}")
     context.progress.finished(
-        planned.key, planned.name, summary, accuracy, planned.spec.training.epochs
+        planned.key, planned.name, summary, figure, planned.spec.training.epochs
     )
     return run_id
 
@@ -306,11 +314,13 @@ def _log_result(
     execution.writer.log(
         run_id,
         metrics={
+            **_missing_figures(context, result),
             "train_seconds": result.train_seconds,
             "median_images_per_second": result.images_per_second,
             "peak_memory_mb": result.peak_memory_mb,
             "parameters": result.parameters,
             **_multiply_adds(result),
+            **_costs(result, folder),
             **({"kept_epoch": result.kept_epoch} if _keeps_best(planned) else {}),
         },
         tags={
@@ -350,14 +360,36 @@ def _multiply_adds(result: ReplicateResult) -> dict[str, float]:
     return {COUNTED_PART if result.not_counted else MULTIPLY_ADDS: float(result.multiply_adds)}
 
 
+def _missing_figures(context: TrainingContext, result: ReplicateResult) -> dict[str, float]:
+    known = result.history[-1]
+    return {name: x for name, x in _figures(context, result).items() if name not in known}
+
+
+def _figures(context: TrainingContext, result: ReplicateResult) -> dict[str, float]:
+    """Return the figures of the last epoch, and of those that it lacks what the probabilities give.
+
+    The last epoch of a result from an earlier version has only the accuracy and the loss.
+    """
+    labels = context.arrays.labels[context.arrays.side("validation")]
+    return {**metrics_of(result.val_probability, labels, "val_"), **result.history[-1]}
+
+
+def _costs(result: ReplicateResult, folder: Path) -> dict[str, float]:
+    """Return the seconds that an image takes to predict, and the size of the network's file."""
+    network = folder / Path(NETWORK).name
+    size = {"bytes_on_disk": float(network.stat().st_size)} if network.exists() else {}
+    seconds = result.seconds_per_image
+    return size if seconds is None else {**size, "seconds_per_image": seconds}
+
+
 def _keeps_best(planned: Planned) -> bool:
     return planned.spec.training.keep == "best"
 
 
-def _result_as_text(planned: Planned, result: ReplicateResult) -> str:
-    accuracy = result.history[-1]["val_accuracy"]
+def _result_as_text(planned: Planned, result: ReplicateResult, response: str, figure: float) -> str:
+    what = response_of(response).title
     best = f" at epoch {result.kept_epoch}, the best one," if _keeps_best(planned) else ""
-    return f"accuracy {accuracy:.3f}{best} in {result.train_seconds:.0f} s"
+    return f"{what} {figure:.3f}{best} in {result.train_seconds:.0f} s"
 
 
 def _note(planned: Planned, context: TrainingContext, run_id: str, message: str) -> None:

@@ -13,6 +13,8 @@ from tasks.data.reason import (
     reasons_as_text,
 )
 from tasks.escaping import page_environment
+from tasks.languages import translator
+from tasks.wording.responses import imbalance_as_text
 
 #: Files that are named for each kind of reason in the text.
 EXAMPLES = 3
@@ -32,7 +34,7 @@ def validation_as_text(checked: CheckedImages, page: Path) -> str:
         f"{counts['quarantined']:,} in quarantine, {counts['passed_over']:,} passed over"
     )
     passed_over = {path: [reason] for path, reason in checked.passed_over.items()}
-    lines = [classes_as_text(checked.classes), first]
+    lines = [classes_as_text(checked.classes), *imbalance_note(checked.classes), first]
     lines += [f"note: {reason_as_text(note)}" for note in checked.notes]
     lines += _grouped("quarantined", checked.reasons)
     lines += _grouped("passed over", passed_over)
@@ -48,6 +50,11 @@ def classes_as_text(classes: Mapping[str, int]) -> str:
     if len(classes) > MAX_CLASSES:
         listed.append(f"and {len(classes) - MAX_CLASSES:,} more")
     return f"{len(classes):,} classes: {', '.join(listed)}" if listed else "0 classes"
+
+
+def imbalance_note(classes: Mapping[str, int]) -> list[str]:
+    """Return a note if the classes differ much in size: which response suits them."""
+    return [f"note: {text}" for text in imbalance_as_text(classes, translator("en"))]
 
 
 def validation_as_json(checked: CheckedImages) -> dict[str, Any]:

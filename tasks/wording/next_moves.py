@@ -119,11 +119,11 @@ def move_as_text(
         case MoreSeeds():
             return _more_seeds(move, translate)
         case _:
-            key, values = _sentence(move)
+            key, values = _sentence(move, study)
             return translate(key, **values)
 
 
-def _sentence(move: NextMove) -> tuple[str, dict[str, object]]:
+def _sentence(move: NextMove, study: Study) -> tuple[str, dict[str, object]]:
     """Return the key and the values of a move that is one sentence."""
     match move:
         case BeyondEdge():
@@ -144,7 +144,8 @@ def _sentence(move: NextMove) -> tuple[str, dict[str, object]]:
                 )
             }
             counts = {"window": move.window, "epochs": move.epochs, "runs": move.runs}
-            return "next_longer_training", {**figures, **counts, "longer": 2 * move.epochs}
+            about = {"response": study.rules.measured.title, "longer": 2 * move.epochs}
+            return "next_longer_training", {**figures, **counts, **about}
         case AnswerStands():
             counts = {"cells": move.cells, "runs": move.runs}
             return "next_answer_stands", {"cell": cell_name(move.cell), **counts}

@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.factors import cell_name, show
-from analysis.search.best_cell import COSTS, PassedOver, Selection
+from analysis.search.best_cell import COSTS, PassedOver, Pick, Selection
 from tasks.languages import Translate
+from tasks.wording.responses import second_as_text
 from tasks.wording.values import cell_as_text, listed
 
 #: Rows of a table of cells; the best, the chosen and the tied cells are shown beyond them.
@@ -50,7 +51,7 @@ def choice_as_text(selection: Selection, translate: Translate) -> list[str]:
 
 def nothing_learned_as_text(selection: Selection, translate: Translate) -> str:
     """Return that the networks of all runs learnt nothing, and what to change."""
-    runs, best = int(selection.cells["n"].sum()), selection.cells["mean"].max()
+    runs, best = int(selection.cells["n"].sum()), selection.best_mean
     return translate("selection_nothing_learned", runs=runs, mean=f"{best:.4f}")
 
 
@@ -66,7 +67,7 @@ def _all_equal(selection: Selection, translate: Translate) -> list[str]:
     """Return that all means are equal, if they are."""
     if not selection.all_equal:
         return []
-    cells, mean = len(selection.cells), f"{selection.cells['mean'].max():.4f}"
+    cells, mean = len(selection.cells), f"{selection.best_mean:.4f}"
     return [translate("selection_all_equal", n=cells, mean=mean)]
 
 
@@ -85,7 +86,7 @@ def _best(selection: Selection, translate: Translate) -> str:
 def _left_out(selection: Selection, translate: Translate) -> list[str]:
     """Return how many cells cannot be chosen, why, and the best of them, for each reason."""
     sentences = []
-    for reason in ("collapsed", "not_confirmed"):
+    for reason in ("collapsed", "not_confirmed", "over_limit"):
         cells = selection.cells[selection.cells["left_out"].eq(reason)]
         if len(cells):
             row: Any = cells.iloc[0]
@@ -144,6 +145,8 @@ def _spread(selection: Selection, translate: Translate) -> list[str]:
 def _chosen(selection: Selection, translate: Translate) -> str:
     """Return which cell is chosen, and by which comparison."""
     near, cell = len(selection.near), cell_name(selection.chosen)
+    if selection.pick is not None:
+        return picked_as_text(selection, selection.pick, translate)
     if near < 2:  # noqa: PLR2004 # one cell has nothing to be compared with
         return translate("selection_chosen_best", cell=cell)
     group = translate("near_by_error" if selection.error_df else "near_by_mean", n=near)
@@ -152,6 +155,21 @@ def _chosen(selection: Selection, translate: Translate) -> str:
     key = "selection_chosen" if _costs_differ(selection) else "selection_chosen_equal_cost"
     cost = cost_as_text(selection.row(selection.chosen), selection.compared, translate)
     return translate(key, cell=cell, group=group, cost=cost)
+
+
+def picked_as_text(selection: Selection, pick: Pick, translate: Translate) -> str:
+    """Return which cell the study's rule chose, and its two responses."""
+    row = selection.row(selection.chosen)
+    key = "within" if pick.within is not None else "at_most"
+    return translate(
+        f"selection_picked_{key}" if selection.pick_met else "selection_picked_none",
+        cell=cell_name(selection.chosen),
+        limit=show(pick.within or pick.at_most or 0),
+        second=translate(f"second_{pick.second}"),
+        size=second_as_text(row[pick.second]),
+        mean=f"{row['mean']:.4f}",
+        best=f"{selection.row(selection.best)['mean']:.4f}",
+    )
 
 
 def _costs_differ(selection: Selection) -> bool:

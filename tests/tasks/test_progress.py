@@ -57,6 +57,15 @@ def test_each_line_has_stage_run_minutes_left_and_the_best_so_far(
     assert re.search(r"stage 1 of 3, run 2 of 7, \d+:\d\d left, best so far 0.750 \(a\)\)$", second)
 
 
+def test_the_best_loss_so_far_is_the_lowest(stream: io.StringIO) -> None:
+    progress = Progress(stream)
+    progress.begin_study(SIZES, "val_loss")
+    progress.stage("screen", 2)
+    _train(progress, "a", 0.75)
+    _train(progress, "b", 0.5)
+    assert "best so far 0.500 (b)" in _lines(stream)[-1]
+
+
 def test_the_best_is_among_the_longest_trainings(progress: Progress, stream: io.StringIO) -> None:
     progress.stage("screen", 4)
     for name, accuracy, epochs in (("a", 0.9, 4), ("b", 0.8, 16), ("c", 0.95, 4), ("d", 0.85, 16)):

@@ -21,6 +21,7 @@ from tasks.wording.effects import (
     unfitted_active_terms,
 )
 from tasks.wording.lengths import lengths_as_text
+from tasks.wording.responses import direction_as_text
 from tasks.wording.values import fixed, p_value, signed
 
 
@@ -37,7 +38,8 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     effects, translate = source.outcome.effects, source.translate
     mean = fixed(table_value(effects.terms, INTERCEPT, "coefficient"))
     about = translate("effects_text", response=effects.response_label, mean=mean)
-    lengths = lengths_as_text(source.outcome.lengths, translate)
+    direction = direction_as_text(source.study.rules.measured, translate)
+    lengths = [*direction, *lengths_as_text(source.outcome.lengths, translate)]
     collapse = effects.collapse
     learned = collapse and collapse.learned
     return {

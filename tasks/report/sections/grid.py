@@ -10,6 +10,7 @@ from analysis.search.best_cell import Selection, is_cell
 from tasks.languages import Translate
 from tasks.report.source import ReportSource
 from tasks.report.svg import figure_for_page
+from tasks.wording.responses import front_as_text, front_columns, second_effects_as_text
 from tasks.wording.selection import cells_as_text, shown_cells
 from tasks.wording.values import aligned, fixed, level_as_text, whole
 
@@ -21,7 +22,7 @@ def grid_section(source: ReportSource) -> dict[str, Any]:
     -------
     ``text``: a list of paragraphs; ``names``: of the factors; ``cells``: one row per cell, best
     first, see `_cell`; ``more``: how many cells the table leaves out, may be empty; ``heatmap``:
-    of the refined grid as SVG elements, may be empty.
+    of the refined grid as SVG elements, may be empty; ``second``: see `_second`.
     """
     selection, translate = source.outcome.selection, source.translate
     names = list(source.study.factors)
@@ -36,6 +37,7 @@ def grid_section(source: ReportSource) -> dict[str, Any]:
         "cells": _cells(shown, names, selection, translate),
         "more": translate("more_cells", n=hidden) if hidden else "",
         "heatmap": _heatmap(source),
+        "second": _second(source),
     }
 
 
@@ -72,6 +74,20 @@ def _cell(
         "mark": "*" if is_cell(levels, selection.chosen) else "",
         "tied": any(is_cell(levels, cell) for cell in tied),
         "collapsed": translate("cell_collapsed", n=collapsed, of=n) if collapsed else "",
+    }
+
+
+def _second(source: ReportSource) -> dict[str, Any] | None:
+    """Return ``title``, ``text``, ``names`` and ``rows`` of the front; None if there is none."""
+    found, translate = source.outcome.second, source.translate
+    if found is None:
+        return None
+    columns = front_columns(found, translate)
+    return {
+        "title": translate("second_title", second=translate(f"second_{found.second}")),
+        "text": [second_effects_as_text(found, translate), front_as_text(found, translate)],
+        "names": list(columns) if len(found.front) else [],
+        "rows": [list(row) for row in zip(*columns.values(), strict=True)],
     }
 
 

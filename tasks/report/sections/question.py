@@ -1,10 +1,13 @@
 """Report section: the factors, and the response that they are judged by."""
 
+import math
 from typing import Any
 
 from analysis.factors import show
+from analysis.runs.response import DEFAULT
 from tasks.report.source import ReportSource
-from tasks.wording.values import percent_fixed
+from tasks.wording.responses import imbalance_as_text
+from tasks.wording.values import fixed, percent_fixed
 
 
 def question_section(source: ReportSource) -> dict[str, Any]:
@@ -15,14 +18,10 @@ def question_section(source: ReportSource) -> dict[str, Any]:
     ``text``; ``factors``: one row per factor, with ``name``, ``low``, ``high`` (of three
     or more categories, all but the first) and ``scale``.
     """
-    study, facts, translate = source.study, source.execution.facts, source.translate
+    study, translate = source.study, source.translate
     return {
-        "text": translate(
-            "question_text",
-            k=len(study.factors),
-            response=study.response,
-            images=f"{facts.validation_images:,}",
-            chance=percent_fixed(facts.chance),
+        "text": " ".join(
+            [_question(source), *imbalance_as_text(source.outcome.classes, translate)]
         ),
         "factors": [
             {
@@ -34,3 +33,18 @@ def question_section(source: ReportSource) -> dict[str, Any]:
             for f in study.factor_list
         ],
     }
+
+
+def _question(source: ReportSource) -> str:
+    study, facts, translate = source.study, source.execution.facts, source.translate
+    about = {
+        "k": len(study.factors),
+        "response": study.response,
+        "images": f"{facts.validation_images:,}",
+    }
+    if study.response == DEFAULT:
+        return translate("question_text", chance=percent_fixed(facts.chance), **about)
+    floor = facts.floor_of(study.rules.measured)
+    label = translate(f"response_{study.response}")
+    known = fixed(math.nan if floor is None else floor)
+    return translate("question_text_other", label=label, floor=known, **about)

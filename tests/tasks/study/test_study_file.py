@@ -365,6 +365,7 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
     assert defaults == {
         "description": "",
         "response": "val_accuracy",
+        "second": None,
         "method": "budget",
         "budget": None,
         "minutes": None,
@@ -411,6 +412,7 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
         "pilot": {"enabled": False, "found": [], "ranges": {}},
         "refine": {"method": "grid", "budget": 12, "replicates": None, "rounds": 2, "prune": False},
         "confirm": {"replicates": 2, "cells": 4},
+        "pick": {"within": None, "at_most": None},
         "compare": {"manual": [], "levels": {}},
     }
 

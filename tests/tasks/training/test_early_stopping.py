@@ -1,6 +1,7 @@
 """The median stopping rule, the histories it reads from MLflow, and a study that uses it."""
 
 import json
+import math
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from support.small_study import (
     write_study,
 )
 
+from analysis.runs.response import response_of
 from tasks.errors import SlotsClosedError
 from tasks.settings import Settings
 from tasks.study.replicates import Planned, Stage, planned
@@ -47,6 +49,17 @@ def test_a_replicate_is_stopped_below_the_median_of_the_running_averages(
     accuracies: list[float], *, stopped: bool
 ) -> None:
     assert bool(stop_reason(accuracies, FINISHED, 5)) == stopped
+
+
+def test_a_replicate_with_a_loss_above_the_median_is_stopped() -> None:
+    loss, finished = response_of("val_loss"), [[0.5, 0.4, 0.3, 0.3, 0.3]] * 5
+    reason = stop_reason([0.9, 0.9, 0.9], finished, 5, loss)
+    assert "best loss 0.9000 is above 0.4000" in reason
+    assert not stop_reason([0.9, 0.9, 0.2], finished, 5, loss)
+
+
+def test_a_replicate_whose_response_is_not_known_at_an_epoch_is_not_stopped() -> None:
+    assert not stop_reason([math.nan, 0.1, 0.1], FINISHED, 5)
 
 
 def test_too_few_finished_replicates_stop_no_replicate() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.small_study import STUDY, write_study
 
+from analysis.runs.response import RESPONSES
 from models.training.result import ReplicateResult
 from tasks.errors import CellError, SlotDiedError, SlotsClosedError
 from tasks.progress import Progress
@@ -21,8 +22,10 @@ from tasks.study.study_file import load_study
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.execution import Execution, open_execution
 from tasks.tracking.replicate_runs import ATTEMPTS, trained_runs
+from tasks.tracking.tags import REUSED_FROM
 from tasks.tracking.tracker import Tracker
 from tasks.training.context import TrainingContext
+from tasks.training.earlier_runs import add_missing_figures
 from tasks.training.early_stopping import MIN_FINISHED_REPLICATES
 from tasks.training.train_replicate import train_replicate
 
@@ -310,3 +313,31 @@ def test_a_result_that_another_machine_took_over_is_discarded_and_its_result_use
     finished_runs = [r for r in runs if r.info.status == "FINISHED"]
     assert len(trained_runs(finished_runs)) == 1
     assert "the result of this one is discarded; trying again" in output.getvalue()
+
+
+def test_a_replicate_has_every_response_and_the_size_of_its_file(context: TrainingContext) -> None:
+    run_id = _train(context, "screen", 1, GOOD)
+    assert run_id is not None
+    metrics = context.execution.tracker.client.get_run(run_id).data.metrics
+    assert set(RESPONSES) <= metrics.keys()
+    # All probabilities are equal.
+    assert (metrics["val_auc"], metrics["val_balanced_accuracy"]) == (0.5, 0.5)
+    assert metrics["bytes_on_disk"] == len(b"network")
+
+
+def test_a_run_of_an_earlier_version_gets_the_response_from_its_probabilities(
+    context: TrainingContext, tmp_path: Path
+) -> None:
+    run_id = _train(context, "screen", 1, GOOD)
+    assert run_id is not None
+    client = context.execution.tracker.client
+    file = tmp_path / "predictions.npz"
+    np.savez(file, val_probability=np.full((IMAGES, 2), 0.5, np.float32))
+    client.log_artifact(run_id, str(file), "model")
+    old = client.create_run(context.execution.experiment, tags={REUSED_FROM: run_id}).info.run_id
+    assert "val_auc" not in client.get_run(old).data.metrics
+    study = context.study.model_copy(update={"response": "val_auc", "second": "bytes_on_disk"})
+    other = replace(context, execution=replace(context.execution, study=study))
+    add_missing_figures(other, old)
+    metrics = client.get_run(old).data.metrics
+    assert (metrics["val_auc"], metrics["bytes_on_disk"]) == (0.5, len(b"network"))

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.factors import Factor
-from analysis.search.best_cell import Selection, many_to_one, select
+from analysis.search.best_cell import Pick, Selection, many_to_one, select
 from tasks.languages import LANGUAGES, translator
 from tasks.wording.selection import selection_as_text, shown_cells
 
@@ -230,7 +230,7 @@ def check_passed_over(claim: Claim, _: re.Match[str]) -> None:
             assert not row["confirmed"]
         if "more than one standard error" in line:
             assert mean < claim.top - claim.selection.standard_error + 1e-12
-        if "the mean is lower" in line:
+        if "the mean is worse" in line:
             assert mean < claim.top
 
 
@@ -322,3 +322,35 @@ def test_a_cell_that_was_left_out_is_not_called_worse() -> None:
     assert "because a run collapsed: 1. The best mean of these: depth=2, 0.5750 over n = 2." in text
     assert "Every other cell" not in text
     assert "Of the cells that can be chosen, every other one is worse" in text
+
+
+@given(st.data())
+def test_the_rule_of_a_study_chooses_what_the_text_says(data: st.DataObject) -> None:
+    sizes = st.sampled_from([math.nan, 1000.0, 2000.0, 3000.0])
+    rows = [
+        {"depth": depth, "val_loss": data.draw(FIGURES), "parameters": data.draw(sizes)}
+        for depth in range(1, data.draw(st.integers(1, 6)) + 1)
+    ]
+    within = data.draw(st.sampled_from([None, 0.01, 0.1]))
+    pick = Pick("parameters", within, None if within else data.draw(st.sampled_from([999, 2000])))
+    selection = select(pd.DataFrame(rows), [DEPTH], "val_loss", pick=pick)
+    text = " ".join(selection_as_text(selection, translator("en")))
+    loss = {row["depth"]: float(row["val_loss"]) for row in rows}
+    size = {row["depth"]: float(row["parameters"]) for row in rows}
+    chosen, lowest = int(selection.chosen["depth"]), min(loss.values())
+    if within:
+        allowed = [depth for depth in loss if loss[depth] <= lowest + within + 1e-9]
+        assert "Chosen by the rule of the study: " in text
+    else:
+        allowed = [depth for depth in size if size[depth] <= (pick.at_most or 0)]
+        assert ("No cell that can be chosen has parameters of at most" in text) == (not allowed)
+        out = len(loss) - len(allowed)
+        left_out = f"above the limit of the study, or not known: {out}." in text
+        assert left_out == bool(allowed and out)
+    if within or not allowed:
+        known = [size[depth] for depth in allowed or size if not math.isnan(size[depth])]
+        assert not known or size[chosen] == min(known)
+    else:
+        assert loss[chosen] == min(loss[depth] for depth in allowed)
+    assert f"depth={chosen}" in text
+    assert f"mean {loss[chosen]:.4f}" in text
