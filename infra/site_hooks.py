@@ -2,12 +2,11 @@
 
 A notebook becomes a page with the same name; the file itself can be downloaded. The line
 ``<!-- keys of study files -->`` becomes tables that are made from the schema of study files, with
-the meanings in ``reference/keys.toml``.
+their descriptions there.
 """
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from mkdocs.structure.pages import Page
 from tasks.study.new_study import study_schema
 
 MARK = "<!-- keys of study files -->"
-MEANINGS = Path(__file__).parent / "docs" / "reference" / "keys.toml"
 #: The tables of a study file, in the order of the page, and the key that leads to each.
 TABLES = {
     "study": "",
@@ -31,9 +29,36 @@ TABLES = {
     "pilot": "pilot",
     "refine": "refine",
     "confirm": "confirm",
+    "pick": "pick",
+}
+#: What each table is for.
+ABOUT = {
+    "study": "Keys before the first table.",
+    "data": "The images. Without `source`, they are drawn.",
+    "factors.NAME": (
+        "One table for each factor, 1 to 15 of them. NAME is a setting of the network or of"
+        " the training. A factor has `low` and `high`, or `values`."
+    ),
+    "model": (
+        'The network. `network` is `"plain"` (the default), `"modern"` or `"pretrained"`; '
+        "its settings are keys of this table too, see [networks and training "
+        "settings](../networks.md)."
+    ),
+    "training": (
+        "The settings of the training that stay fixed; each of them may be a factor "
+        "instead. More in [training settings](../networks.md#training)."
+    ),
+    "compare": (
+        "What `factorgrid compare` compares besides the tuners; see [compare with other "
+        "tuners](../guides/compare.md)."
+    ),
+    "pilot": "Published procedure only.",
+    "refine": "Published procedure only.",
+    "confirm": "Published procedure only.",
+    "pick": "Needs a second response, see [responses](../responses.md).",
 }
 #: Written by FactorGrid into the study that MLflow keeps.
-INTERNAL = {("pilot", "found"), ("pilot", "ranges"), ("model", "builder_source")}
+INTERNAL = {("pilot", "found"), ("pilot", "ranges")}
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -72,30 +97,29 @@ def notebook_as_markdown(path: Path) -> tuple[str, dict[str, bytes]]:
 
 def keys_as_markdown() -> str:
     """Return one table of Markdown for each table of a study file."""
-    meanings = tomllib.loads(MEANINGS.read_text(encoding="utf-8"))
     parts = []
     for name, keys in tables_of_keys().items():
         title = "The top of the file" if name == "study" else f"`[{name}]`"
         rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
         rows += [
-            f"| `{key}` | {value} | {default} | {meanings[name][key]} |"
-            for key, (value, default) in keys.items()
+            f"| `{key}` | {value} | {default} | {meaning} |"
+            for key, (value, default, meaning) in keys.items()
         ]
-        parts.append("\n".join([f"## {title}\n", meanings[name]["about"], "", *rows]))
+        parts.append("\n".join([f"## {title}\n", ABOUT[name], "", *rows]))
     return "\n\n".join(parts)
 
 
-def tables_of_keys() -> dict[str, dict[str, tuple[str, str]]]:
-    """Return the keys of each table of a study file: kind of value with its limits, and default."""
+def tables_of_keys() -> dict[str, dict[str, tuple[str, str, str]]]:
+    """Return for each table its keys: kind of value with its limits, default, and meaning."""
     schema = study_schema()
-    found: dict[str, dict[str, tuple[str, str]]] = {}
+    found: dict[str, dict[str, tuple[str, str, str]]] = {}
     for name, key in TABLES.items():
         table: Mapping[str, Any] = schema
         if key:
             part = schema["properties"][key]
             table = _resolved(part.get("additionalProperties") or part, schema)
         found[name] = {
-            key: (_value(part, schema), _default(key, part, table))
+            key: (_value(part, schema), _default(key, part, table), part["description"])
             for key, part in table["properties"].items()
             if (name, key) not in INTERNAL and not (name == "study" and key in TABLES.values())
         }
