@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/factorgrid search quick
 
 # Two processes; a file of tests stays in one of them, which builds its fixtures once.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed
 	$(PYTEST) -m "not slow"

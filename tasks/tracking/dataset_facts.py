@@ -75,6 +75,6 @@ class DatasetFacts:
             int(values["validation_images"]),
             float(values["chance"]),
             values["pictures"],
-            None if loss is None else float(loss),
+            None if loss in {None, "None"} else float(loss),
             int(params.get("data.smallest_class", 0)),
         )

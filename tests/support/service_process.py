@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import psutil
+from support.prefect_database import add_prefect_database
 from support.small_study import command, environment, factorgrid
 
 from tasks.service.access import CLIENT_PASSWORD
@@ -114,6 +115,7 @@ def _has_ended(run: dict[str, Any]) -> bool:
 def service(home: Path, *words: str, **more: str) -> Iterator[Service]:
     """Run `factorgrid up` on free ports; end it as a system's stop does."""
     log = home.parent / "up.txt"
+    add_prefect_database(home)
     typed = ["up", "--mlflow-port", "0", "--prefect-port", "0", *words]
     with log.open("w") as file:
         process = subprocess.Popen(

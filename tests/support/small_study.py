@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from support.forked_commands import Template, needs_new_process
+from support.prefect_database import add_prefect_database, remove_unused
 
 from tasks.environment import QUIET
 from tasks.settings import Settings
@@ -68,6 +69,8 @@ GRID = {"conv_layers": [2, 3], "learning_rate": [0.0001, 0.001, 0.01]}
 OF_ONE_EXECUTION = ("run_id", "tracking_uri", "links")
 #: The environment of a study that trains its networks instead of taking a known accuracy.
 REAL_TRAINING = {"TESTS_ACCURACY": ""}
+#: Commands that start Prefect's server.
+STARTS_PREFECT = {"search", "compare"}
 
 
 def command(*words: str | Path) -> list[str]:
@@ -99,11 +102,16 @@ def known_accuracy(table: Mapping[str, Any]) -> dict[str, str]:
 def factorgrid(*words: str | Path, home: Path, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run the command to its end; pytest's own limit of time ends it, too."""
     env = environment(home, **more)
-    if not needs_new_process(more):
-        return template().run(["flows.cli", *map(str, words)], env, home.parent)
-    return subprocess.run(
-        command(*words), env=env, cwd=home.parent, capture_output=True, text=True, check=False
-    )
+    database = add_prefect_database(home) if words[0] in STARTS_PREFECT else None
+    try:
+        if not needs_new_process(more):
+            return template().run(["flows.cli", *map(str, words)], env, home.parent)
+        return subprocess.run(
+            command(*words), env=env, cwd=home.parent, capture_output=True, text=True, check=False
+        )
+    finally:
+        if database is not None:
+            remove_unused(database)
 
 
 @cache
@@ -119,6 +127,7 @@ def network_log(folder: Path) -> dict[str, str]:
 
 def start_study(path: Path, home: Path, **more: str) -> "subprocess.Popen[str]":
     """Start `factorgrid search --json` in a process group of its own."""
+    add_prefect_database(home)
     return subprocess.Popen(
         command("search", path, "--json"),
         env=environment(home, **more),
