@@ -37,7 +37,7 @@ from models.training.backend import enable_compilation_cache, load_keras
 from models.training.features import OnFeatures
 from models.training.result import save_result
 from models.training.train import fit_replicate
-from tasks.errors import CellError, SlotDiedError
+from tasks.errors import CellError, SettingError, SlotDiedError
 from tasks.processes.child import follow_parent
 from tasks.settings import Settings
 from tasks.training.devices import Device, bind_to_device
@@ -93,9 +93,23 @@ def fork_server_context() -> ForkServerContext:
 
 
 def start_fork_server() -> None:
-    """Start the server that children are forked from; it loads Keras in the background."""
+    """Start the server that children are forked from; it loads Keras in the background.
+
+    Raises
+    ------
+    SettingError
+        If its socket cannot be made, because the path of the temporary folder is too long.
+    """
     fork_server_context()
-    forkserver.ensure_running()
+    try:
+        forkserver.ensure_running()
+    except OSError as error:
+        if "path too long" not in str(error):  # of AF_UNIX; it has no number
+            raise
+        raise SettingError(
+            f"TMPDIR {os.environ.get('TMPDIR', '')}: the path is too long for a socket in it; set "
+            "TMPDIR to a folder with a path of at most 50 characters"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

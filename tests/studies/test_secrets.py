@@ -1,5 +1,6 @@
 """Secrets that a user gives are in nothing that a study leaves behind: files, databases, logs."""
 
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -59,10 +60,17 @@ def found_in(folder: Path, secrets: Sequence[str]) -> list[str]:
     return [f"{file}: {s}" for file in files for s in secrets if s.encode() in file.read_bytes()]
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Return a folder for temporary files: the path of a socket has at most 107 characters."""
+    with tempfile.TemporaryDirectory(prefix="fg") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.slow
-def test_a_study_leaves_no_secret_behind(tmp_path: Path) -> None:
+def test_a_study_leaves_no_secret_behind(tmp_path: Path, short_folder: Path) -> None:
     pytest.importorskip("aiohttp", reason="fsspec reads http by it")
-    for name in ("files", "temporary", "state"):
+    for name in ("files", "state"):
         (tmp_path / name).mkdir()
     archive(tmp_path / "files" / "pets.zip", 240)
     path = write_study(tmp_path)
@@ -74,7 +82,8 @@ def test_a_study_leaves_no_secret_behind(tmp_path: Path) -> None:
             ended = factorgrid(
                 *("search", path, "--data", address),
                 home=tmp_path / "state" / "home",
-                TMPDIR=str(tmp_path / "temporary"),
+                TMPDIR=str(short_folder),
+                FACTORGRID_TEMPORARY="",
                 MLFLOW_TRACKING_URI=server.uri.replace("://", f"://me:{password}@"),
                 AWS_SECRET_ACCESS_KEY=store,
                 FACTORGRID_LOG="json",

@@ -44,7 +44,7 @@ PACKAGES = (
 def needs_new_process(changed: Mapping[str, str]) -> bool:
     """Whether these variables of the environment act when a process starts."""
     return any(
-        name.startswith(("PYTHON", "LD_", "OMP_", "MALLOC_", "TESTS_NETWORK_LOG", "MPL"))
+        name.startswith(("PYTHON", "LD_", "OMP_", "MALLOC_", "TESTS_NETWORK_LOG", "MPL", "TMP"))
         for name in changed
     )
 

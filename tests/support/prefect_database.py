@@ -25,7 +25,7 @@ def add_prefect_database(home: Path) -> Path | None:
     file = home / "prefect" / "prefect.db"
     if file.exists():
         return None
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(_made_once(), file)
     return file
 

@@ -18,8 +18,8 @@ import pytest
 from support.array_cache import write_drawn_cache
 
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
-from tasks.errors import CellError, SlotDiedError, SlotsClosedError
-from tasks.training.slot_child import SlotChild
+from tasks.errors import CellError, SettingError, SlotDiedError, SlotsClosedError
+from tasks.training.slot_child import SlotChild, start_fork_server
 from tasks.training.slots import SlotPool
 
 SPEC = ReplicateSpec(
@@ -233,3 +233,15 @@ def test_a_closed_pool_ends_its_children_and_starts_no_other(arrays: Path, tmp_p
         closer.join()
         with pytest.raises(SlotsClosedError), new_pool.slot():
             pass
+
+
+def test_a_temporary_folder_whose_path_is_too_long_for_a_socket_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def bind() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", bind)
+    monkeypatch.setenv("TMPDIR", "/a/long/path")
+    with pytest.raises(SettingError, match=r"TMPDIR /a/long/path: .*; set TMPDIR to a folder"):
+        start_fork_server()
