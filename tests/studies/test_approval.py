@@ -67,7 +67,7 @@ def _question(up: Service, run_id: str) -> str:
     keys = state["state_details"].get("run_input_keyset")
     if state["type"] != "PAUSED" or not keys:
         return ""
-    return str(page(f"{up.api.url}/flow_runs/{run_id}/input/{keys['description']}"))
+    return str(page(up.api, f"flow_runs/{run_id}/input/{keys['description']}"))
 
 
 def test_a_yes_moves_the_alias(running: Service) -> None:

@@ -19,7 +19,7 @@ from support.small_study import command, environment, factorgrid
 
 from tasks.service.access import CLIENT_PASSWORD
 from tasks.service.running_service import running_service
-from tasks.service.work_pool import Api
+from tasks.service.work_pool import Api, prefect_credentials
 
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -153,5 +153,9 @@ def left_running(home: Path) -> Sequence[str]:
     return found
 
 
-def page(url: str) -> Any:
-    return json.loads(httpx.get(url, trust_env=False).text)
+def page(api: Api, path: str) -> Any:
+    """Return what Prefect's server answers to a request with the password."""
+    answer = httpx.get(
+        f"{api.url}/{path}", auth=prefect_credentials(api.password), trust_env=False
+    ).raise_for_status()
+    return json.loads(answer.text)
