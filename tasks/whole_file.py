@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 
-def write_whole(file: Path, text: str, *, private: bool = False) -> None:
+def write_whole(file: Path, content: str | bytes, *, private: bool = False) -> None:
     """Write a file under another name, and rename it.
 
     Parameters
     ----------
+    content : text is written as UTF-8.
     private : whether only its owner can read and write it.
 
     Raises
@@ -20,7 +21,7 @@ def write_whole(file: Path, text: str, *, private: bool = False) -> None:
     partial.unlink(missing_ok=True)
     try:
         partial.touch(0o600 if private else 0o666, exist_ok=False)
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         partial.replace(file)
     except OSError as error:
         partial.unlink(missing_ok=True)

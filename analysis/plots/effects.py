@@ -19,7 +19,7 @@ from analysis.effects.least_squares import table_value
 from analysis.effects.model_matrix import columns_of_term
 from analysis.effects.result import Effects
 from analysis.factors import Factor, show
-from analysis.plots.layout import limited, panels_across, shortened, wrapped
+from analysis.plots.layout import NARROW, limited, panels_across, shortened, wrapped
 from analysis.plots.words import Say, english
 
 #: The palette of Okabe and Ito, for colour-blind readers, without its lightest colours.
@@ -27,8 +27,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8B6508", "#332288", "#0
 ACTIVE, QUIET = "black", "0.72"
 #: More would not be legible: the largest are shown, and the figure says so.
 BARS, NAMES, PANELS = 24, 12, 9
-#: A figure of less than this width, inches, has its legend in one column.
-NARROW = 5.0
 #: Aliases of an interaction that its panel names.
 ALIASES = 3
 #: Of the levels of a factor in a plot of interactions; then from the first again.
@@ -254,18 +252,14 @@ def interactions(effects: Effects, say: Say = english, width: float | None = Non
         _draw_interaction(axes, effects, *pair, say, size[0] / across)
     _hide_panels(panels.ravel()[len(pairs) :])
     low, high = panels[0][0].get_ylim()
-    panels[0][0].set_ylim(low, high + 0.14 * max(map(_levels, effects.factors)) * (high - low))
+    lines = max(len(factor.levels) for factor in effects.factors)  # of the longest legend
+    panels[0][0].set_ylim(low, high + 0.14 * lines * (high - low))
     for row in panels:
         row[0].set_ylabel(say("figure_mean", response=effects.response_label))
     if len(every) > PANELS:
         text = say("figure_largest_interactions", n=PANELS, of=len(every))
         figure.suptitle(wrapped(text, size[0]), fontsize=9)
     return figure
-
-
-def _levels(factor: Factor) -> int:
-    """Return the lines that the legend of a factor has."""
-    return len(factor.levels)
 
 
 def _interaction_effect(effects: Effects, pair: tuple[Factor, Factor]) -> float:

@@ -45,7 +45,8 @@ def grid_heatmap(
         flags = table.assign(collapsed=table["collapsed"].astype(bool))
         collapsed = _table(flags, "collapsed", down, across, "max").eq(1).to_numpy()
     # Without a cell that learned, the scale is that of all cells.
-    hatched = collapsed if (means.notna().to_numpy() & ~collapsed).any() else collapsed & False
+    some_learned = (means.notna().to_numpy() & ~collapsed).any()
+    hatched = collapsed if some_learned else np.zeros_like(collapsed)
     natural = 2.2 + 0.95 * means.shape[1]
     size = (max(limited(natural, width), 1.2 + CELL * means.shape[1]), 1.3 + 0.36 * means.shape[0])
     figure = Figure(figsize=size, layout="constrained")

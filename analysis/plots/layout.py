@@ -5,6 +5,8 @@ import unicodedata
 
 #: Letters of an axis label on one inch.
 LETTERS_PER_INCH = 12
+#: A figure of less than this width, inches, has one column: of its legend, or of its panels.
+NARROW = 5.0
 
 
 def panels_across(count: int, most: int, panel: float, width: float | None) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.plots.layout import limited
+from analysis.plots.layout import NARROW, limited
 from analysis.plots.words import Say, english
 
 
@@ -48,7 +48,3 @@ def learning_curve(
     panels[0].legend(frameon=False)
     figure.suptitle(title, fontsize=10)
     return figure
-
-
-#: A figure of less than this width, inches, has one panel below the other.
-NARROW = 5.0

@@ -404,7 +404,7 @@ def screen_effects(rules: SearchRules, runs: pd.DataFrame) -> Effects:
 
 def decide(rules: SearchRules, effects: Effects) -> Decision:
     """Decide the refined grid."""
-    return decide_grid(effects, budget=rules.grid_budget, maximise=not rules.measured.lower)
+    return decide_grid(effects, budget=rules.grid_budget)
 
 
 def refined_cells(

@@ -32,7 +32,7 @@ def log_comparison(
     """
     if target is not None:
         # The race has the negative of a loss.
-        target *= execution.study.rules.measured.sign
+        target *= execution.study.measured.sign
     else:
         target = summary.default_target(summary.curves(race.searches, execution.study.response))
     run_id = execution.run_id

@@ -196,7 +196,7 @@ class _CellTrainer:
         """Train the requested runs of all searches together, and give them to the searches."""
         requested = {search.name: search.requested_replicates() for search in searches}
         runs = self.train(replicate for own in requested.values() for replicate in own)
-        response = self.context.study.rules.measured
+        response = self.context.study.measured
         facts = self.context.execution.facts
         floor = facts.floor_of(response)
         learned_nothing = response.sign * (math.log(facts.classes) if floor is None else floor)
@@ -225,7 +225,7 @@ class _CellTrainer:
             rows = dict(zip(runs["key"], runs.to_dict("records"), strict=True)) if len(runs) else {}
             for replicate, plan in new.items():
                 row = rows.get(plan.key, {})
-                self.trained[replicate] = _trained_run(replicate, row, study.rules.measured)
+                self.trained[replicate] = _trained_run(replicate, row, study.measured)
         return {replicate: self.trained[replicate] for replicate in replicates}
 
 
@@ -264,7 +264,7 @@ def _mean_of_finished(responses: Sequence[float]) -> float:
 
 def _direction(study: Study) -> list[str]:
     """Return what the figures of a loss are, as a note."""
-    if not study.rules.measured.lower:
+    if not study.measured.lower:
         return []
     return [f"A lower {study.response} is better: every figure here is its negative."]
 

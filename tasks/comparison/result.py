@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 CAPTIONS = {
     "best-by-runs": "Best result so far by runs",
     "best-by-seconds": "Best result so far by seconds of training",
+}
+#: The horizontal axis of each.
+ALONG: dict[str, Literal["runs", "seconds"]] = {
+    "best-by-runs": "runs",
+    "best-by-seconds": "seconds",
 }
 #: Folder of the comparison among the artifacts of its MLflow run.
 FOLDER = "comparison"
@@ -242,23 +247,20 @@ def comparison_as_page(result: ComparisonResult) -> str:
         number=_number_as_text,
         of=_count_of_searches,
         figures={
-            name: figure_for_page(partial(_drawn, result, name), name, caption)
+            name: figure_for_page(partial(_figure, result, name), name, caption)
             for name, caption in CAPTIONS.items()
         },
     )
 
 
-def _drawn(result: ComparisonResult, name: str, width: float) -> "Figure":
-    return comparison_figures(result, width)[name]
-
-
-def comparison_figures(result: ComparisonResult, width: float | None = None) -> "dict[str, Figure]":
+def comparison_figures(result: ComparisonResult) -> "dict[str, Figure]":
     """Return the figures by name: the best response so far, by runs and by training seconds."""
+    return {name: _figure(result, name) for name in CAPTIONS}
+
+
+def _figure(result: ComparisonResult, name: str, width: float | None = None) -> "Figure":
     names, response = list(result.summary["tuner"]), result.study.response
-    return {
-        "best-by-runs": best_so_far(result.curve, response, names, "runs", width),
-        "best-by-seconds": best_so_far(result.curve, response, names, "seconds", width),
-    }
+    return best_so_far(result.curve, response, names, ALONG[name], width)
 
 
 def save_comparison(result: ComparisonResult, folder: Path) -> None:

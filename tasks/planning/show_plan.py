@@ -110,7 +110,7 @@ def plan_as_text(plan: StudyPlan) -> str:
 
 def _responses(study: Study) -> str:
     """Return what the study is judged by, and how it chooses."""
-    lower = ", of which lower is better" if study.rules.measured.lower else ""
+    lower = ", of which lower is better" if study.measured.lower else ""
     text = f"Response: {study.response}{lower}"
     if "response" not in study.model_fields_set:
         text += (

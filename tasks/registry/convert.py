@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.errors import ConversionError
 from models.images.drawn import draw
 from models.training.litert import litert_answers, to_litert
+from models.training.result import probability
 from tasks.errors import UserError
 from tasks.registry.model_registry import CHAMPION, Registry
 from tasks.settings import Settings
@@ -94,8 +94,8 @@ def convert_model(settings: Settings, name: str, number: str | None, out: Path) 
     except ConversionError as error:
         raise UserError(f"model {name} version {version.version}: {error}") from error
     images = draw(CHECKED_IMAGES, served.image_size, seed=1)[0].astype(np.float32)
-    expected = _probability(np.asarray(served.network.predict(images, verbose=0)))
-    difference = float(np.abs(_probability(litert_answers(content, images)) - expected).max())
+    expected = probability(np.asarray(served.network.predict(images, verbose=0)))
+    difference = float(np.abs(probability(litert_answers(content, images)) - expected).max())
     if not difference <= LARGEST_DIFFERENCE:
         raise UserError(
             f"model {name} version {version.version}: the converted network answers differently, "
@@ -113,12 +113,7 @@ def convert_model(settings: Settings, name: str, number: str | None, out: Path) 
         difference,
     )
     try:
-        partial = out.with_name(f".{out.name}.new")
-        try:
-            partial.write_bytes(content)
-            partial.replace(out)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(out, content)
         keys = ("model", "version", "classes", "image_size")
         write_whole(about, json.dumps({key: asdict(found)[key] for key in keys}, indent=1))
     except OSError as error:
@@ -126,9 +121,3 @@ def convert_model(settings: Settings, name: str, number: str | None, out: Path) 
             f"--out {out}: {error.strerror}; name a file that can be written"
         ) from error
     return found
-
-
-def _probability(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    from models.training.result import probability
-
-    return probability(logits)

@@ -45,7 +45,7 @@ from tasks.registry.model_registry import (
     STUDY_RUN,
     Registry,
 )
-from tasks.registry.promote import apply_verdict, judge_challenger, test_probability
+from tasks.registry.promote import apply_verdict, judge_challenger, right_answers, test_probability
 from tasks.registry.servable import save_servable
 from tasks.registry.verdict import PromotionVerdict, constant_as_text, test_accuracy
 from tasks.tracking.artifact_paths import NETWORK, REGISTERED
@@ -108,7 +108,9 @@ def register_winner(execution: Execution, arrays: ImageArrays, selection: Select
     registered = WinnerRegistration(execution, arrays).register(
         run_id, selection, right, labels, metrics_of(probability, labels, "test_")
     )
-    registered = replace(registered, recipe=_recipe(execution, selection, replicates, labels))
+    registered = replace(
+        registered, recipe=_recipe(execution, selection, replicates, right, labels)
+    )
     execution.writer.log_text(
         execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED
     )
@@ -152,23 +154,24 @@ def _recipe(
     execution: Execution,
     selection: Selection,
     replicates: Sequence[str],
+    right: NDArray[np.bool_],
     labels: NDArray[np.int64],
 ) -> RecipeAccuracy | None:
     """Return the accuracy of all trainings of the chosen cell, which nothing is chosen by.
 
-    None if no spread is known, a training collapsed or its answers are missing.
+    None if no spread is known, a training collapsed or its answers are missing. `right` are the
+    answers of the first replicate.
     """
     row = selection.row(selection.chosen)
     if not selection.error_df or row["collapsed"]:
         return None
     try:
-        answers = [test_probability(execution.tracker, run_id, labels) for run_id in replicates]
+        others = [right_answers(execution.tracker, run_id, labels) for run_id in replicates[1:]]
     except UserError:
         return None
-    right = np.array([own.argmax(axis=1) == labels for own in answers])
     spread = selection.standard_error * math.sqrt(selection.row(selection.best)["n"])
     alpha = execution.study.alpha
-    return accuracy_of_recipe(right, spread, selection.error_df, alpha=alpha)
+    return accuracy_of_recipe(np.array([right, *others]), spread, selection.error_df, alpha=alpha)
 
 
 def _best_first(execution: Execution, selection: Selection) -> list[str]:

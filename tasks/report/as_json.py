@@ -45,7 +45,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
             "screen": screen,
             "reasons": screen["decision"]["reasons"],
             "response": outcome.study.response,
-            "lower_is_better": outcome.study.rules.measured.lower,
+            "lower_is_better": outcome.study.measured.lower,
             "second": outcome.second and _second_as_json(outcome.second),
             "lengths": outcome.lengths and asdict(outcome.lengths),
             "grid": outcome.grid.to_dict("records"),

@@ -83,7 +83,7 @@ def outcome_of(execution: Execution) -> Outcome:
     screen, runs = execution.table(children, "screen"), execution.table(children)
     effects = analyse_runs(study, screen)
     registered = read_registered(execution)
-    selection = select_cell(study, runs, execution.facts.images_of(study.rules.measured))
+    selection = select_cell(study, runs, execution.facts.images_of(study.measured))
     whole = procedure.full_length(study.rules, runs)
     refined = procedure.full_length(study.rules, execution.table(children, "refine"))
     judged = runs_that_show_learning(study.rules, runs, screen)
@@ -135,5 +135,5 @@ def grid_table(runs: pd.DataFrame, study: Study) -> pd.DataFrame:
     names = [factor.name for factor in study.factor_list]
     grouped = runs.groupby(names, observed=True)[study.response]
     table = grouped.agg(n="count", mean="mean", sd="std").reset_index()
-    lower = study.rules.measured.lower
+    lower = study.measured.lower
     return table.sort_values("mean", ascending=lower, ignore_index=True)

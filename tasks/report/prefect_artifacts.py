@@ -35,8 +35,8 @@ DIGITS = 4
 def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
     """Create the artifacts of a study: effects, decision and winner, and a link to its report."""
     key = artifact_key(outcome.study.name)
-    create_table_artifact(
-        effects_rows(outcome.effects), key=f"{key}-effects", description="Effects of the screen."
+    publish_table(
+        outcome.study.name, "effects", effects_rows(outcome.effects), "Effects of the screen."
     )
     create_markdown_artifact(
         decision_as_markdown(outcome),
@@ -79,13 +79,10 @@ def run_name() -> str:
 
 def publish_screen(study: Study, effects: Effects, decision: Decision) -> None:
     """Create the artifacts of a screen once it is fitted; the end of the study adds to them."""
-    key = artifact_key(study.name)
-    create_table_artifact(
-        effects_rows(effects), key=f"{key}-effects", description="Effects of the screen."
-    )
+    publish_table(study.name, "effects", effects_rows(effects), "Effects of the screen.")
     create_markdown_artifact(
         screen_as_markdown(study, decision),
-        key=f"{key}-decision",
+        key=f"{artifact_key(study.name)}-decision",
         description="The decision after the screen.",
     )
 

@@ -11,11 +11,9 @@ from tasks.report.mlflow_pages import describe_in_mlflow
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.text import outcome_as_text
 from tasks.settings import Settings
+from tasks.tracking.artifact_paths import NEXT_MOVES
 from tasks.tracking.execution import Execution, last_execution
 from tasks.tracking.tracker import Tracker
-
-#: Of a parent run: what to do next, as `--json` prints it.
-NEXT_MOVES = "next.json"
 
 
 def write_report(settings: Settings, experiment: str, out: Path | None, language: str) -> Path:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import pandas as pd
+
 from tasks.languages import Translate
 from tasks.report.outcome import Outcome
 from tasks.report.render import data_url
@@ -31,6 +33,11 @@ class ReportSource:
     def study(self) -> Study:
         """The study, as MLflow has it."""
         return self.execution.study
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """The runs of the study."""
+        return self.execution.runs()
 
     @cached_property
     def pictures(self) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         *_pilot(outcome, translate),
         underlined(translate("effects_title")),
         effects_as_text(outcome.effects, translate),
-        *map(wrapped, direction_as_text(study.rules.measured, translate)),
+        *map(wrapped, direction_as_text(study.measured, translate)),
         *map(wrapped, lengths_as_text(outcome.lengths, translate)),
         underlined(translate("decision")),
         *bullets(decision_as_text(outcome.decision, translate, study.rules)),

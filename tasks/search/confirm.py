@@ -12,19 +12,15 @@ from tasks.tracking.execution import Execution
 def plan_confirm(execution: Execution) -> list[Planned]:
     """Return fresh seeds for the cells that cannot be distinguished; none if one cell leads."""
     study, searched = execution.study, procedure.before_confirm(execution.runs())
-    selection = select_cell(
-        study, searched, execution.facts.images_of(execution.study.rules.measured)
-    )
+    selection = select_cell(study, searched, execution.facts.images_of(study.measured))
     runs = procedure.confirm_runs(study.rules, selection, searched)
     return plan(study, execution.version, "confirm", runs)
 
 
 def choose_cell(execution: Execution) -> Selection:
     """Select a cell from the runs in MLflow; log the runs and the cells."""
-    runs = execution.runs()
-    selection = select_cell(
-        execution.study, runs, execution.facts.images_of(execution.study.rules.measured)
-    )
+    study, runs = execution.study, execution.runs()
+    selection = select_cell(study, runs, execution.facts.images_of(study.measured))
     execution.writer.log_text(execution.run_id, runs.to_csv(index=False), "runs.csv")
     execution.writer.log_text(execution.run_id, selection.cells.to_csv(index=False), "cells.csv")
     return selection

@@ -116,7 +116,7 @@ def nothing_learned(study: Study, runs: pd.DataFrame, facts: DatasetFacts) -> No
 def _best_response(study: Study, finished: pd.DataFrame) -> tuple[str, float]:
     if study.response == DEFAULT:
         return "", math.nan
-    sign = study.rules.measured.sign
+    sign = study.measured.sign
     return study.response, sign * float((sign * finished[study.response]).max())
 
 

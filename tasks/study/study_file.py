@@ -26,7 +26,9 @@ from analysis.runs.response import (
     DEFAULT_IMBALANCED,
     RESPONSES,
     SECOND_RESPONSES,
+    Response,
     is_imbalanced,
+    response_of,
 )
 from analysis.search.best_cell import Pick
 from analysis.search.budget import default_budget, least_budget, rules_for_budget
@@ -325,10 +327,11 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _seconds_are_those_of_the_network(self) -> Self:
+        if self.second != "seconds_per_image":
+            return self
         part = self.factors.get("unfreeze")
         levels = part.levels if part else (self.model.settings.get("unfreeze", "none"),)
-        specs = [ModelSpec(self.model.builder, {"unfreeze": level}) for level in levels]
-        if self.second == "seconds_per_image" and any(map(is_frozen, specs)):
+        if any(is_frozen(ModelSpec(self.model.builder, {"unfreeze": x})) for x in levels):
             raise ValueError(
                 "second: seconds_per_image is not measured with a frozen backbone, whose features "
                 "are computed once for all cells; use multiply_adds, or unfreeze blocks"
@@ -617,6 +620,11 @@ class Study(Part):
             second=self.second,
             pick=self._pick,
         )
+
+    @property
+    def measured(self) -> Response:
+        """The response with its direction."""
+        return response_of(self.response)
 
     @property
     def _pick(self) -> Pick | None:

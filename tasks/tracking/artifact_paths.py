@@ -14,6 +14,8 @@ SUSPECTS = "suspects/suspects.csv"
 CONTACT_SHEET = "suspects/contact_sheet.png"
 #: Of a parent run: the registered model, its test accuracy and the verdict of its promotion.
 REGISTERED = "registered.json"
+#: Of a parent run: what to do next, as `--json` prints it.
+NEXT_MOVES = "next.json"
 #: Of a replicate: the trained network in Keras's native format.
 NETWORK = "model/model.keras"
 #: Of a replicate that a longer training may continue: the state at its end.

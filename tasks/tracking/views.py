@@ -72,7 +72,7 @@ def newest_studies_as_text(tracker: "Tracker", pages: str) -> list[str]:
 def experiment_note(study: Study) -> str:
     """Return the description of a study's experiment as Markdown."""
     description = own_markdown(study.description)
-    best = "lowest" if study.rules.measured.lower else "highest"
+    best = "lowest" if study.measured.lower else "highest"
     about = (
         f"A study by FactorGrid. Saved views: *Which cell won* lists the runs of the newest "
         f"execution with their levels, the {best} {study.response} first; *Charts* draws them. "
@@ -113,7 +113,7 @@ def table_state(run_id: str, study: Study) -> dict[str, Any]:
     return {
         "searchFilter": replicates_of(run_id),
         "orderByKey": f"metrics.`{study.response}`",
-        "orderByAsc": study.rules.measured.lower,
+        "orderByAsc": study.measured.lower,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "selectedColumns": columns,
@@ -129,7 +129,7 @@ def _charts_state(study: Study, leading: Sequence[str]) -> dict[str, Any]:
     charts: list[dict[str, Any]] = [
         {
             "type": "PARALLEL",
-            "displayName": f"Levels and {study.rules.measured.title}",
+            "displayName": f"Levels and {study.measured.title}",
             "selectedParams": list(study.factors),
             "selectedMetrics": [response],
             "showAllRuns": True,

@@ -24,7 +24,6 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 from prefect.tasks import Task
 
-from analysis.runs.response import response_of
 from models.images.arrays import open_arrays
 from tasks.data.dataset import Prepared
 from tasks.errors import DataError, StudyError, TrackingError, UserError
@@ -246,7 +245,7 @@ class Cluster:
                 summary = f"failed: see {context.execution.run_id}"
             else:
                 figure = response_of_run(context.execution, run_id)
-                summary = f"{response_of(context.study.response).title} {figure:.3f}"
+                summary = f"{context.study.measured.title} {figure:.3f}"
                 finished.append(run_id)
             context.progress.finished(
                 planned.key, planned.name, summary, figure, planned.spec.training.epochs

@@ -11,20 +11,24 @@ from tasks.tracking.tags import REUSED_FROM
 from tasks.training.context import TrainingContext
 
 
-def add_missing_figures(context: TrainingContext, run_id: str) -> None:
+def add_missing_figures(context: TrainingContext, run_id: str) -> dict[str, float]:
     """Log the responses that a finished run lacks, from its stored validation probabilities.
 
     Versions before 0.3 logged only the accuracy and the loss. They kept the probabilities, so that
     nothing is trained again. Seconds are not known of a run that did not measure them.
+
+    Returns
+    -------
+    All metrics of the run.
     """
     execution, study = context.execution, context.study
     run = execution.tracker.client.get_run(run_id)
-    logged = run.data.metrics
+    logged: dict[str, float] = run.data.metrics
     missing = {study.response} - logged.keys()
     if study.second == "bytes_on_disk":
         missing |= {study.second} - logged.keys()
     if not missing:
-        return
+        return logged
     trained_by = run.data.tags.get(REUSED_FROM, run_id)
     found = {**_responses(context, trained_by), **_size(execution, trained_by)}
     new = {name: value for name, value in found.items() if name not in logged}
@@ -34,6 +38,7 @@ def add_missing_figures(context: TrainingContext, run_id: str) -> None:
             "predictions to compute it from; its cell counts as not trained"
         )
     execution.writer.log(run_id, metrics=new)
+    return {**logged, **new}
 
 
 def _responses(context: TrainingContext, run_id: str) -> dict[str, float]:

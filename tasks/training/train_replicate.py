@@ -18,7 +18,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 
 from analysis.plots.learning_curve import learning_curve
-from analysis.runs.response import response_of
 from models.training.metrics import metrics_of
 from models.training.result import ReplicateResult, load_result
 from tasks.errors import (
@@ -77,13 +76,13 @@ def train_replicate(planned: Planned, context: TrainingContext) -> str | None:
         try:
             with execution.replicates.claim(planned) as finished_run, ExitStack() as resources:
                 if finished_run is not None:
-                    add_missing_figures(context, finished_run)
-                    figure = response_of_run(context.execution, finished_run)
-                    what = response_of(context.study.response).title
+                    metrics = add_missing_figures(context, finished_run)
+                    response = context.study.measured
+                    figure = metrics.get(response.name, math.nan)
                     context.progress.finished(
                         planned.key,
                         planned.name,
-                        f"reused, {what} {figure:.3f}",
+                        f"reused, {response.title} {figure:.3f}",
                         figure,
                         planned.spec.training.epochs,
                     )
@@ -240,7 +239,7 @@ def _raise_if_stopped_early(
     epoch, epochs = len(responses), planned.spec.training.epochs
     if not can_stop(epoch, epochs):
         return
-    response = response_of(context.study.response)
+    response = context.study.measured
     finished = context.histories.finished_replicates(context.execution, "refine")
     reason = stop_reason(responses, finished, epochs, response)
     if not reason:
@@ -272,7 +271,8 @@ def _train_and_track(
             run_id, str(context.images.source), {"accepted": context.images.accepted}
         )
         result = trainer(run_id, folder)
-        _log_result(planned, context, run_id, result, folder)
+        figures = _figures(context, result)
+        _log_result(planned, context, run_id, result, figures, folder)
     except CellError as error:
         if error.details:
             execution.writer.log_text(run_id, error.details, "traceback.txt")
@@ -297,8 +297,8 @@ def _train_and_track(
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    figure = _figures(context, result)[context.study.response]
-    summary = _result_as_text(planned, result, context.study.response, figure)
+    figure = figures[context.study.response]
+    summary = _result_as_text(planned, result, context.study.measured.title, figure)
     _note(planned, context, run_id, f"finished: {summary}")
     context.progress.finished(
         planned.key, planned.name, summary, figure, planned.spec.training.epochs
@@ -307,14 +307,24 @@ def _train_and_track(
 
 
 def _log_result(
-    planned: Planned, context: TrainingContext, run_id: str, result: ReplicateResult, folder: Path
+    planned: Planned,
+    context: TrainingContext,
+    run_id: str,
+    result: ReplicateResult,
+    figures: Mapping[str, float],
+    folder: Path,
 ) -> None:
-    """Log a result with its plots and files, and end the run as FINISHED."""
+    """Log a result with its plots and files, and end the run as FINISHED.
+
+    Parameters
+    ----------
+    figures : see `_figures`; those of the last epoch were logged during the training.
+    """
     execution = context.execution
     execution.writer.log(
         run_id,
         metrics={
-            **_missing_figures(context, result),
+            **{name: x for name, x in figures.items() if name not in result.history[-1]},
             "train_seconds": result.train_seconds,
             "median_images_per_second": result.images_per_second,
             "peak_memory_mb": result.peak_memory_mb,
@@ -360,11 +370,6 @@ def _multiply_adds(result: ReplicateResult) -> dict[str, float]:
     return {COUNTED_PART if result.not_counted else MULTIPLY_ADDS: float(result.multiply_adds)}
 
 
-def _missing_figures(context: TrainingContext, result: ReplicateResult) -> dict[str, float]:
-    known = result.history[-1]
-    return {name: x for name, x in _figures(context, result).items() if name not in known}
-
-
 def _figures(context: TrainingContext, result: ReplicateResult) -> dict[str, float]:
     """Return the figures of the last epoch, and of those that it lacks what the probabilities give.
 
@@ -386,8 +391,7 @@ def _keeps_best(planned: Planned) -> bool:
     return planned.spec.training.keep == "best"
 
 
-def _result_as_text(planned: Planned, result: ReplicateResult, response: str, figure: float) -> str:
-    what = response_of(response).title
+def _result_as_text(planned: Planned, result: ReplicateResult, what: str, figure: float) -> str:
     best = f" at epoch {result.kept_epoch}, the best one," if _keeps_best(planned) else ""
     return f"{what} {figure:.3f}{best} in {result.train_seconds:.0f} s"
 

@@ -144,7 +144,7 @@ def _sentence(move: NextMove, study: Study) -> tuple[str, dict[str, object]]:
                 )
             }
             counts = {"window": move.window, "epochs": move.epochs, "runs": move.runs}
-            about = {"response": study.rules.measured.title, "longer": 2 * move.epochs}
+            about = {"response": study.measured.title, "longer": 2 * move.epochs}
             return "next_longer_training", {**figures, **counts, **about}
         case AnswerStands():
             counts = {"cells": move.cells, "runs": move.runs}

@@ -31,9 +31,14 @@ def test_a_full_disk_leaves_the_file_as_it_was_and_is_reported_with_its_name(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(OSError, match="No space left") as error:
         write_whole(file, "after")
     assert error.value.filename == str(file)
     assert file.read_text(encoding="utf-8") == "before"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_whole(tmp_path / "network.tflite", b"\x00\xff\r\n")
+    assert (tmp_path / "network.tflite").read_bytes() == b"\x00\xff\r\n"

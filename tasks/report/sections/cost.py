@@ -20,8 +20,7 @@ def cost_section(source: ReportSource) -> dict[str, Any]:
     -------
     ``text``; ``rows``: one row per stage and one of totals, see `_stage`.
     """
-    execution, translate = source.execution, source.translate
-    runs = execution.runs()
+    execution, translate, runs = source.execution, source.translate, source.runs
     stages = [stage for stage in STAGES if stage != "pilot" or source.study.pilot.found]
     rows = [_stage(translate(stage), runs[runs["stage"] == stage]) for stage in stages]
     rows = [row for row in rows if row["runs"]]
@@ -57,6 +56,6 @@ def _wall_minutes(execution: Execution) -> str:
 def _device(source: ReportSource) -> dict[str, str]:
     """Return device, precision and backend of the registered run, or else of the first run."""
     registered, execution = source.outcome.registered, source.execution
-    run_id = registered.run_id if registered else str(execution.runs()["run_id"].iloc[0])
+    run_id = registered.run_id if registered else str(source.runs["run_id"].iloc[0])
     tags = execution.tracker.client.get_run(run_id).data.tags
     return {name: tags.get(PREFIX + name, MISSING) for name in ("device", "precision", "backend")}

@@ -38,7 +38,7 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     effects, translate = source.outcome.effects, source.translate
     mean = fixed(table_value(effects.terms, INTERCEPT, "coefficient"))
     about = translate("effects_text", response=effects.response_label, mean=mean)
-    direction = direction_as_text(source.study.rules.measured, translate)
+    direction = direction_as_text(source.study.measured, translate)
     lengths = [*direction, *lengths_as_text(source.outcome.lengths, translate)]
     collapse = effects.collapse
     learned = collapse and collapse.learned

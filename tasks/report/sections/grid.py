@@ -94,7 +94,7 @@ def _second(source: ReportSource) -> dict[str, Any] | None:
 def _heatmap(source: ReportSource) -> str:
     """Draw the cells of the refined grid by all of their runs, as the table counts them."""
     study = source.study
-    runs = source.outcome.grid_runs(source.execution.runs())
+    runs = source.outcome.grid_runs(source.runs)
     if runs[study.response].notna().sum() == 0:
         return ""
     factors, response, say = study.factor_list, study.response, source.translate

@@ -44,7 +44,7 @@ def _question(source: ReportSource) -> str:
     }
     if study.response == DEFAULT:
         return translate("question_text", chance=percent_fixed(facts.chance), **about)
-    floor = facts.floor_of(study.rules.measured)
+    floor = facts.floor_of(study.measured)
     label = translate(f"response_{study.response}")
     known = fixed(math.nan if floor is None else floor)
     return translate("question_text_other", label=label, floor=known, **about)

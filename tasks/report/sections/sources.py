@@ -3,7 +3,7 @@
 from typing import Any
 
 from tasks.report.source import ReportSource
-from tasks.tracking.artifact_paths import PICTURES
+from tasks.tracking.artifact_paths import NEXT_MOVES, PICTURES, PREDICTIONS
 
 
 def sources_section(source: ReportSource) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def sources_section(source: ReportSource) -> dict[str, Any]:
     ``text``; ``rows``: each with ``what`` the numbers are, ``where`` they are in MLflow, and
     ``link``, the address of the page that shows it.
     """
-    translate, links, runs = source.translate, source.outcome.links, source.execution.runs()
+    translate, links, runs = source.translate, source.outcome.links, source.runs
     screen = int(runs["stage"].eq("screen").sum())
     rows = [
         ("images", translate("source_file", file=PICTURES), links.run),
@@ -25,9 +25,9 @@ def sources_section(source: ReportSource) -> dict[str, Any]:
         model = translate("source_model", name=registered.name, version=registered.version)
         rows += [
             ("accuracy", model, links.model(registered.name, registered.version)),
-            ("answers", "model/predictions.npz", links.of_run(registered.run_id)),
+            ("answers", PREDICTIONS, links.of_run(registered.run_id)),
         ]
-    rows.append(("next", translate("source_file", file="next.json"), links.run))
+    rows.append(("next", translate("source_file", file=NEXT_MOVES), links.run))
     return {
         "text": translate("sources_text", run=source.execution.run_id)
         + (f" {translate('sources_need')}" if links.needs_ui else ""),

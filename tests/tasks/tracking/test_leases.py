@@ -335,7 +335,7 @@ def test_a_full_disk_leaves_no_empty_name_of_a_home(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="No space left") as caught:
             _ = leases.home_id
     assert "free space on its disk" in str(file_fault(caught.value))
