@@ -7,6 +7,7 @@ import pandas as pd
 from scipy.stats import shapiro, spearmanr
 
 from analysis.effects.fit import fit_effects
+from analysis.effects.least_squares import FITTED, STUDENTISED
 from analysis.effects.model_matrix import INTERCEPT, factors_of
 from analysis.effects.response_scale import SCALES, Transform
 from analysis.effects.result import Effects
@@ -71,15 +72,15 @@ def compare_scales(fits: Sequence[Effects]) -> pd.DataFrame:
 
 
 def _residual_tests(fit: Effects) -> dict[str, float]:
-    known = fit.runs.dropna(subset="studentised")
+    known = fit.runs.dropna(subset=STUDENTISED)
     if len(known) < 4 or fit.residual_df < 2:  # noqa: PLR2004 # too few to look at
         missing = float("nan")
         return {"funnel": missing, "funnel_p": missing, "normal_p": missing}
-    funnel = spearmanr(known["studentised"].abs(), known["fitted"])
+    funnel = spearmanr(known[STUDENTISED].abs(), known[FITTED])
     return {
         "funnel": float(funnel.statistic),
         "funnel_p": float(funnel.pvalue),
-        "normal_p": float(shapiro(known["studentised"]).pvalue),
+        "normal_p": float(shapiro(known[STUDENTISED]).pvalue),
         "r_squared_predicted": fit.r_squared_predicted,
         "active": len(fit.active),
     }

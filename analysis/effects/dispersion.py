@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from analysis.effects.least_squares import RESIDUAL
 from analysis.effects.result import Effects
 from analysis.errors import DesignError
 
@@ -37,7 +38,7 @@ def dispersion(effects: Effects) -> pd.DataFrame:
             "dispersion: the model fits every run exactly and leaves no residual; fit fewer terms, "
             "or run every cell again with another seed"
         )
-    residual = effects.runs["residual"]
+    residual = effects.runs[RESIDUAL]
     rows = {}
     for factor in effects.factors:
         at = effects.runs[factor.name]

@@ -10,9 +10,10 @@ from scipy.stats import t as student
 
 from analysis.effects import verdict as verdicts
 from analysis.effects.collapse import collapse_by_level
-from analysis.effects.least_squares import Fit, fit_matrix
+from analysis.effects.least_squares import FITTED, RESIDUAL, STUDENTISED, Fit, fit_matrix
 from analysis.effects.lenth import FEWEST_EFFECTS, Lenth, lenth
 from analysis.effects.model_matrix import (
+    BLOCK,
     CURVATURE,
     INTERCEPT,
     REGULAR_TOLERANCE,
@@ -120,7 +121,7 @@ def fit_effects(
 
 def _spreads(fit: Fit, coded: pd.DataFrame, nuisance: pd.DataFrame) -> CellSpreads | None:
     """Return the spread of the cells; None if too few cells were run twice."""
-    blocks = nuisance[[name for name in nuisance if str(name).startswith("block ")]].to_numpy()
+    blocks = nuisance[[name for name in nuisance if str(name).startswith(BLOCK)]].to_numpy()
     x, y = fit.results.model.exog, fit.results.model.endog
     return cell_spreads(x, y, cell_numbers(coded), blocks if blocks.shape[1] else None)
 
@@ -281,7 +282,7 @@ def _terms_table(fit: Fit, alpha: float, spreads: CellSpreads | None) -> pd.Data
 
 
 def _is_nuisance(name: str) -> bool:
-    return name == CURVATURE or name.startswith("block ")
+    return name == CURVATURE or name.startswith(BLOCK)
 
 
 def _lenth_margins(
@@ -380,7 +381,7 @@ def _learned(
 
     A cell without such a run is no surprise here, so it is no caution.
     """
-    given = effects.runs.drop(columns=["fitted", "residual", "studentised"])
+    given = effects.runs.drop(columns=[FITTED, RESIDUAL, STUDENTISED])
     runs = given[~given["collapsed"].astype(bool)]
     varying = [f for f in effects.factors if len(runs[f.name].unique()) > 1]
     try:

@@ -10,9 +10,12 @@ import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy.stats import f as fisher
 
-from analysis.effects.model_matrix import CURVATURE, AliasedTerm, estimable
+from analysis.effects.model_matrix import BLOCK, CURVATURE, AliasedTerm, estimable
 from analysis.errors import NotEstimableError
 
+#: Columns that a fit adds to the runs. They are named as no factor is: ``residual``, for example,
+#: is a setting of the modern network.
+FITTED, RESIDUAL, STUDENTISED = "(fitted)", "(residual)", "(studentised)"
 #: In the analysis of variance, what the name of a category follows.
 CATEGORY = "factor "
 #: A run whose leverage is this close to 1 is fitted exactly.
@@ -158,7 +161,7 @@ class Fit:
     def _tested_together(self, groups: Mapping[str, Sequence[str]]) -> dict[str, tuple[float, int]]:
         """Return the sums of squares of blocks, categories and curvature, as if entered last."""
         parts = {}
-        blocks = [i for i, name in enumerate(self.names) if name.startswith("block ")]
+        blocks = [i for i, name in enumerate(self.names) if name.startswith(BLOCK)]
         curvature = [i for i, name in enumerate(self.names) if name == CURVATURE]
         categories = [
             (f"{CATEGORY}{name}", [i for i, own in enumerate(self.names) if own in columns])
@@ -171,14 +174,14 @@ class Fit:
         return parts
 
     def with_residuals(self, runs: pd.DataFrame) -> pd.DataFrame:
-        """Return the runs with ``fitted``, ``residual`` and internally ``studentised`` ones."""
+        """Return the runs with fitted values, residuals and internally studentised ones."""
         residual = np.asarray(self.results.resid)
         error = 0.0 if self.exact else self.results.mse_resid
         spread = np.sqrt(np.clip(1 - self.leverage, 0, None) * error)
         known = (1 - self.leverage > LEVERAGE_TOLERANCE) & (spread > 0)
         studentised = np.where(known, residual / np.where(known, spread, 1), np.nan)
         fitted = np.asarray(self.results.fittedvalues)
-        return runs.assign(fitted=fitted, residual=residual, studentised=studentised)
+        return runs.assign(**{FITTED: fitted, RESIDUAL: residual, STUDENTISED: studentised})
 
 
 def fit_matrix(matrix: pd.DataFrame, y: "pd.Series[float]", groups: Sequence[Any]) -> Fit:

@@ -13,6 +13,8 @@ from analysis.factors import Factor
 
 INTERCEPT = "intercept"
 CURVATURE = "curvature"
+#: What the names of the columns of blocks begin with, as no factor does: one may be ``block size``.
+BLOCK = "(block) "
 #: A column closer than this to a combination of others, relative to its length, depends on them.
 RANK_TOLERANCE = 1e-9
 #: The correlation of two columns up to which they count as orthogonal. In a regular fraction of 8
@@ -145,7 +147,7 @@ def block_columns(labels: "pd.Series[Any]", *, about: str) -> pd.DataFrame:
         differences from the first block, as R prints them.
     """
     first, *others = sorted(labels.unique(), key=str)
-    columns = {f"block {name}": (labels == name).astype(float) for name in others}
+    columns = {f"{BLOCK}{name}": (labels == name).astype(float) for name in others}
     matrix = pd.DataFrame(columns, index=labels.index)
     if about == "mean":
         matrix[labels == first] = -1.0

@@ -66,7 +66,7 @@ def smallest_effect(
     # A fit of noise shows which test the runs allow, and its degrees of freedom.
     noise = np.random.default_rng(1).standard_normal(len(cells))
     effects = fit_effects(
-        cells.assign(_noise=noise), factors, "_noise", alpha=alpha, equal_spread=True
+        cells.assign(**{"(noise)": noise}), factors, "(noise)", alpha=alpha, equal_spread=True
     )
     verdict = effects.verdict
     corners = sum(

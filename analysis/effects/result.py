@@ -64,7 +64,7 @@ class Effects:
     press, r_squared_predicted : prediction sum of squares, and 1 - press / total; NaN if a run is
         fitted exactly.
     lenth : its margins; None with fewer than three effects.
-    runs : the fitted runs, with responses, ``fitted``, ``residual`` and ``studentised``.
+    runs : the fitted runs, with responses and the columns of `Fit.with_residuals`.
     aliased : terms that these runs cannot distinguish from others.
     collapse : the two parts of the model, if some runs collapsed and some did not; else None.
     warnings : reasons to trust the effects less, see `analysis.effects.warnings`.

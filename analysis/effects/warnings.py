@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.effects.caution import Caution
-from analysis.effects.least_squares import table_value
+from analysis.effects.least_squares import FITTED, RESIDUAL, STUDENTISED, table_value
 from analysis.effects.model_matrix import (
     CURVATURE,
     INTERCEPT,
@@ -21,7 +21,7 @@ from analysis.factors import with_conditions
 #: With at most this many factors, all cells are listed to find the missing ones.
 MOST_FACTORS_LISTED = 7
 #: Columns of `Effects.runs` that the fit added.
-FITTED_COLUMNS = ["fitted", "residual", "studentised"]
+FITTED_COLUMNS = [FITTED, RESIDUAL, STUDENTISED]
 
 
 def effect_warnings(effects: Effects, runs: pd.DataFrame) -> tuple[Caution, ...]:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
-from analysis.effects.least_squares import table_value
+from analysis.effects.least_squares import FITTED, RESIDUAL, STUDENTISED, table_value
 from analysis.effects.model_matrix import columns_of_term
 from analysis.effects.result import Effects
 from analysis.factors import Factor, show
@@ -321,7 +321,7 @@ def _draw_interaction(
 
 def _response_on_scale(effects: Effects) -> "pd.Series[float]":
     """Return the response of each run on the scale of the fit."""
-    return effects.runs["fitted"] + effects.runs["residual"]
+    return effects.runs[FITTED] + effects.runs[RESIDUAL]
 
 
 def cube(effects: Effects) -> Figure:
@@ -394,7 +394,7 @@ def residuals(effects: Effects) -> Figure:
     _against_normal(second, effects)
     runs = effects.runs
     order = runs["run"] if "run" in runs else np.arange(1, len(runs) + 1)
-    _dots(third, order, runs["studentised"])
+    _dots(third, order, runs[STUDENTISED])
     third.axhline(0, color="0.6", linewidth=0.8)
     third.set_xlabel("run order" if "run" in runs else "row of the table")
     return figure
@@ -405,14 +405,14 @@ def _dots(axes: Axes, x: Any, y: Any) -> None:
 
 
 def _against_fitted(axes: Axes, effects: Effects) -> None:
-    _dots(axes, effects.runs["fitted"], effects.runs["studentised"])
+    _dots(axes, effects.runs[FITTED], effects.runs[STUDENTISED])
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.set_xlabel(f"fitted {effects.response_label}")
     axes.set_ylabel("studentised residual")
 
 
 def _against_normal(axes: Axes, effects: Effects) -> None:
-    ordered = np.sort(effects.runs["studentised"].dropna())
+    ordered = np.sort(effects.runs[STUDENTISED].dropna())
     quantiles = norm.ppf((np.arange(1, len(ordered) + 1) - 0.5) / max(len(ordered), 1))
     _dots(axes, quantiles, ordered)
     axes.axline((0, 0), slope=1, color="0.6", linewidth=0.8)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from analysis.effects.caution import Caution
-from analysis.effects.least_squares import table_value
+from analysis.effects.least_squares import FITTED, table_value
 from analysis.surface.result import Stationary, Surface
 
 #: A smaller component of a direction is not named.
@@ -65,7 +65,7 @@ def _saddle(point: Stationary) -> Caution | None:
 
 def _ridges(point: Stationary, surface: Surface) -> list[Caution]:
     """Return a caution of the directions that are level, and one of those with a slope."""
-    fitted = surface.runs["fitted"]
+    fitted = surface.runs[FITTED]
     # Through the centre, because the stationary point of a ridge may be far away.
     slopes = surface.gradient @ point.eigenvectors
     changes = {axis: 2 * surface.radius * abs(float(slopes[axis])) for axis in point.ridge}

@@ -366,7 +366,7 @@ def test_the_surface_in_two_blocks_is_as_r_prints_it() -> None:
     natural = _factors(name, natural=True)
     table = _table(name).assign(x1=lambda t: 85 + 5 * t["x1"], x2=lambda t: 175 + 5 * t["x2"])
     surface = fit_surface(table, natural, "y", block="block")
-    found = _renamed(_second_order(surface), {"intercept": "Intercept", "block 2": "Block2"})
+    found = _renamed(_second_order(surface), {"intercept": "Intercept", "(block) 2": "Block2"})
     point = surface.stationary
     assert point is not None
     found["canonical"]["xs_natural"] = {"Time": point.natural["x1"], "Temp": point.natural["x2"]}
