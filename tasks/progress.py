@@ -210,17 +210,18 @@ class Progress:
         with self._lock:
             self._study = StudyProgress(used, response=response_of(response))
 
-    def stage(self, name: str, total: int, *, one_at_a_time: bool = False) -> None:
+    def stage(self, name: str, total: int, *, at_once: int | None = None) -> None:
         """Begin a stage with this many replicates, or a further step of the stage that runs.
 
         Parameters
         ----------
         total : of this step.
-        one_at_a_time : whether the stage has a step per replicate, which are one stage for a user.
+        at_once : for a stage of many steps, which are one stage for a user: how many replicates are
+            trained at once, at most.
         """
         with self._lock:
             study = self._study
-            if one_at_a_time and name == self._stage:
+            if at_once and name == self._stage:
                 self._total = max(self._total, self._done + total)
                 return
             self._stage, self._done, self._total = name, 0, total
@@ -229,9 +230,10 @@ class Progress:
             if study is not None:
                 if not study.stage:
                     study.started = time.monotonic()
-                if one_at_a_time:
+                if at_once:
                     self._total = max(total, study.sizes.get(name, 0))
-                    what = f"{name}: at most {self._total} replicates, one at a time"
+                    together = "one" if at_once == 1 else f"{at_once}"
+                    what = f"{name}: at most {self._total} replicates, {together} at a time"
                 elif study.stage != name:
                     # Only now is it known how many there are.
                     study.sizes[name] = total

@@ -95,7 +95,8 @@ def train_stage(context: TrainingContext, planned: Iterable[Planned]) -> list[st
         return []
     rules = context.study.rules
     stepwise = todo[0].stage == "refine" and (rules.trainings is not None or rules.method != "grid")
-    context.progress.stage(todo[0].stage, len(todo), one_at_a_time=stepwise)
+    at_once = rules.parallel * rules.refine_replicates if stepwise else None
+    context.progress.stage(todo[0].stage, len(todo), at_once=at_once)
     if context.remote is not None:
         return context.remote.train(todo, context)
     futures = train.map(todo, unmapped(context))

@@ -210,10 +210,12 @@ class BudgetTuner:
     ----------
     epochs : of a training of full length; None if only trainings of full length can be run.
     continues : whether a training of full length continues a short one.
+    parallel : how many cells are chosen at once.
     """
 
     epochs: int | None = None
     continues: bool = True
+    parallel: int = 1
 
     def __call__(self, space: Space, budget: int, rng: np.random.Generator) -> Search:
         """Start a search; the budget counts trainings of full length."""
@@ -227,7 +229,7 @@ class BudgetTuner:
             epochs=self.epochs,
             continues=self.continues,
         )
-        return carry_out(rules, space, budget)
+        return carry_out(replace(rules, parallel=self.parallel), space, budget)
 
 
 #: The default search with trainings of full length only.

@@ -32,7 +32,7 @@ from analysis.search.refined_grid import Decision, Grid, decide_grid, move_outwa
 from analysis.search.space import Cell, Space, grid_cells, levels_between, short_level, typed_level
 
 #: How the neighbourhood of the best corner is searched: the published grid; a Gaussian process that
-#: chooses one cell at a time; or the centre and axial points, then a second-order model.
+#: chooses one cell after the other; or the centre and axial points, then a second-order model.
 Method = Literal["grid", "gp", "surface"]
 Levels = dict[str, Level]
 
@@ -101,6 +101,8 @@ class SearchRules:
     confirm_trainings : if given, this many runs confirm the best cells in turn, which replaces
         `confirm_replicates`.
     space : if given, the only cells that may be run; a level is replaced by the nearest of them.
+    parallel : how many cells the Gaussian process chooses at once, at most, so that as many devices
+        train them at the same time.
     second : a second response, a column of the runs of which lower is better; None without one.
     pick : how the cell is chosen by both; None for the usual choice.
     """
@@ -124,6 +126,7 @@ class SearchRules:
     confirm_cells: int = 4
     confirm_trainings: int | None = None
     space: Space | None = None
+    parallel: int = 1
     second: str | None = None
     pick: Pick | None = None
 
@@ -259,8 +262,8 @@ def means_at_lengths(rules: SearchRules, runs: pd.DataFrame) -> pd.DataFrame:
     Columns True (short) and False (full length).
     """
     names = [f.name for f in rules.factors]
-    table = runs.assign(short=is_short(rules, runs)).dropna(subset=[rules.response])
-    means = table.pivot_table(rules.response, names, "short", observed=True)
+    table = runs.assign(**{"(short)": is_short(rules, runs)}).dropna(subset=[rules.response])
+    means = table.pivot_table(rules.response, names, "(short)", observed=True)
     return means.reindex(columns=[True, False]).dropna()
 
 
@@ -426,7 +429,10 @@ def refined_cells(
     """
     runs = before_confirm(runs)
     if decision is None or rules.method == "gp":
-        return _process_cell(rules, decision, runs, refined)
+        if rules.parallel == 1:
+            return _process_cell(rules, decision, runs, refined)
+        begin = _chosen_together if last else _chosen_since_the_start
+        return begin(rules, decision, runs, refined)
     if rules.method == "surface":
         return _surface_cells(rules, decision, runs, refined, last)
     if not last:
@@ -495,6 +501,77 @@ def _region_levels(
 def _is_spent(rules: SearchRules, refined: pd.DataFrame) -> bool:
     names = [f.name for f in rules.factors]
     return len(refined[names].drop_duplicates()) >= rules.budget
+
+
+def _chosen_since_the_start(
+    rules: SearchRules, decision: Decision | None, runs: pd.DataFrame, refined: pd.DataFrame
+) -> NextCells:
+    """Return the next cells of an execution that is resumed.
+
+    It may have some runs of the last cells that were chosen together. So the choices are repeated
+    from the first one, each from the runs that were there before it.
+    """
+    asked = runs["stage"] == "refine"
+    before, known, left = runs[~asked], runs[:0], runs[asked]
+    while True:
+        found = _chosen_together(rules, decision, pd.concat([before, known]), known)
+        chosen = _is_one_of(rules, left, found)
+        new, left = left[chosen], left[~chosen]
+        trained = typed_cells(rules.factors, new)
+        if not found.cells or any(cell not in trained for cell in found.cells):
+            break
+        known = pd.concat([known, new])
+    # If a run was repeated, and has another response since, other cells follow from it: then all
+    # runs that are there count.
+    return found if left.empty else _chosen_together(rules, decision, runs, refined)
+
+
+def _chosen_together(
+    rules: SearchRules, decision: Decision | None, runs: pd.DataFrame, refined: pd.DataFrame
+) -> NextCells:
+    """Return cells of one length, each chosen as if those before it were trained as expected [1]_.
+
+    References
+    ----------
+    .. [1] Ginsbourger, D., Le Riche, R. and Carraro, L. (2010), Kriging is well-suited to
+       parallelize optimization: the kriging believer.
+    """
+    # Runs that are trained at once end in any order, and sums of floats depend on it.
+    order = [*(f.name for f in rules.factors), *(x for x in ("epochs", "replicate") if x in runs)]
+    runs = runs.sort_values(order, ignore_index=True)
+    first = found = _process_cell(rules, decision, runs, refined)
+    cells = first.cells
+    while found.cells and len(cells) < rules.parallel:
+        row = _as_expected(rules, found, runs)
+        runs, refined = (pd.concat([x, row], ignore_index=True) for x in (runs, refined))
+        found = _process_cell(rules, decision, runs, refined)
+        if found.epochs != first.epochs:
+            break
+        cells += found.cells
+    return replace(first, cells=cells)
+
+
+def _as_expected(rules: SearchRules, found: NextCells, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the run of a cell as the process expects it, as a table of one row."""
+    # The process predicts the response at full length.
+    gain = _gain_of_length(rules, runs) if found.epochs else 0.0
+    row: dict[str, object] = {
+        **found.cells[0],
+        rules.response: (found.expected or 0.0) - gain,
+        "stage": "refine",
+        "replicate": 1,
+        "collapsed": False,
+    }
+    if rules.short is not None:
+        row["epochs"] = found.epochs or rules.short.full
+    return pd.DataFrame([row])
+
+
+def _is_one_of(rules: SearchRules, runs: pd.DataFrame, found: NextCells) -> "pd.Series[bool]":
+    """Return which runs are of the cells that were chosen, and of their length."""
+    chosen = [cell in found.cells for cell in typed_cells(rules.factors, runs)]
+    same_length = is_short(rules, runs).eq(found.epochs is not None)
+    return pd.Series(chosen, runs.index, dtype=bool) & same_length
 
 
 def _process_cell(

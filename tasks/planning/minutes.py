@@ -1,4 +1,4 @@
-"""How many trainings fit into the minutes of a study."""
+"""How many trainings fit into the minutes of a study, and how many cells are chosen at once."""
 
 import math
 
@@ -7,8 +7,8 @@ from tasks.errors import UserError
 from tasks.planning.past_runs import past_runs
 from tasks.planning.probe import probe_study
 from tasks.progress import Progress
-from tasks.study.study_file import MAX_BUDGET, Study
-from tasks.tracking.execution import earlier_budget
+from tasks.study.study_file import MAX_BUDGET, MAX_PARALLEL, Study
+from tasks.tracking.execution import earlier_study
 from tasks.tracking.tracker import Tracker
 from tasks.training.devices import available_devices
 
@@ -35,9 +35,9 @@ def resolve_minutes(study: Study, tracker: Tracker, progress: Progress, version:
     """
     if study.minutes is None:
         return study
-    budget = earlier_budget(tracker, study, version)
-    if budget is not None:
-        return study.model_copy(update={"budget": budget})
+    earlier = earlier_study(tracker, study, version)
+    if earlier is not None and earlier.budget is not None:
+        return study.model_copy(update={"budget": earlier.budget})
     settings = tracker.settings
     seconds = past_runs(settings, study).seconds
     source = "as in earlier runs on this machine"
@@ -56,6 +56,27 @@ def resolve_minutes(study: Study, tracker: Tracker, progress: Progress, version:
         f"{source}"
     )
     return done
+
+
+def resolve_parallel(study: Study, tracker: Tracker, version: str) -> Study:
+    """Return a study with the number of cells that the Gaussian process chooses at once.
+
+    An earlier execution of this study on this dataset version has it already, which is used again,
+    so that a study that was cut off continues with the same cells, also on another machine.
+    Otherwise it is what the study says, or one cell for each device.
+    """
+    if study.method != "budget":
+        return study
+    earlier = earlier_study(tracker, study, version)
+    # Before version 0.5.0 there was no such setting.
+    found = study.parallel if earlier is None else earlier.parallel or 1
+    parallel = found or usual_parallel(len(available_devices()))
+    return study.model_copy(update={"parallel": parallel})
+
+
+def usual_parallel(devices: int) -> int:
+    """Return how many cells are chosen at once by default: one for each device."""
+    return min(devices, MAX_PARALLEL)
 
 
 def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:

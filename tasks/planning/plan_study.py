@@ -11,6 +11,7 @@ from analysis.designs.factorial import Design
 from analysis.effects.power import DetectableEffect, smallest_effect
 from analysis.search import procedure
 from analysis.search.procedure import CellRun, SearchRules, ShortTrainings
+from tasks.planning.minutes import usual_parallel
 from tasks.planning.past_runs import PastRuns
 from tasks.planning.probe import Probe
 from tasks.search.stages import stage_sizes
@@ -54,8 +55,11 @@ class StudyPlan:
 
     @property
     def rules(self) -> SearchRules:
-        """The rules of the search."""
-        return self.study.rules
+        """The rules of the search, as this machine would begin it."""
+        rules = self.study.rules
+        if self.study.method != "budget" or self.study.parallel is not None:
+            return rules
+        return replace(rules, parallel=usual_parallel(self.devices))
 
     @cached_property
     def design(self) -> Design | None:

@@ -178,7 +178,10 @@ def _about_stage(plan: StudyPlan, stage: str) -> str:
 
 
 def _about_process(plan: StudyPlan) -> str:
-    short, where = plan.rules.short, "one cell at a time, anywhere in the ranges"
+    short, parallel = plan.rules.short, plan.rules.parallel
+    where = (
+        f"{'one cell' if parallel == 1 else f'{parallel} cells'} at a time, anywhere in the ranges"
+    )
     if short is None:
         return f", {where}"
     goes_on = "continue to" if short.continues else "are trained again for"

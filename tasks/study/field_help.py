@@ -23,6 +23,10 @@ HELP: dict[str, dict[str, str]] = {
         "short_trainings": (
             "Whether half of the budget is spent on trainings of a quarter of the epochs."
         ),
+        "parallel": (
+            "How many cells the refinement chooses at once; by default one per device of the "
+            "machine that begins the study."
+        ),
         "replicates": "Seeds per cell of the screen (published procedure).",
         "screen_cells": "Cells of the screen, at most (published procedure).",
         "centre_points": "Runs in the middle of the numeric factors (published procedure).",

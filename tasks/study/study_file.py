@@ -79,6 +79,9 @@ MAX_DRAWN, MAX_DRAWN_PIXELS = 100_000, 2**32
 #: Trainings of a search, at most.
 MAX_BUDGET = 10_000
 
+#: Cells that are chosen at once, at most: with more, each is chosen by little more than chance.
+MAX_PARALLEL = 64
+
 #: Factors of a study, at most: as many as the table of fractions has.
 MAX_FACTORS = 15
 
@@ -268,9 +271,11 @@ class Study(Part):
 
     ``method = "budget"``, the default: `analysis.search.budget` divides ``budget`` trainings, or as
     many as fit into ``minutes``, between the stages. Half of them are spent on trainings of a
-    quarter of the epochs, unless ``short_trainings`` is false. ``method = "published"``: the
-    procedure of the published study, with the keys of `PUBLISHED_KEYS`; it is also taken if one of
-    these keys is there and neither ``budget`` nor ``minutes`` is.
+    quarter of the epochs, unless ``short_trainings`` is false. The Gaussian process chooses
+    ``parallel`` cells at once; by default one for each device of the machine that begins the study.
+    ``method = "published"``: the procedure of the published study, with the keys of
+    `PUBLISHED_KEYS`; it is also taken if one of these keys is there and neither ``budget`` nor
+    ``minutes`` is.
     """
 
     name: ModelName
@@ -281,6 +286,7 @@ class Study(Part):
     budget: Annotated[int, Field(ge=2, le=MAX_BUDGET)] | None = None
     minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
     short_trainings: bool = True
+    parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] | None = None
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
     screen_cells: Annotated[int, Field(ge=2)] | None = None
     centre_points: Annotated[int, Field(ge=0, le=50)] = 0
@@ -358,6 +364,11 @@ class Study(Part):
                 raise ValueError(
                     f'{wrong[0]}: has no effect with method = "published", whose size follows from '
                     "screen_cells, [refine] and [confirm]; remove it, or remove method"
+                )
+            if self.parallel is not None:
+                raise ValueError(
+                    'parallel: has no effect with method = "published", whose grids are known as a '
+                    "whole; remove it, or remove method"
                 )
         elif self.budget is not None and self.minutes is not None and not self.pilot.found:
             raise ValueError(
@@ -598,7 +609,7 @@ class Study(Part):
                 epochs=self.full_epochs,
                 continues=self.trainings_continue,
             )
-            rules = replace(rules, second=self.second, pick=self._pick)
+            rules = replace(rules, second=self.second, pick=self._pick, parallel=self.parallel or 1)
             if self.pilot.found:
                 return replace(rules, factors=self.factor_list, pilot=False)
             return rules
@@ -638,9 +649,14 @@ class Study(Part):
         A new setting with a neutral default leaves it as it is. What the study is compared with is
         no part of it. Studies of the published procedure have the identity that they had when there
         was no other. With ``minutes``, the trainings that fit into them are no part of it: they
-        depend on the machine.
+        depend on the machine. The cells that are chosen at once are not, either.
         """
-        left_out = {"compare", "method", *(["budget"] if self.minutes is not None else [])}
+        left_out = {
+            "compare",
+            "method",
+            "parallel",
+            *(["budget"] if self.minutes is not None else []),
+        }
         own = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
         method = {} if self.method == "published" else {"method": self.method}
         return {**own, **method, "version": STUDY_VERSION}

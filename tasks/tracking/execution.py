@@ -309,15 +309,15 @@ def finished_execution(tracker: Tracker, study: Study, version: str) -> Executio
     return None
 
 
-def earlier_budget(tracker: Tracker, study: Study, version: str) -> int | None:
-    """Return the budget of the newest execution of a study with minutes; None without one."""
+def earlier_study(tracker: Tracker, study: Study, version: str) -> Study | None:
+    """Return the study as its newest execution carried it out; None without one."""
     found = tracker.find_experiment(study.name)
     if found is None:
         return None
     condition = f"tags.`{STUDY_DIGEST}` = '{study_digest(study, version)}'"
     for run in tracker.search([str(found.experiment_id)], condition):
         with suppress(TrackingError):  # it was cut off before its study was logged
-            return past_execution(tracker, run).study.budget
+            return past_execution(tracker, run).study
     return None
 
 

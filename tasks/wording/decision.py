@@ -71,8 +71,16 @@ def method_as_text(
     if rules is None or rules.method == "grid":
         return translate("grid_cells", n=decision.n_cells)
     if searches_whole_space(rules):
+        names = {"n": rules.budget, "at_once": at_once_as_text(rules, translate)}
         if short := rules.short:
             lengths = {"epochs": short.epochs, "full": short.full}
-            return translate("whole_space_cells_two_lengths", n=rules.budget, **lengths)
-        return translate("whole_space_cells", n=rules.budget)
+            return translate("whole_space_cells_two_lengths", **names, **lengths)
+        return translate("whole_space_cells", **names)
     return translate(f"{rules.method}_cells", n=rules.budget)
+
+
+def at_once_as_text(rules: SearchRules, translate: Translate) -> str:
+    """Return how many cells are chosen at once."""
+    if rules.parallel == 1:
+        return translate("one_at_a_time")
+    return translate("several_at_a_time", n=rules.parallel)

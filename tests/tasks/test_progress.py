@@ -36,7 +36,7 @@ def test_a_search_of_one_cell_at_a_time_is_one_stage(
     progress: Progress, stream: io.StringIO
 ) -> None:
     for step in range(3):
-        progress.stage("refine", 1, one_at_a_time=True)
+        progress.stage("refine", 1, at_once=1)
         _train(progress, f"cell {step}", 0.5)
     begun = [line for line in _lines(stream) if "replicates" in line]
     assert [line.partition("  ")[2] for line in begun] == [

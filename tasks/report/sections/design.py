@@ -5,6 +5,7 @@ from typing import Any
 from analysis.factors import show
 from tasks.report.source import ReportSource
 from tasks.study.study_file import Study
+from tasks.wording.decision import at_once_as_text
 from tasks.wording.pilot import pilot_finding_as_text
 
 
@@ -46,6 +47,7 @@ def _refine(source: ReportSource) -> str:
             budget=rules.budget,
             confirm=rules.confirm_trainings,
             most=rules.confirm_cells,
+            at_once=at_once_as_text(rules, source.translate),
             **lengths,
         )
     return source.translate(

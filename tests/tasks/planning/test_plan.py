@@ -1,9 +1,12 @@
 """`factorgrid plan`: what a study will do, without doing it."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
@@ -11,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.small_study import REAL_TRAINING, STUDY, Done, factorgrid, write_study
 
+from analysis.comparison.replay import run_search
+from analysis.comparison.tuners import RESPONSE, carry_out
 from analysis.factors import Factor
+from analysis.search.budget import space_of
 from analysis.search.procedure import CellRun
 from flows.cli import main
 from tasks.planning.past_runs import PastRuns, _of_table
@@ -27,7 +33,7 @@ from tasks.planning.probe import (
 )
 from tasks.planning.show_plan import plan_as_json, plan_as_text
 from tasks.settings import Settings
-from tasks.study.study_file import DataPart, load_study
+from tasks.study.study_file import DataPart, built_in_studies, load_study
 
 
 def _run(
@@ -38,6 +44,29 @@ def _run(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     options = [] if probe else ["--no-probe"]
     return CliRunner().invoke(main, ["plan", *map(str, words), *options])
+
+
+def _next(responses: Iterator[float], _: object) -> float:
+    return next(responses)
+
+
+@pytest.mark.parametrize("name", built_in_studies())
+def test_every_built_in_study_can_be_planned_and_searched(name: str) -> None:
+    study = load_study(name)
+    assert plan_as_text(StudyPlan(study, PastRuns()))
+    if study.method != "budget":
+        return
+    for budget in (8, 12):
+        sized = study.model_copy(update={"minutes": None, "budget": budget, "parallel": 3})
+        plan = StudyPlan(sized, PastRuns())
+        assert plan_as_json(plan)["smallest_effect"]
+        assert "3 cells at a time" in plan_as_text(plan)
+        space = space_of(study.ranges)
+        responses = iter(np.random.default_rng(1).normal(0.7, 0.05, 500).tolist())
+        rules = replace(sized.rules, space=space, response=RESPONSE)
+        search = carry_out(rules, space, 8 * budget)
+        history, best = run_search(search, partial(_next, responses))
+        assert best in [tuple(cell) for cell, _ in history]
 
 
 def test_the_plan_of_a_study_that_ran_is_what_it_did(

@@ -49,7 +49,7 @@ def test_the_study_of_the_modern_network_screens_its_parts_in_a_fraction() -> No
     assert study.design.n_runs < 2 ** len(study.factors)
     assert study.data.image_size == 64
     spec = study.spec({factor.name: factor.high for factor in study.factor_list}, 1)
-    assert (spec.training.augment, spec.training.schedule) == ("strong", "cosine")
+    assert (spec.training.augment, spec.training.schedule) == (True, "one_cycle")  # light
     assert spec.model.settings["normalization"] == "batch"
 
 
@@ -370,6 +370,7 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
         "budget": None,
         "minutes": None,
         "short_trainings": True,
+        "parallel": None,
         "replicates": 1,
         "screen_cells": None,
         "centre_points": 0,
