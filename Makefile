@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
-.PHONY: demo test test-core test-slow attack check format ui docs install lock clean
+.PHONY: demo test test-core test-studies test-slow attack check format ui docs install lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/factorgrid search quick
@@ -13,7 +13,11 @@ demo: $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not study"
+
+# Whole studies that are interrupted or have other responses, and the service. CI runs them, too.
+test-studies: $(VENV)/.installed
+	$(PYTEST) -m "study and not slow"
 
 # The packages that know no other system; no test of these starts a process or a server.
 test-core: $(VENV)/.installed

@@ -3,14 +3,17 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 from hypothesis import settings
+from support.mlflow_database import copy_or_make_database
 from support.small_study import Done, factorgrid, network_log, write_study
 
 from tasks.environment import QUIET
+from tasks.tracking import prepare_database
 
 for name, value in QUIET.items():
     os.environ.setdefault(name, value)
@@ -31,6 +34,13 @@ LONGEST_FIRST = ("studies", "old_home", "search", "comparison", "models/training
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take minutes, so that both processes end at the same time."""
     items.sort(key=lambda item: not item.path.parent.as_posix().endswith(LONGEST_FIRST))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases_are_copied() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare_database, "make_database", copy_or_make_database)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def resolve_parallel(study: Study, tracker: Tracker, version: str) -> Study:
     if study.method != "budget":
         return study
     earlier = earlier_study(tracker, study, version)
-    # Before version 0.5.0 there was no such setting.
+    # Earlier versions had no such setting.
     found = study.parallel if earlier is None else earlier.parallel or 1
     parallel = found or usual_parallel(len(available_devices()))
     return study.model_copy(update={"parallel": parallel})

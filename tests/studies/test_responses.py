@@ -16,7 +16,7 @@ from tasks.tracking.links import TABLE
 from tasks.tracking.tags import LAST_STUDY
 from tasks.tracking.views import SHARED_VIEW
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.study]
 
 BOTH = STUDY.replace(
     'name = "tiny"', 'name = "tiny"\nresponse = "val_log_loss"\nsecond = "parameters"'

@@ -226,6 +226,7 @@ def _trained(home: Path) -> list[str]:
     return [r.info.run_id for r in runs if "factorgrid.reused_from" not in r.data.tags]
 
 
+@pytest.mark.study
 @pytest.mark.parametrize(
     "line", ["screen    2/4", pytest.param("confirm    1/2", marks=pytest.mark.slow)]
 )
@@ -254,6 +255,7 @@ def _finished(home: Path) -> list[str]:
     return [run.info.run_id for run in runs if run.info.status == "FINISHED"]
 
 
+@pytest.mark.study
 def test_ctrl_c_ends_the_study_and_its_runs_in_mlflow(tmp_path: Path) -> None:
     text = STUDY.replace("epochs = 4", "epochs = 5000")
     path, home = write_study(tmp_path, text), tmp_path / "home"

@@ -23,6 +23,8 @@ from tasks.service.work_pool import SILENT_SECONDS, online_workers
 from tasks.settings import Settings
 from tasks.tracking.tracker import Tracker
 
+pytestmark = pytest.mark.study
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:

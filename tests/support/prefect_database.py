@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,10 +31,10 @@ def add_prefect_database(home: Path) -> Path | None:
     return file
 
 
-def remove_unused(database: Path) -> None:
-    """Remove a copied database, and its home, if the command wrote nothing there."""
-    home = database.parents[1]
-    if [file for file in home.rglob("*") if file.is_file()] == [database]:
+def remove_unused(home: Path, databases: Sequence[Path]) -> None:
+    """Remove copied databases, and their home, if the command wrote nothing there."""
+    found = {file for file in home.rglob("*") if file.is_file()}
+    if databases and found == set(databases):
         shutil.rmtree(home)
 
 

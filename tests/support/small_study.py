@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from support.forked_commands import Template, needs_new_process
+from support.mlflow_database import add_mlflow_database
 from support.prefect_database import add_prefect_database, remove_unused
 
 from tasks.environment import QUIET
@@ -102,7 +103,7 @@ def known_accuracy(table: Mapping[str, Any]) -> dict[str, str]:
 def factorgrid(*words: str | Path, home: Path, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run the command to its end; pytest's own limit of time ends it, too."""
     env = environment(home, **more)
-    database = add_prefect_database(home) if words[0] in STARTS_PREFECT else None
+    added = _add_databases(home, env) if words[0] in STARTS_PREFECT else []
     try:
         if not needs_new_process(more):
             return template().run(["flows.cli", *map(str, words)], env, home.parent)
@@ -110,8 +111,15 @@ def factorgrid(*words: str | Path, home: Path, **more: str) -> "subprocess.Compl
             command(*words), env=env, cwd=home.parent, capture_output=True, text=True, check=False
         )
     finally:
-        if database is not None:
-            remove_unused(database)
+        remove_unused(home, added)
+
+
+def _add_databases(home: Path, env: Mapping[str, str]) -> list[Path]:
+    """Copy Prefect's and MLflow's databases to a home that has none, and return those."""
+    added = [add_prefect_database(home)]
+    if "MLFLOW_TRACKING_URI" not in env:
+        added.append(add_mlflow_database(home))
+    return [file for file in added if file is not None]
 
 
 @cache

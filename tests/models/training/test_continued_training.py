@@ -17,7 +17,7 @@ TIMES = ("epoch_seconds", "images_per_second")
 REPLICATES = ("augmented", "normalised", "kept")
 
 
-@pytest.fixture(scope="module", params=["tensorflow", "jax"])
+@pytest.fixture(scope="module", params=["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def trained(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
