@@ -101,6 +101,7 @@ class Selection:
         `expected_excess`.
     edges : factors whose chosen level is the lowest or the highest that was tried, although the
         domain continues: the optimum may lie beyond.
+    ends : at which end of the levels that were tried each of `edges` is.
     tied_unconfirmed : cells that cannot be distinguished from the best and were not confirmed, best
         first: the limit on confirmed cells does not make them worse.
     least_lead : smaller leads do not count, however little the seeds vary; 0 if the number of
@@ -120,6 +121,7 @@ class Selection:
     optimism: float
     least_lead: float = 0.0
     edges: tuple[str, ...] = ()
+    ends: tuple[Literal["lowest", "highest"], ...] = ()
     near: tuple[dict[str, Level], ...] = ()
     compared: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
@@ -159,6 +161,7 @@ def select(
     images: int | None = None,
     second: str | None = None,
     pick: Pick | None = None,
+    tried: pd.DataFrame | None = None,
 ) -> Selection:
     """Select by the one-standard-error rule: the cheapest cell that is as good as the best.
 
@@ -175,6 +178,8 @@ def select(
         on so many images could show does not count, however little the seeds vary.
     second : column of a second response, which `Selection.cells` then has.
     pick : a rule that chooses by the second response instead of the costs.
+    tried : cells that were tried, one column per factor, for `Selection.edges`; by default `runs`.
+        Short trainings have levels, too.
 
     Raises
     ------
@@ -238,7 +243,8 @@ def select(
     if pick is not None and (pick.within is not None or not pick_met):
         chosen, passed_over = picked(cells[candidate], pick).iloc[0], ()
     unconfirmed = _tied_unconfirmed(cells, top, spread, df, alpha, least, factors)
-    edges = () if np.ptp(cells["mean"]) <= ROUNDING else _edges(cells, chosen, factors)
+    all_equal = np.ptp(cells["mean"]) <= ROUNDING
+    edges = {} if all_equal else _edges(cells if tried is None else tried, chosen, factors)
     return Selection(
         cells.assign(mean=sign * cells["mean"]),
         _levels(top, factors),
@@ -248,7 +254,8 @@ def select(
         df,
         expected_excess(cells[cells["collapsed"].eq(0)], top, spread) if df else math.nan,
         least,
-        edges,
+        tuple(edges),
+        tuple(edges.values()),
         tuple(_levels(row, factors) for _, row in near.iterrows()),
         tuple(compared),
         passed_over,
@@ -350,15 +357,20 @@ def _reason(row: Any, df: int) -> PassedOverReason:
     return left_out or ("below_one_error" if df else "no_spread")
 
 
-def _edges(cells: pd.DataFrame, chosen: Any, factors: Sequence[Factor]) -> tuple[str, ...]:
-    names = []
+def _edges(
+    tried: pd.DataFrame, chosen: Any, factors: Sequence[Factor]
+) -> dict[str, Literal["lowest", "highest"]]:
+    found: dict[str, Literal["lowest", "highest"]] = {}
     for factor in factors:
-        tried = set(cells[factor.name])
-        ends = {min(tried), max(tried)} - set(factor.domain or ())
-        counts = factor.scale != "categorical" and factor.applies(chosen)
-        if counts and len(tried) > 1 and chosen[factor.name] in ends:
-            names.append(factor.name)
-    return tuple(names)
+        if factor.scale == "categorical" or not factor.applies(chosen):
+            continue
+        level, levels = chosen[factor.name], set(tried[factor.name])
+        if len(levels) > 1 and level not in (factor.domain or ()):
+            if level == min(levels):
+                found[factor.name] = "lowest"
+            elif level == max(levels):
+                found[factor.name] = "highest"
+    return found
 
 
 def _cells(runs: pd.DataFrame, names: list[str], response: str, second: str | None) -> pd.DataFrame:

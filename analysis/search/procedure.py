@@ -757,7 +757,7 @@ def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = Non
     """
     whole = full_length(rules, runs)
     # Without any, as in a study that ends after its screen, the short trainings are compared.
-    runs = runs if whole[rules.response].isna().all() else whole
+    tried, runs = runs, runs if whole[rules.response].isna().all() else whole
     confirmed = runs[runs["stage"] == "confirm"]
     return select(
         runs,
@@ -768,6 +768,7 @@ def select_cell(rules: SearchRules, runs: pd.DataFrame, images: int | None = Non
         images=images,
         second=rules.second,
         pick=rules.pick,
+        tried=tried,
     )
 
 

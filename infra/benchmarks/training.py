@@ -3,6 +3,7 @@
     python infra/benchmarks/training.py [--source train.zip]
     python infra/benchmarks/training.py --sides ours deterministic   # the cost of equal bits
     python infra/benchmarks/training.py --network modern             # the other built-in network
+    python infra/benchmarks/training.py --network modern --sides ours unnormalized strided
 
 Method. The same network (6 convolutional layers of 64 filters, 1 fully-connected layer), batches of
 64, Adam, on the same images as JPEG: drawn ones of 200 x 200 pixels, or those of `--source`. The
@@ -15,6 +16,9 @@ but is counted in the whole cell. Ours also saves its network and predicts for t
 `--network modern` trains the default residual network with batch normalization, with what a user of
 Keras would add to it: flip, shift and zoom by Keras's layers in front of the network, AdamW, and a
 cosine schedule. Both sides have the same parts.
+
+Two more sides train the modern network with other parts: ``unnormalized`` without batch
+normalization, ``strided`` with maps that are halved by strides instead of pooling.
 
 Measured on 2 idle cores with AVX512-BF16 and AMX, `--rounds 5`, medians and ranges of the ratios
 ours / theirs:
@@ -201,7 +205,14 @@ def run_theirs(folder: Path, size: int, epochs: int, seed: int, network: str) ->
 
 
 def run_ours(
-    folder: Path, size: int, epochs: int, seed: int, network: str, *, deterministic: bool = False
+    folder: Path,
+    size: int,
+    epochs: int,
+    seed: int,
+    network: str,
+    *,
+    deterministic: bool = False,
+    **parts: str,
 ) -> dict[str, float]:
     from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
     from models.training.backend import load_keras
@@ -210,7 +221,8 @@ def run_ours(
     load_keras()
     arrays = ValidationAsTest(folder / "cache" / str(size))
     training = TrainingSpec(epochs, BATCH, RATE, deterministic=deterministic, **TRAINING[network])
-    spec = ReplicateSpec(ModelSpec(*NETWORKS[network]), training, size, seed)
+    builder, settings = NETWORKS[network]
+    spec = ReplicateSpec(ModelSpec(builder, {**settings, **parts}), training, size, seed)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as out:
         result = fit_replicate(spec, arrays, weights_to=Path(out) / "model.keras")
@@ -225,6 +237,8 @@ SIDES: dict[str, Callable[[Path, int, int, int, str], dict[str, float]]] = {
     "theirs": run_theirs,
     "ours": run_ours,
     "deterministic": partial(run_ours, deterministic=True),
+    "unnormalized": partial(run_ours, normalization="none"),
+    "strided": partial(run_ours, downsample="stride"),
 }
 
 

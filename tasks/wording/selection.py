@@ -214,11 +214,8 @@ def _first_ones(texts: Sequence[str], translate: Translate) -> list[str]:
 
 def _edges(selection: Selection, translate: Translate) -> list[str]:
     """Name the factors of which the chosen cell has the lowest or highest level that was tried."""
-    ends = [_edge(selection, name, translate) for name in selection.edges]
+    ends = [
+        translate(f"edge_{end}", name=name, level=show(selection.chosen[name]))
+        for name, end in zip(selection.edges, selection.ends, strict=True)
+    ]
     return [translate("selection_edge", levels=", ".join(ends))] if ends else []
-
-
-def _edge(selection: Selection, name: str, translate: Translate) -> str:
-    level = selection.chosen[name]
-    end = "edge_lowest" if level == selection.cells[name].min() else "edge_highest"
-    return translate(end, name=name, level=show(level))

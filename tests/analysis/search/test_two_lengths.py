@@ -113,6 +113,15 @@ def test_short_trainings_are_not_selected_unless_there_are_no_others() -> None:
     assert procedure.select_cell(rules, runs[:1]).best["dropout"] == 0.2
 
 
+def test_a_level_of_short_trainings_is_a_level_that_was_tried() -> None:
+    rows = [(*A, 1, 4, 0.7), (*A, 1, 16, 0.8), (*B, 1, 16, 0.7), (*C, 1, 4, 0.5)]
+    higher = (0.1, 32, 0.0, 1, 4, 0.5)
+    for runs, edges in ((rows, ["highest", "lowest"]), ([*rows, higher], [])):
+        found = procedure.select_cell(rules_of(), runs_of(runs))
+        assert found.chosen["learning_rate"] == 0.01
+        assert list(found.ends) == edges
+
+
 def test_a_cell_that_failed_at_full_length_is_not_trained_again() -> None:
     rules = rules_of(short=ShortTrainings(4, 16, 3))
     runs = runs_of([(*A, 1, 4, 0.7), (*B, 1, 4, 0.6), (*C, 1, 4, 0.5), (*A, 1, 16, float("nan"))])

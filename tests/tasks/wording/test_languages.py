@@ -17,6 +17,7 @@ COMPUTED = (
     "choice_",
     "cost_",
     "decision_",
+    "edge_",
     "figure_",
     "kind_",
     "link_",
