@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from analysis.designs.mixed_levels import PlackettBurman
 from analysis.factors import show
 from tasks.report.source import ReportSource
 from tasks.study.study_file import Study
@@ -24,8 +25,12 @@ def _screen(source: ReportSource) -> str:
     study, translate = source.study, source.translate
     rules, design = study.rules, study.design
     cells = design.n_runs
+    if isinstance(design, PlackettBurman):
+        key = "plackett_burman_text"
+    else:
+        key = "fraction_text" if design.p else "design_text"
     return translate(
-        "fraction_text" if design.p else "design_text",
+        key,
         relation=design.relation,
         cells=cells,
         replicates=rules.replicates,
