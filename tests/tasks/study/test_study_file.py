@@ -50,7 +50,7 @@ def test_the_study_of_the_modern_network_screens_its_parts_in_a_fraction() -> No
     assert study.data.image_size == 64
     spec = study.spec({factor.name: factor.high for factor in study.factor_list}, 1)
     assert (spec.training.augment, spec.training.schedule) == (True, "one_cycle")  # light
-    assert spec.model.settings["normalization"] == "batch"
+    assert study.factors["normalization"].levels == ("batch", "none")
 
 
 def test_the_study_of_a_backbone_varies_its_head() -> None:
