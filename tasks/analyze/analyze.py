@@ -190,6 +190,7 @@ def _surface_answer(
         found.runs,
         found.factors,
         request.response,
+        model=None,
         alpha=request.significance,
         block=request.block_column,
     )

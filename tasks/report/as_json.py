@@ -169,6 +169,7 @@ def surface_as_json(surface: Surface, path: pd.DataFrame, source: str) -> dict[s
     point, english = surface.stationary, translator("en")
     return {
         "source": source,
+        "model": surface.model,
         "terms": _table_as_json(surface.terms),
         "residual_df": surface.residual_df,
         "r_squared": _number_or_none(surface.r_squared),
