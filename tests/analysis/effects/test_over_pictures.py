@@ -51,7 +51,7 @@ def test_the_standard_error_is_that_of_known_variances(
     of_seeds: float, of_pictures: float, common: float
 ) -> None:
     rng = np.random.default_rng(5)
-    seeds, pictures, repetitions = 3, 60, 300
+    seeds, pictures, repetitions = 3, 60, 120
     squares, effects, covered = [], [], []
     for _ in range(repetitions):
         found = effects_over_pictures(
@@ -66,11 +66,11 @@ def test_the_standard_error_is_that_of_known_variances(
     seeds_variance = (of_seeds**2 + common**2 / pictures) / seeds
     true = seeds_variance + of_pictures**2 / pictures
     mean = pd.DataFrame(squares).mean()
-    assert mean["seeds"] == pytest.approx(seeds_variance, rel=0.1)
-    assert mean["both"] == pytest.approx(true, rel=0.1)
-    assert np.var(effects) == pytest.approx(true, rel=0.3)
+    assert mean["seeds"] == pytest.approx(seeds_variance, rel=0.15)
+    assert mean["both"] == pytest.approx(true, rel=0.15)
+    assert np.var(effects) == pytest.approx(true, rel=0.4)
     # Three standard errors of a share of 0.95.
-    assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.06)
 
 
 def test_a_crossed_bootstrap_without_its_double_counting_agrees() -> None:
