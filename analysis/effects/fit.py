@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from analysis.effects import verdict as verdicts
+from analysis.effects.box_meyer import box_meyer
 from analysis.effects.collapse import collapse_by_level
 from analysis.effects.least_squares import FITTED, RESIDUAL, STUDENTISED, Fit, fit_matrix
 from analysis.effects.lenth import FEWEST_EFFECTS, Lenth, lenth
@@ -141,6 +143,7 @@ def _effects_of_fit(
     unequal = spreads is not None and spreads.p < UNEQUAL_P and fit.df >= ENOUGH_ERROR_DF
     terms = _terms_table(fit, alpha, spreads if unequal else None)
     contrasts, scores, margins = _lenth_margins(judged, alpha)
+    verdict = _verdict(terms, fit, spreads, scores, margins, alpha)
     return Effects(
         factors=tuple(factors),
         response=response,
@@ -155,7 +158,8 @@ def _effects_of_fit(
         press=fit.press,
         r_squared_predicted=fit.r_squared_predicted,
         lenth=margins,
-        verdict=_verdict(terms, fit, spreads, scores, margins, alpha),
+        verdict=verdict,
+        posterior=_posterior(judged, scores) if verdict.test == "lenth" else None,
         runs=fit.with_residuals(usable),
         transform=transform,
         aliased=tuple(judged.aliased),
@@ -289,17 +293,39 @@ def _lenth_margins(
     fit: Fit, alpha: float
 ) -> tuple["pd.Series[float]", "pd.Series[float]", Lenth | None]:
     """Return the effects of all orders, these over relative standard errors, and the margins."""
-    at = [i for i, n in enumerate(fit.names) if n != INTERCEPT and not _is_nuisance(n)]
+    at = _judged_columns(fit)
     effects = pd.Series(2 * fit.coefficients[at], index=[fit.names[i] for i in at], dtype=float)
     covariance = fit.covariance[np.ix_(at, at)]
     spread = np.sqrt(np.diag(covariance))
     scores = effects / (spread / np.median(spread))
     if len(at) < FEWEST_EFFECTS:
         return effects, scores, None
-    correlation = covariance / np.outer(spread, spread)
-    independent = np.allclose(correlation, np.eye(len(at)), atol=1e-6)
-    margins = lenth(scores.tolist(), alpha=alpha, correlation=None if independent else correlation)
+    correlation = _correlation(covariance)
+    margins = lenth(scores.tolist(), alpha=alpha, correlation=correlation)
     return effects, scores, margins
+
+
+def _judged_columns(fit: Fit) -> list[int]:
+    return [i for i, n in enumerate(fit.names) if n != INTERCEPT and not _is_nuisance(n)]
+
+
+def _correlation(covariance: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the correlation of effects (m, m); None if they are independent."""
+    spread = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(spread, spread)
+    return None if np.allclose(correlation, np.eye(len(spread)), atol=1e-6) else correlation
+
+
+def _posterior(fit: Fit, scores: "pd.Series[float]") -> pd.DataFrame | None:
+    """Return Box and Meyer's probabilities by term; None if the effects are not independent."""
+    at = _judged_columns(fit)
+    covariance = fit.covariance[np.ix_(at, at)]
+    if _correlation(covariance) is not None:
+        return None
+    # The variance of an effect, which is twice a coefficient, over that of a run.
+    unit = 4 * float(np.median(np.diag(covariance)))
+    found = box_meyer(scores.tolist(), residual=unit * fit.residual_squares, df=fit.df)
+    return found.set_axis(scores.index)
 
 
 def _verdict(
@@ -337,7 +363,7 @@ def _in_two_parts(
     if not collapsed.any():
         return effects
     untested = verdicts.none(effects.residual_df, effects.alpha, collapsed=int(collapsed.sum()))
-    effects = replace(effects, verdict=untested)
+    effects = replace(effects, verdict=untested, posterior=None)
     if collapsed.all():
         return effects
     levels, p = collapse_by_level(effects.runs, effects.factors, effects.alpha)

@@ -11,8 +11,14 @@ from scipy.stats import ncf
 from scipy.stats import t as student
 
 from analysis.effects.fit import fit_effects
-from analysis.effects.lenth import POWER_SETS, SEED, lenth_power
-from analysis.effects.model_matrix import CURVATURE, cell_numbers, code_levels, model_matrix
+from analysis.effects.lenth import MAX_VARIATES, POWER_SETS, SEED, lenth_power
+from analysis.effects.model_matrix import (
+    CURVATURE,
+    block_columns,
+    cell_numbers,
+    code_levels,
+    model_matrix,
+)
 from analysis.effects.result import Effects
 from analysis.effects.unequal_spread import UNEQUAL_P, cell_spreads
 from analysis.factors import Factor
@@ -43,7 +49,12 @@ class DetectableEffect:
 
 
 def smallest_effect(
-    cells: pd.DataFrame, factors: Sequence[Factor], *, alpha: float = 0.05, power: float = POWER
+    cells: pd.DataFrame,
+    factors: Sequence[Factor],
+    *,
+    alpha: float = 0.05,
+    power: float = POWER,
+    block: str | None = None,
 ) -> DetectableEffect:
     """Return the smallest effect that will be called active with a given chance.
 
@@ -54,6 +65,7 @@ def smallest_effect(
     factors : of the design.
     alpha : significance level of the test of one effect.
     power : the chance, between 0 and 1.
+    block : a column of `cells` whose values are blocks.
 
     Notes
     -----
@@ -66,7 +78,12 @@ def smallest_effect(
     # A fit of noise shows which test the runs allow, and its degrees of freedom.
     noise = np.random.default_rng(1).standard_normal(len(cells))
     effects = fit_effects(
-        cells.assign(**{"(noise)": noise}), factors, "(noise)", alpha=alpha, equal_spread=True
+        cells.assign(**{"(noise)": noise}),
+        factors,
+        "(noise)",
+        alpha=alpha,
+        equal_spread=True,
+        block=block,
     )
     verdict = effects.verdict
     corners = sum(
@@ -76,25 +93,37 @@ def smallest_effect(
     error = 2 / math.sqrt(corners)
     match verdict.test:
         case "pooled" | "welch":
-            chance = _welch_power(effects, alpha) or _t_power(verdict.error_df, alpha)
+            chance = _welch_power(effects, alpha, block) or t_power(verdict.error_df, alpha)
         case "lenth":
             chance = lenth_power(len(verdict.scores), alpha)
         case "none":
             return DetectableEffect(math.inf, "none", verdict.error_df, power)
-    ratio = brentq(lambda x: chance(x) - power, 0, LARGEST_RATIO, xtol=1e-3)
-    return DetectableEffect(float(ratio) * error, verdict.test, verdict.error_df, power)
+    ratio = smallest_ratio(chance, power)
+    return DetectableEffect(ratio * error, verdict.test, verdict.error_df, power)
 
 
-def _welch_power(effects: Effects, alpha: float) -> Callable[[float], float] | None:
+def smallest_ratio(chance: Callable[[float], float], power: float) -> float:
+    """Return how many standard errors an effect needs, so that a test finds it with a power."""
+    return float(brentq(lambda ratio: chance(ratio) - power, 0, LARGEST_RATIO, xtol=1e-3))
+
+
+def _welch_power(
+    effects: Effects, alpha: float, block: str | None
+) -> Callable[[float], float] | None:
     """Return the power if runs of the same cell show whether their spread is equal, else None."""
     coded = code_levels(effects.runs, effects.factors)
     x = model_matrix(coded, effects.order, effects.factors)[list(effects.terms.index)]
     centre = centre_points(coded, effects.factors)
     if centre.any():
         x[CURVATURE] = centre.astype(float)
+    blocks = None
+    if block:
+        columns = block_columns(effects.runs[block], about="mean")
+        x, blocks = pd.concat([x, columns], axis=1), columns.to_numpy(dtype=float)
     matrix = x.to_numpy(dtype=float)
-    y = np.random.default_rng(SEED).standard_normal((POWER_SETS, len(matrix)))
-    spreads = cell_spreads(matrix, y, cell_numbers(coded))
+    sets = min(POWER_SETS, MAX_VARIATES // len(matrix))
+    y = np.random.default_rng(SEED).standard_normal((sets, len(matrix)))
+    spreads = cell_spreads(matrix, y, cell_numbers(coded), blocks)
     if spreads is None:
         return None
     inverse = np.linalg.inv(matrix.T @ matrix)
@@ -108,7 +137,7 @@ def _welch_power(effects: Effects, alpha: float) -> Callable[[float], float] | N
     return lambda ratio: float(np.mean(np.abs(found[:, 1] / own + ratio) > limits))
 
 
-def _t_power(df: int, alpha: float) -> Callable[[float], float]:
+def t_power(df: int, alpha: float) -> Callable[[float], float]:
     """Return the power of a two-sided t-test for an effect of a number of standard errors."""
     limit = float(student.ppf(1 - alpha / 2, df))
     # The square of a noncentral t is a noncentral F, whose tail SciPy knows at every distance.

@@ -64,6 +64,9 @@ class Effects:
     press, r_squared_predicted : prediction sum of squares, and 1 - press / total; NaN if a run is
         fitted exactly.
     lenth : its margins; None with fewer than three effects.
+    posterior : the probability that each of the contrasts is active, see
+        `analysis.effects.box_meyer.box_meyer`, by term; None unless Lenth's method judged
+        independent effects.
     runs : the fitted runs, with responses and the columns of `Fit.with_residuals`.
     aliased : terms that these runs cannot distinguish from others.
     collapse : the two parts of the model, if some runs collapsed and some did not; else None.
@@ -88,6 +91,7 @@ class Effects:
     transform: Transform = "raw"
     aliased: tuple[AliasedTerm, ...] = ()
     collapse: Collapse | None = None
+    posterior: pd.DataFrame | None = None
     warnings: tuple[Caution, ...] = ()
 
     @property

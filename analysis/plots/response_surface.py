@@ -8,10 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.factors import Factor, show
-from analysis.surface.result import Surface
+from analysis.surface.result import Model, Surface
 
 GRID = 61
 PANELS = 9
+#: The title of each model.
+MODELS: dict[Model, str] = {
+    "first": "first order",
+    "interactions": "first order with interactions",
+    "quadratic": "main effects and quadratic terms",
+    "second": "second order",
+}
 
 
 def contours(surface: Surface) -> Figure:
@@ -30,7 +37,7 @@ def contours(surface: Surface) -> Figure:
         _draw_contours(axes, surface, i, j)
     for axes in panels[len(pairs) :]:
         axes.set_visible(False)
-    figure.suptitle(f"{surface.response}: {surface.model} order", fontsize=10)
+    figure.suptitle(f"{surface.response}: {MODELS[surface.model]}", fontsize=10)
     return figure
 
 

@@ -12,15 +12,17 @@ import numpy as np
 import pandas as pd
 
 from analysis.effects.least_squares import Fit, fit_matrix
-from analysis.effects.model_matrix import INTERCEPT, block_columns, code_levels
+from analysis.effects.model_matrix import INTERCEPT, block_columns, code_levels, estimable
 from analysis.errors import DesignError, NotEstimableError
 from analysis.factors import Factor, Level
 from analysis.runs.checks import checked_runs
-from analysis.surface.result import Model, Stationary, Surface, Vector
+from analysis.surface.result import WITH_SQUARES, Model, Stationary, Surface, Vector
 from analysis.surface.warnings import surface_warnings
 
 #: Curvature less than this share of the strongest is that of a ridge.
 RIDGE = 0.1
+#: A share of an interaction below this is zero except for rounding.
+SHARE_TOLERANCE = 1e-9
 
 
 def fit_surface(
@@ -28,7 +30,7 @@ def fit_surface(
     factors: Sequence[Factor],
     response: str,
     *,
-    model: Model = "second",
+    model: Model | None = "second",
     alpha: float = 0.05,
     block: str | None = None,
     coded: pd.DataFrame | None = None,
@@ -40,7 +42,9 @@ def fit_surface(
     runs : one row per run: factors in natural units, and the response (NaN if the run failed).
     factors : k numeric factors.
     response : the column.
-    model : ``first`` order, with ``interactions``, or ``second`` order.
+    model : ``first`` order, with ``interactions``, ``quadratic`` (main effects and quadratic terms)
+        or ``second`` order; None: the second order if the runs can distinguish its terms, else
+        quadratic.
     alpha : of the intervals and warnings.
     block : a column whose values are blocks; the intercept is that of the first.
     coded : (N, k) coded levels; by default those of the natural levels.
@@ -64,11 +68,13 @@ def fit_surface(
             )
     usable = checked_runs(runs, factors, response)
     levels = code_levels(usable, factors) if coded is None else coded.loc[usable.index]
-    matrix = surface_matrix(levels, model)
     cells = [levels[name].round(9) for name in levels]
+    blocks = pd.DataFrame(index=levels.index)
     if block:
-        matrix = pd.concat([matrix, block_columns(usable[block], about="first")], axis=1)
+        blocks = block_columns(usable[block], about="first")
         cells.append(usable[block])
+    model = model or largest_model(levels, blocks)
+    matrix = pd.concat([surface_matrix(levels, model), blocks], axis=1)
     fit = fit_matrix(matrix, usable[response], cells)
     if fit.aliased:
         aliased = ", ".join(term.term for term in fit.aliased)
@@ -77,6 +83,18 @@ def fit_surface(
             "other terms; add axial points, or fit the interactions only"
         )
     return _gathered(fit, usable, levels, factors, response, model, alpha)
+
+
+def largest_model(levels: pd.DataFrame, blocks: pd.DataFrame | None = None) -> Model:
+    """Return the model with quadratic terms that runs can distinguish: the second order, if any.
+
+    Parameters
+    ----------
+    levels : (N, k) coded levels.
+    blocks : (N, b) columns of the blocks.
+    """
+    second = pd.concat([surface_matrix(levels, "second"), blocks], axis=1)
+    return "quadratic" if estimable(second)[1] else "second"
 
 
 def _gathered(
@@ -103,17 +121,31 @@ def _gathered(
         radius=float(np.sqrt((levels.to_numpy() ** 2).sum(axis=1)).max()),
         runs=fit.with_residuals(usable),
     )
-    point = stationary_point(plain) if model == "second" else None
-    return replace(plain, stationary=point, warnings=surface_warnings(plain, point, alpha))
+    point = stationary_point(plain) if model in WITH_SQUARES else None
+    biased = _biased_by_interactions(levels) if model == "quadratic" else ()
+    warnings = surface_warnings(plain, point, alpha, biased)
+    return replace(plain, stationary=point, warnings=warnings)
+
+
+def _biased_by_interactions(levels: pd.DataFrame) -> tuple[str, ...]:
+    """Return the factors whose main effects contain interactions that are not in the model.
+
+    By the alias matrix of Montgomery (2013), section 10.7 (supplement S8.1).
+    """
+    fitted, every = surface_matrix(levels, "quadratic"), surface_matrix(levels, "interactions")
+    left_out = every.drop(columns=[name for name in fitted if name in every])
+    shares, *_ = np.linalg.lstsq(fitted.to_numpy(), left_out.to_numpy(), rcond=None)
+    contains = np.abs(shares).max(axis=1, initial=0) > SHARE_TOLERANCE
+    return tuple(str(name) for name in fitted.columns[contains] if name in levels)
 
 
 def surface_matrix(coded: pd.DataFrame, model: Model = "second") -> pd.DataFrame:
     """Return intercept, first-order, interaction and quadratic columns, (N, p) by name."""
     names = [str(name) for name in coded.columns]
     columns = {INTERCEPT: np.ones(len(coded)), **{n: coded[n].to_numpy(float) for n in names}}
-    if model != "first":
+    if model in {"interactions", "second"}:
         columns |= {f"{a}:{b}": columns[a] * columns[b] for a, b in combinations(names, 2)}
-    if model == "second":
+    if model in WITH_SQUARES:
         columns |= {f"{name}^2": columns[name] ** 2 for name in names}
     return pd.DataFrame(columns, index=coded.index)
 

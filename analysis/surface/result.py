@@ -12,7 +12,10 @@ from analysis.effects.caution import Caution
 from analysis.effects.model_matrix import INTERCEPT
 from analysis.factors import Factor
 
-Model = Literal["first", "interactions", "second"]
+Model = Literal["first", "interactions", "quadratic", "second"]
+#: The models with quadratic terms: that of all terms up to the second order, and that without
+#: interactions, which a definitive screening design allows.
+WITH_SQUARES: tuple[Model, ...] = ("second", "quadratic")
 Vector = NDArray[np.floating[Any]]
 
 

@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 
 from analysis.errors import AnalysisError
 from analysis.surface.fit import natural_levels
-from analysis.surface.result import Surface, Vector
+from analysis.surface.result import WITH_SQUARES, Surface, Vector
 
 
 def steepest_ascent(
@@ -45,7 +45,7 @@ def steepest_ascent(
     Technometrics 5, 469-479.
     """
     sign = 1.0 if maximise else -1.0
-    second = surface.model == "second"
+    second = surface.model in WITH_SQUARES
     if not np.any(surface.gradient) and not (second and np.any(surface.quadratic)):
         raise AnalysisError(
             "the surface is flat: it has no direction of ascent; run a wider range of levels"

@@ -5,7 +5,7 @@ from typing import Any
 
 from analysis.effects.caution import Caution
 from analysis.effects.least_squares import FITTED, table_value
-from analysis.surface.result import Stationary, Surface
+from analysis.surface.result import WITH_SQUARES, Stationary, Surface
 
 #: A smaller component of a direction is not named.
 SMALLEST_COMPONENT = 0.1
@@ -14,7 +14,7 @@ LEVEL = 0.1
 
 
 def surface_warnings(
-    surface: Surface, point: Stationary | None, alpha: float
+    surface: Surface, point: Stationary | None, alpha: float, biased: Sequence[str] = ()
 ) -> tuple[Caution, ...]:
     """Return one caution for each reason to trust a surface less.
 
@@ -23,11 +23,16 @@ def surface_warnings(
     surface : the fitted surface.
     point : its stationary point, or None.
     alpha : a lack of fit below this p-value is a caution.
+    biased : factors whose main effects contain interactions that the model leaves out.
 
     Returns
     -------
     Cautions of these kinds, with their details:
 
+    - ``interactions_left_out``: the runs cannot distinguish them from other terms; their parts are
+      in quadratic terms, and in the main effects of ``names`` if there are any
+      (``interactions_in_main_effects``).
+    - ``no_error``: no degrees of freedom are left to test against.
     - ``surface_lack_of_fit``: of the ``model``, with its ``p``.
     - ``rising_ridge``: a second-order surface without a stationary point.
     - ``optimum_outside``: the stationary point of this ``kind`` is farther from the centre than
@@ -38,12 +43,24 @@ def surface_warnings(
     - ``ridge_with_slope``: ``directions`` in which it hardly bends, but rises or falls, and the
       ``changes`` of the response from one end of the region to the other.
     """
-    found = [_lack_of_fit(surface, alpha)]
-    if surface.model == "second" and point is None:
+    found = [_left_out(surface, biased), _no_error(surface), _lack_of_fit(surface, alpha)]
+    if surface.model in WITH_SQUARES and point is None:
         found.append(Caution("rising_ridge"))
     if point is not None:
         found += [_optimum_outside(point, surface), _saddle(point), *_ridges(point, surface)]
     return tuple(caution for caution in found if caution is not None)
+
+
+def _left_out(surface: Surface, biased: Sequence[str]) -> Caution | None:
+    if surface.model != "quadratic":
+        return None
+    if biased:
+        return Caution("interactions_in_main_effects", {"names": ", ".join(biased)})
+    return Caution("interactions_left_out")
+
+
+def _no_error(surface: Surface) -> Caution | None:
+    return None if surface.residual_df else Caution("no_error")
 
 
 def _lack_of_fit(surface: Surface, alpha: float) -> Caution | None:

@@ -68,6 +68,12 @@ from flows.commands.options import as_json_option, print_result, terminal_text
     help="Test with one pooled spread, as R's lm does, although that of the cells is unequal.",
 )
 @click.option(
+    "--over-pictures",
+    is_flag=True,
+    help="Give the standard errors of a study's effects over pictures, too, and not only over "
+    "seeds, from the stored answers of its networks to the validation pictures.",
+)
+@click.option(
     "--plots", type=Path, metavar="FOLDER", help="Write the figures to this folder, as PNG."
 )
 @as_json_option

@@ -40,6 +40,13 @@ from flows.commands.options import as_json_option, print_result
     metavar="FACTOR",
     help="A factor whose levels a fold-over changes; all of them by default. Repeat it.",
 )
+@click.option(
+    "--sd",
+    type=float,
+    metavar="SD",
+    help="The standard deviation between runs of one cell, in units of the response: the smallest "
+    "effect that the design finds is then in these units.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random order.")
 @click.option("--out", type=Path, metavar="FILE", help="Write the runs to this new CSV file.")
 @as_json_option
@@ -48,16 +55,19 @@ def design(**given: Any) -> None:
 
     KIND is full, fraction (with --runs or --resolution), plackett-burman, fold-over (of the runs in
     --csv), central-composite, box-behnken or definitive-screening. Resolution, generators and
-    aliases are printed. Run the experiment, add a column with the response, and read it with
-    `factorgrid analyze --csv`.
+    aliases are printed, and the smallest effect that the design, and the design with every run made
+    twice, find with a chance of 80 %. Run the experiment, add a column with the response, and read
+    it with `factorgrid analyze --csv`.
     """
     from analysis.designs.summary import design_as_json
     from tasks.designs.make_design import design_report, make_design, write_runs
+    from tasks.designs.power import design_power, power_as_json
     from tasks.designs.request import design_request
 
     made = make_design(design_request(given))
+    power = design_power(made, given["sd"])
     out = given["out"]
     if out:
         write_runs(made, out)
-    content = design_as_json(made) | {"file": out and str(out)}
-    print_result(content, design_report(made, out), as_json=given["as_json"])
+    content = design_as_json(made) | power_as_json(power) | {"file": out and str(out)}
+    print_result(content, design_report(made, power, out), as_json=given["as_json"])

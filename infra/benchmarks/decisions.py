@@ -7,6 +7,10 @@ deviation of 0.01, or of 0.017, which the published study's repeated cell sugges
 between two runs); the 2,000 validation images add their own noise:
 
     python infra/benchmarks/decisions.py           # 400 surfaces per row, some minutes
+    python infra/benchmarks/decisions.py --soft    # only the rows of a soft cliff
+
+With a soft cliff, a run near it collapses with a chance that rises over the learning rate, so that
+some seeds of a cell learn and others do not; the true accuracy of a cell is the mean over seeds.
 
 corner : the decision's corner has the highest true accuracy of the eight.
 near : its true accuracy is within half a point of that.
@@ -22,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from analysis.effects.fit import fit_effects
 from analysis.effects.model_matrix import code_levels, model_matrix
@@ -40,29 +45,43 @@ LATTICE = pd.DataFrame(
 )
 IMAGES = 2000
 CLOSE = 0.005
+#: Decades of learning rate over which the odds of collapsing at a soft cliff rise by a factor of e.
+SOFT = 0.3
 
 
 class Surface:
-    """A true accuracy with its best at a random place, and a sharp drop at a learning rate."""
+    """A true accuracy with its best at a random place, and a drop at a learning rate.
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    The drop is sharp, or soft: the chance of collapsing rises over `SOFT` decades.
+    """
+
+    def __init__(self, rng: np.random.Generator, *, soft: bool = False) -> None:
         self.at = np.array([rng.uniform(2, 9), rng.uniform(0.5, 3.5), rng.uniform(-4.2, -2.0)])
         self.fall = np.array(
             [rng.uniform(0.001, 0.008), rng.uniform(0.0, 0.02), rng.uniform(0.01, 0.06)]
         )
         self.cliff = rng.uniform(-1.8, -0.5)
+        self.soft = soft
 
     def __call__(self, cells: pd.DataFrame) -> np.ndarray:
-        """Return the true accuracy of each cell, (N,)."""
+        """Return the true accuracy of each cell, (N,), the mean over seeds."""
+        accuracy, chance = self.parts(cells)
+        return np.asarray(0.5 * chance + accuracy * (1 - chance))
+
+    def parts(self, cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Return for each cell the accuracy of runs that learn, and the chance of collapsing."""
         x = np.column_stack([cells["conv"], cells["fc"], np.log10(cells["lr"].astype(float))])
         accuracy = 0.92 - ((x - self.at) ** 2 * self.fall).sum(axis=1)
         # Deeper networks collapse at lower rates.
-        dead = x[:, 2] > self.cliff - 0.05 * (x[:, 0] - 3)
-        return np.where(dead, 0.5, np.maximum(accuracy, 0.5))
+        beyond = x[:, 2] - (self.cliff - 0.05 * (x[:, 0] - 3))
+        chance = expit(beyond / SOFT) if self.soft else (beyond > 0).astype(float)
+        return np.maximum(accuracy, 0.5), chance
 
     def measured(self, cells: pd.DataFrame, noise: float, rng: np.random.Generator) -> np.ndarray:
         """Return accuracies as they would be measured, (N,)."""
-        true = self(cells)
+        accuracy, chance = self.parts(cells)
+        dead = rng.random(len(cells)) < chance if self.soft else chance == 1
+        true = np.where(dead, 0.5, accuracy)
         seeds = np.where(true > 0.5, rng.normal(0, noise, len(cells)), 0.0)
         return np.asarray(rng.binomial(IMAGES, np.clip(true + seeds, 0.5, 0.99)) / IMAGES)
 
@@ -144,17 +163,27 @@ def picks(surface: Surface, runs: pd.DataFrame) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=400)
-    n = parser.parse_args().n
-    print(f"{n:,} surfaces per row, {IMAGES:,} validation images; left: mean and 90th percentile")
+    parser.add_argument("--soft", action="store_true", help="only the rows of a soft cliff")
+    given = parser.parse_args()
+    print(f"{given.n:,} surfaces per row, {IMAGES:,} validation images")
+    if not given.soft:
+        corners(given.n, soft=False)
+    corners(given.n, soft=True)
+    if not given.soft:
+        rules(min(given.n, 300))
+
+
+def corners(n: int, *, soft: bool) -> None:
+    """Print how often corner and grid are right; left: mean and 90th percentile."""
+    print(f"\n{'soft' if soft else 'sharp'} cliff")
     print(" noise  runs  corner   near   grid  moved   left   90 %")
     for noise, replicates in product((0.01, 0.017), (1, 2, 3)):
         rng = np.random.default_rng([7, replicates])
-        surfaces = [Surface(np.random.default_rng([8, number])) for number in range(n)]
+        surfaces = [Surface(np.random.default_rng([8, number]), soft=soft) for number in range(n)]
         t = pd.DataFrame([judge(surface, replicates, noise, rng) for surface in surfaces])
         rates = " ".join(f"{t[name].mean():6.0%}" for name in ("corner", "near", "grid", "moved"))
         left = f"{t['left'].mean():6.2f} {t['left'].quantile(0.9):6.2f}"
         print(f"{noise:6} {8 * replicates:5}  {rates} {left}", flush=True)
-    rules(min(n, 300))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.effects.compare_scales import fit_on_scales
 from analysis.effects.dispersion import dispersion, dispersion_as_json, dispersion_as_text
 from analysis.effects.fit import fit_effects
+from analysis.effects.over_pictures import effects_over_pictures, trained_twice
 from analysis.effects.result import Effects
 from analysis.effects.verdict import ENOUGH_ERROR_DF
 from analysis.runs.bookkeeping import SEEDS, plain_name
@@ -22,6 +23,7 @@ from analysis.search.refined_grid import Decision, decide_grid
 from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
+from tasks.analyze.read_answers import ACCURACY, correct_answers
 from tasks.analyze.read_runs import is_study, runs_of_experiment
 from tasks.analyze.request import AnalysisRequest, check_study_request
 from tasks.errors import UserError
@@ -33,10 +35,15 @@ from tasks.report.text import outcome_as_text
 from tasks.settings import Settings
 from tasks.tables.read_csv import CsvTable, read_csv
 from tasks.tables.reading import Reading, reading_as_json
-from tasks.tracking.execution import last_execution
+from tasks.tracking.execution import Execution, last_execution
 from tasks.tracking.tracker import Tracker
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text
+from tasks.wording.over_pictures import (
+    OverPictures,
+    over_pictures_as_json,
+    over_pictures_as_text,
+)
 from tasks.wording.reading import reading_as_text
 from tasks.wording.surface import surface_as_text, surface_table
 from tasks.wording.terminal import bullets, wrapped
@@ -59,6 +66,7 @@ class Analysis:
     decision : where to search next.
     notes : assumptions made when the factors were inferred.
     dispersion : of the residuals at each factor's levels, if it was requested.
+    over_pictures : standard errors over pictures and seeds, if they were requested.
     reading : how the table was read; None for a study.
     """
 
@@ -67,6 +75,7 @@ class Analysis:
     decision: Decision
     notes: tuple[str, ...] = ()
     dispersion: pd.DataFrame | None = None
+    over_pictures: OverPictures | None = None
     reading: Reading | None = None
 
 
@@ -118,6 +127,11 @@ def _answer_for_table(
 
 
 def _answer_for_experiment(tracker: Tracker, name: str, request: AnalysisRequest) -> AnalysisAnswer:
+    if request.over_pictures:
+        raise UserError(
+            f"--over-pictures: experiment {name} is not a study of FactorGrid, so the answers of "
+            "its networks to each picture are not known; leave it out"
+        )
     if not request.response:
         raise UserError(f"experiment {name}: not a study of FactorGrid; name --response METRIC")
     table = runs_of_experiment(tracker, name, request.response)
@@ -142,6 +156,8 @@ def analysis_as_json(analysis: Analysis) -> dict[str, Any]:
         content["read_as"] = reading_as_json(analysis.reading)
     if analysis.dispersion is not None:
         content["dispersion"] = dispersion_as_json(analysis.dispersion)
+    if analysis.over_pictures is not None:
+        content["over_pictures"] = over_pictures_as_json(analysis.over_pictures)
     return content
 
 
@@ -167,6 +183,8 @@ def analysis_as_text(analysis: Analysis, language: str = "en") -> str:
     ]
     if analysis.dispersion is not None:
         lines += ["", dispersion_as_text(analysis.dispersion)]
+    if analysis.over_pictures is not None:
+        lines += ["", over_pictures_as_text(analysis.over_pictures, translate)]
     return "\n".join(lines)
 
 
@@ -190,6 +208,7 @@ def _surface_answer(
         found.runs,
         found.factors,
         request.response,
+        model=None,
         alpha=request.significance,
         block=request.block_column,
     )
@@ -336,13 +355,37 @@ def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> An
     response = completed.response
     if response not in runs or not runs[response].notna().any():
         raise UserError(f"study {name}: no run of its screen has {response}; run it again")
+    if request.over_pictures and response != ACCURACY:
+        raise UserError(
+            f"--over-pictures: {response} is no mean over pictures; give --response {ACCURACY}, or "
+            "leave it out"
+        )
     found = Experiment(runs, study.factor_list)
     # A study whose runs are all equal has its findings, too.
-    return _analyse(
+    analysis = _analyse(
         found,
         completed,
         constant=True,
         source=f"study {name}, screen of MLflow run {execution.run_id}",
+    )
+    if not request.over_pictures:
+        return analysis
+    return replace(analysis, over_pictures=_over_pictures(execution, analysis.effects))
+
+
+def _over_pictures(execution: Execution, effects: Effects) -> OverPictures:
+    """Return the effects over pictures: of the runs that learned, if some did not."""
+    learned = effects.collapse and effects.collapse.learned
+    judged = learned or effects
+    run_ids, accuracies = judged.runs["run_id"].tolist(), judged.runs[ACCURACY].tolist()
+    correct = correct_answers(execution, run_ids, accuracies)
+    return OverPictures(
+        effects_over_pictures(judged, correct),
+        pictures=correct.shape[1],
+        runs=len(correct),
+        alpha=judged.alpha,
+        trained_twice=trained_twice(judged),
+        learned=bool(learned),
     )
 
 
@@ -370,7 +413,7 @@ def _analyse(
     decision = decide_grid(effects, budget=request.budget, maximise=request.maximise)
     spread = dispersion(effects) if request.dispersion else None
     notes = (*found.notes, *request.direction_notes)
-    return Analysis(source, effects, decision, notes, spread, reading)
+    return Analysis(source, effects, decision, notes, spread, reading=reading)
 
 
 def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:

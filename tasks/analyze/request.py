@@ -38,6 +38,7 @@ class AnalysisRequest:
     surface : whether to fit a second-order surface instead of effects.
     equal_spread : whether all cells are taken to have the same spread.
     dispersion : whether to compare the spread of the residuals at each factor's levels.
+    over_pictures : whether to give the standard errors over pictures, too; only of a study.
     """
 
     csv: Path | None = None
@@ -57,6 +58,7 @@ class AnalysisRequest:
     surface: bool = False
     dispersion: bool = False
     equal_spread: bool = False
+    over_pictures: bool = False
 
     @property
     def significance(self) -> float:
@@ -134,6 +136,7 @@ def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
         surface=options["surface"],
         dispersion=options["dispersion"],
         equal_spread=options["equal_spread"],
+        over_pictures=options["over_pictures"],
     )
 
 
@@ -147,7 +150,10 @@ NOT_WITH_SURFACE = {
     "budget": "--budget",
     "dispersion": "--dispersion",
     "equal_spread": "--equal-spread",
+    "over_pictures": "--over-pictures",
 }
+#: Options with which an effect is no difference of accuracies, by the names of `options`.
+NOT_WITH_PICTURES = {"scale": "--scale", "block": "--block"}
 #: Values of options that were not given.
 NOT_GIVEN = (None, False, (), "raw")
 
@@ -158,6 +164,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
         for name, option in NOT_WITH_SURFACE.items():
             if options[name] not in NOT_GIVEN:
                 raise UserError(f"{option}: has no effect with --surface; leave one of them out")
+    if options["over_pictures"]:
+        _check_over_pictures(options)
     if options["terms"] and options["order"] is not None:
         raise UserError("--order: has no effect with --terms, which names every term; leave it out")
     if options["classes"] is not None and (options["classes"] < 0 or options["classes"] == 1):
@@ -171,6 +179,20 @@ def _check_options(options: Mapping[str, Any]) -> None:
             "--images: only used by --scale logit or log_error, or by --classes; add one of them, "
             "or leave it out"
         )
+
+
+def _check_over_pictures(options: Mapping[str, Any]) -> None:
+    if options["csv"]:
+        raise UserError(
+            "--over-pictures: a table does not have the networks' answers to each picture; give "
+            "--experiment NAME of a study, or leave it out"
+        )
+    for name, option in NOT_WITH_PICTURES.items():
+        if options[name] not in NOT_GIVEN:
+            raise UserError(
+                f"{option}: with --over-pictures, effects are differences of accuracies without "
+                "blocks; leave one of them out"
+            )
 
 
 def check_study_request(request: AnalysisRequest) -> None:

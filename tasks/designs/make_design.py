@@ -16,11 +16,12 @@ from analysis.designs.response_surface import (
     central_composite,
     definitive_screening,
 )
-from analysis.designs.summary import design_as_text
+from analysis.designs.summary import THREE_LEVELS, design_as_text
 from analysis.runs.bookkeeping import NOT_FACTORS, plain_name
 from analysis.runs.columns import LOG_SCALE_NAMES
 from analysis.runs.infer_factors import infer_design_factors
 from tasks.analyze.request import factor_option
+from tasks.designs.power import DesignPower, power_as_text
 from tasks.designs.request import DesignRequest, factor_of
 from tasks.errors import UserError
 from tasks.tables.read_csv import read_csv
@@ -105,19 +106,12 @@ def write_runs(design: Design, path: Path) -> None:
         ) from None
 
 
-def design_report(design: Design, path: Path | None) -> str:
-    """Return what a terminal prints: what the design can estimate, and its runs or their file."""
+def design_report(design: Design, power: DesignPower, path: Path | None) -> str:
+    """Return what a terminal prints: what the design can estimate and find, and its runs."""
+    about = f"{design_as_text(design)}\n\n{power_as_text(power)}"
     if path is None:
-        return f"{design_as_text(design)}\n\n{design.cells.to_string(index=False)}"
-    made = (
-        f"{design_as_text(design)}\n\n{path}: {len(design.cells)} runs, in the order in which to "
-        "run them."
-    )
-    if design.kind == "definitive-screening":
-        return (
-            f"{made} `factorgrid analyze` does not fit main effects with quadratic terms only: add "
-            "runs of a second-order design for --surface, or use another program."
-        )
+        return f"{about}\n\n{design.cells.to_string(index=False)}"
+    made = f"{about}\n\n{path}: {len(design.cells)} runs, in the order in which to run them."
     command = " ".join(
         ["factorgrid analyze --csv", str(path), "--response COLUMN", *_analyze_options(design)]
     )
@@ -129,6 +123,6 @@ def _analyze_options(design: Design) -> Sequence[str]:
     options = [f"--log {factor.name}" for factor in log]
     if design.cells["block"].nunique() > 1:
         options.append("--block block")
-    if design.kind in {"central-composite", "box-behnken"}:
+    if design.kind in THREE_LEVELS:
         options.append("--surface")
     return options

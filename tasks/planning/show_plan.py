@@ -12,13 +12,9 @@ from analysis.runs.response import DEFAULT_IMBALANCED, IMBALANCED
 from tasks.planning.plan_study import StageCost, StudyPlan
 from tasks.planning.probe import Probe
 from tasks.study.study_file import Study
+from tasks.wording.power import detectable_as_json, detectable_as_text
 from tasks.wording.terminal import bullets, underlined, wrapped
 
-TESTS = {
-    "pooled": "t-tests on {df} error degrees of freedom",
-    "lenth": "Lenth's method, because too few cells are run twice",
-    "none": "no test: too few runs",
-}
 METHODS = {"grid": "refined grid", "gp": "Gaussian process", "surface": "response surface"}
 
 
@@ -78,15 +74,7 @@ def _origin_of_seconds(plan: StudyPlan) -> str | None:
 
 
 def _detectable_as_json(plan: StudyPlan, found: DetectableEffect) -> dict[str, Any]:
-    size, spread = (found.size if math.isfinite(found.size) else None), plan.past.spread
-    return {
-        "power": found.power,
-        "alpha": plan.study.alpha,
-        "test": found.test,
-        "error_df": found.error_df,
-        "in_standard_deviations": size,
-        "in_units_of_the_response": size * spread if size and spread else None,
-    }
+    return detectable_as_json(found, plan.study.alpha, plan.past.spread)
 
 
 def plan_as_text(plan: StudyPlan) -> str:
@@ -277,14 +265,9 @@ def _probe(probe: Probe | None) -> str:
 
 def _power(plan: StudyPlan) -> list[str]:
     found, doubled = plan.detectable, plan.detectable_doubled
-    test = TESTS[found.test].format(df=found.error_df)
     if plan.design is None:
         return ["No effects are fitted to cells drawn at random."]
-    if not math.isfinite(found.size):
-        lines = [f"{test[0].upper()}{test[1:]}. Add replicates or cells."]
-    else:
-        chance = f"a chance of {found.power:.0%}, at {plan.study.alpha:.0%}"
-        lines = [f"An effect of {_size(plan, found)} is called active with {chance}, by {test}."]
+    lines = [detectable_as_text(found, plan.study.alpha, _size(plan, found))]
     if math.isfinite(doubled.size):
         twice = 2 * plan.rules.replicates
         # A study with a budget has no key for the seeds of its screen.

@@ -135,6 +135,7 @@ def effects_as_json(
         "r_squared_predicted": _number_or_none(effects.r_squared_predicted),
         "press": _number_or_none(effects.press),
         "lenth": effects.lenth and {name: getattr(effects.lenth, name) for name in LENTH_MARGINS},
+        "box_meyer": _posterior_as_json(effects),
         "active": list(effects.active),
         "verdict": _verdict_as_json(effects.verdict),
         "anova": _table_as_json(effects.anova),
@@ -168,6 +169,7 @@ def surface_as_json(surface: Surface, path: pd.DataFrame, source: str) -> dict[s
     point, english = surface.stationary, translator("en")
     return {
         "source": source,
+        "model": surface.model,
         "terms": _table_as_json(surface.terms),
         "residual_df": surface.residual_df,
         "r_squared": _number_or_none(surface.r_squared),
@@ -201,6 +203,11 @@ def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _posterior_as_json(effects: Effects) -> dict[str, Any] | None:
+    """Return Box and Meyer's probability of each effect; None if there is none."""
+    return None if effects.posterior is None else _table_as_json(effects.posterior)
+
+
 def _collapse_as_json(collapse: Collapse) -> dict[str, Any]:
     levels: list[dict[str, Any]] = as_plain_types(collapse.levels.to_dict("records"))
     return {
@@ -225,6 +232,7 @@ def _half_as_json(collapse: Collapse) -> dict[str, Any] | None:
             str(name): _number_or_none(table_value(learned.terms, str(name), "effect"))
             for name in learned.terms.index.drop("intercept")
         },
+        "box_meyer": _posterior_as_json(learned),
         "active": list(learned.active),
         "verdict": _verdict_as_json(learned.verdict),
     }

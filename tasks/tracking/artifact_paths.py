@@ -4,7 +4,8 @@
 STUDY = "study.json"
 #: Of a parent run: some images of each class, as one figure.
 SAMPLES = "data/samples.png"
-#: Of a parent run: class names, image size, images per class and side, labels of the test images.
+#: Of a parent run: class names, image size, images per class and side, labels of the test and the
+#: validation images (of older versions, only of the test images).
 PICTURES = "data/pictures.json"
 #: Of a parent run: the versions of Python and of the packages.
 VERSIONS = "data/versions.json"

@@ -32,7 +32,7 @@ LIBRARIES = (
 
 
 def log_provenance(execution: Execution, arrays: ImageArrays) -> None:
-    """Log samples of the images, the split, the test labels, and the versions of the libraries."""
+    """Log samples of the images, the split, its labels, and the versions of the libraries."""
     run_id = execution.run_id
     execution.writer.log_figures(run_id, {SAMPLES: replicate_figures.samples(arrays)})
     execution.writer.log_text(run_id, json.dumps(_split_summary(arrays)), PICTURES)
@@ -44,12 +44,14 @@ def _split_summary(arrays: ImageArrays) -> dict[str, Any]:
         side: np.bincount(arrays.labels[arrays.side(side)], minlength=len(arrays.classes)).tolist()
         for side in SIDES
     }
-    # With the test labels, two registered models can be compared without the images.
+    # With the labels, two registered models can be compared without the images, and the effects be
+    # judged for other images.
     return {
         "classes": list(arrays.classes),
         "image_size": arrays.image_size,
         "counts": counts,
         "test_labels": arrays.labels[arrays.side("test")].tolist(),
+        "validation_labels": arrays.labels[arrays.side("validation")].tolist(),
     }
 
 

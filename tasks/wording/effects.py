@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from analysis.effects.box_meyer import ALPHA, K_RANGE, K
 from analysis.effects.least_squares import CATEGORY, table_value
 from analysis.effects.model_matrix import INTERCEPT
 from analysis.effects.result import Collapse, Effects
@@ -17,9 +18,11 @@ MOST_TERMS = 31
 #: Columns of `Effects.terms` that a terminal shows.
 COLUMNS = ["coefficient", "effect", "std_error", "t", "p"]
 #: Those of them that are left out where a line has no room for them, the last one first.
-OPTIONAL = ["coefficient", "std_error", "t"]
+OPTIONAL = ["P(active)", "coefficient", "std_error", "t"]
 #: Sources of the analysis of variance that are tested.
 TESTED = ("curvature", "lack of fit", "blocks")
+#: An effect is named if its probability to be active is higher than this for some k.
+LIKELY = 0.5
 
 
 def effects_as_text(effects: Effects, translate: Translate) -> str:
@@ -51,7 +54,31 @@ def judged_as_text(effects: Effects, translate: Translate) -> str:
 def _judged(effects: Effects, translate: Translate) -> list[str]:
     """Return which effects are active, if they were tested, and what is known about the test."""
     verdict = " ".join(verdict_as_text(effects.verdict, translate))
-    return [verdict] if effects.verdict.collapsed else [active_as_text(effects, translate), verdict]
+    if effects.verdict.collapsed:
+        return [verdict]
+    return [active_as_text(effects, translate), verdict, *posterior_as_text(effects, translate)]
+
+
+def posterior_as_text(effects: Effects, translate: Translate) -> list[str]:
+    """Return which effects are probably active by Box and Meyer's method, and what it assumes."""
+    if effects.posterior is None:
+        return []
+    low, high = (f"{k:.0f}" for k in K_RANGE)
+    ranked = effects.posterior.sort_values("probability", ascending=False, kind="stable")
+    likely = [
+        translate(
+            "posterior_of",
+            name=str(name),
+            p=f"{row['probability']:.2f}",
+            low=f"{row['low']:.2f}",
+            high=f"{row['high']:.2f}",
+        )
+        for name, row in ranked.iterrows()
+        if row["high"] > LIKELY
+    ]
+    key = "posterior" if likely else "posterior_none"
+    texts = {"names": ", ".join(likely), "limit": percent(LIKELY), "share": percent(ALPHA)}
+    return [translate(key, **texts, k=f"{K:.0f}", low=low, high=high)]
 
 
 def collapse_as_text(collapse: Collapse, translate: Translate) -> list[str]:
@@ -251,6 +278,13 @@ def term_verdict(effects: Effects, name: str, translate: Translate) -> str:
     return translate("active" if name in effects.active else "not_shown")
 
 
+def probability(effects: Effects, name: str) -> str:
+    """Return the probability that a term is active, with two decimals; a dash if it has none."""
+    if effects.posterior is None or name not in effects.posterior.index:
+        return "-"
+    return f"{table_value(effects.posterior, name, 'probability'):.2f}"
+
+
 def terms_table(effects: Effects, translate: Translate) -> str:
     """Return the table of terms; columns that do not fit into a line are left out."""
     names = [INTERCEPT, *shown_terms(effects)]
@@ -258,6 +292,8 @@ def terms_table(effects: Effects, translate: Translate) -> str:
     columns: dict[str, list[str]] = {"": _flush_left(names)}
     for column in COLUMNS:
         columns[column] = ["-" if pd.isna(x) else table_number(x) for x in terms[column]]
+    if effects.posterior is not None:
+        columns["P(active)"] = [probability(effects, name) for name in names]
     verdicts = [
         term_verdict(effects, name, translate) if name in effects.active else "" for name in names
     ]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
             ["--n", "5"],
             ("False alarms", "Power", "Half the screen", "Partial collapse"),
         ),
-        ("decisions", ["--n", "2"], ("corner", "Corner right")),
+        ("decisions", ["--n", "2"], ("sharp cliff", "soft cliff", "Corner right")),
         ("promotion", ["--n", "2"], ("52 challengers", "the product")),
         ("winner", ["--n", "2"], ("27 scattered", "recipe")),
         ("analysis_speed", [], ("384 runs, 128 terms",)),

@@ -16,6 +16,7 @@ from tasks.wording.effects import (
     fit_as_text,
     judged_as_text,
     learned_title,
+    probability,
     shown_terms,
     term_verdict,
     unfitted_active_terms,
@@ -81,6 +82,8 @@ def _term(effects: Effects, name: str, translate: Translate) -> dict[str, Any]:
         "std_error": fixed(2 * row["std_error"]),
         "t": fixed(row["t"], 2),
         "p": p_value(row["p"]),
+        # Of all terms or of none.
+        "probability": "" if effects.posterior is None else probability(effects, name),
         "active": name in effects.active,
         "verdict": term_verdict(effects, name, translate),
     }

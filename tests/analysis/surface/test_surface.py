@@ -1,15 +1,21 @@
+import json
 import math
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.designs.response_surface import box_behnken, central_composite
-from analysis.effects.least_squares import table_value
+from analysis.designs.response_surface import (
+    box_behnken,
+    central_composite,
+    definitive_screening,
+)
+from analysis.effects.least_squares import fit_matrix, table_value
 from analysis.errors import AnalysisError, DesignError, NotEstimableError
 from analysis.factors import Factor
 from analysis.plots.response_surface import contours
-from analysis.surface.fit import fit_surface
+from analysis.surface.fit import fit_surface, surface_matrix
 from analysis.surface.steepest_ascent import steepest_ascent
 
 TIME, HEAT = Factor("time", 80.0, 90.0), Factor("temp", 170.0, 180.0)
@@ -65,8 +71,6 @@ def test_a_rotatable_design_predicts_as_well_in_every_direction() -> None:
     surface = fit_surface(cells.assign(y=np.arange(len(cells)) ** 0.5), factors, "y")
     assert cells["a"].max() == pytest.approx(8**0.25)
     assert surface.radius == pytest.approx(3**0.5)
-    from analysis.surface.fit import surface_matrix
-
     names = [f.name for f in factors]
     x = surface_matrix(cells[names]).to_numpy()
     rng = np.random.default_rng(0)
@@ -199,3 +203,84 @@ def test_a_maximum_in_the_centre_has_a_path_along_which_the_response_falls_least
     assert path["predicted"].tolist() == pytest.approx([0.7, 0.6, 0.3])
     with pytest.raises(AnalysisError, match="flat"):
         steepest_ascent(fit_surface(runs, surface.factors, "z", model="first"))
+
+
+#: Jones and Nachtsheim (2011), A class of three-level designs for definitive screening in the
+#: presence of second-order effects, Journal of Quality Technology 43, 1-15, table 2: simulated
+#: as 20 + 4 x1 + 3 x2 - 2 x3 - x4 + 5 x2 x3 + 6 x1^2 + N(0, 1). As process-improve catalogues it.
+SIX = ["x1", "x2", "x3", "x4", "x5", "x6"]
+
+
+def _definitive_screening() -> pd.DataFrame:
+    catalogue = files("process_improve") / "datasets" / "experiments" / "reference_catalogue"
+    content = json.loads((catalogue / "jones-nachtsheim-2011.json").read_text(encoding="utf-8"))
+    runs = content["experiments"][0]["runs"]
+    return pd.DataFrame(runs["rows"], columns=runs["columns"])
+
+
+def _aicc(table: pd.DataFrame, terms: list[str]) -> float:
+    """Return AICc of a fit of some second-order terms, with the error variance as a parameter."""
+    matrix = surface_matrix(table[SIX].astype(float))[["intercept", *terms]]
+    fit = fit_matrix(matrix, table["y"], [table["Run"]])
+    n, k = len(table), len(terms) + 2
+    return float(-2 * fit.results.llf + 2 * k + 2 * k * (k + 1) / (n - k - 1))
+
+
+def test_a_published_definitive_screening_has_its_printed_fits() -> None:
+    table = _definitive_screening()
+    printed = {
+        70.63: ["x1", "x2", "x3", "x2:x3", "x1^2"],
+        71.25: ["x1", "x2", "x3", "x4", "x2:x3", "x1^2"],
+        83.72: ["x1", "x2", "x3", "x4", "x2:x3", "x1^2", "x4^2"],
+    }
+    for aicc, terms in printed.items():
+        assert _aicc(table, terms) == pytest.approx(aicc, abs=0.005)
+
+
+def test_a_definitive_screening_is_fitted_by_main_effects_and_quadratic_terms() -> None:
+    table = _definitive_screening()
+    factors = [Factor(name, -1.0, 1.0) for name in SIX]
+    surface = fit_surface(table, factors, "y", model=None)
+    assert surface.model == "quadratic"
+    assert list(surface.terms.index) == ["intercept", *SIX, *(f"{name}^2" for name in SIX)]
+    # Each main effect has the variance s^2 / 10, whatever the second-order effects are.
+    main = surface.terms.loc[SIX, "coefficient"]
+    assert main.tolist() == pytest.approx((table[SIX].T @ table["y"] / 10).tolist())
+    assert main.tolist() == pytest.approx([4, 3, -2, -1, 0, 0], abs=3 * 10**-0.5)
+    kinds = [caution.kind for caution in surface.warnings]
+    assert kinds[:2] == ["interactions_left_out", "no_error"]
+    assert surface.terms["p"].isna().all()
+
+
+def test_more_centre_points_give_a_definitive_screening_an_error() -> None:
+    factors = [Factor(name, -1.0, 1.0) for name in "abcd"]
+    cells = definitive_screening(factors, centre_points=4).cells
+    noise = np.random.default_rng(0).normal(0, 0.01, len(cells))
+    table = cells.assign(y=3 * cells["a"] - 2 * cells["b"] ** 2 + noise)
+    surface = fit_surface(table, factors, "y", model=None)
+    assert (surface.model, surface.residual_df) == ("quadratic", 3)
+    assert surface.terms["coefficient"][["a", "b^2"]].tolist() == pytest.approx([3, -2], abs=0.05)
+    assert surface.terms["p"][["a", "b^2"]].max() < 1e-4
+    assert "no_error" not in [caution.kind for caution in surface.warnings]
+
+
+def test_interactions_within_main_effects_are_named() -> None:
+    # Taguchi's L9: four factors of three levels in nine runs.
+    rows = [(i, j, (i + j) % 3, (i + 2 * j) % 3) for i in range(3) for j in range(3)]
+    table = pd.DataFrame(rows, columns=list("abcd")) - 1
+    factors = [Factor(name, -1.0, 1.0) for name in "abcd"]
+    surface = fit_surface(table.assign(y=np.arange(9) ** 0.5), factors, "y", model=None)
+    assert surface.model == "quadratic"
+    assert surface.warnings[0].kind == "interactions_in_main_effects"
+    assert surface.warnings[0].details["names"] == "a, b, c, d"
+
+
+def test_the_second_order_is_fitted_where_the_runs_allow_it() -> None:
+    assert fit_surface(_yield(), [TIME, HEAT], "y", model=None).model == "second"
+
+
+def test_two_levels_have_no_quadratic_terms() -> None:
+    runs = pd.DataFrame({"a": [-1, 1, -1, 1, -1, 1], "b": [-1, -1, 1, 1, 0, 0]})
+    factors = [Factor("a", -1, 1), Factor("b", -1, 1)]
+    with pytest.raises(NotEstimableError, match=r"a\^2.*axial points"):
+        fit_surface(runs.assign(y=[1.0, 2, 3, 4, 5, 7]), factors, "y", model=None)

@@ -73,6 +73,9 @@ def test_the_papers_table_in_json(tmp_path: Path) -> None:
     assert content["terms"]["intercept"]["effect"] is None
     assert content["lenth"]["pse"] == pytest.approx(0.06345)
     assert set(content["lenth"]) >= {"pse", "me", "sme"}
+    # Box and Meyer's probability of the learning rate and of the three-way interaction.
+    assert content["box_meyer"]["lr"]["probability"] > 0.9
+    assert content["box_meyer"]["conv:fc:lr"]["probability"] < 0.1
     assert content["active"] == ["lr"]
     assert content["decision"]["grid"] == {
         "conv": [6, 7],

@@ -46,7 +46,7 @@ def test_the_runs_and_what_they_estimate_are_printed() -> None:
     assert "of resolution IV: 4 factors, 8 runs" in result.stdout
     assert "Generators: drop = conv_layers:learning_rate:optimizer" in result.stdout
     assert "  conv_layers:learning_rate = optimizer:drop" in result.stdout
-    assert len(result.stdout.rstrip().split("\n\n")[1].splitlines()) == 9
+    assert len(result.stdout.rstrip().split("\n\n")[-1].splitlines()) == 9
 
 
 def test_the_seed_decides_the_order() -> None:
@@ -73,6 +73,8 @@ ROUND_TRIPS = {
     "central-composite": (*UNITS, *RATE, "--axial", "spherical"),
     "central-composite faced": (*UNITS, *RATE, "--axial", "faced"),
     "box-behnken": FIVE[:6],
+    "definitive-screening": FIVE,
+    "definitive-screening with centre points": (*FIVE, "--centre-points", "3"),
 }
 
 
@@ -98,6 +100,7 @@ def test_the_file_is_read_by_analyze_once_it_has_a_response(case: str, tmp_path:
     names = {factor["name"] for factor in made["factors"]}
     if "--surface" in options:
         assert names < set(content["terms"])
+        assert content["model"] == ("quadratic" if "screening" in kind else "second")
     else:
         assert first["name"] in content["active"]
         assert names <= set(content["decision"]["grid"])
@@ -110,7 +113,7 @@ def test_a_definitive_screening_says_what_it_estimates_and_how_it_is_fitted(tmp_
     assert "definitive screening design: 5 factors, 13 runs (1 of them centre points)" in (
         result.stdout
     )
-    assert "does not fit main effects with quadratic terms only" in result.stdout
+    assert "--surface" in result.stdout
     assert sorted(set(pd.read_csv(path)["x0"])) == [1, 2.75, 4.5]
 
 
@@ -139,6 +142,47 @@ def test_a_fold_over_on_one_factor_changes_its_levels_only(tmp_path: Path) -> No
     assert content["generators"] == []
     named = _design("fold-over", "--csv", path, "--factor", "x0", "--factor", "x1=1,4.5")
     assert [factor["name"] for factor in named["factors"]] == ["x0", "x1"]
+
+
+def test_a_design_says_the_smallest_effect_that_it_finds_in_units_of_the_response() -> None:
+    options = ("full", *LAYERS, *RATE, *OPTIMIZER, "--replicates", 2)
+    content = _design(*options, "--sd", 0.02)
+    found, twice = content["smallest_effect"], content["smallest_effect_with_twice_the_runs"]
+    assert (found["test"], found["error_df"], twice["error_df"]) == ("pooled", 8, 24)
+    assert (found["power"], found["alpha"]) == (0.8, 0.05)
+    assert found["in_units_of_the_response"] == pytest.approx(
+        0.02 * found["in_standard_deviations"]
+    )
+    more = _design("full", *LAYERS, *RATE, *OPTIMIZER, "--replicates", 4)["smallest_effect"]
+    # The simulated runs have another order.
+    assert twice["in_standard_deviations"] == pytest.approx(
+        more["in_standard_deviations"], rel=0.03
+    )
+    assert more["in_units_of_the_response"] is None
+    text = " ".join(_run("design", *options, "--sd", 0.02).stdout.split())
+    assert f"An effect of {found['in_units_of_the_response']:.4g} (" in text
+    assert "With every run made twice, 32 runs: an effect of 0.0" in text
+
+
+def test_blocks_take_degrees_of_freedom_from_the_error() -> None:
+    options = ("full", *LAYERS, *RATE, *OPTIMIZER, "--replicates", 2, "--blocks")
+    content = _design(*options)
+    assert content["smallest_effect"]["error_df"] == 7
+    # Four blocks of eight cells.
+    assert content["smallest_effect_with_twice_the_runs"]["error_df"] == 21
+
+
+def test_a_second_order_design_has_the_power_of_its_t_tests() -> None:
+    # Main effects of a central composite of two factors: 4 corners and 4 axial points at 1.414.
+    found = _design("central-composite", *UNITS, "--factor", "x=0,1:linear", "--sd", 2)
+    effect = found["smallest_effect"]
+    assert effect["error_df"] == 13 - 6
+    assert effect["in_standard_deviations"] == pytest.approx(2 * 3.3 / 8**0.5, rel=0.03)
+    five = _design("definitive-screening", *FIVE)["smallest_effect"]
+    assert five["error_df"] == 13 - 11
+    four = _design("definitive-screening", *FIVE[:8])
+    assert four["smallest_effect"]["test"] == "none"
+    assert four["smallest_effect_with_twice_the_runs"]["test"] == "pooled"
 
 
 BAD: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
@@ -196,6 +240,8 @@ BAD: dict[str, tuple[tuple[object, ...], tuple[str, ...]]] = {
     "an option of another kind": (("full", *RATE, "--runs", 8), ("--runs", "plackett-burman")),
     "no file to fold over": (("fold-over",), ("--csv FILE",)),
     "a file that is missing": (("fold-over", "--csv", "nowhere.csv"), ("no such file",)),
+    "no spread": (("full", *RATE, "--sd", 0), ("--sd 0", "above 0")),
+    "a spread that is no number": (("full", *RATE, "--sd", "nan"), ("--sd nan", "above 0")),
     "no replicate": (("full", *RATE, "--replicates", 0), ("1 or more",)),
     "a folder that is missing": (("full", *RATE, "--out", "/nowhere/a.csv"), ("/nowhere/a.csv",)),
 }
@@ -237,7 +283,7 @@ def test_a_file_that_exists_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_every_option_of_the_command_belongs_to_a_kind() -> None:
     options = {option.name for option in main.commands["design"].params}
-    assert options - set().union(*OPTIONS.values()) == {"kind", "seed", "out", "as_json"}
+    assert options - set().union(*OPTIONS.values()) == {"kind", "sd", "seed", "out", "as_json"}
 
 
 def test_a_design_with_three_categories_is_analysed_as_it_was_made(tmp_path: Path) -> None:

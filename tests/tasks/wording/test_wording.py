@@ -24,7 +24,12 @@ from tasks.languages import LANGUAGES, translator
 from tasks.study.study_file import DataPart, PilotFinding
 from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text, level_reason_as_text, why_as_text
-from tasks.wording.effects import effects_as_text, verdict_as_text
+from tasks.wording.effects import (
+    effects_as_text,
+    posterior_as_text,
+    terms_table,
+    verdict_as_text,
+)
 from tasks.wording.pictures import pictures_as_text
 from tasks.wording.pilot import pilot_finding_as_text
 from tasks.wording.selection import selection_as_text
@@ -71,6 +76,38 @@ def test_lenths_verdict_says_what_one_degree_of_freedom_cannot_show() -> None:
     assert "Error degrees of freedom: 1." in text
     assert "12.7" in text
     assert "Lenth" in text
+
+
+@pytest.mark.parametrize("translate", [ENGLISH, KOREAN])
+def test_an_unreplicated_design_has_the_probability_that_an_effect_is_active(
+    translate: Any,
+) -> None:
+    effects = fitted(paper())
+    assert effects.posterior is not None
+    found = effects.posterior.loc["lr"]
+    (sentence,) = posterior_as_text(effects, translate)
+    for part in ("lr", "20%", "50%", *(f"{x:.2f}" for x in found)):
+        assert part in sentence
+    assert f"{found['probability']:.2f}" in terms_table(effects, translate)
+
+
+def test_replicates_have_no_such_probability() -> None:
+    table, factors = coded(3, replicates=2)
+    table["y"] = np.random.default_rng(0).standard_normal(16)
+    effects = fit_effects(table, factors, "y")
+    assert not posterior_as_text(effects, ENGLISH)
+    assert "P(active)" not in effects_as_text(effects, ENGLISH)
+
+
+def test_without_a_probable_effect_the_sentence_names_none() -> None:
+    table, factors = coded(3)
+    # One run differs from the others, so all effects are of one size.
+    table["y"] = [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.9]
+    effects = fit_effects(table, factors, "y")
+    assert effects.posterior is not None
+    assert effects.posterior["high"].max() <= 0.5
+    (sentence,) = posterior_as_text(effects, ENGLISH)
+    assert "no effect has more than 50%" in sentence
 
 
 def test_a_pooled_verdict_says_where_its_degrees_of_freedom_come_from() -> None:

@@ -1,0 +1,77 @@
+"""The uncertainty of effects over pictures and seeds, as text and as JSON."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from tasks.languages import Translate
+from tasks.wording.terminal import fitting_table, wrapped
+from tasks.wording.values import percent, table_number
+
+#: Columns of the table in a terminal, and those that are left out where a line has no room.
+COLUMNS = ["effect", "seeds", "pictures", "both", "ci_low", "ci_high"]
+OPTIONAL = ["ci_high", "ci_low"]
+
+
+@dataclass(frozen=True)
+class OverPictures:
+    """Effects with their standard errors over seeds, over pictures, and over both.
+
+    Attributes
+    ----------
+    terms : see `analysis.effects.over_pictures.effects_over_pictures`.
+    pictures, runs : how many.
+    alpha : of the intervals.
+    trained_twice : whether a cell was trained with two seeds or more.
+    learned : whether the effects are those of the runs that learned, because others did not.
+    """
+
+    terms: pd.DataFrame
+    pictures: int
+    runs: int
+    alpha: float
+    trained_twice: bool
+    learned: bool = False
+
+
+def over_pictures_as_json(found: OverPictures) -> dict[str, Any]:
+    """Return the uncertainty as plain JSON types; what is unknown is null."""
+    return {
+        "pictures": found.pictures,
+        "runs": found.runs,
+        "of_runs_that_learned": found.learned,
+        "common_part_known": found.trained_twice,
+        "terms": {
+            str(name): {
+                str(column): float(x) if math.isfinite(x) else None for column, x in row.items()
+            }
+            for name, row in found.terms.iterrows()
+        },
+    }
+
+
+def over_pictures_as_text(found: OverPictures, translate: Translate) -> str:
+    """Return the table of standard errors, and what each of them covers."""
+    names = [str(name) for name in found.terms.index]
+    width = max(map(len, names))
+    columns = {"": [name.ljust(width) for name in names]}
+    for column in COLUMNS:
+        columns[column] = ["-" if pd.isna(x) else table_number(x) for x in found.terms[column]]
+    sentences = [
+        translate(
+            "over_pictures",
+            pictures=f"{found.pictures:,}",
+            runs=found.runs,
+            confidence=percent(1 - found.alpha),
+        )
+    ]
+    if found.learned:
+        sentences.append(translate("over_pictures_learned"))
+    if found.terms["seeds"].isna().all():
+        sentences.append(translate("over_pictures_no_seeds"))
+    elif not found.trained_twice:
+        sentences.append(translate("over_pictures_too_large"))
+    title = f"{translate('over_pictures_title')}:"
+    return "\n".join([title, "", fitting_table(columns, OPTIONAL), "", *map(wrapped, sentences)])
