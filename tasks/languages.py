@@ -2,6 +2,7 @@
 
 import functools
 import re
+import string
 import tomllib
 from collections.abc import Callable
 from importlib import resources
@@ -32,6 +33,20 @@ _CONSONANT, _L = "013678lmn", "178l"
 _FIRST_SYLLABLE, _LAST_SYLLABLE, _ENDS, _END_L = 0xAC00, 0xD7A3, 28, 8
 
 
+class _Formatter(string.Formatter):
+    """Formats as `str.format` does; ``{n:cell|cells}`` is the first word for 1, else the second."""
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        singular, bar, plural = format_spec.partition("|")
+        if bar:
+            return singular if str(value) == "1" else plural
+        text: str = super().format_field(value, format_spec)
+        return text
+
+
+_FORMATTER = _Formatter()
+
+
 def translator(language: str) -> Translate:
     """Return a function from a key of `words`, and the values to fill in, to a text.
 
@@ -49,7 +64,7 @@ def translator(language: str) -> Translate:
     table = words()
 
     def say(key: str, **values: object) -> str:
-        text = table[key][language].format(**values)
+        text = _FORMATTER.vformat(table[key][language], (), values)
         return with_particles(text) if language == "ko" else text
 
     return say

@@ -7,6 +7,7 @@ import click
 
 from flows.commands.options import as_json_option, print_result, study_data_options
 from flows.commands.prefect_server import prefect_server
+from tasks.languages import LANGUAGES
 
 if TYPE_CHECKING:
     pass
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
     "--manual", type=Path, help="A CSV file of cells, in the order in which a person tries them."
 )
 @click.option("--plots", type=Path, metavar="FOLDER", help="Write the figure and the page there.")
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    help="The language of the page that --plots writes; by default en.",
+)
 @click.option(
     "--export",
     type=Path,
@@ -84,11 +90,11 @@ def compare(*, as_json: bool, **options: Any) -> None:
     study_tuners(study, study_space(study), request.options.tuners)
     with prefect_server(study, settings):
         from flows.compare import compare as compare_flow
-        from tasks.comparison import result
+        from tasks.comparison import page, result
 
         found = compare_flow(study, *request.options, target=request.target)
     if request.plots:
-        result.save_comparison(found, request.plots)
+        page.save_comparison(found, request.plots, request.language)
     print_result(
         result.comparison_as_json(found), result.comparison_as_text(found), as_json=as_json
     )

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands.options import as_json_option, print_result
-from tasks.languages import LANGUAGES
+from flows.commands.options import as_json_option, language_option, print_result
 
 
 @click.command()
@@ -16,13 +15,7 @@ from tasks.languages import LANGUAGES
     metavar="FILE",
     help="The file to write; by default NAME.html in this folder.",
 )
-@click.option(
-    "--lang",
-    type=click.Choice(LANGUAGES),
-    default="en",
-    show_default=True,
-    help="The language of the report.",
-)
+@language_option("The language of the report.")
 @as_json_option
 def report(experiment: str, out: Path | None, lang: str, *, as_json: bool) -> None:
     """Write the report of a study as one HTML page; it needs only MLflow."""

@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[3]
 COMPUTED = (
     "caution_",
     "choice_",
+    "column_",
+    "comparison_figure_",
     "cost_",
     "decision_",
     "edge_",
@@ -33,6 +35,7 @@ COMPUTED = (
     "second_",
     "selection_picked_",
     "refine_text_",
+    "rule_",
     "remedy_",
     "selection_left_out_",
     "source_",
