@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.commands.completion import study_files
 from flows.commands.options import as_json_option, print_result, study_data_options
 from flows.commands.prefect_server import prefect_server
 from tasks.languages import LANGUAGES
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=study_files)
 @click.option("--table", type=Path, help="A CSV file of trained cells, one row per training.")
 @click.option("--response", help="The column of the table to tune for; higher is better.")
 @click.option(

@@ -4,11 +4,17 @@ from pathlib import Path
 
 import click
 
+from flows.commands.completion import past_studies
 from flows.commands.options import as_json_option, language_option, print_result
 
 
 @click.command()
-@click.option("--experiment", required=True, help="The MLflow experiment of a study: its name.")
+@click.option(
+    "--experiment",
+    required=True,
+    shell_complete=past_studies,
+    help="The MLflow experiment of a study: its name.",
+)
 @click.option(
     "--out",
     type=Path,
