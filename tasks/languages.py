@@ -39,12 +39,17 @@ class _Formatter(string.Formatter):
     def format_field(self, value: object, format_spec: str) -> str:
         singular, bar, plural = format_spec.partition("|")
         if bar:
-            return singular if str(value) == "1" else plural
+            return singular if str(value) in {"1", "1.0"} else plural
         text: str = super().format_field(value, format_spec)
         return text
 
 
 _FORMATTER = _Formatter()
+
+
+def text_of(template: str, **values: object) -> str:
+    """Return a text with its values filled in, and each word in the form that its number needs."""
+    return _FORMATTER.vformat(template, (), values)
 
 
 def translator(language: str) -> Translate:
@@ -64,10 +69,15 @@ def translator(language: str) -> Translate:
     table = words()
 
     def say(key: str, **values: object) -> str:
-        text = _FORMATTER.vformat(table[key][language], (), values)
+        text = text_of(table[key][language], **values)
         return with_particles(text) if language == "ko" else text
 
     return say
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number and an English noun, as in ``1 run`` and ``2 runs``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def with_particles(text: str) -> str:

@@ -8,7 +8,7 @@ import click
 from flows.commands.completion import study_files
 from flows.commands.options import as_json_option, print_result, study_data_options
 from flows.commands.prefect_server import prefect_server
-from tasks.languages import LANGUAGES
+from tasks.languages import LANGUAGES, counted
 
 if TYPE_CHECKING:
     pass
@@ -83,7 +83,9 @@ def compare(*, as_json: bool, **options: Any) -> None:
         from tasks.tracking.tracker import Tracker
 
         rows = export_cells(Tracker.open(settings, create=False), study, request.path)
-        print_result({"rows": rows}, f"{request.path}: {rows} trainings", as_json=as_json)
+        print_result(
+            {"rows": rows}, f"{request.path}: {counted(rows, 'training')}", as_json=as_json
+        )
         return
     from tasks.comparison.entrants import study_space, study_tuners
 
