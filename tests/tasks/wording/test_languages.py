@@ -125,7 +125,7 @@ SEVERAL = {
     *("constant_not_beaten", "against", "promotion_comparison", "drawn_pictures", "imbalanced"),
     *("source_pictures", "source_screen", "source_cells", "table_title", "cost_text"),
     *("figure_largest_interactions", "comparison_best", "comparison_same", "refine_text_budget"),
-    *("error_from_both", "reason_few_for_validation"),
+    *("error_from_both", "plackett_burman_text", "reason_few_for_validation"),
     *("refine_text_two_lengths", "refine_text_two_lengths_again", "reason_uneven_classes"),
 }
 NOUNS = (
