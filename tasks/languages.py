@@ -2,6 +2,7 @@
 
 import functools
 import re
+import string
 import tomllib
 from collections.abc import Callable
 from importlib import resources
@@ -32,6 +33,25 @@ _CONSONANT, _L = "013678lmn", "178l"
 _FIRST_SYLLABLE, _LAST_SYLLABLE, _ENDS, _END_L = 0xAC00, 0xD7A3, 28, 8
 
 
+class _Formatter(string.Formatter):
+    """Formats as `str.format` does; ``{n:cell|cells}`` is the first word for 1, else the second."""
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        singular, bar, plural = format_spec.partition("|")
+        if bar:
+            return singular if str(value) in {"1", "1.0"} else plural
+        text: str = super().format_field(value, format_spec)
+        return text
+
+
+_FORMATTER = _Formatter()
+
+
+def text_of(template: str, **values: object) -> str:
+    """Return a text with its values filled in, and each word in the form that its number needs."""
+    return _FORMATTER.vformat(template, (), values)
+
+
 def translator(language: str) -> Translate:
     """Return a function from a key of `words`, and the values to fill in, to a text.
 
@@ -49,10 +69,15 @@ def translator(language: str) -> Translate:
     table = words()
 
     def say(key: str, **values: object) -> str:
-        text = table[key][language].format(**values)
+        text = text_of(table[key][language], **values)
         return with_particles(text) if language == "ko" else text
 
     return say
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number and an English noun, as in ``1 run`` and ``2 runs``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def with_particles(text: str) -> str:

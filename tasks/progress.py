@@ -19,6 +19,7 @@ from rich.text import Text
 
 from analysis.runs.response import DEFAULT, Response, response_of
 from tasks.escaping import printable, printable_lines
+from tasks.languages import counted
 from tasks.redaction import redact
 
 #: The row of a table that ends so is that of the chosen cell.
@@ -226,14 +227,15 @@ class Progress:
                 return
             self._stage, self._done, self._total = name, 0, total
             self._stage_started = time.monotonic()
-            what = f"{name}: {total} replicates"
+            what = f"{name}: {counted(total, 'replicate')}"
             if study is not None:
                 if not study.stage:
                     study.started = time.monotonic()
                 if at_once:
                     self._total = max(total, study.sizes.get(name, 0))
                     together = "one" if at_once == 1 else f"{at_once}"
-                    what = f"{name}: at most {self._total} replicates, {together} at a time"
+                    most = counted(self._total, "replicate")
+                    what = f"{name}: at most {most}, {together} at a time"
                 elif study.stage != name:
                     # Only now is it known how many there are.
                     study.sizes[name] = total

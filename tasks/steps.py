@@ -24,6 +24,7 @@ from tasks.comparison.request import ComparisonOptions
 from tasks.comparison.result import ComparisonResult, rows_as_json
 from tasks.data.dataset import Prepared
 from tasks.errors import RetryableError
+from tasks.languages import counted
 from tasks.registry.register import Registered, register_winner
 from tasks.report.mlflow_pages import describe_in_mlflow
 from tasks.report.outcome import Outcome
@@ -163,8 +164,8 @@ def suspects(context: TrainingContext) -> Suspects | None:
     found = find_suspects(context.execution, context.arrays)
     if found is not None:
         context.progress.print_line(
-            f"suspects: {len(found.found)} pictures that several good cells classify wrongly with "
-            "a high probability; see suspects/ of the study's run"
+            f"suspects: {counted(len(found.found), 'picture')} that several good cells classify "
+            "wrongly with a high probability; see suspects/ of the study's run"
         )
     return found
 

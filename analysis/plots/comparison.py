@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.plots.effects import COLOURS
 from analysis.plots.layout import limited, panels_across
+from analysis.plots.words import Say, english
 
 
 def delivered(summary: pd.DataFrame, best: float) -> Figure:
@@ -58,6 +59,7 @@ def best_so_far(
     names: Sequence[str],
     along: Literal["runs", "seconds"],
     width: float | None = None,
+    say: Say = english,
 ) -> Figure:
     """Draw the best response so far, one panel per tuner: median and range of its searches.
 
@@ -70,6 +72,7 @@ def best_so_far(
     names : the tuners, in the order of the panels.
     along : the horizontal axis: runs, or seconds of training.
     width : the largest width of the figure, inches.
+    say : returns the texts.
     """
     column = {"runs": "order", "seconds": "seconds"}[along]
     lines = {name: _on_one_axis(curve[curve["tuner"] == name], column) for name in names}
@@ -90,8 +93,8 @@ def best_so_far(
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     for axes in panels[len(names) :]:
         axes.axis("off")
-    figure.supxlabel("runs" if along == "runs" else "seconds of training", fontsize=9)
-    figure.supylabel(f"best {response} so far", fontsize=9)
+    figure.supxlabel(say(f"figure_axis_{along}"), fontsize=9)
+    figure.supylabel(say("figure_best_so_far", response=response), fontsize=9)
     return figure
 
 

@@ -5,12 +5,17 @@ from typing import Any
 
 import click
 
+from flows.commands.completion import experiments
 from flows.commands.options import as_json_option, print_result, terminal_text
 
 
 @click.command()
 @click.option("--csv", type=Path, help="A CSV file with a header and one row per run.")
-@click.option("--experiment", help="An MLflow experiment, of a study or of other runs.")
+@click.option(
+    "--experiment",
+    shell_complete=experiments,
+    help="An MLflow experiment, of a study or of other runs.",
+)
 @click.option("--response", help="The column or metric to explain; a study names it itself.")
 @click.option(
     "--factor",

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.commands.completion import study_files
 from flows.commands.options import as_json_option, print_result, study_data_options
 from flows.commands.prefect_server import prefect_server
+from tasks.languages import LANGUAGES, counted
 
 if TYPE_CHECKING:
     pass
 
 
 @click.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=study_files)
 @click.option("--table", type=Path, help="A CSV file of trained cells, one row per training.")
 @click.option("--response", help="The column of the table to tune for; higher is better.")
 @click.option(
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
     "--manual", type=Path, help="A CSV file of cells, in the order in which a person tries them."
 )
 @click.option("--plots", type=Path, metavar="FOLDER", help="Write the figure and the page there.")
+@click.option(
+    "--lang",
+    type=click.Choice(LANGUAGES),
+    help="The language of the page that --plots writes; by default en.",
+)
 @click.option(
     "--export",
     type=Path,
@@ -76,7 +83,9 @@ def compare(*, as_json: bool, **options: Any) -> None:
         from tasks.tracking.tracker import Tracker
 
         rows = export_cells(Tracker.open(settings, create=False), study, request.path)
-        print_result({"rows": rows}, f"{request.path}: {rows} trainings", as_json=as_json)
+        print_result(
+            {"rows": rows}, f"{request.path}: {counted(rows, 'training')}", as_json=as_json
+        )
         return
     from tasks.comparison.entrants import study_space, study_tuners
 
@@ -84,11 +93,11 @@ def compare(*, as_json: bool, **options: Any) -> None:
     study_tuners(study, study_space(study), request.options.tuners)
     with prefect_server(study, settings):
         from flows.compare import compare as compare_flow
-        from tasks.comparison import result
+        from tasks.comparison import page, result
 
         found = compare_flow(study, *request.options, target=request.target)
     if request.plots:
-        result.save_comparison(found, request.plots)
+        page.save_comparison(found, request.plots, request.language)
     print_result(
         result.comparison_as_json(found), result.comparison_as_text(found), as_json=as_json
     )

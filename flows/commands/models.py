@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from flows.commands.completion import registered_models
 from flows.commands.options import EXIT_USER_ERROR, as_json_option, print_result
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=registered_models)
 @click.argument("files", nargs=-1, required=True, type=Path)
 @as_json_option
 def predict(model: str, files: tuple[Path, ...], *, as_json: bool) -> None:
@@ -30,7 +31,7 @@ def predict(model: str, files: tuple[Path, ...], *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=registered_models)
 @click.option("--version", "number", metavar="N", help="The version; by default the challenger.")
 @click.option("--dry-run", is_flag=True, help="Report what would be done, and change nothing.")
 @click.option("--rollback", is_flag=True, help="Return to the champion before the current one.")
@@ -57,7 +58,7 @@ def promote(model: str, *, as_json: bool, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=registered_models)
 @click.option("--out", required=True, type=Path, metavar="FILE", help="The .tflite file to write.")
 @click.option("--version", "number", metavar="N", help="The version; by default the champion.")
 @as_json_option

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tasks.languages import LANGUAGES
+
 #: Exit statuses besides 0. Click itself uses 2 for wrong options.
 EXIT_USER_ERROR = 2
 EXIT_HANDED_OVER = 3
@@ -23,6 +25,13 @@ as_json_option = click.option(
 host_option = click.option(
     "--host", default="127.0.0.1", show_default=True, help="The address to bind to."
 )
+
+
+def language_option(about: str) -> Callable[[Command], Command]:
+    """Return the option for the language of a page."""
+    return click.option(
+        "--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help=about
+    )
 
 
 def study_data_options(command: Command) -> Command:

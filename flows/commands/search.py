@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from flows.commands.completion import study_files
 from flows.commands.options import (
     as_json_option,
     budget_options,
@@ -16,7 +17,7 @@ from flows.commands.prefect_server import prefect_server
 
 
 @click.command()
-@click.argument("study", default="quick")
+@click.argument("study", default="quick", shell_complete=study_files)
 @study_data_options
 @budget_options
 @setting_options

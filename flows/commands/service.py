@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from flows.commands.completion import study_files
 from flows.commands.options import as_json_option, host_option, print_result
 
 
@@ -50,7 +51,7 @@ def up(**options: Any) -> None:
 
 
 @click.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=study_files)
 @click.option("--data", type=Path, help="A folder or zip of pictures; it is also validated daily.")
 @click.option(
     "--cron", metavar="TEXT", help="When the study runs, in UTC; by default Saturday 2:00."

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from flows.commands.completion import past_studies
 from flows.commands.options import as_json_option, print_result, terminal_text
 
 run_option = click.option(
@@ -28,7 +29,7 @@ def list_command(*, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", shell_complete=past_studies)
 @run_option
 @as_json_option
 def show(study: str, run: str | None, *, as_json: bool) -> None:
@@ -53,7 +54,7 @@ def show(study: str, run: str | None, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", shell_complete=past_studies)
 @run_option
 @click.option(
     "--out",
@@ -78,7 +79,7 @@ def export(study: str, run: str | None, out: Path | None, *, as_json: bool) -> N
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", shell_complete=past_studies)
 @click.option("--yes", is_flag=True, help="Delete what is listed.")
 @as_json_option
 def delete(study: str, *, yes: bool, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands.options import EXIT_USER_ERROR, as_json_option, print_result
+from flows.commands.options import EXIT_USER_ERROR, as_json_option, language_option, print_result
 
 
 @click.command()
@@ -16,8 +16,9 @@ from flows.commands.options import EXIT_USER_ERROR, as_json_option, print_result
     is_flag=True,
     help="Use this dataset version as the reference for drift from now on.",
 )
+@language_option("The language of the page.")
 @as_json_option
-def validate(data: Path, rules: Path | None, *, accept: bool, as_json: bool) -> None:
+def validate(data: Path, rules: Path | None, *, accept: bool, lang: str, as_json: bool) -> None:
     """Validate pictures: report which are accepted, quarantined or skipped, and why.
 
     The exit status is 2 if a rule for the whole set is broken.
@@ -32,7 +33,9 @@ def validate(data: Path, rules: Path | None, *, accept: bool, as_json: bool) -> 
 
     pictures = Path(move_signature_to_environment(str(data)))
     with Progress().display() as progress:
-        checked, page = validate_pictures(pictures, settings, progress, rules=rules, accept=accept)
+        checked, page = validate_pictures(
+            pictures, settings, progress, rules=rules, accept=accept, language=lang
+        )
     content = {**validation_as_json(checked), "page": str(page)}
     print_result(content, validation_as_text(checked, page), as_json=as_json)
     sys.exit(0 if content["success"] else EXIT_USER_ERROR)

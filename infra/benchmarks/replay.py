@@ -53,7 +53,9 @@ from analysis.search.space import Space
 from infra.benchmarks.spaces import NAMES, drawn_space, is_space
 from tasks.comparison.cell_table import read_cell_table
 from tasks.comparison.entrants import CONFIRM_SUFFIX, available_tuners
+from tasks.comparison.optuna_tuners import unavailable_as_text
 from tasks.comparison.replay import ReplayResult, replay_tuners
+from tasks.languages import translator
 
 #: Tables that were used to choose the defaults, and tables that were only used for the test.
 TUNED_ON = ("australian", "blood_transfusion", "car", "credit_g")
@@ -308,7 +310,8 @@ def main() -> None:
     if wrong := [name for name in names if name not in GROUPS["project"] and not is_space(name)]:
         there_are = ", ".join([*GROUPS, *GROUPS["project"], *NAMES])
         parser.error(f"--tables {wrong[0]}: unknown; there are {there_are}")
-    known, notes = available_tuners()
+    known, unavailable = available_tuners()
+    notes = [unavailable_as_text(each, translator("en")) for each in unavailable]
     requested = options.tuners or [DEFAULT_TUNER, PUBLISHED, *ANYTIME]
     if wrong := [name for name in options.tuners or [] if name not in known]:
         parser.error(f"--tuners {wrong[0]}: not available; there are {'; '.join([*known, *notes])}")

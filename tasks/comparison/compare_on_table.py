@@ -10,6 +10,7 @@ from analysis.plots.comparison import delivered
 from analysis.runs.direction import lower_is_better
 from tasks.comparison.cell_table import read_cell_table, read_cells
 from tasks.comparison.entrants import available_tuners, select_tuners
+from tasks.comparison.optuna_tuners import unavailable_as_text
 from tasks.comparison.replay import ReplayResult, replay_tuners
 from tasks.comparison.request import TableRequest
 from tasks.errors import UserError
@@ -34,10 +35,11 @@ def compare_on_table(request: TableRequest) -> ReplayResult:
         table = replace(table, responses=-table.responses)
         about = (f"a lower {request.response} is taken to be better: every figure is its negative",)
     manual = read_cells(request.manual, table) if request.manual else ()
-    tuners, notes = available_tuners(manual)
+    tuners, unavailable = available_tuners(manual)
+    notes = [unavailable_as_text(each, translator("en")) for each in unavailable]
     replayed = replay_tuners(
         table,
-        select_tuners(tuners, request.tuners, notes),
+        select_tuners(tuners, request.tuners, unavailable),
         budgets=request.budgets,
         repetitions=request.repetitions,
         processes=os.cpu_count() or 1,

@@ -12,24 +12,31 @@ from analysis.comparison.tuners import (
     with_confirmation,
 )
 from analysis.search.space import Cell, Space, levels_between
-from tasks.comparison.optuna_tuners import available_optuna_tuners
+from tasks.comparison.optuna_tuners import (
+    Unavailable,
+    available_optuna_tuners,
+    unavailable_as_text,
+)
 from tasks.errors import UserError
+from tasks.languages import translator
 from tasks.study.study_file import Study
 
 #: The end of the name of a tuner with confirmation.
 CONFIRM_SUFFIX = " + confirm"
 
 
-def available_tuners(manual: Sequence[Cell] = ()) -> tuple[dict[str, Tuner], tuple[str, ...]]:
-    """Return all available tuners by name, and one note per tuner that is not available.
+def available_tuners(
+    manual: Sequence[Cell] = (),
+) -> tuple[dict[str, Tuner], tuple[Unavailable, ...]]:
+    """Return all available tuners by name, and those that are not available.
 
     Parameters
     ----------
     manual : the cells of a manual list; if there are none, there is no tuner ``manual``.
     """
-    optuna_tuners, notes = available_optuna_tuners()
+    optuna_tuners, unavailable = available_optuna_tuners()
     manual_tuner = {"manual": Anytime(manual_list(manual))} if manual else {}
-    return {**TUNERS, **manual_tuner, **optuna_tuners}, notes
+    return {**TUNERS, **manual_tuner, **optuna_tuners}, unavailable
 
 
 def study_space(study: Study) -> Space:
@@ -59,8 +66,8 @@ def study_space(study: Study) -> Space:
 
 def study_tuners(
     study: Study, space: Space, names: Sequence[str]
-) -> tuple[dict[str, Tuner], tuple[str, ...]]:
-    """Return the requested tuners for a study, and one note per tuner that is not available.
+) -> tuple[dict[str, Tuner], tuple[Unavailable, ...]]:
+    """Return the requested tuners for a study, and those that are not available.
 
     Every tuner that does not plan by its budget is there twice: as it is, and with confirmation.
 
@@ -75,7 +82,7 @@ def study_tuners(
     UserError
         If no available tuner has one of the names.
     """
-    available, notes = available_tuners([space.cell(cell) for cell in study.compare.manual])
+    available, unavailable = available_tuners([space.cell(cell) for cell in study.compare.manual])
     # As `factorgrid search` does: some trainings have a quarter of the epochs.
     available[DEFAULT_TUNER] = BudgetTuner(study.full_epochs, study.trainings_continue)
     known: dict[str, Tuner] = {}
@@ -83,11 +90,11 @@ def study_tuners(
         known[name] = tuner
         if isinstance(tuner, Anytime):
             known[name + CONFIRM_SUFFIX] = with_confirmation(tuner)
-    return select_tuners(known, names, notes), notes
+    return select_tuners(known, names, unavailable), unavailable
 
 
 def select_tuners(
-    known: Mapping[str, Tuner], names: Sequence[str], notes: Sequence[str] = ()
+    known: Mapping[str, Tuner], names: Sequence[str], unavailable: Sequence[Unavailable] = ()
 ) -> dict[str, Tuner]:
     """Return the tuners with the given names; all tuners if no name is given.
 
@@ -95,7 +102,7 @@ def select_tuners(
     ----------
     known : all available tuners by name.
     names : of the requested tuners.
-    notes : which tuners are not available, for the message.
+    unavailable : the tuners that are not available, for the message.
 
     Raises
     ------
@@ -104,6 +111,8 @@ def select_tuners(
     """
     for name in names:
         if name not in known:
+            say = translator("en")
+            notes = [unavailable_as_text(each, say) for each in unavailable]
             available = "; ".join([*known, *notes])
             raise UserError(f"--tuner {name!r}: unknown tuner; available are: {available}")
     return {name: known[name] for name in names or known}

@@ -5,15 +5,15 @@ import math
 
 from analysis.comparison import summary
 from analysis.factors import show
+from tasks.comparison.page import comparison_as_page, comparison_figures
 from tasks.comparison.race import RaceResult
 from tasks.comparison.request import ComparisonOptions
 from tasks.comparison.result import (
     FOLDER,
     ComparisonResult,
     comparison_as_json,
-    comparison_as_page,
-    comparison_figures,
 )
+from tasks.tracking.artifact_paths import PICTURES
 from tasks.tracking.execution import Execution
 from tasks.tracking.search_runs import log_search
 
@@ -37,8 +37,9 @@ def log_comparison(
         target = summary.default_target(summary.curves(race.searches, execution.study.response))
     run_id = execution.run_id
     tracking = {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": run_id}
-    data = execution.facts.pictures
-    result = ComparisonResult(execution.study, options, data, race, target, tracking)
+    pictures = execution.tracker.read_json(run_id, PICTURES)
+    images = sum(sum(side) for side in pictures["counts"].values())
+    result = ComparisonResult(execution.study, options, images, race, target, tracking)
     _log_searches(execution, result)
     texts = {
         "searches.csv": race.searches.to_csv(index=False),

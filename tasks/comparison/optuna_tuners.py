@@ -8,13 +8,14 @@ import importlib.util
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from analysis.comparison.replay import Search
 from analysis.comparison.tuners import Anytime, Tuner, cell_with_best_mean
 from analysis.search.space import Cell, Space
+from tasks.languages import Translate
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,42 @@ OPTUNA_TUNERS = {
 }
 
 
-def available_optuna_tuners() -> tuple[dict[str, Tuner], tuple[str, ...]]:
-    """Return the tuners of Optuna that can be used, by name, and one note per missing package."""
+class Unavailable(NamedTuple):
+    """Tuners that cannot be used, and why.
+
+    Attributes
+    ----------
+    names : of the tuners.
+    packages : that they need, and that are not installed.
+    install : what pip installs to get them.
+    """
+
+    names: tuple[str, ...]
+    packages: str
+    install: str
+
+
+def available_optuna_tuners() -> tuple[dict[str, Tuner], tuple[Unavailable, ...]]:
+    """Return the tuners of Optuna that can be used, by name, and those that cannot."""
     if importlib.util.find_spec("optuna") is None:
-        names = ", ".join(OPTUNA_TUNERS)
-        return {}, (f"not available: {names}; they need Optuna (pip install '.[compare]')",)
+        return {}, (Unavailable(tuple(OPTUNA_TUNERS), "Optuna", "'.[compare]'"),)
     tuners: dict[str, Tuner] = {}
-    notes = []
+    unavailable = []
     for name, tuner in OPTUNA_TUNERS.items():
         missing = [module for module in tuner.needs if importlib.util.find_spec(module) is None]
         if missing:
             packages = " ".join(missing)
-            notes.append(f"not available: {name}; it needs {packages} (pip install {packages})")
+            unavailable.append(Unavailable((name,), packages, packages))
         else:
             tuners[name] = Anytime(tuner)  # no sampler knows the budget
-    return tuners, tuple(notes)
+    return tuners, tuple(unavailable)
+
+
+def unavailable_as_text(found: Unavailable, say: Translate) -> str:
+    """Return which tuners are not available, and how to install what they need."""
+    return say(
+        "comparison_unavailable",
+        names=", ".join(found.names),
+        packages=found.packages,
+        install=found.install,
+    )

@@ -19,13 +19,13 @@ from analysis.comparison.tuners import Tuner
 from analysis.runs.response import Response
 from analysis.search.space import Cell, Space
 from tasks.comparison.entrants import study_space, study_tuners
+from tasks.comparison.optuna_tuners import Unavailable
 from tasks.comparison.request import (
     FIRST_FRESH_REPLICATE,
     REPLICATES_PER_REPETITION,
     ComparisonOptions,
 )
 from tasks.study.replicates import Planned, planned
-from tasks.study.study_file import Study
 from tasks.training.context import TrainingContext
 
 #: Trains replicates in parallel and returns the ids of the runs that finished.
@@ -115,13 +115,15 @@ class RaceResult:
         and ``train_seconds``.
     delivered : one row per search: ``tuner``, ``repetition``, the levels of the delivered cell, and
         ``fresh``, its mean response with seeds that no search used.
-    notes : limits of this comparison, one line each.
+    unavailable : the tuners that are not available, with the packages that they need.
+    failed : how many of the trainings with fresh seeds failed.
     """
 
     space: Space
     searches: pd.DataFrame
     delivered: pd.DataFrame
-    notes: tuple[str, ...]
+    unavailable: tuple[Unavailable, ...] = ()
+    failed: int = 0
 
 
 def race(
@@ -163,7 +165,8 @@ def race(
         space,
         _table_of_runs(searches, space, study.response),
         _table_of_delivered(searches, space, fresh),
-        (*unavailable, *_direction(study), *_limits(options, failed)),
+        unavailable,
+        failed,
     )
 
 
@@ -260,26 +263,6 @@ def _mean_of_finished(responses: Sequence[float]) -> float:
     """Return the mean of the responses that are not NaN; NaN if all are."""
     finished = [response for response in responses if not np.isnan(response)]
     return float(np.mean(finished)) if finished else float("nan")
-
-
-def _direction(study: Study) -> list[str]:
-    """Return what the figures of a loss are, as a note."""
-    if not study.measured.lower:
-        return []
-    return [f"A lower {study.response} is better: every figure here is its negative."]
-
-
-def _limits(options: ComparisonOptions, failed: int) -> list[str]:
-    limits = []
-    if failed:
-        limits.append(
-            f"{failed} of the fresh trainings failed; their cells are judged by the others."
-        )
-    if options.repetitions == 1:
-        limits.append(
-            "One search per tuner: the order of the tuners may be chance; raise --repetitions."
-        )
-    return limits
 
 
 def _table_of_runs(searches: Sequence[RunningSearch], space: Space, response: str) -> pd.DataFrame:

@@ -103,12 +103,14 @@ class StudyRequest:
     options : the size of the comparison.
     target : a response to be reached; None for one that half of the searches reach.
     plots : a folder for the page and the figures.
+    language : of the page; one of `tasks.languages.LANGUAGES`.
     """
 
     source: StudySource
     options: ComparisonOptions
     target: float | None
     plots: Path | None
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,11 @@ class ExportRequest:
 
 #: Options that have no effect on an export: it has the trainings on the newest dataset version.
 NOT_WITH_EXPORT = (
-    *("repetitions", "fresh", "target", "tuners", "manual", "plots"),
+    *("repetitions", "fresh", "target", "tuners", "manual", "plots", "lang"),
     *("data", "per_class"),
 )
 #: Options that are not allowed with --table.
-STUDY_OPTIONS = ("fresh", "target", "export", "data", "per_class", "image_size")
+STUDY_OPTIONS = ("fresh", "target", "export", "data", "per_class", "image_size", "lang")
 
 
 def check_request(given: Mapping[str, Any]) -> TableRequest | StudyRequest | ExportRequest:
@@ -166,6 +168,11 @@ def check_request(given: Mapping[str, Any]) -> TableRequest | StudyRequest | Exp
         )
     if table is not None:
         return _table_request(given)
+    if given["lang"] and not given["plots"] and not given["export"]:
+        raise UserError(
+            f"--lang {given['lang']}: the language of the page that --plots writes; add --plots "
+            "FOLDER, or leave it out"
+        )
     return _export_request(given) if given["export"] else _study_request(given)
 
 
@@ -206,6 +213,7 @@ def _study_request(given: Mapping[str, Any]) -> StudyRequest:
         options=options,
         target=given["target"],
         plots=given["plots"],
+        language=given["lang"] or "en",
     )
 
 

@@ -1,39 +1,22 @@
-"""The result of a comparison with real training, and its text, JSON, page and figures."""
+"""The result of a comparison with real training, and its text and JSON."""
 
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
 from analysis.comparison import summary
-from analysis.factors import cell_name, show
-from analysis.plots.comparison import best_so_far
+from tasks.comparison.optuna_tuners import unavailable_as_text
 from tasks.comparison.race import RaceResult
 from tasks.comparison.request import ComparisonOptions
-from tasks.errors import UserError
-from tasks.report.render import render_template
-from tasks.report.svg import figure_for_page
+from tasks.languages import Translate, translator
 from tasks.study.study_file import Study
-from tasks.tracking.run_writer import save_png
+from tasks.wording.pictures import pictures_as_text
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-#: The figures, and what a screen reader says instead of them.
-CAPTIONS = {
-    "best-by-runs": "Best result so far by runs",
-    "best-by-seconds": "Best result so far by seconds of training",
-}
-#: The horizontal axis of each.
-ALONG: dict[str, Literal["runs", "seconds"]] = {
-    "best-by-runs": "runs",
-    "best-by-seconds": "seconds",
-}
 #: Folder of the comparison among the artifacts of its MLflow run.
 FOLDER = "comparison"
 
@@ -46,7 +29,7 @@ class ComparisonResult:
     ----------
     study : its factors, training settings and images.
     options : budget, repetitions, fresh seeds and names of tuners.
-    data : the images, as text.
+    images : how many were used.
     race : every run of every search, and the delivered cells.
     target : a response to be reached.
     tracking : ``tracking_uri`` of MLflow, and ``run_id``.
@@ -54,7 +37,7 @@ class ComparisonResult:
 
     study: Study
     options: ComparisonOptions
-    data: str
+    images: int
     race: RaceResult
     target: float
     tracking: Mapping[str, str]
@@ -83,6 +66,28 @@ class ComparisonResult:
         seconds = searches.max()[whole_budget]
         return float(seconds.groupby("tuner").median().min())
 
+    @property
+    def leader(self) -> dict[Any, Any] | None:
+        """The row of `summary` with the best delivered cell; None if no cell could be judged."""
+        judged = [row for row in self.summary.to_dict("records") if not math.isnan(row["fresh"])]
+        return max(judged, key=lambda row: row["fresh"], default=None)
+
+    def data_as_text(self, say: Translate) -> str:
+        """Return how many images were used, and from where."""
+        return pictures_as_text(self.study.data, self.images, say)
+
+    def notes(self, say: Translate) -> list[str]:
+        """Return the limits of this comparison, one line each."""
+        response = self.study.measured
+        notes = [unavailable_as_text(each, say) for each in self.race.unavailable]
+        if response.lower:
+            notes.append(say("comparison_negative", response=response.name))
+        if self.race.failed:
+            notes.append(say("comparison_failed", n=self.race.failed))
+        if self.options.repetitions == 1:
+            notes.append(say("comparison_one_search"))
+        return notes
+
     def effects(self) -> pd.DataFrame:
         """Return the main effects that the first search of each tuner estimates.
 
@@ -110,7 +115,7 @@ def comparison_as_json(result: ComparisonResult) -> dict[str, Any]:
     options = result.options
     return {
         "study": result.study.name,
-        "data": result.data,
+        "data": result.data_as_text(translator("en")),
         "cells": result.race.space.n_cells,
         "asked": {
             "budget": options.budget,
@@ -124,7 +129,7 @@ def comparison_as_json(result: ComparisonResult) -> dict[str, Any]:
         "tuners": rows_as_json(result.summary),
         "delivered": rows_as_json(result.race.delivered),
         "factors": rows_as_json(result.effects()),
-        "notes": list(result.race.notes),
+        "notes": result.notes(translator("en")),
         **result.tracking,
     }
 
@@ -141,19 +146,19 @@ ROW = "{:{w}}  {:>9}  {:<13}  {:>9}  {:>9}  {:>7}  {:>14}"
 
 def comparison_as_text(result: ComparisonResult) -> str:
     """Return the result as text for a terminal."""
-    tuners = result.summary
+    tuners, say = result.summary, translator("en")
     width = max(map(len, tuners["tuner"]))
     seconds, target = f"at {result.equal_seconds:.0f} s", f"to {result.target:.4f}"
     lines = [
-        f"{result.study.name}: {result.data}",
+        f"{result.study.name}: {result.data_as_text(say)}",
         _explanation_of_columns(result),
         "",
         ROW.format("", "delivered", "range", "best seen", seconds, "seconds", target, w=width),
         *(_tuner_as_text(row, width) for row in tuners.to_dict("records")),
         "",
-        *_effects_as_lines(result),
+        *_effects_as_lines(result, say),
         "",
-        *result.race.notes,
+        *result.notes(say),
         f"MLflow run {result.tracking['run_id']}: {FOLDER}/comparison.html",
     ]
     return "\n".join(lines)
@@ -174,12 +179,12 @@ def _explanation_of_columns(result: ComparisonResult) -> str:
 def _tuner_as_text(row: Mapping[Any, Any], width: int) -> str:
     return ROW.format(
         row["tuner"],
-        _number_as_text(row["fresh"]),
-        f"{_number_as_text(row['fresh_least'])}-{_number_as_text(row['fresh_most'])}",
-        _number_as_text(row["best"]),
-        _number_as_text(row["at_equal_seconds"]),
+        number_as_text(row["fresh"]),
+        f"{number_as_text(row['fresh_least'])}-{number_as_text(row['fresh_most'])}",
+        number_as_text(row["best"]),
+        number_as_text(row["at_equal_seconds"]),
         f"{row['seconds']:,.0f}",
-        f"{_number_as_text(row['seconds_to_target'], 0)} s, {row['reached']}/{row['n']}",
+        f"{number_as_text(row['seconds_to_target'], 0)} s, {row['reached']}/{row['n']}",
         w=width,
     )
 
@@ -188,13 +193,14 @@ def _count_of_searches(count: int) -> str:
     return f"{count} search{'' if count == 1 else 'es'}"
 
 
-def _number_as_text(x: float, digits: int = 4) -> str:
+def number_as_text(x: float, digits: int = 4) -> str:
+    """Return a number with a count of decimals; a dash if there is none."""
     return "-" if math.isnan(x) else f"{x:.{digits}f}"
 
 
-def _effects_as_lines(result: ComparisonResult) -> list[str]:
+def _effects_as_lines(result: ComparisonResult, say: Translate) -> list[str]:
     """Return the effects that each tuner's first search estimates, one line per tuner."""
-    effects = _effects_as_text(result)
+    effects = effects_as_text(result, say)
     names = [f.name for f in result.study.factor_list]
     width = max(map(len, effects))
     rows = [("", names), *effects.items()]
@@ -204,77 +210,13 @@ def _effects_as_lines(result: ComparisonResult) -> list[str]:
     ]
 
 
-def _effects_as_text(result: ComparisonResult) -> dict[str, list[str]]:
-    """Return, for each tuner, one text per factor."""
+def effects_as_text(result: ComparisonResult, say: Translate) -> dict[str, list[str]]:
+    """Return, for each tuner, one text per factor: its effect, +- half the 95 % interval."""
     texts: dict[str, list[str]] = {}
     for row in result.effects().to_dict("records"):
         known = not math.isnan(row["effect"])
-        text = f"{row['effect']:+.3f} +- {row['half']:.3f}" if known else "not estimable"
+        text = (
+            f"{row['effect']:+.3f} +- {row['half']:.3f}" if known else say("comparison_no_effect")
+        )
         texts.setdefault(row["tuner"], []).append(text)
     return texts
-
-
-def comparison_as_page(result: ComparisonResult) -> str:
-    """Return the result as one HTML page that loads nothing from other files or servers."""
-    names = [f.name for f in result.study.factor_list]
-    rows = result.summary.to_dict("records")
-    searches = [
-        {**row, "cell": cell_name({name: row[name] for name in names})}
-        for row in result.race.delivered.to_dict("records")
-    ]
-    judged = [row for row in rows if not math.isnan(row["fresh"])]
-    space = result.race.space
-    return render_template(
-        "comparison.html",
-        found={
-            "study": result.study,
-            "data": result.data,
-            "tracking": result.tracking,
-            "quickest": result.equal_seconds,
-            "target": result.target,
-            "raced": result.race,
-        },
-        asked=result.options,
-        rows=rows,
-        leader=max(judged, key=lambda row: row["fresh"], default=None),
-        names=names,
-        levels=[
-            (f.name, ", ".join(map(show, levels)))
-            for f, levels in zip(space.factors, space.levels, strict=True)
-        ],
-        effects=_effects_as_text(result),
-        searches=searches,
-        number=_number_as_text,
-        of=_count_of_searches,
-        figures={
-            name: figure_for_page(partial(_figure, result, name), name, caption)
-            for name, caption in CAPTIONS.items()
-        },
-    )
-
-
-def comparison_figures(result: ComparisonResult) -> "dict[str, Figure]":
-    """Return the figures by name: the best response so far, by runs and by training seconds."""
-    return {name: _figure(result, name) for name in CAPTIONS}
-
-
-def _figure(result: ComparisonResult, name: str, width: float | None = None) -> "Figure":
-    names, response = list(result.summary["tuner"]), result.study.response
-    return best_so_far(result.curve, response, names, ALONG[name], width)
-
-
-def save_comparison(result: ComparisonResult, folder: Path) -> None:
-    """Write the page and the figures into a folder.
-
-    Raises
-    ------
-    UserError
-        If the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "comparison.html").write_text(comparison_as_page(result), encoding="utf-8")
-        for name, figure in comparison_figures(result).items():
-            save_png(figure, folder / f"{name}.png")
-    except OSError as error:
-        raise UserError(f"--plots {folder}: {error.strerror}; name another folder") from error

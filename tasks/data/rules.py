@@ -24,8 +24,10 @@ from pydantic_core import PydanticCustomError
 from tasks.data.expectations import fault_of_settings, settings_for_library
 from tasks.data.reason import Reason, english_template, reason_as_text, value_as_text
 from tasks.data.reason_template import ReasonTemplate
+from tasks.data.rule_text import rule_as_text
 from tasks.errors import DataError
 from tasks.escaping import PAGE_POLICY_ELEMENT, map_texts, printable
+from tasks.languages import translator
 from tasks.study.toml_file import read_toml
 
 #: The settings that name a column.
@@ -46,7 +48,8 @@ PLAIN = (
     "<style>body{font:14px/1.5 sans-serif;margin:1.5em;max-width:75em}table{border-collapse:"
     "collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left;vertical-align:top}"
     "ul{list-style:none;padding-left:0}svg,img,button,.btn-group,.modal,footer{"
-    "display:none}.fa-check-circle::before{content:'kept'}.fa-times::before{content:'broken'}"
+    "display:none}.card:has(.btn-group),.card.collapse,[data-toggle=collapse],code{display:none}"
+    ".fa-check-circle::before{content:'kept'}.fa-times::before{content:'broken'}"
     "</style></head>"
 )
 #: What a page says of all of its rules together: an icon, and a word that is about the library's
@@ -355,16 +358,20 @@ def _with_status(page: str, path: Sequence[str]) -> str:
     return STATUS.sub(lambda found: STATUS_TEXTS[suite, found["word"]], page)
 
 
-def _write_index(folder: Path) -> None:
-    """Write an index of Data Docs that names their pages."""
+def data_docs_pages(folder: Path) -> list[tuple[str, str]]:
+    """Return the pages of Data Docs in a folder: the path in it, and what the page has."""
     pages = [
         page.relative_to(folder).as_posix()
         for kind in ("validations", "expectations")
         for page in sorted((folder / kind).rglob("*.html"))
     ]
-    links = "".join(
-        f'<li><a href="{quote(page)}">{_as_html(_title(page))}</a></li>' for page in pages
-    )
+    return [(quote(page), _title(page)) for page in pages]
+
+
+def _write_index(folder: Path) -> None:
+    """Write an index of Data Docs that names their pages."""
+    pages = data_docs_pages(folder)
+    links = "".join(f'<li><a href="{page}">{_as_html(title)}</a></li>' for page, title in pages)
     text = INDEX.format(policy=PAGE_POLICY_ELEMENT, links=links)
     (folder / "index.html").write_text(text.replace("</head>", PLAIN, 1), encoding="utf-8")
 
@@ -413,10 +420,12 @@ def _expectation(table_name: str, number: int, rule: Rule, table: pd.DataFrame) 
         raise DataError(f"{where}: reason {rule.template!r}: {fault}")
     expectation_class = getattr(gxe, rule.expectation)
     try:
-        # The library writes notes into its pages as they are.
-        notes = _as_html(rule.template)
+        words = rule_as_text(rule.expectation, rule.settings, translator("en"))
+        own = f" ({rule.reason})" if rule.reason else ""
         settings = settings_for_library(rule.expectation, rule.settings)
-        return expectation_class(**settings, notes=notes, meta={"rule": number})
+        # The library writes the description into its pages as it is.
+        description = _as_html(words + own)
+        return expectation_class(**settings, description=description, meta={"rule": number})
     except gx_pydantic.ValidationError as error:
         fault_found = error.errors()[0]
         field_name = ".".join(str(part) for part in fault_found["loc"])
@@ -443,6 +452,7 @@ def _summary_of(rule: Rule, outcome: Mapping[str, Any]) -> dict[str, Any]:
     }
     return {
         "rule": rule.template,
+        "own_text": rule.reason,
         "expectation": rule.expectation,
         "settings": rule.settings,
         "success": outcome["success"],

@@ -12,6 +12,7 @@ from models.images.arrays import PARTIAL, lock_if_unused, open_arrays
 from models.images.feature_file import END, open_features
 from tasks.data.object_store import ABOUT
 from tasks.errors import UserError
+from tasks.languages import counted
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,11 @@ def caches_as_text(found: Sequence[CacheEntry], removed: Sequence[CacheEntry]) -
     """Return one line per entry that was found, and whether it was removed."""
     lines = [f"{len(found)} in the cache, {sum(c.megabytes for c in found):,.0f} MB"]
     for cached in found:
-        what = f"{cached.pictures:,} pictures at {cached.image_size} px" if cached.pictures else ""
+        what = (
+            f"{counted(cached.pictures, 'picture')} at {cached.image_size} px"
+            if cached.pictures
+            else ""
+        )
         notes = [what, cached.source, "in use" if cached.in_use else ""]
         description = "  ".join(note for note in (cached.state, *notes) if note)
         mark = "removed  " if cached in removed else ""

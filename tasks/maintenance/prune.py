@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.errors import UserError
+from tasks.languages import counted
 from tasks.registry.model_registry import SOURCE_RUN, STUDY_RUN
 from tasks.tracking.tags import KIND, PARENT, REUSED_FROM
 from tasks.tracking.tracker import Tracker
@@ -171,7 +172,7 @@ def pruning_as_json(plan: PruningPlan, deleted: int) -> dict[str, Any]:
 def pruning_as_text(plan: PruningPlan, deleted: int) -> str:
     """Return one line per deleted execution, what is kept, and the next command."""
     lines = [
-        f"  {old.experiment:<24} {old.name:<28} {len(old.runs):>4} runs"
+        f"  {old.experiment:<24} {old.name:<28} {counted(len(old.runs), 'run'):>9}"
         + (f", {old.spared} more are kept: {NEEDED}" if old.spared else "")
         for old in plan.old
     ]
@@ -181,7 +182,9 @@ def pruning_as_text(plan: PruningPlan, deleted: int) -> str:
     if not plan.old:
         return "\n".join(["nothing to prune", *lines])
     if deleted:
-        last = f"{deleted} runs deleted, with their artifacts; `mlflow gc` deletes their rows"
+        last = (
+            f"{counted(deleted, 'run')} deleted, with all artifacts; `mlflow gc` deletes the rows"
+        )
         return "\n".join(["deleted:", *lines, last])
-    last = f"add --yes to delete these {len(plan.runs)} runs"
+    last = f"add --yes to delete {counted(len(plan.runs), 'run')}"
     return "\n".join(["would be deleted:", *lines, last])

@@ -9,6 +9,7 @@ from analysis.designs.summary import design_as_json, design_as_text
 from analysis.effects.power import DetectableEffect
 from analysis.factors import cell_name, show
 from analysis.runs.response import DEFAULT_IMBALANCED, IMBALANCED
+from tasks.languages import counted
 from tasks.planning.plan_study import StageCost, StudyPlan
 from tasks.planning.probe import Probe
 from tasks.study.study_file import Study
@@ -121,7 +122,7 @@ def _what_was_done(plan: StudyPlan) -> str:
         return "a plan. No run is started, and nothing is stored."
     epochs = sum(cell.epochs for cell in plan.probe.cells)
     return (
-        f"a plan. No run is started, and nothing is stored; {_count(epochs, 'epoch')} on drawn "
+        f"a plan. No run is started, and nothing is stored; {counted(epochs, 'epoch')} on drawn "
         f"pictures took {plan.probe.seconds_spent:.0f} s, to find out how long a training takes."
     )
 
@@ -156,12 +157,12 @@ def _about_stage(plan: StudyPlan, stage: str) -> str:
         case "refine":
             rounds = rules.rounds if rules.method == "grid" else 1
             more = f", in {rounds} rounds" if rounds > 1 else ""
-            cells = _count(rules.budget, "cell")
-            size = f" ({cells}, {_count(rules.refine_replicates, 'seed')} each{more})"
+            cells = counted(rules.budget, "cell")
+            size = f" ({cells}, {counted(rules.refine_replicates, 'seed')} each{more})"
             return _about_process(plan) if by_budget else size
         case _:
-            cells = _count(rules.confirm_cells, "cell")
-            size = f" ({cells}, {_count(rules.confirm_replicates, 'fresh seed')} each)"
+            cells = counted(rules.confirm_cells, "cell")
+            size = f" ({cells}, {counted(rules.confirm_replicates, 'fresh seed')} each)"
             return f", with fresh seeds for the best {cells} in turn" if by_budget else size
 
 
@@ -174,8 +175,8 @@ def _about_process(plan: StudyPlan) -> str:
         return f", {where}"
     goes_on = "continue to" if short.continues else "are trained again for"
     return (
-        f", {where}: {plan.more_short_trainings} of {_count(short.epochs, 'epoch')}, then the "
-        f"{_count(plan.rules.budget, 'most promising cell')} {goes_on} {short.full} epochs"
+        f", {where}: {plan.more_short_trainings} of {counted(short.epochs, 'epoch')}, then the "
+        f"{counted(plan.rules.budget, 'most promising cell')} {goes_on} {short.full} epochs"
     )
 
 
@@ -200,10 +201,6 @@ def _why_no_full_design(plan: StudyPlan) -> str:
         f"; the full design has {cells:,} cells, so the screen is the smallest suitable fraction, "
         f"{used} cells; screen_cells sets another number"
     )
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'s' * (n != 1)}"
 
 
 def _totals(plan: StudyPlan) -> list[str]:
@@ -231,7 +228,7 @@ def _minutes(plan: StudyPlan) -> list[str]:
     devices = f" on {plan.devices} GPUs" if plan.devices > 1 else ""
     one = f"one training of {plan.seconds:.1f} s"
     if plan.past.seconds is not None:
-        source = f"the median of {_count(plan.past.trained, 'run')} on this machine"
+        source = f"the median of {counted(plan.past.trained, 'run')} on this machine"
         return [f"Minutes: {_range(*plan.minutes)}{devices}, from {one}, {source}."]
     return [f"Minutes: {_range(*plan.minutes)}{devices}, from {one}. {_probe(plan.probe)}"]
 
@@ -245,7 +242,7 @@ def _why_unknown(plan: StudyPlan) -> str:
 
 def _timed(epochs: int) -> str:
     only_first = ", with the compilation, so that this is too much" if epochs == 1 else ""
-    return f"{_count(epochs, 'epoch')} timed{only_first}"
+    return f"{counted(epochs, 'epoch')} timed{only_first}"
 
 
 def _probe(probe: Probe | None) -> str:

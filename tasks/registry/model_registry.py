@@ -1,5 +1,6 @@
 """MLflow's model registry: one model's versions, its champion and all earlier champions."""
 
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 SOURCE_RUN = PREFIX + "run"
 #: Tag of a version: the parent run of the study that registered it.
 STUDY_RUN = PREFIX + "study_run"
+#: Tag of a version: the logged model that it is.
+LOGGED_MODEL = PREFIX + "logged_model"
+#: Tag of a logged model: its versions in the registry, as MLflow's pages read them.
+MODEL_VERSIONS = "mlflow.modelVersions"
 #: Tag of a version: the dataset version on which it was trained and tested.
 DATASET = DATASET_VERSION
 #: Tag of a version that was champion and was rolled back: the day, and the reason.
@@ -166,19 +171,29 @@ class Registry:
                 raise
 
     def add_version(
-        self, source: str, run_id: str, tags: Mapping[str, str], description: str
+        self, model: Any, run_id: str, tags: Mapping[str, str], description: str
     ) -> str:
         """Add a version and return its number.
 
         Parameters
         ----------
-        source : the address of the folder that MLflow serves.
+        model : the logged model, which MLflow serves.
         run_id : the run that trained the network.
         """
         created = self.client.create_model_version(
-            self.name, source, run_id, tags=dict(tags), description=description
+            self.name,
+            # Not its id: MLflow would look for it at the address of the whole process.
+            model.artifact_location,
+            run_id,
+            tags={**tags, LOGGED_MODEL: model.model_id},
+            description=description,
+            model_id=model.model_id,
         )
-        return str(created.version)
+        number = str(created.version)
+        # A server writes this tag, too, but a database without a server has only this one.
+        versions = json.dumps([{"name": self.name, "version": number}])
+        self.client.set_logged_model_tags(model.model_id, {MODEL_VERSIONS: versions})
+        return number
 
     def delete_version(self, number: str) -> None:
         """Delete a version."""

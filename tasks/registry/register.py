@@ -7,6 +7,7 @@ reason; but no program that loads ``champion`` or ``challenger`` gets it.
 
 import json
 import math
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.factors import cell_name
+from analysis.factors import cell_name, show
 from analysis.mcnemar import (
     ConstantComparison,
     McNemarResult,
@@ -40,6 +41,7 @@ from tasks.registry.model_registry import (
     CHALLENGER,
     CHAMPION,
     DATASET,
+    LOGGED_MODEL,
     NOT_LEARNED,
     SOURCE_RUN,
     STUDY_RUN,
@@ -51,6 +53,9 @@ from tasks.registry.verdict import PromotionVerdict, constant_as_text, test_accu
 from tasks.tracking.artifact_paths import NETWORK, REGISTERED
 from tasks.tracking.execution import Execution, code_version
 from tasks.tracking.tags import CODE_VERSION, PREFIX
+
+#: What the name of a logged model may not have.
+LOGGED_MODEL_NAME = re.compile(r"[/:.%\"']")
 
 
 @dataclass(frozen=True)
@@ -265,6 +270,7 @@ class WinnerRegistration:
                 "test_high": test.high,
             },
             tags={PREFIX + "registered": f"{self.name} version {number} ({alias or 'no alias'})"},
+            model_id=self.registry.version(number).tags.get(LOGGED_MODEL),
         )
         return Registered(
             self.name,
@@ -316,16 +322,19 @@ class WinnerRegistration:
             "test_accuracy": f"{test.value:.4f}",
             **({second: f"{metrics[second]:.4f}"} if second in metrics else {}),
         }
-        source = self._log_servable(run_id)
-        # This took a while; another process may have registered the same network since.
-        execution.require_lease()
-        lock.require_held()
+        model = self._log_model(run_id, selection)
         description = self._description(selection, test, constant)
-        number = self.registry.add_version(source, run_id, tags, description)
+        number = None
         try:
+            # This took a while; another process may have registered the same network since.
+            execution.require_lease()
+            lock.require_held()
+            number = self.registry.add_version(model, run_id, tags, description)
             lock.require_held()
         except LeaseLostError:
-            self.registry.delete_version(number)
+            if number is not None:
+                self.registry.delete_version(number)
+            execution.tracker.client.delete_logged_model(model.model_id)
             raise
         return number
 
@@ -346,15 +355,29 @@ class WinnerRegistration:
         links = execution.links.within_pages.as_markdown()
         return "\n\n".join([*map(as_markdown, sentences), links])
 
-    def _log_servable(self, run_id: str) -> str:
-        """Write the model that MLflow serves to the run that trained it; return its address."""
-        tracker, arrays = self.execution.tracker, self.arrays
+    def _log_model(self, run_id: str, selection: Selection) -> Any:
+        """Log the model that MLflow serves as an output of the run that trained it, and return it.
+
+        It belongs to the experiment of the study, whose tab of models shows it.
+        """
+        from mlflow.entities import LoggedModelOutput
+
+        execution, arrays = self.execution, self.arrays
+        tracker, client = execution.tracker, execution.tracker.client
         about = {"classes": list(arrays.classes), "image_size": arrays.image_size}
         with tempfile.TemporaryDirectory() as text:
             folder = Path(text)
             network = tracker.artifact(run_id, NETWORK, folder)
             (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
             save_servable(network, folder / "about.json", folder / "servable")
-            tracker.client.log_artifacts(run_id, str(folder / "servable"), "servable")
-        run = tracker.client.get_run(run_id)
-        return f"{run.info.artifact_uri}/servable"
+            model = client.create_logged_model(
+                execution.experiment,
+                LOGGED_MODEL_NAME.sub("_", self.name),
+                run_id,
+                {PREFIX + "study": execution.study.name, STUDY_RUN: execution.run_id},
+                {name: show(level) for name, level in selection.chosen.items()},
+            )
+            client.log_model_artifacts(model.model_id, str(folder / "servable"))
+        client.finalize_logged_model(model.model_id, "READY")
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+        return model

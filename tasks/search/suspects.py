@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from analysis.runs.response import response_of
 from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
+from tasks.languages import counted
 from tasks.tracking.artifact_paths import CONTACT_SHEET, SUSPECTS
 from tasks.tracking.execution import Execution
 
@@ -112,8 +113,9 @@ def good_cells(runs: pd.DataFrame, factors: Sequence[str], response: str) -> lis
 
 def exclusion_list(suspects: Suspects) -> str:
     """Return the suspects as TOML, to be reviewed and pasted into a study."""
+    pictures = counted(len(suspects.found), "picture")
     lines = [
-        f"# {len(suspects.found)} pictures that several of {suspects.cells} good cells classify",
+        f"# {pictures} that several of {suspects.cells} good cells classify",
         "# wrongly with a high probability, highest first; only validation images are judged.",
         "# Look at contact_sheet.png, and keep the lines of pictures that are labelled wrongly, or",
         "# that show both classes or neither. A picture that is only hard belongs to the study.",

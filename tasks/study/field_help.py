@@ -91,7 +91,8 @@ HELP: dict[str, dict[str, str]] = {
         "mixup": "Parameter of the Beta distribution of mixup; 0 for none.",
         "cutmix": "Parameter of the Beta distribution of CutMix; 0 for none.",
         "erase": "Share of the images in which a rectangle is replaced.",
-        "keep": "Which epoch's network is kept: the last, or the best on the validation images.",
+        "keep": "Which epoch's network is kept: the last, or the best by validation accuracy, "
+        "whatever the response is.",
         "average_flip": "Whether predictions are averaged over an image and its mirror image.",
     },
     "PilotPart": {

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.networks.build_network import NETWORK_NAMES
 from tasks.study.study_file import Study
 
 #: Image sizes in pixels that are proposed, and the most images for each; more get the smallest.
@@ -75,6 +76,12 @@ def new_study_toml(file: Path, name: str, source: Path, classes: Mapping[str, in
 def study_schema() -> dict[str, Any]:
     """Return the JSON schema of study files, for editors that check and complete TOML."""
     schema = Study.model_json_schema()
+    # Only here: the key is read, and not stored. A network of one's own may have such a setting.
+    schema["$defs"]["ModelPart"]["properties"]["network"] = {
+        "title": "Network",
+        "description": "The name of a built-in network; or builder names your own.",
+        "anyOf": [{"enum": sorted(NETWORK_NAMES)}, {}],
+    }
     about = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A study of FactorGrid",

@@ -17,6 +17,7 @@ from analysis.search.next_moves import (
 )
 from tasks.errors import StudyError
 from tasks.study.study_file import PilotPart, Study, parse_study
+from tasks.study.study_toml import study_content
 
 #: A table of a study file, with the tables in it.
 Changes = dict[str, Any]
@@ -107,7 +108,7 @@ def next_study(study: Study, changes: Mapping[str, Any]) -> Study:
     StudyError
         If the changed study is not valid.
     """
-    content = before_pilot(study).model_dump(mode="json", exclude_defaults=True)
+    content = study_content(before_pilot(study))
     return parse_study(merged(content, changes), f"{study.name}.toml")
 
 

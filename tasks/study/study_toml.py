@@ -9,7 +9,18 @@ from tasks.study.study_file import Study
 
 def study_toml(study: Study) -> str:
     """Return a study as its file, without the settings that have their default values."""
-    return tables_toml(study.model_dump(mode="json", exclude_defaults=True)) + "\n"
+    return tables_toml(study_content(study)) + "\n"
+
+
+def study_content(study: Study) -> dict[str, Any]:
+    """Return a study as the tables of its file, without the settings that have their defaults.
+
+    A response that was given or used stays: without one, that of the next run would depend on the
+    images.
+    """
+    content = study.model_dump(mode="json", exclude_defaults=True)
+    named = {"response": study.response} if "response" in study.model_fields_set else {}
+    return {**content, **named}
 
 
 def tables_toml(content: Mapping[str, Any]) -> str:

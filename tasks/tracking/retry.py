@@ -326,6 +326,31 @@ class RetryingClient:
         )
         self.retry_policy.call(end)
 
+    def create_logged_model(
+        self,
+        experiment_id: str,
+        name: str,
+        source_run_id: str,
+        tags: dict[str, str],
+        params: dict[str, str],
+    ) -> Any:
+        """Create a logged model, exactly once."""
+        creation_id = uuid.uuid4().hex
+        create = partial(
+            self.mlflow_client.create_logged_model,
+            experiment_id,
+            name=name,
+            source_run_id=source_run_id,
+            tags={**tags, CREATION_ID: creation_id},
+            params=params,
+        )
+        condition = f"tags.`{CREATION_ID}` = '{creation_id}'"
+
+        def created_models() -> list[Any]:
+            return list(self.mlflow_client.search_logged_models([experiment_id], condition))
+
+        return self._create_once(create, created_models)
+
     def create_model_version(
         self,
         name: str,
@@ -334,6 +359,7 @@ class RetryingClient:
         *,
         tags: dict[str, str] | None = None,
         description: str | None = None,
+        model_id: str | None = None,
     ) -> Any:
         """Create a version of a registered model, exactly once."""
         creation_id = uuid.uuid4().hex
@@ -344,6 +370,7 @@ class RetryingClient:
             run_id,
             tags={**(tags or {}), CREATION_ID: creation_id},
             description=description,
+            model_id=model_id,
         )
 
         def created_versions() -> list[Any]:

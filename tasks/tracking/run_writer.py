@@ -41,18 +41,20 @@ class RunWriter:
         params: Mapping[str, object] | None = None,
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, str] | None = None,
+        model_id: str | None = None,
     ) -> None:
         """Write params, metrics and tags immediately, in as few calls as MLflow allows.
 
-        The metrics have the step 0: MLflow draws a metric as a curve if it has a later step, and
-        those of epochs are written by `log_metrics`.
+        With a `model_id`, the metrics are those of a logged model, too. They have the step 0:
+        MLflow draws a metric as a curve if it has a later step, and those of epochs are written by
+        `log_metrics`.
         """
         from mlflow.entities import Param, RunTag
 
         self._log_batches(
             run_id,
             params=[Param(k, redact(str(v))) for k, v in (params or {}).items()],
-            metrics=metric_rows(metrics or {}, 0),
+            metrics=metric_rows(metrics or {}, 0, model_id),
             tags=[RunTag(k, redact(str(v))) for k, v in (tags or {}).items()],
         )
 
@@ -114,12 +116,14 @@ class RunWriter:
             self.client.log_inputs(run_id, inputs)
 
 
-def metric_rows(metrics: Mapping[str, float], step: int) -> list[Any]:
+def metric_rows(metrics: Mapping[str, float], step: int, model_id: str | None = None) -> list[Any]:
     """Return metrics as MLflow's entities, with the current time."""
     from mlflow.entities import Metric
 
     now = int(dt.datetime.now(tz=dt.UTC).timestamp() * 1000)
-    return [Metric(name, float(value), now, step) for name, value in metrics.items()]
+    return [
+        Metric(name, float(value), now, step, model_id=model_id) for name, value in metrics.items()
+    ]
 
 
 def origin_tags(command: str = "factorgrid search") -> dict[str, str]:

@@ -3,7 +3,10 @@
 Users see them in MLflow's pages, and stored studies have them: their names never change.
 """
 
-from tasks.study.replicates import Stage
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.study.replicates import Stage
 
 PREFIX = "factorgrid."
 #: What a run is: ``study``, ``comparison``, ``replicate``, ``search`` or ``validation``.
@@ -51,6 +54,6 @@ LAST_STUDY = PREFIX + "last_study"
 PARENT = "mlflow.parentRunId"
 
 
-def stage_tag(stage: Stage) -> str:
+def stage_tag(stage: "Stage") -> str:
     """Return the tag of the replicates that a stage uses."""
     return f"{PREFIX}in_{stage}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from tasks.data.reason import (
     reason_as_text,
     reasons_as_text,
 )
+from tasks.data.rule_text import figure_as_text, rule_as_text
+from tasks.data.rules import data_docs_pages
 from tasks.escaping import page_environment
-from tasks.languages import translator
+from tasks.languages import Translate, translator
 from tasks.wording.responses import imbalance_as_text
 
 #: Files that are named for each kind of reason in the text.
@@ -22,8 +25,19 @@ EXAMPLES = 3
 MAX_LISTED = 500
 #: Classes that are named in the text, at most.
 MAX_CLASSES = 30
-RULE_TABLES = ("pictures", "set")
-SETTING_TEXTS = {"min_value": "at least", "max_value": "at most", "value_set": "in"}
+#: The sections of the page: name -> the key of the title.
+PAGE_SECTIONS = {
+    "data": "data",
+    "set": "validation_set",
+    "pictures": "validation_pictures",
+    "quarantine": "validation_quarantine",
+    "passed_over": "validation_passed_over",
+    "details": "validation_details",
+}
+#: The counts of files.
+COUNTS = ("found", "accepted", "quarantined", "passed_over")
+#: Folder of Great Expectations' pages, beside the page.
+DOCS = "data_docs"
 
 
 def validation_as_text(checked: CheckedImages, page: Path) -> str:
@@ -108,46 +122,81 @@ def reasons_record(checked: CheckedImages) -> dict[str, list[dict[str, Any]]]:
     return {path: [reason.as_json() for reason in own] for path, own in checked.reasons.items()}
 
 
-def validation_page(checked: CheckedImages, folder: Path) -> str:
+def validation_page(checked: CheckedImages, folder: Path, language: str = "en") -> str:
     """Return a page that loads nothing from other hosts: counts, rules, reasons.
 
     Parameters
     ----------
     folder : the folder of the page, with Great Expectations' pages in it.
+    language : one of `tasks.languages.LANGUAGES`.
+
+    Raises
+    ------
+    UserError
+        If the language is not supported.
     """
     source = resources.files("tasks.validation") / "validation.html"
-    template = page_environment().from_string(source.read_text(encoding="utf-8"))
-    results, summary = checked.validation.result, checked.validation.result["summary"]
-    content = {
-        **checked.counts,
-        "description": checked.description,
-        "classes": checked.classes,
-        "notes": [reason_as_text(note) for note in checked.notes],
-        "faults": [reason_as_text(fault) for fault in checked.validation.faults],
-        "most": MAX_LISTED,
-        "reasons": [(path, reasons_as_text(own)) for path, own in checked.reasons.items()],
-        "passed": [(path, reason_as_text(reason)) for path, reason in checked.passed_over.items()],
-        "results": {
-            name: [_rule_row(result, summary) for result in results[name]] for name in RULE_TABLES
-        },
-        "pages": _great_expectations_pages(folder),
-    }
-    page: str = template.render(content)
+    environment = page_environment(trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(source.read_text(encoding="utf-8"))
+    say, counts, results = translator(language), checked.counts, checked.validation.result
+    sections = {name: say(key) for name, key in PAGE_SECTIONS.items()}
+    page: str = template.render(
+        lang=language,
+        say=say,
+        title=say("validation_title", source=checked.description),
+        contents=sections.items(),
+        found=say("found", **{name: f"{counts[name]:,}" for name in COUNTS}),
+        classes=checked.classes,
+        notes=[
+            *imbalance_as_text(checked.classes, say),
+            *(_as_sentence(reason_as_text(note, say)) for note in checked.notes),
+        ],
+        faults=[_as_sentence(reason_as_text(fault, say)) for fault in checked.validation.faults],
+        set=[_rule_of_the_set(rule, results["summary"], say) for rule in results["set"]],
+        pictures=[_rule_of_images(rule, say) for rule in results["pictures"]],
+        most=MAX_LISTED,
+        reasons=[
+            (path, reasons_as_text(own, say))
+            for path, own in islice(checked.reasons.items(), MAX_LISTED)
+        ],
+        n_reasons=len(checked.reasons),
+        passed=[
+            (path, reason_as_text(reason, say))
+            for path, reason in islice(checked.passed_over.items(), MAX_LISTED)
+        ],
+        n_passed=len(checked.passed_over),
+        pages=[(title, f"{DOCS}/{page}") for page, title in data_docs_pages(folder / DOCS)],
+    )
     return page
 
 
-def _rule_row(result: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a rule's outcome, with its bounds and the figure of the set as text."""
-    settings = {k: v for k, v in result["settings"].items() if k != "column"}
-    value = summary.get(result["settings"].get("column"))
-    bounds = ", ".join(f"{SETTING_TEXTS.get(k, k)} {setting}" for k, setting in settings.items())
-    return {**result, "bounds": bounds, "figure": "none yet" if value is None else f"{value:.4g}"}
+def _as_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
-def _great_expectations_pages(folder: Path) -> list[str]:
-    kinds = ("validations", "expectations")
-    pages = [page for kind in kinds for page in (folder / "data_docs" / kind).rglob("*.html")]
-    return [page.relative_to(folder).as_posix() for page in pages]
+def _rule_of_the_set(
+    rule: Mapping[str, Any], summary: Mapping[str, Any], say: Translate
+) -> dict[str, Any]:
+    """Return a rule for the whole set in words, the figure that it judges, and its outcome."""
+    column = rule["settings"].get("column", "")
+    return {
+        **_rule_in_words(rule, say),
+        "figure": figure_as_text(column, summary.get(column), say),
+        "kept": rule["success"],
+    }
+
+
+def _rule_of_images(rule: Mapping[str, Any], say: Translate) -> dict[str, Any]:
+    """Return a rule for each image in words, and how many images break it."""
+    broken_by = rule["result"].get("unexpected_count") or 0
+    return {**_rule_in_words(rule, say), "broken_by": f"{broken_by:,}"}
+
+
+def _rule_in_words(rule: Mapping[str, Any], say: Translate) -> dict[str, str]:
+    return {
+        "rule": rule_as_text(rule["expectation"], rule["settings"], say),
+        "own": rule["own_text"],
+    }
 
 
 def _grouped(title: str, reasons: Mapping[str, list[Reason]]) -> list[str]:

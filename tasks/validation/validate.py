@@ -15,7 +15,7 @@ from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.tracking.tags import BROKEN
 from tasks.tracking.tracker import Tracker
-from tasks.validation.report import reasons_record, validation_page, validation_record
+from tasks.validation.report import DOCS, reasons_record, validation_page, validation_record
 
 #: The MLflow experiment of validations that belong to no study.
 VALIDATION_EXPERIMENT = "validation"
@@ -53,6 +53,7 @@ def validate_pictures(
     rules: Path | None = None,
     accept: bool = False,
     experiment: str = VALIDATION_EXPERIMENT,
+    language: str = "en",
 ) -> tuple[CheckedImages, Path]:
     """Validate the pictures at a path, and log the result to MLflow.
 
@@ -62,6 +63,7 @@ def validate_pictures(
     rules : a file of rules instead of FactorGrid's.
     accept : measure drift from this version from now on, even if it has drifted.
     experiment : the name of the MLflow experiment.
+    language : of the page; one of `tasks.languages.LANGUAGES`.
 
     Returns
     -------
@@ -80,9 +82,9 @@ def validate_pictures(
         )
     if accept or not checked.validation.faults:
         store.accept(source, checked.profile)
-    return checked, log_validation(
-        checked, validation_folder(source, settings), Tracker.open(settings), experiment
-    )
+    folder = validation_folder(source, settings)
+    tracker = Tracker.open(settings)
+    return checked, log_validation(checked, folder, tracker, experiment, language=language)
 
 
 def validation_folder(source: Source, settings: Settings) -> Path:
@@ -91,7 +93,12 @@ def validation_folder(source: Source, settings: Settings) -> Path:
 
 
 def log_validation(
-    checked: CheckedImages, folder: Path, tracker: Tracker, experiment: str, version: str = ""
+    checked: CheckedImages,
+    folder: Path,
+    tracker: Tracker,
+    experiment: str,
+    version: str = "",
+    language: str = "en",
 ) -> Path:
     """Log a validation to MLflow: results, reasons, metadata table, Data Docs.
 
@@ -101,17 +108,18 @@ def log_validation(
     folder : gets the files; its former content is removed.
     experiment : the name of the MLflow experiment.
     version : the dataset version.
+    language : of the page; one of `tasks.languages.LANGUAGES`.
 
     Returns
     -------
     The page that shows the result.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    checked.validation.write_docs(folder / "data_docs")
+    checked.validation.write_docs(folder / DOCS)
     _write_json(folder / "validation.json", validation_record(checked))
     _write_json(folder / "reasons.json", reasons_record(checked))
     page = folder / "validation.html"
-    page.write_text(validation_page(checked, folder), encoding="utf-8")
+    page.write_text(validation_page(checked, folder, language), encoding="utf-8")
     table = checked.metadata.drop(columns="thumb")
     reasons = [reasons_as_text(checked.reasons.get(path, [])) for path in table["path"]]
     table.assign(quarantined=reasons).to_csv(folder / "metadata.csv.gz", index=False)

@@ -121,6 +121,8 @@ def test_the_schema_accepts_what_the_command_accepts_and_refuses_unknown_keys() 
     content = tomllib.loads(STUDY)
     assert validator.is_valid(content)
     assert not validator.is_valid({**content, "budgett": 3})
+    network = study_schema()["$defs"]["ModelPart"]["properties"]["network"]
+    assert {"plain", "modern", "pretrained"} <= set(network["anyOf"][0]["enum"])
     assert not validator.is_valid({**content, "budget": "many"})
 
 

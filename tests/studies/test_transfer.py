@@ -63,7 +63,7 @@ def test_a_study_computes_features_once_and_registers_the_whole_network(tmp_path
     listed = factorgrid("cache", home=home)
     assert folders[0] in listed.stdout
     assert "features" in listed.stdout
-    networks = list(home.rglob("servable/**/*.keras"))
+    networks = list(home.rglob("models/m-*/**/*.keras"))
     assert networks
     network = keras.models.load_model(networks[0])
     images = np.zeros((2, 32, 32, 3), np.uint8)

@@ -253,7 +253,7 @@ def test_a_second_comparison_with_one_more_tuner_trains_only_new_replicates(tmp_
     rows = {row["tuner"]: row for row in answer["tuners"]}
     assert (rows["full grid"]["runs"], rows["manual"]["runs"]) == (4, 2)
     page = (tmp_path / "plots" / "comparison.html").read_text(encoding="utf-8")
-    assert "What each delivers" in page
+    assert "What each tuner delivers" in page
     assert "://" not in page.replace("http://www.w3.org", "")
     # Two figures, for broad and for slim windows, and a table of contents.
     assert page.count("<svg") == 4
@@ -292,7 +292,7 @@ def test_a_second_comparison_with_one_more_tuner_trains_only_new_replicates(tmp_
 #: Options of the command line that are None if they are not given.
 OPTIONS = (
     *("study", "table", "response", "repetitions", "fresh", "target", "data"),
-    *("per_class", "image_size", "manual", "plots", "export"),
+    *("per_class", "image_size", "manual", "plots", "export", "lang"),
 )
 
 

@@ -89,4 +89,4 @@ def test_a_study_whose_model_is_registered_is_not_listed(done: Done) -> None:
     assert ended.returncode == 0, ended.stderr
     listed = [line for line in ended.stdout.splitlines() if " validation " in line]
     assert listed
-    assert f"add --yes to delete these {len(listed)} runs" in ended.stdout
+    assert f"add --yes to delete {len(listed)} runs" in ended.stdout

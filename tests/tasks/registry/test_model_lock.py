@@ -1,5 +1,6 @@
 """The lock of a registered model: homes that share only MLflow judge one after another."""
 
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from support.small_study import Done
 from models.images.arrays import open_arrays
 from tasks.errors import LeaseLostError
 from tasks.registry.model_lock import LOCK, OWNER, ModelLock
-from tasks.registry.model_registry import CHAMPION, SOURCE_RUN, Registry
+from tasks.registry.model_registry import CHAMPION, LOGGED_MODEL, SOURCE_RUN, Registry
 from tasks.registry.promote import right_answers
 from tasks.registry.register import Registered, WinnerRegistration
 from tasks.settings import Settings
@@ -143,7 +144,7 @@ def test_a_home_that_lost_the_lock_registers_nothing(
     """It is suspended just before, or just after, it creates the version."""
     name = f"lost-{moment}"
     register = _registration(done, name, tmp_path / "home")
-    method = {"before": "_log_servable", "after": "add_version"}[moment]
+    method = {"before": "_log_model", "after": "add_version"}[moment]
     owner = WinnerRegistration if moment == "before" else Registry
     original: Any = getattr(owner, method)
 
@@ -156,3 +157,22 @@ def test_a_home_that_lost_the_lock_registers_nothing(
     with pytest.raises(LeaseLostError, match="another process took over its lock"):
         register()
     assert Registry(done.tracker, name).versions() == []
+
+
+def test_the_registered_network_is_a_logged_model_of_the_study(done: Done) -> None:
+    """MLflow's tab of models shows it, with the version that it is and its figures."""
+    execution, client = done.execution, done.tracker.client
+    registered = done.outcome["registered"]
+    version = Registry(done.tracker, registered["name"]).version(registered["version"])
+    model = client.get_logged_model(version.tags[LOGGED_MODEL])
+    assert (model.experiment_id, model.status) == (execution.experiment, "READY")
+    assert model.source_run_id == registered["run_id"]
+    assert model.params["conv_layers"] in {"1", "2"}
+    listed = json.loads(model.tags["mlflow.modelVersions"])
+    assert {"name": registered["name"], "version": registered["version"]} in [
+        {**each, "version": str(each["version"])} for each in listed
+    ]
+    assert "test_accuracy" in {metric.key for metric in model.metrics}
+    # Other tests register the same network under other names.
+    outputs = client.get_run(registered["run_id"]).outputs.model_outputs
+    assert model.model_id in {output.model_id for output in outputs}

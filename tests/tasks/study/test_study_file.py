@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from support.small_study import STUDY
 
 from analysis.errors import DesignError
 from analysis.search import procedure
@@ -14,6 +15,7 @@ from analysis.search.space import grid_cells
 from tasks.errors import StudyError
 from tasks.search.pilot import narrowed_study
 from tasks.search.screen import plan_screen
+from tasks.study.next_study import next_study
 from tasks.study.replicates import plan, planned, seed_of
 from tasks.study.study_file import (
     STUDY_VERSION,
@@ -22,6 +24,7 @@ from tasks.study.study_file import (
     load_study,
     parse_study,
     read_stored_study,
+    study_with_response,
 )
 from tasks.study.study_toml import study_toml
 
@@ -907,3 +910,19 @@ def test_a_pilot_runs_no_cell_twice_if_a_list_has_two_values() -> None:
     assert cells == [{"learning_rate": 0.001}, {"learning_rate": 0.1}]
     runs = pd.DataFrame(cells).assign(val_accuracy=[0.7, 0.5])
     assert set(narrowed_study(study, runs).factor_list[0].levels) == {0.001, 0.1}
+
+
+def test_a_response_that_was_given_is_in_the_file_of_the_stored_study() -> None:
+    """Without it, the next study of imbalanced images would take another response."""
+    given = parse_study({"response": "val_accuracy", **tomllib.loads(STUDY)}, "given.toml")
+    stored = read_stored_study(given.model_dump(mode="json"), "run")
+    text = study_toml(stored)
+    assert 'response = "val_accuracy"' in text
+    again = parse_study(tomllib.loads(text), "again.toml")
+    assert study_with_response(again, [900, 100]).response == "val_accuracy"
+    following = next_study(stored, {"training": {"epochs": 9}})
+    assert study_with_response(following, [900, 100]).response == "val_accuracy"
+
+
+def test_a_response_that_was_not_given_is_not_in_the_file() -> None:
+    assert "response" not in study_toml(parse_study(tomllib.loads(STUDY), "none.toml"))

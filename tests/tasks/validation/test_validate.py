@@ -1,6 +1,8 @@
 """Validating pictures with the command and with the flow; what is logged."""
 
+import html
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,8 +65,63 @@ def test_the_command_prints_one_json_object_and_logs_the_validation(
     assert [note["kind"] for note in logged["notes"]] == answer["note_kinds"]
     (page,) = home.glob("validation/*/validation.html")
     text = page.read_text(encoding="utf-8")
-    assert '<tr><td>cat<td class="n">24</tr>' in text
-    assert answer["notes"][0] in text
+    assert '<tr><td class="text">cat<td class="n">24</tr>' in text
+    note = answer["notes"][0]
+    assert f"{note[0].upper()}{note[1:]}." in text
+
+
+def test_the_page_of_a_validation_is_written_in_the_language_that_was_asked_for(
+    tmp_path: Path, home: Path
+) -> None:
+    write_class_folders(tmp_path / "data", 25, 25)
+    (tmp_path / "data" / "cat" / "0.png").write_bytes(b"")
+    command = ["validate", "--data", str(tmp_path / "data"), "--lang", "ko"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    (page,) = home.glob("validation/*/validation.html")
+    text = page.read_text(encoding="utf-8")
+    assert '<html lang="ko">' in text
+    assert "너비(픽셀): 8 이상, 20,000 이하" in text
+    assert "디코딩할 수 없음: 빈 파일: 0바이트" in text
+    contents = text.partition("<nav")[2].partition("</nav>")[0]
+    assert re.findall(r'href="#(\w+)"', contents) == re.findall(r'<section id="(\w+)"', text)
+    body = text.partition('id="details"')[0]
+    body = re.sub(r"<style.*?</style>|<[^>]+>", "\n", body, flags=re.DOTALL)
+    body = body.replace(str(tmp_path), "")
+    assert not re.search(r"[A-Za-z']+(?: [A-Za-z']+){2,}", body)
+
+
+def test_a_rule_is_named_in_words_and_alike_on_the_page_and_in_data_docs(
+    tmp_path: Path, home: Path
+) -> None:
+    write_class_folders(tmp_path / "data", 25, 25)
+    rules = tmp_path / "rules.toml"
+    own = (
+        '[[pictures]]\nexpectation = "ExpectColumnValuesToNotMatchRegex"\ncolumn = "path"\n'
+        'regex = "<i>$|2.png$"\nreason = "a file of the second session"\n'
+    )
+    built_in = (ROOT / "tasks" / "data" / "rules.toml").read_text(encoding="utf-8")
+    rules.write_text(built_in + own, encoding="utf-8")
+    command = ["validate", "--data", str(tmp_path / "data"), "--rules", str(rules)]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    (page,) = home.glob("validation/*/validation.html")
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r'<tr(?: class="on")?><td class="text">(.*?)<', text)
+    rules_in_words = [html.unescape(rule) for rule in shown if ": " in rule]
+    assert len(rules_in_words) == built_in.count("\n[[") + 1
+    assert "width in pixels: at least 8, at most 20,000" in rules_in_words
+    assert "images that break a rule: at most 20%" in rules_in_words
+    assert "a file of the second session" in text
+    docs = "".join(
+        html.unescape(file.read_text(encoding="utf-8"))
+        for file in (page.parent / "data_docs" / "validations").rglob("*.html")
+    )
+    for rule in rules_in_words:
+        assert rule in docs, rule
+    assert "a file of the second session" in docs
+    for name in ("Expect", "min_value", "quarantined_share:"):
+        assert name not in text.partition('id="details"')[0]
 
 
 def test_a_failed_validation_is_logged_too_and_exits_with_2(tmp_path: Path, home: Path) -> None:

@@ -8,13 +8,15 @@ import pytest
 
 from analysis.plots.words import WORDS
 from tasks.errors import UserError
-from tasks.languages import LANGUAGES, translator, with_particles, words
+from tasks.languages import LANGUAGES, text_of, translator, with_particles, words
 
 ROOT = Path(__file__).parents[3]
 #: Keys of which a part is computed from data.
 COMPUTED = (
     "caution_",
     "choice_",
+    "column_",
+    "comparison_figure_",
     "cost_",
     "decision_",
     "edge_",
@@ -33,6 +35,7 @@ COMPUTED = (
     "second_",
     "selection_picked_",
     "refine_text_",
+    "rule_",
     "remedy_",
     "selection_left_out_",
     "source_",
@@ -107,3 +110,40 @@ def test_no_korean_text_shows_both_forms_of_a_particle() -> None:
         if names and "!r" not in texts["ko"] and not re.search(r"{\w+:", texts["ko"]):
             assert "(으)" not in say(key, **dict.fromkeys(names, "7")), key
             assert not re.search(r"\([를가는과]\)", say(key, **dict.fromkeys(names, "7"))), key
+
+
+#: Texts with a number that is never 1, or that is a share of another number.
+SEVERAL = {
+    *("short_tied", "selection_tied", "selection_all_equal", "next_tied", "near_by_several"),
+    *("fraction_text", "design_text", "screen_text", "grid_cells", "lengths_ranking"),
+    *("next_larger_design", "next_fold_over", "next_answer_stands", "next_nothing_learned"),
+    *("next_narrow_range", "next_longer_training", "next_seeds_impractical", "next_seeds_images"),
+    *("caution_failed_runs", "caution_missing_cells", "caution_constant", "caution_unbalanced"),
+    *("caution_collapsed_runs", "caution_all_collapsed", "verdict_false_alarms", "verdict_lenth"),
+    *("selection_nothing_learned", "selection_unreliable", "selection_best_candidate", "stopped"),
+    *("short_winner", "question_text", "question_text_other", "constant_beaten", "found"),
+    *("constant_not_beaten", "against", "promotion_comparison", "drawn_pictures", "imbalanced"),
+    *("source_pictures", "source_screen", "source_cells", "table_title", "cost_text"),
+    *("figure_largest_interactions", "comparison_best", "comparison_same", "refine_text_budget"),
+    *("error_from_both", "plackett_burman_text", "reason_few_for_validation"),
+    *("refine_text_two_lengths", "refine_text_two_lengths_again", "reason_uneven_classes"),
+}
+NOUNS = (
+    "cells|trainings|runs|searches|images|pictures|files|classes|seeds|epochs|levels|factors|"
+    "settings|minutes|times|replicates|effects|copies|interactions|versions|networks"
+)
+
+
+@pytest.mark.parametrize("key", sorted(set(words()) - SEVERAL))
+def test_a_text_with_the_number_1_has_no_plural(key: str) -> None:
+    text = re.sub(r"{(\w+)!r(:[^}]*)?}", "x", words()[key]["en"])
+    for number, wrong in ((1, rf"\b1 ([\w-]+ )?({NOUNS})\b"), (2, r"\b2 (cell|run|image)\b")):
+        values = dict.fromkeys(_placeholders(text), number)
+        written = text_of(text, **values)
+        assert not re.search(wrong, written), written
+
+
+@pytest.mark.parametrize("n", [0, 1, "1", 1.0, 2, "1,000"])
+def test_a_word_follows_its_number(n: object) -> None:
+    expected = "cell" if str(n) in {"1", "1.0"} else "cells"
+    assert text_of("{n} {n:cell|cells}, {m:.1f}", n=n, m=2) == f"{n} {expected}, 2.0"
