@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from analysis.plots.grid import grid_heatmap
+from analysis.plots.grid import grid_heatmap, is_grid
 from tasks.errors import UserError
 from tasks.escaping import as_json_text
 from tasks.report.as_json import next_moves_as_json
@@ -50,7 +50,8 @@ def log_outcome(execution: Execution) -> Outcome:
     """Read a study's findings from MLflow; log them to its parent run: text, page, next moves."""
     outcome = outcome_of(execution)
     study, runs = execution.study, execution.runs("refine")
-    if runs[study.response].notna().any():
+    has_figures = bool(runs[study.response].notna().any())
+    if has_figures and is_grid(runs, study.factor_list, study.response):
         figure = grid_heatmap(runs, study.factor_list, study.response)
         execution.writer.log_figures(execution.run_id, {"grid/heatmap.png": figure})
     execution.writer.log_text(execution.run_id, outcome_as_text(outcome), "summary.txt")

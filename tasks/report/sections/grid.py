@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.plots.grid import grid_heatmap
+from analysis.plots.grid import grid_heatmap, is_grid
 from analysis.search.best_cell import Selection, is_cell
 from tasks.languages import Translate
 from tasks.report.source import ReportSource
@@ -22,7 +22,7 @@ def grid_section(source: ReportSource) -> dict[str, Any]:
     -------
     ``text``: a list of paragraphs; ``names``: of the factors; ``cells``: one row per cell, best
     first, see `_cell`; ``more``: how many cells the table leaves out, may be empty; ``heatmap``:
-    of the refined grid as SVG elements, may be empty; ``second``: see `_second`.
+    of the refined grid as SVG elements, empty if its cells are no grid; ``second``: see `_second`.
     """
     selection, translate = source.outcome.selection, source.translate
     names = list(source.study.factors)
@@ -95,9 +95,9 @@ def _heatmap(source: ReportSource) -> str:
     """Draw the cells of the refined grid by all of their runs, as the table counts them."""
     study = source.study
     runs = source.outcome.grid_runs(source.runs)
-    if runs[study.response].notna().sum() == 0:
-        return ""
     factors, response, say = study.factor_list, study.response, source.translate
+    if runs[response].notna().sum() == 0 or not is_grid(runs, factors, response):
+        return ""
     return figure_for_page(
         lambda width: grid_heatmap(runs, factors, response, say, width), "heatmap", say("heatmap")
     )

@@ -29,6 +29,7 @@ def test_one_factor_is_a_comparison_of_two_means() -> None:
     assert found.size >= 0.99 * float(expected)
 
 
+@pytest.mark.slow  # a simulation
 @pytest.mark.parametrize("replicates", [1, 2])
 def test_the_verdict_finds_such_an_effect_as_often_as_promised(replicates: int) -> None:
     cells = _cells(replicates)

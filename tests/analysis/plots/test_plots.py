@@ -10,7 +10,7 @@ from analysis.effects.fit import fit_effects
 from analysis.effects.result import Effects
 from analysis.factors import Factor
 from analysis.plots import effects as effect_plots
-from analysis.plots.grid import grid_heatmap
+from analysis.plots.grid import grid_heatmap, is_grid
 
 
 def _effects(k: int, replicates: int = 1, **columns: float) -> Effects:
@@ -154,3 +154,14 @@ def test_a_figure_is_drawn_within_a_width(name: str) -> None:
 def test_scales_are_drawn_side_by_side() -> None:
     figure = effect_plots.scales([_effects(3, 2), _effects(3, 3)])
     assert len(figure.axes) == 4
+
+
+def test_cells_that_lie_one_by_one_among_many_factors_are_no_grid() -> None:
+    factors = [Factor(name, 0.0, 1.0) for name in "abc"]
+    grid = pd.DataFrame(product((0.0, 1.0), (0.0, 1.0), (0.0, 0.5, 1.0)), columns=list("abc"))
+    assert is_grid(grid.assign(y=0.5), factors, "y")
+    assert is_grid(grid[::2].assign(y=0.5), factors, "y")
+    lonely = pd.DataFrame({name: [0.1, 0.2, 0.3, 0.4] for name in "abc"}).assign(y=0.5)
+    assert not is_grid(lonely, factors, "y")
+    assert is_grid(lonely, factors[:2], "y")
+    assert is_grid(lonely, factors[:1], "y")

@@ -144,6 +144,7 @@ def _optimism(true: list[float], experiments: int = 100) -> tuple[float, float]:
     return float(np.mean(real)), float(np.mean(said))
 
 
+@pytest.mark.slow  # a simulation
 def test_the_optimism_of_equal_cells_is_near_the_expected_maximum() -> None:
     # 1.42 standard errors of 0.01 / sqrt(2) is 0.0101.
     real, said = _optimism([0.9] * 8)

@@ -115,7 +115,7 @@ def searches(draw: st.DrawFn) -> tuple[Factor, Selection]:
     return factor, select(table(figures, factor, *collapsed), [factor], "y")
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(searches())
 def test_every_new_range_is_valid_and_has_the_winner_inside(
     found: tuple[Factor, Selection],

@@ -97,11 +97,11 @@ def test_the_first_of_them_is_the_one_that_would_be_chosen_without_the_others() 
 
 @given(
     parallel=st.integers(2, 6),
-    trainings=st.integers(10, 20),
+    trainings=st.integers(10, 14),
     cut=st.floats(0, 1),
     order=st.randoms(use_true_random=False),
 )
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 def test_a_search_that_is_cut_off_continues_with_the_same_cells(
     parallel: int, trainings: int, cut: float, order: Any
 ) -> None:
@@ -120,7 +120,7 @@ def test_a_search_that_is_cut_off_continues_with_the_same_cells(
 
 
 def test_a_run_that_was_repeated_with_another_response_does_not_spend_the_budget_twice() -> None:
-    rules = rules_of(3)
+    rules = rules_of(3, trainings=10)
     steps, runs = carry_out(rules)
     rules, start = begin(rules)
     changed = runs[: len(start) + 6].copy()

@@ -163,7 +163,7 @@ OURS = [name for name, start in TUNERS.items() if isinstance(start, FactorGridTu
 
 @pytest.mark.parametrize("name", OURS)
 @given(budget=st.integers(4, 30), seed=st.integers(0, 99))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_a_search_keeps_to_its_budget_and_delivers_a_cell_that_it_ran(
     name: str, budget: int, seed: int
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.factors import Factor
@@ -94,6 +94,7 @@ def cells(rows: list[tuple[float, float]]) -> pd.DataFrame:
     )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from([0.5, 0.6, 0.7]), st.integers(1, 4)), min_size=1))
 def test_no_cell_beats_one_of_the_front_and_every_other_is_beaten(
     rows: list[tuple[float, int]],

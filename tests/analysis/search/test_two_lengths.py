@@ -54,7 +54,7 @@ def cost_of(history: list[Run]) -> float:
 
 
 @given(trainings=st.integers(8, 20), seed=st.integers(0, 5))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=2, deadline=None)
 def test_a_search_of_two_lengths_trains_no_more_epochs_than_its_budget(
     trainings: int, seed: int
 ) -> None:
