@@ -10,16 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from analysis.effects.model_matrix import (
-    CURVATURE,
-    INTERCEPT,
-    cell_numbers,
-    code_levels,
-    model_matrix,
-)
-from analysis.effects.result import Effects
+from analysis.effects.model_matrix import CURVATURE, INTERCEPT, cell_numbers, code_levels
+from analysis.effects.result import Effects, fitted_columns
 from analysis.errors import AnalysisError
-from analysis.runs.checks import centre_points
 
 Array = NDArray[np.float64]
 
@@ -104,11 +97,7 @@ def _cells(effects: Effects) -> NDArray[np.intp]:
 
 def _weights(effects: Effects) -> Array:
     """Return the weight (p, R) of each run's response in each effect."""
-    coded = code_levels(effects.runs, effects.factors)
-    x = model_matrix(coded, effects.order, effects.factors)[list(effects.terms.index)]
-    centre = centre_points(coded, effects.factors)
-    if centre.any():
-        x[CURVATURE] = centre.astype(float)
+    x = fitted_columns(effects)
     named = [i for i, name in enumerate(x) if name not in {INTERCEPT, CURVATURE}]
     return np.asarray(2 * np.linalg.pinv(x.to_numpy(dtype=float))[named])
 

@@ -6,10 +6,11 @@ import pandas as pd
 
 from analysis.effects.caution import Caution
 from analysis.effects.lenth import Lenth
-from analysis.effects.model_matrix import AliasedTerm
+from analysis.effects.model_matrix import CURVATURE, AliasedTerm, code_levels, model_matrix
 from analysis.effects.response_scale import Transform
 from analysis.effects.verdict import Verdict
 from analysis.factors import Factor, Level
+from analysis.runs.checks import centre_points
 
 
 @dataclass(frozen=True)
@@ -115,3 +116,13 @@ class Effects:
     def response_label(self) -> str:
         """The response with its scale, as the label of an axis."""
         return self.response if self.transform == "raw" else f"{self.transform} {self.response}"
+
+
+def fitted_columns(effects: Effects) -> pd.DataFrame:
+    """Return the columns (N, p) of a fitted model without blocks: its terms, and centre points."""
+    coded = code_levels(effects.runs, effects.factors)
+    columns = model_matrix(coded, effects.order, effects.factors)[list(effects.terms.index)]
+    centre = centre_points(coded, effects.factors)
+    if centre.any():
+        columns[CURVATURE] = centre.astype(float)
+    return columns

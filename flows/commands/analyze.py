@@ -34,6 +34,12 @@ from flows.commands.options import as_json_option, print_result, terminal_text
     help="The column that contains the blocks; by default seeds that all cells share; or none.",
 )
 @click.option(
+    "--whole-plot",
+    metavar="COLUMN",
+    help="The column of the whole plots, for example the machine or the version of the data, if a "
+    "factor is hard to change: test its effects against the variation between them.",
+)
+@click.option(
     "--alpha", type=float, help="The significance level; by default 0.05, or the study's."
 )
 @click.option(

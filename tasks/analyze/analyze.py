@@ -12,6 +12,7 @@ from analysis.effects.fit import fit_effects
 from analysis.effects.over_pictures import effects_over_pictures, trained_twice
 from analysis.effects.result import Effects
 from analysis.effects.verdict import ENOUGH_ERROR_DF
+from analysis.effects.whole_plots import WholePlots, whole_plot_effects
 from analysis.runs.bookkeeping import SEEDS, plain_name
 from analysis.runs.checks import recurring
 from analysis.runs.collapsed import ASSUMED_IMAGES, find_guessing
@@ -47,6 +48,7 @@ from tasks.wording.over_pictures import (
 from tasks.wording.reading import reading_as_text
 from tasks.wording.surface import surface_as_text, surface_table
 from tasks.wording.terminal import bullets, wrapped
+from tasks.wording.whole_plots import whole_plots_as_json, whole_plots_as_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,6 +69,7 @@ class Analysis:
     notes : assumptions made when the factors were inferred.
     dispersion : of the residuals at each factor's levels, if it was requested.
     over_pictures : standard errors over pictures and seeds, if they were requested.
+    whole_plots : effects with a random effect of whole plots, if they were requested.
     reading : how the table was read; None for a study.
     """
 
@@ -76,6 +79,7 @@ class Analysis:
     notes: tuple[str, ...] = ()
     dispersion: pd.DataFrame | None = None
     over_pictures: OverPictures | None = None
+    whole_plots: WholePlots | None = None
     reading: Reading | None = None
 
 
@@ -158,6 +162,8 @@ def analysis_as_json(analysis: Analysis) -> dict[str, Any]:
         content["dispersion"] = dispersion_as_json(analysis.dispersion)
     if analysis.over_pictures is not None:
         content["over_pictures"] = over_pictures_as_json(analysis.over_pictures)
+    if analysis.whole_plots is not None:
+        content["whole_plots"] = whole_plots_as_json(analysis.whole_plots)
     return content
 
 
@@ -185,6 +191,8 @@ def analysis_as_text(analysis: Analysis, language: str = "en") -> str:
         lines += ["", dispersion_as_text(analysis.dispersion)]
     if analysis.over_pictures is not None:
         lines += ["", over_pictures_as_text(analysis.over_pictures, translate)]
+    if analysis.whole_plots is not None:
+        lines += ["", whole_plots_as_text(analysis.whole_plots, analysis.effects, translate)]
     return "\n".join(lines)
 
 
@@ -264,7 +272,7 @@ def _with_blocks(found: Experiment, request: AnalysisRequest) -> tuple[AnalysisR
     """
     names = [f.name for f in found.factors]
     seeds = [str(name) for name in found.runs if plain_name(str(name)) in SEEDS]
-    if request.block or len(seeds) != 1 or seeds[0] in names:
+    if request.block or request.whole_plot or len(seeds) != 1 or seeds[0] in names:
         return request, found
     kind = recurring(found.runs, names, seeds[0])
     if kind is None:
@@ -375,8 +383,7 @@ def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> An
 
 def _over_pictures(execution: Execution, effects: Effects) -> OverPictures:
     """Return the effects over pictures: of the runs that learned, if some did not."""
-    learned = effects.collapse and effects.collapse.learned
-    judged = learned or effects
+    judged = _of_learned(effects)
     run_ids, accuracies = judged.runs["run_id"].tolist(), judged.runs[ACCURACY].tolist()
     correct = correct_answers(execution, run_ids, accuracies)
     return OverPictures(
@@ -385,7 +392,7 @@ def _over_pictures(execution: Execution, effects: Effects) -> OverPictures:
         runs=len(correct),
         alpha=judged.alpha,
         trained_twice=trained_twice(judged),
-        learned=bool(learned),
+        learned=judged is not effects,
     )
 
 
@@ -413,7 +420,15 @@ def _analyse(
     decision = decide_grid(effects, budget=request.budget, maximise=request.maximise)
     spread = dispersion(effects) if request.dispersion else None
     notes = (*found.notes, *request.direction_notes)
-    return Analysis(source, effects, decision, notes, spread, reading=reading)
+    plots = None
+    if request.whole_plot:
+        plots = whole_plot_effects(_of_learned(effects), request.whole_plot)
+    return Analysis(source, effects, decision, notes, spread, whole_plots=plots, reading=reading)
+
+
+def _of_learned(effects: Effects) -> Effects:
+    """Return the effects on the runs that learned, if some did not."""
+    return (effects.collapse and effects.collapse.learned) or effects
 
 
 def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:

@@ -38,6 +38,7 @@ class AnalysisRequest:
     surface : whether to fit a second-order surface instead of effects.
     equal_spread : whether all cells are taken to have the same spread.
     dispersion : whether to compare the spread of the residuals at each factor's levels.
+    whole_plot : the column of the whole plots, if a factor is hard to change.
     over_pictures : whether to give the standard errors over pictures, too; only of a study.
     """
 
@@ -59,6 +60,7 @@ class AnalysisRequest:
     dispersion: bool = False
     equal_spread: bool = False
     over_pictures: bool = False
+    whole_plot: str | None = None
 
     @property
     def significance(self) -> float:
@@ -100,7 +102,7 @@ class AnalysisRequest:
     @property
     def not_factors(self) -> list[str]:
         """Columns that are not factors although they vary."""
-        return [self.block_column] if self.block_column else []
+        return [column for column in (self.block_column, self.whole_plot) if column]
 
 
 def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
@@ -137,6 +139,7 @@ def request_from_options(options: Mapping[str, Any]) -> AnalysisRequest:
         dispersion=options["dispersion"],
         equal_spread=options["equal_spread"],
         over_pictures=options["over_pictures"],
+        whole_plot=options["whole_plot"],
     )
 
 
@@ -151,9 +154,12 @@ NOT_WITH_SURFACE = {
     "dispersion": "--dispersion",
     "equal_spread": "--equal-spread",
     "over_pictures": "--over-pictures",
+    "whole_plot": "--whole-plot",
 }
 #: Options with which an effect is no difference of accuracies, by the names of `options`.
 NOT_WITH_PICTURES = {"scale": "--scale", "block": "--block"}
+#: The same where runs share whole plots.
+NOT_WITH_WHOLE_PLOTS = {"scale": "--scale", "block": "--block", "over_pictures": "--over-pictures"}
 #: Values of options that were not given.
 NOT_GIVEN = (None, False, (), "raw")
 
@@ -166,6 +172,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
                 raise UserError(f"{option}: has no effect with --surface; leave one of them out")
     if options["over_pictures"]:
         _check_over_pictures(options)
+    if options["whole_plot"]:
+        _check_whole_plots(options)
     if options["terms"] and options["order"] is not None:
         raise UserError("--order: has no effect with --terms, which names every term; leave it out")
     if options["classes"] is not None and (options["classes"] < 0 or options["classes"] == 1):
@@ -179,6 +187,15 @@ def _check_options(options: Mapping[str, Any]) -> None:
             "--images: only used by --scale logit or log_error, or by --classes; add one of them, "
             "or leave it out"
         )
+
+
+def _check_whole_plots(options: Mapping[str, Any]) -> None:
+    for name, option in NOT_WITH_WHOLE_PLOTS.items():
+        if options[name] not in (*NOT_GIVEN, NO_BLOCK):
+            raise UserError(
+                f"{option}: with --whole-plot, effects are of the response as it was measured, and "
+                "the whole plots are the blocks; leave one of them out"
+            )
 
 
 def _check_over_pictures(options: Mapping[str, Any]) -> None:

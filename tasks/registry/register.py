@@ -54,6 +54,8 @@ from tasks.tracking.artifact_paths import NETWORK, REGISTERED
 from tasks.tracking.execution import Execution, code_version
 from tasks.tracking.tags import CODE_VERSION, PREFIX
 
+#: MLflow's tag of the registered versions of a logged model.
+VERSIONS_OF_MODEL = "mlflow.modelVersions"
 #: What the name of a logged model may not have.
 LOGGED_MODEL_NAME = re.compile(r"[/:.%\"']")
 
@@ -336,7 +338,16 @@ class WinnerRegistration:
                 self.registry.delete_version(number)
             execution.tracker.client.delete_logged_model(model.model_id)
             raise
+        self._delete_others(model)
         return number
+
+    def _delete_others(self, model: Any) -> None:
+        """Delete what executions logged that were cut off before they registered the network."""
+        client = self.execution.tracker.client
+        for other in client.all_pages("search_logged_models", [self.execution.experiment]):
+            same = (other.source_run_id, other.name) == (model.source_run_id, model.name)
+            if same and not other.tags.get(VERSIONS_OF_MODEL):
+                client.delete_logged_model(other.model_id)
 
     def _description(
         self, selection: Selection, test: Proportion, constant: ConstantComparison

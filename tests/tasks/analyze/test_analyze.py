@@ -38,6 +38,14 @@ TABLES = {
     "known": "a,b,y,collapsed\n1,x,0.5,yes\n1,z,0.6,no\n2,x,0.7,no\n2,z,0.8,no\n",
     "empty": "",
     "headed": "a,b,y\n",
+    "machines": "a,b,m,y\n"
+    + "\n".join(
+        f"{a},{b},m{plot},{0.3 * b + 0.1 * plot + 0.01 * ((7 * plot + 3 * b) % 5)}"
+        for plot in range(6)
+        for a in [plot % 2]
+        for b in (0, 1)
+    ),
+    "no machine": "a,b,m,y\n0,0,,1\n0,1,m0,2\n1,0,m1,3\n1,1,m1,4\n0,0,m2,1\n1,1,m3,1\n",
     "european": "a;b;y\n1,5;x;3,5\n2,5;x;3\n1,5;z;2\n2,5;z;5\n",
 }
 
@@ -505,3 +513,36 @@ def test_a_category_with_a_colon_or_of_nine_values_is_refused_in_one_line(tmp_pa
     nine = _run(tmp_path, _categories(tmp_path, **{f"v{i}": i / 10 for i in range(9)}))
     assert (nine.exit_code, nine.output.count("\n")) == (2, 1)
     assert "column optimizer has 9 levels" in nine.output
+
+
+def test_effects_are_tested_against_the_variation_between_whole_plots(tmp_path: Path) -> None:
+    options = ("--whole-plot", "m", "--order", "1")
+    content = json.loads(_run(tmp_path, "machines", *options, "--json").stdout)
+    found = content["whole_plots"]
+    assert (found["column"], found["whole_plots"], found["runs"]) == ("m", 6, 12)
+    assert found["terms"]["a"]["df"] == pytest.approx(4, abs=0.1)
+    assert found["terms"]["b"]["df"] == pytest.approx(5, abs=0.1)
+    assert found["terms"]["a"]["std_error"] > content["terms"]["a"]["std_error"]
+    assert found["terms"]["b"]["std_error"] < content["terms"]["b"]["std_error"]
+    assert found["terms"]["intercept"]["effect"] is None
+    text = _run(tmp_path, "machines", *options).stdout
+    assert "6 values of m are" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "said"),
+    [
+        ("machines", ["--whole-plot", "nothing"], "no column 'nothing'"),
+        ("machines", ["--whole-plot", "m", "--block", "b"], "--block: with --whole-plot"),
+        ("machines", ["--whole-plot", "m", "--scale", "logit"], "--scale: with --whole-plot"),
+        ("machines", ["--whole-plot", "m", "--surface"], "--whole-plot: has no effect"),
+        ("no machine", ["--whole-plot", "m"], "m: 1 of 6 runs have no value"),
+    ],
+)
+def test_whole_plots_that_cannot_be_fitted_are_one_line(
+    tmp_path: Path, table: str, options: list[str], said: str
+) -> None:
+    result = _run(tmp_path, table, *options)
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert said in result.stderr

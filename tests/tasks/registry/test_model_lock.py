@@ -176,3 +176,28 @@ def test_the_registered_network_is_a_logged_model_of_the_study(done: Done) -> No
     # Other tests register the same network under other names.
     outputs = client.get_run(registered["run_id"]).outputs.model_outputs
     assert model.model_id in {output.model_id for output in outputs}
+
+
+def test_what_a_registration_that_was_cut_off_logged_is_deleted_by_the_next(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, experiment = done.tracker.client, done.execution.experiment
+
+    def logged() -> list[str]:
+        models = client.all_pages("search_logged_models", [experiment])
+        return [model.model_id for model in models if model.name == "cut-off"]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "add_version", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _registration(done, "cut-off", tmp_path / "home")()
+    assert len(logged()) == 1
+    others = client.all_pages("search_logged_models", [experiment])
+    assert _registration(done, "cut-off", tmp_path / "home")().version == "1"
+    (version,) = Registry(done.tracker, "cut-off").versions()
+    assert logged() == [version.tags[LOGGED_MODEL]]
+    kept = {model.model_id for model in client.all_pages("search_logged_models", [experiment])}
+    assert {model.model_id for model in others if model.name != "cut-off"} <= kept
