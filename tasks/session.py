@@ -96,7 +96,7 @@ def with_default_response(session: Session, images: Prepared) -> Session:
     arrays = open_arrays(images.arrays_folder)
     counts = np.bincount(arrays.labels, minlength=len(arrays.classes)).tolist()
     study = study_with_response(session.study, counts)
-    if study is not session.study:
+    if study.response != session.study.response:
         session.progress.print_line(
             f"response: {study.response}, because the largest class has "
             f"{max(counts) / min(counts):.3g} times the images of the smallest; a response in the "

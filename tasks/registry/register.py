@@ -57,7 +57,11 @@ from tasks.tracking.tags import CODE_VERSION, PREFIX
 #: MLflow's tag of the registered versions of a logged model.
 VERSIONS_OF_MODEL = "mlflow.modelVersions"
 #: What the name of a logged model may not have.
-LOGGED_MODEL_NAME = re.compile(r"[/:.%\"']")
+NOT_IN_NAMES = re.compile(r"[/:.%\"']")
+#: The end of the name of a logged model. If a run has a logged model with the name of a folder of
+#: its artifacts, MLflow lists the model's files with those of the folder, and looks for the model
+#: at the address of the whole process: a study named ``model`` could not be promoted.
+NETWORK_OF = " network"
 
 
 @dataclass(frozen=True)
@@ -383,7 +387,7 @@ class WinnerRegistration:
             save_servable(network, folder / "about.json", folder / "servable")
             model = client.create_logged_model(
                 execution.experiment,
-                LOGGED_MODEL_NAME.sub("_", self.name),
+                NOT_IN_NAMES.sub("_", self.name) + NETWORK_OF,
                 run_id,
                 {PREFIX + "study": execution.study.name, STUDY_RUN: execution.run_id},
                 {name: show(level) for name, level in selection.chosen.items()},

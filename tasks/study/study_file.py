@@ -835,16 +835,19 @@ def _from(folder: Path, path: object) -> object:
 
 
 def study_with_response(study: Study, counts: Sequence[int]) -> Study:
-    """Return a study that names no response with the one that suits the numbers of its images.
+    """Return a study that names its response: the one that suits the numbers of its images.
+
+    A response that the study names already stays. A stored study names it, too.
 
     Parameters
     ----------
     counts : images of each class. If these differ much, a network that knows the largest class
         only has a high accuracy: the balanced accuracy is taken.
     """
-    if "response" in study.model_fields_set or not is_imbalanced(counts):
-        return study
-    return study.model_copy(update={"response": DEFAULT_IMBALANCED})
+    response = study.response
+    if "response" not in study.model_fields_set and is_imbalanced(counts):
+        response = DEFAULT_IMBALANCED
+    return study.model_copy(update={"response": response})
 
 
 def parse_study(content: dict[str, Any], where: str) -> Study:

@@ -31,8 +31,8 @@ class FakeRegistry:
         self._log(run_id, "model", "predictions.npz", test_probability=np.eye(2)[answers])
         self.client.log_dict(run_id, {"test_labels": labels.tolist()}, PICTURES)
         tags = {SOURCE_RUN: run_id, STUDY_RUN: run_id, DATASET: dataset}
-        source = f"{run.artifact_uri}/model"
-        return self.registry.add_version(source, run_id, tags, f"{right} right.")
+        model = self.client.create_logged_model(self.experiment, "a network", run_id, {}, {})
+        return self.registry.add_version(model, run_id, tags, f"{right} right.")
 
     def _log(self, run_id: str, folder: str, name: str, **arrays: Any) -> None:
         path = self.registry.tracker.settings.home / name

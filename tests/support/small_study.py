@@ -103,7 +103,7 @@ def known_accuracy(table: Mapping[str, Any]) -> dict[str, str]:
 def factorgrid(*words: str | Path, home: Path, **more: str) -> "subprocess.CompletedProcess[str]":
     """Run the command to its end; pytest's own limit of time ends it, too."""
     env = environment(home, **more)
-    added = _add_databases(home, env) if words[0] in STARTS_PREFECT else []
+    added = _add_databases(home, env, words[0]) if words[0] in STARTS_PREFECT else []
     try:
         if not needs_new_process(more):
             return template().run(["flows.cli", *map(str, words)], env, home.parent)
@@ -114,10 +114,10 @@ def factorgrid(*words: str | Path, home: Path, **more: str) -> "subprocess.Compl
         remove_unused(home, added)
 
 
-def _add_databases(home: Path, env: Mapping[str, str]) -> list[Path]:
+def _add_databases(home: Path, env: Mapping[str, str], name: str | Path) -> list[Path]:
     """Copy Prefect's and MLflow's databases to a home that has none, and return those."""
     added = [add_prefect_database(home)]
-    if "MLFLOW_TRACKING_URI" not in env:
+    if name == "search" and "MLFLOW_TRACKING_URI" not in env:
         added.append(add_mlflow_database(home))
     return [file for file in added if file is not None]
 

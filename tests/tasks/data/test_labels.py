@@ -153,7 +153,7 @@ def test_numbered_file_names_give_the_classes_if_nothing_else_does(names: list[s
         (files("train/cats test/cats"), "all 8 pictures have one class, 'cats'"),
         (
             [*files("data/cat"), *files("data/bird", ending="HEIC")],
-            "class 'bird' has no readable picture: all its 4 files",
+            "class 'bird' has no readable picture: its 4 files",
         ),
     ],
 )

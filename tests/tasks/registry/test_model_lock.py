@@ -185,7 +185,7 @@ def test_what_a_registration_that_was_cut_off_logged_is_deleted_by_the_next(
 
     def logged() -> list[str]:
         models = client.all_pages("search_logged_models", [experiment])
-        return [model.model_id for model in models if model.name == "cut-off"]
+        return [model.model_id for model in models if model.name == "cut-off network"]
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -200,4 +200,14 @@ def test_what_a_registration_that_was_cut_off_logged_is_deleted_by_the_next(
     (version,) = Registry(done.tracker, "cut-off").versions()
     assert logged() == [version.tags[LOGGED_MODEL]]
     kept = {model.model_id for model in client.all_pages("search_logged_models", [experiment])}
-    assert {model.model_id for model in others if model.name != "cut-off"} <= kept
+    assert {model.model_id for model in others if not model.name.startswith("cut-off")} <= kept
+
+
+def test_a_registered_model_may_have_the_name_of_a_folder_of_artifacts(
+    done: Done, tmp_path: Path
+) -> None:
+    run_id = done.outcome["registered"]["run_id"]
+    assert _registration(done, "model", tmp_path / "home")().version == "1"
+    files = done.tracker.client.list_artifacts(run_id, "model")
+    assert {file.path.partition("/")[0] for file in files} == {"model"}
+    assert _registration(done, "model", tmp_path / "home")().version == "1"

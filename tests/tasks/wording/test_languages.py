@@ -126,6 +126,7 @@ SEVERAL = {
     *("source_pictures", "source_screen", "source_cells", "table_title", "cost_text"),
     *("figure_largest_interactions", "comparison_best", "comparison_same", "refine_text_budget"),
     *("error_from_both", "plackett_burman_text", "reason_few_for_validation"),
+    *("posterior", "posterior_none", "over_pictures", "whole_plots", "whole_plots_alike"),
     *("refine_text_two_lengths", "refine_text_two_lengths_again", "reason_uneven_classes"),
 }
 NOUNS = (
