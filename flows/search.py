@@ -14,7 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from analysis.search.procedure import NextCells
 from tasks import steps
-from tasks.planning.minutes import resolve_minutes, resolve_parallel
+from tasks.planning.minutes import resolve_size
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.prefect_artifacts import Help, on_failure, run_name
 from tasks.search.pilot import plan_pilot
@@ -61,8 +61,7 @@ def search(
             outcome = outcome_of(done)
             steps.publish(done, outcome)
             return outcome
-        sized = resolve_minutes(session.study, session.tracker, session.progress, images.version)
-        sized = resolve_parallel(sized, session.tracker, images.version)
+        sized = resolve_size(session.study, session.tracker, session.progress, images.version)
         session.progress.begin_study(stage_sizes(sized.rules), sized.response)
         with open_training(
             replace(session, study=sized),

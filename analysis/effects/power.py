@@ -13,16 +13,13 @@ from scipy.stats import t as student
 from analysis.effects.fit import fit_effects
 from analysis.effects.lenth import MAX_VARIATES, POWER_SETS, SEED, lenth_power
 from analysis.effects.model_matrix import (
-    CURVATURE,
     block_columns,
     cell_numbers,
     code_levels,
-    model_matrix,
 )
-from analysis.effects.result import Effects
+from analysis.effects.result import Effects, fitted_columns
 from analysis.effects.unequal_spread import UNEQUAL_P, cell_spreads
 from analysis.factors import Factor
-from analysis.runs.checks import centre_points
 
 #: The usual chance with which an effect is to be found.
 POWER = 0.8
@@ -111,19 +108,15 @@ def _welch_power(
     effects: Effects, alpha: float, block: str | None
 ) -> Callable[[float], float] | None:
     """Return the power if runs of the same cell show whether their spread is equal, else None."""
-    coded = code_levels(effects.runs, effects.factors)
-    x = model_matrix(coded, effects.order, effects.factors)[list(effects.terms.index)]
-    centre = centre_points(coded, effects.factors)
-    if centre.any():
-        x[CURVATURE] = centre.astype(float)
-    blocks = None
+    x, blocks = fitted_columns(effects), None
     if block:
         columns = block_columns(effects.runs[block], about="mean")
         x, blocks = pd.concat([x, columns], axis=1), columns.to_numpy(dtype=float)
     matrix = x.to_numpy(dtype=float)
     sets = min(POWER_SETS, MAX_VARIATES // len(matrix))
     y = np.random.default_rng(SEED).standard_normal((sets, len(matrix)))
-    spreads = cell_spreads(matrix, y, cell_numbers(coded), blocks)
+    cells = cell_numbers(code_levels(effects.runs, effects.factors))
+    spreads = cell_spreads(matrix, y, cells, blocks)
     if spreads is None:
         return None
     inverse = np.linalg.inv(matrix.T @ matrix)

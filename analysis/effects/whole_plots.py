@@ -194,13 +194,17 @@ class _Model:
 
     def deviance(self, within: float, ratio: float) -> float:
         """Return -2 times the restricted log likelihood, but for a constant."""
-        covariance, _, squares = self.solve(ratio)
-        determinants = np.log1p(ratio * self.sizes).sum() - np.linalg.slogdet(covariance)[1]
-        return float(self.df * math.log(within) + determinants + squares / within)
+        return self._deviance(within, ratio, self.solve(ratio))
 
     def profile(self, ratio: float) -> float:
         """Return the deviance at the best variance within whole plots."""
-        return self.deviance(max(self.solve(ratio)[2] / self.df, 1e-300), ratio)
+        solved = self.solve(ratio)
+        return self._deviance(max(solved[2] / self.df, 1e-300), ratio, solved)
+
+    def _deviance(self, within: float, ratio: float, solved: tuple[Array, Array, float]) -> float:
+        covariance, _, squares = solved
+        determinants = np.log1p(ratio * self.sizes).sum() - np.linalg.slogdet(covariance)[1]
+        return float(self.df * math.log(within) + determinants + squares / within)
 
     def best_ratio(self) -> float:
         """Return the ratio of the variances with the largest restricted likelihood; 0 if small."""

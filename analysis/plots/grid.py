@@ -23,15 +23,16 @@ SHADES = ("1.0", "0.63")
 
 
 def is_grid(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -> bool:
-    """Whether the cells of runs fill at least half of their heat map, or have two factors at most.
+    """Whether cells were run, and fill half of their heat map or have two factors at most.
 
     Cells that a model chose among many factors lie one by one: their heat map would be empty.
     """
     *down, across = [f.name for f in factors]
     given = runs[runs[response].notna()]
-    rows = len(given[down].drop_duplicates()) if down else 1
-    places = rows * given[across].nunique()
-    return len(down) <= 1 or 2 * len(given[[*down, across]].drop_duplicates()) >= places
+    if len(down) <= 1 or given.empty:
+        return not given.empty
+    places = len(given[down].drop_duplicates()) * given[across].nunique()
+    return 2 * len(given[[*down, across]].drop_duplicates()) >= places
 
 
 def grid_heatmap(

@@ -1,6 +1,5 @@
 """Reading the stored answers of a study's networks to its validation pictures."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from models.images.arrays import open_arrays
 from tasks.errors import UserError
 from tasks.tracking.artifact_paths import PICTURES, PREDICTIONS
 from tasks.tracking.execution import Execution
+from tasks.tracking.predictions import stored_probability
 from tasks.tracking.tags import REUSED_FROM
 
 #: The response that is the share of correct answers.
@@ -68,14 +68,13 @@ def _answers(
 ) -> NDArray[np.bool_]:
     tracker = execution.tracker
     trained_by = tracker.client.get_run(run_id).data.tags.get(REUSED_FROM, run_id)
-    saved = tracker.read(trained_by, PREDICTIONS)
-    if saved is None:
+    probability = stored_probability(tracker, trained_by, "val")
+    if probability is None:
         raise UserError(
             f"run {trained_by}: no {PREDICTIONS}, its answers to the validation pictures; leave "
             "--over-pictures out, or delete the run and train it again"
         )
-    with np.load(io.BytesIO(saved)) as arrays:
-        answers = arrays["val_probability"].argmax(axis=1)
+    answers = probability.argmax(axis=1)
     if len(answers) != len(labels):
         raise UserError(
             f"run {trained_by}: has answers to {len(answers):,} validation pictures, but the study "

@@ -167,13 +167,17 @@ NOT_GIVEN = (None, False, (), "raw")
 def _check_options(options: Mapping[str, Any]) -> None:
     """Raise a `UserError` for an option that would have no effect beside the others."""
     if options["surface"]:
-        for name, option in NOT_WITH_SURFACE.items():
-            if options[name] not in NOT_GIVEN:
-                raise UserError(f"{option}: has no effect with --surface; leave one of them out")
+        _refuse(options, NOT_WITH_SURFACE, "has no effect with --surface")
     if options["over_pictures"]:
         _check_over_pictures(options)
     if options["whole_plot"]:
-        _check_whole_plots(options)
+        # There are no blocks with `NO_BLOCK`, either.
+        given = {**options, "block": None} if options["block"] == NO_BLOCK else options
+        about = (
+            "with --whole-plot, effects are of the response as it was measured, and the whole "
+            "plots are the blocks"
+        )
+        _refuse(given, NOT_WITH_WHOLE_PLOTS, about)
     if options["terms"] and options["order"] is not None:
         raise UserError("--order: has no effect with --terms, which names every term; leave it out")
     if options["classes"] is not None and (options["classes"] < 0 or options["classes"] == 1):
@@ -189,27 +193,21 @@ def _check_options(options: Mapping[str, Any]) -> None:
         )
 
 
-def _check_whole_plots(options: Mapping[str, Any]) -> None:
-    for name, option in NOT_WITH_WHOLE_PLOTS.items():
-        if options[name] not in (*NOT_GIVEN, NO_BLOCK):
-            raise UserError(
-                f"{option}: with --whole-plot, effects are of the response as it was measured, and "
-                "the whole plots are the blocks; leave one of them out"
-            )
-
-
 def _check_over_pictures(options: Mapping[str, Any]) -> None:
     if options["csv"]:
         raise UserError(
             "--over-pictures: a table does not have the networks' answers to each picture; give "
             "--experiment NAME of a study, or leave it out"
         )
-    for name, option in NOT_WITH_PICTURES.items():
+    about = "with --over-pictures, effects are differences of accuracies without blocks"
+    _refuse(options, NOT_WITH_PICTURES, about)
+
+
+def _refuse(options: Mapping[str, Any], names: Mapping[str, str], why: str) -> None:
+    """Raise a `UserError` if one of the options with these names was given."""
+    for name, option in names.items():
         if options[name] not in NOT_GIVEN:
-            raise UserError(
-                f"{option}: with --over-pictures, effects are differences of accuracies without "
-                "blocks; leave one of them out"
-            )
+            raise UserError(f"{option}: {why}; leave one of them out")
 
 
 def check_study_request(request: AnalysisRequest) -> None:

@@ -13,16 +13,18 @@ from tasks.tracking.tracker import Tracker
 from tasks.training.devices import available_devices
 
 
-def resolve_minutes(study: Study, tracker: Tracker, progress: Progress, version: str) -> Study:
-    """Return a study with the budget that its minutes are enough for.
+def resolve_size(study: Study, tracker: Tracker, progress: Progress, version: str) -> Study:
+    """Return a study with the trainings that its minutes are enough for, and its `parallel`.
 
-    An earlier execution of this study on this dataset version has a budget already: it is used
-    again, so that a study that was cut off continues with the same cells. Otherwise the seconds of
-    one training are those of earlier runs on this machine, or of a few epochs on drawn pictures.
+    An earlier execution of this study on this dataset version has both already: they are used
+    again, so that a study that was cut off continues with the same cells, also on another machine.
+    Otherwise the seconds of one training are those of earlier runs on this machine, or of a few
+    epochs on drawn pictures; and as many cells are chosen at once as the study says, or as there
+    are devices.
 
     Parameters
     ----------
-    study : with minutes, or without: then it is returned as it is.
+    study : to be carried out; of the published procedure it is returned as it is.
     tracker : the connection to MLflow.
     progress : prints what was found.
     version : the dataset version.
@@ -33,11 +35,22 @@ def resolve_minutes(study: Study, tracker: Tracker, progress: Progress, version:
         If no training fits, if the trainings that fit are too few for any design, or if it cannot
         be found out how long one takes.
     """
-    if study.minutes is None:
+    if study.method != "budget":
         return study
     earlier = earlier_study(tracker, study, version)
+    # Earlier versions had no such setting.
+    found = study.parallel if earlier is None else earlier.parallel or 1
+    parallel = found or usual_parallel(len(available_devices()))
+    study = study.model_copy(update={"parallel": parallel})
+    if study.minutes is None:
+        return study
     if earlier is not None and earlier.budget is not None:
         return study.model_copy(update={"budget": earlier.budget})
+    return _with_known_seconds(study, tracker, progress)
+
+
+def _with_known_seconds(study: Study, tracker: Tracker, progress: Progress) -> Study:
+    """Return a study with minutes with its budget, after it is known how long a training takes."""
     settings = tracker.settings
     seconds = past_runs(settings, study).seconds
     source = "as in earlier runs on this machine"
@@ -56,22 +69,6 @@ def resolve_minutes(study: Study, tracker: Tracker, progress: Progress, version:
         f"{source}"
     )
     return done
-
-
-def resolve_parallel(study: Study, tracker: Tracker, version: str) -> Study:
-    """Return a study with the number of cells that the Gaussian process chooses at once.
-
-    An earlier execution of this study on this dataset version has it already, which is used again,
-    so that a study that was cut off continues with the same cells, also on another machine.
-    Otherwise it is what the study says, or one cell for each device.
-    """
-    if study.method != "budget":
-        return study
-    earlier = earlier_study(tracker, study, version)
-    # Earlier versions had no such setting.
-    found = study.parallel if earlier is None else earlier.parallel or 1
-    parallel = found or usual_parallel(len(available_devices()))
-    return study.model_copy(update={"parallel": parallel})
 
 
 def usual_parallel(devices: int) -> int:

@@ -5,7 +5,6 @@ champion on the same test images, or to one that a person named with a reason.
 """
 
 import datetime as dt
-import io
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +31,7 @@ from tasks.registry.model_registry import (
 from tasks.registry.verdict import PromotionKind, PromotionVerdict, promotion_as_text
 from tasks.settings import Settings
 from tasks.tracking.artifact_paths import PICTURES, PREDICTIONS
+from tasks.tracking.predictions import stored_probability
 from tasks.tracking.tracker import Tracker
 
 #: The level of the test, if the version's study has none.
@@ -242,14 +242,12 @@ def test_probability(
     UserError
         If the run has no predictions, or not for these images.
     """
-    saved = tracker.read(run_id, PREDICTIONS)
-    if saved is None:
+    answers = stored_probability(tracker, run_id, "test")
+    if answers is None:
         raise UserError(
             f"run {run_id}: no {PREDICTIONS}, its answers to the test images; train it again, or "
             "promote its version with --force"
         )
-    with np.load(io.BytesIO(saved)) as arrays:
-        answers: NDArray[np.float32] = arrays["test_probability"]
     if len(answers) != len(labels):
         raise UserError(
             f"run {run_id}: has answers to {len(answers):,} test images, but there are "

@@ -42,6 +42,7 @@ from tasks.registry.model_registry import (
     CHAMPION,
     DATASET,
     LOGGED_MODEL,
+    MODEL_VERSIONS,
     NOT_LEARNED,
     SOURCE_RUN,
     STUDY_RUN,
@@ -54,8 +55,6 @@ from tasks.tracking.artifact_paths import NETWORK, REGISTERED
 from tasks.tracking.execution import Execution, code_version
 from tasks.tracking.tags import CODE_VERSION, PREFIX
 
-#: MLflow's tag of the registered versions of a logged model.
-VERSIONS_OF_MODEL = "mlflow.modelVersions"
 #: What the name of a logged model may not have.
 NOT_IN_NAMES = re.compile(r"[/:.%\"']")
 #: The end of the name of a logged model. If a run has a logged model with the name of a folder of
@@ -350,7 +349,7 @@ class WinnerRegistration:
         client = self.execution.tracker.client
         for other in client.all_pages("search_logged_models", [self.execution.experiment]):
             same = (other.source_run_id, other.name) == (model.source_run_id, model.name)
-            if same and not other.tags.get(VERSIONS_OF_MODEL):
+            if same and not other.tags.get(MODEL_VERSIONS):
                 client.delete_logged_model(other.model_id)
 
     def _description(

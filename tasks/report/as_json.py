@@ -23,6 +23,7 @@ from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import verdict_as_text
 from tasks.wording.next_moves import next_steps, steps_as_json
+from tasks.wording.values import number_or_none, table_as_json
 
 TERM_COLUMNS = (
     *("coefficient", "effect", "std_error", "t", "p"),
@@ -126,19 +127,19 @@ def effects_as_json(
     english = translator("en")
     return {
         "terms": {
-            str(name): {column: _number_or_none(row[column]) for column in TERM_COLUMNS}
+            str(name): {column: number_or_none(row[column]) for column in TERM_COLUMNS}
             for name, row in effects.terms.iterrows()
         },
         "residual_df": effects.residual_df,
-        "r_squared": _number_or_none(effects.r_squared),
-        "r_squared_adjusted": _number_or_none(effects.r_squared_adjusted),
-        "r_squared_predicted": _number_or_none(effects.r_squared_predicted),
-        "press": _number_or_none(effects.press),
+        "r_squared": number_or_none(effects.r_squared),
+        "r_squared_adjusted": number_or_none(effects.r_squared_adjusted),
+        "r_squared_predicted": number_or_none(effects.r_squared_predicted),
+        "press": number_or_none(effects.press),
         "lenth": effects.lenth and {name: getattr(effects.lenth, name) for name in LENTH_MARGINS},
         "box_meyer": _posterior_as_json(effects),
         "active": list(effects.active),
         "verdict": _verdict_as_json(effects.verdict),
-        "anova": _table_as_json(effects.anova),
+        "anova": table_as_json(effects.anova),
         "aliases": {
             term.term: {
                 name: round(share, SHARE_DECIMALS) for name, share in term.aliased_with.items()
@@ -170,11 +171,11 @@ def surface_as_json(surface: Surface, path: pd.DataFrame, source: str) -> dict[s
     return {
         "source": source,
         "model": surface.model,
-        "terms": _table_as_json(surface.terms),
+        "terms": table_as_json(surface.terms),
         "residual_df": surface.residual_df,
-        "r_squared": _number_or_none(surface.r_squared),
-        "r_squared_predicted": _number_or_none(surface.r_squared_predicted),
-        "anova": _table_as_json(surface.anova),
+        "r_squared": number_or_none(surface.r_squared),
+        "r_squared_predicted": number_or_none(surface.r_squared_predicted),
+        "anova": table_as_json(surface.anova),
         "stationary": point
         and {
             "kind": point.kind,
@@ -186,7 +187,7 @@ def surface_as_json(surface: Surface, path: pd.DataFrame, source: str) -> dict[s
             "ridge": bool(point.ridge),
         },
         "path": [
-            {str(k): _number_or_none(x) for k, x in row.items()} for row in path.to_dict("records")
+            {str(k): number_or_none(x) for k, x in row.items()} for row in path.to_dict("records")
         ],
         "warnings": [caution_as_text(caution, english) for caution in surface.warnings],
         "warning_kinds": [caution.kind for caution in surface.warnings],
@@ -197,15 +198,15 @@ def _verdict_as_json(verdict: Verdict) -> dict[str, Any]:
     return {
         "test": verdict.test,
         "active_jointly": list(verdict.active_jointly),
-        "margin": _number_or_none(verdict.margin),
-        "simultaneous_margin": _number_or_none(verdict.simultaneous),
+        "margin": number_or_none(verdict.margin),
+        "simultaneous_margin": number_or_none(verdict.simultaneous),
         "text": " ".join(verdict_as_text(verdict, translator("en"))),
     }
 
 
 def _posterior_as_json(effects: Effects) -> dict[str, Any] | None:
     """Return Box and Meyer's probability of each effect; None if there is none."""
-    return None if effects.posterior is None else _table_as_json(effects.posterior)
+    return None if effects.posterior is None else table_as_json(effects.posterior)
 
 
 def _collapse_as_json(collapse: Collapse) -> dict[str, Any]:
@@ -229,25 +230,13 @@ def _half_as_json(collapse: Collapse) -> dict[str, Any] | None:
         "working": collapse.working_level,
         "runs": len(learned.runs),
         "effects": {
-            str(name): _number_or_none(table_value(learned.terms, str(name), "effect"))
+            str(name): number_or_none(table_value(learned.terms, str(name), "effect"))
             for name in learned.terms.index.drop("intercept")
         },
         "box_meyer": _posterior_as_json(learned),
         "active": list(learned.active),
         "verdict": _verdict_as_json(learned.verdict),
     }
-
-
-def _table_as_json(table: pd.DataFrame) -> dict[str, Any]:
-    rows = table.to_dict("index")
-    return {
-        str(name): {str(k): _number_or_none(x) for k, x in row.items()}
-        for name, row in rows.items()
-    }
-
-
-def _number_or_none(number: Any) -> float | None:
-    return float(number) if math.isfinite(number) else None
 
 
 def as_plain_types(value: Any) -> Any:

@@ -50,8 +50,7 @@ def log_outcome(execution: Execution) -> Outcome:
     """Read a study's findings from MLflow; log them to its parent run: text, page, next moves."""
     outcome = outcome_of(execution)
     study, runs = execution.study, execution.runs("refine")
-    has_figures = bool(runs[study.response].notna().any())
-    if has_figures and is_grid(runs, study.factor_list, study.response):
+    if is_grid(runs, study.factor_list, study.response):
         figure = grid_heatmap(runs, study.factor_list, study.response)
         execution.writer.log_figures(execution.run_id, {"grid/heatmap.png": figure})
     execution.writer.log_text(execution.run_id, outcome_as_text(outcome), "summary.txt")

@@ -1,12 +1,9 @@
 """Runs of earlier versions that are reused: their figures of today, from what they kept."""
 
-import io
-
-import numpy as np
-
 from models.training.metrics import metrics_of
-from tasks.tracking.artifact_paths import NETWORK, PREDICTIONS
+from tasks.tracking.artifact_paths import NETWORK
 from tasks.tracking.execution import Execution
+from tasks.tracking.predictions import stored_probability
 from tasks.tracking.tags import REUSED_FROM
 from tasks.training.context import TrainingContext
 
@@ -42,11 +39,9 @@ def add_missing_figures(context: TrainingContext, run_id: str) -> dict[str, floa
 
 
 def _responses(context: TrainingContext, run_id: str) -> dict[str, float]:
-    saved = context.execution.tracker.read(run_id, PREDICTIONS)
-    if saved is None:
+    probability = stored_probability(context.execution.tracker, run_id, "val")
+    if probability is None:
         return {}
-    with np.load(io.BytesIO(saved)) as arrays:
-        probability = arrays["val_probability"]
     labels = context.arrays.labels[context.arrays.side("validation")]
     return metrics_of(probability, labels, "val_") if len(probability) == len(labels) else {}
 

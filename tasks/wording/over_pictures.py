@@ -1,6 +1,5 @@
 """The uncertainty of effects over pictures and seeds, as text and as JSON."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from tasks.languages import Translate
 from tasks.wording.terminal import fitting_table, wrapped
-from tasks.wording.values import percent, table_number
+from tasks.wording.values import percent, table_as_json, table_number
 
 #: Columns of the table in a terminal, and those that are left out where a line has no room.
 COLUMNS = ["effect", "seeds", "pictures", "both", "ci_low", "ci_high"]
@@ -43,12 +42,7 @@ def over_pictures_as_json(found: OverPictures) -> dict[str, Any]:
         "runs": found.runs,
         "of_runs_that_learned": found.learned,
         "common_part_known": found.trained_twice,
-        "terms": {
-            str(name): {
-                str(column): float(x) if math.isfinite(x) else None for column, x in row.items()
-            }
-            for name, row in found.terms.iterrows()
-        },
+        "terms": table_as_json(found.terms),
     }
 
 

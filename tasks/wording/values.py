@@ -1,5 +1,6 @@
 """Numbers, levels, cells and lists as text."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,19 @@ def whole(x: float) -> str:
 def signed(x: float) -> str:
     """Return a number with its sign and four decimals, with a typographic minus sign."""
     return MISSING if pd.isna(x) else f"{x:+.4f}".replace("-", "\N{MINUS SIGN}")
+
+
+def number_or_none(number: Any) -> float | None:
+    """Return a number for JSON, which has no NaN and no infinity: None instead."""
+    return float(number) if math.isfinite(number) else None
+
+
+def table_as_json(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
+    """Return a table of numbers as plain JSON types, by row."""
+    return {
+        str(name): {str(column): number_or_none(x) for column, x in row.items()}
+        for name, row in table.to_dict("index").items()
+    }
 
 
 def table_number(x: float) -> str:

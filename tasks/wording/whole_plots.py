@@ -1,6 +1,5 @@
 """Effects with a random effect of whole plots, as text and as JSON."""
 
-import math
 from typing import Any
 
 import pandas as pd
@@ -9,7 +8,7 @@ from analysis.effects.result import Effects
 from analysis.effects.whole_plots import WholePlots
 from tasks.languages import Translate
 from tasks.wording.terminal import fitting_table, wrapped
-from tasks.wording.values import table_number
+from tasks.wording.values import table_as_json, table_number
 
 #: Columns of the table in a terminal, and those that are left out where a line has no room.
 COLUMNS = ["coefficient", "effect", "std_error", "df", "t", "p", "ci_low", "ci_high"]
@@ -24,12 +23,7 @@ def whole_plots_as_json(found: WholePlots) -> dict[str, Any]:
         "runs": found.runs,
         "sd_between": found.between,
         "sd_within": found.within,
-        "terms": {
-            str(name): {
-                str(column): float(x) if math.isfinite(x) else None for column, x in row.items()
-            }
-            for name, row in found.terms.iterrows()
-        },
+        "terms": table_as_json(found.terms),
     }
 
 

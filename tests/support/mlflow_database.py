@@ -4,13 +4,10 @@ MLflow makes it by its migrations, which takes a second and a half of computing 
 The tests of its creation (``tests/tasks/tracking/test_local_database.py``) make their own.
 """
 
-import os
 import shutil
-import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
-from filelock import FileLock
+from support.made_once import database_of
 
 from tasks.tracking.local_database import COMPANIONS, make_database, sqlite_file
 
@@ -40,16 +37,10 @@ def _is_begun(file: Path) -> bool:
 
 def _copy_to(file: Path) -> None:
     partial = file.with_name(f"{file.name}.copied")
-    shutil.copyfile(_made_once(), partial)
+    shutil.copyfile(database_of("mlflow", _make), partial)
     partial.chmod(0o600)
     partial.replace(file)
 
 
-def _made_once() -> Path:
-    """Return an empty database of the installed MLflow; the first process makes it for all."""
-    folder = Path(tempfile.gettempdir()) / f"factorgrid-tests-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    made = folder / f"mlflow-{version('mlflow')}.db"
-    with FileLock(f"{made}.lock"):
-        make_database(f"sqlite:///{made}")
-    return made
+def _make(file: Path) -> None:
+    make_database(f"sqlite:///{file}")

@@ -9,10 +9,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from filelock import FileLock
+from support.made_once import database_of
 
 MAKE = """
 import asyncio
@@ -27,7 +26,7 @@ def add_prefect_database(home: Path) -> Path | None:
     if file.exists():
         return None
     file.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_made_once(), file)
+    shutil.copy(database_of("prefect", _make), file)
     return file
 
 
@@ -38,20 +37,13 @@ def remove_unused(home: Path, databases: Sequence[Path]) -> None:
         shutil.rmtree(home)
 
 
-def _made_once() -> Path:
-    """Return an empty database of the installed Prefect; the first process makes it for all."""
-    folder = Path(tempfile.gettempdir()) / f"factorgrid-tests-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
-    made = folder / f"prefect-{version('prefect')}.db"
-    with FileLock(f"{made}.lock"):
-        if not made.exists():
-            with tempfile.TemporaryDirectory() as place:
-                partial = Path(place) / "prefect.db"
-                address = f"sqlite+aiosqlite:///{partial}"
-                settings = {"PREFECT_HOME": place, "PREFECT_API_DATABASE_CONNECTION_URL": address}
-                subprocess.run(
-                    [sys.executable, "-P", "-c", MAKE], env={**os.environ, **settings}, check=True
-                )
-                shutil.copy(partial, f"{made}.new")
-            Path(f"{made}.new").replace(made)
-    return made
+def _make(file: Path) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        partial = Path(place) / "prefect.db"
+        address = f"sqlite+aiosqlite:///{partial}"
+        settings = {"PREFECT_HOME": place, "PREFECT_API_DATABASE_CONNECTION_URL": address}
+        subprocess.run(
+            [sys.executable, "-P", "-c", MAKE], env={**os.environ, **settings}, check=True
+        )
+        shutil.copy(partial, f"{file}.new")
+    Path(f"{file}.new").replace(file)

@@ -96,7 +96,7 @@ def _heatmap(source: ReportSource) -> str:
     study = source.study
     runs = source.outcome.grid_runs(source.runs)
     factors, response, say = study.factor_list, study.response, source.translate
-    if runs[response].notna().sum() == 0 or not is_grid(runs, factors, response):
+    if not is_grid(runs, factors, response):
         return ""
     return figure_for_page(
         lambda width: grid_heatmap(runs, factors, response, say, width), "heatmap", say("heatmap")
