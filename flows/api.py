@@ -280,7 +280,7 @@ def plan(study: Study | str | Path) -> Plan:
     """
     settings, read = prepare_environment(), _study(study)
     past = past_runs(settings, read)
-    planned = StudyPlan(read, past, len(available_devices()), None)
+    planned = StudyPlan(read, past, len(available_devices(read.parallel or 1)), None)
     sized = with_trainings(read, planned.seconds, planned.devices)
     planned = StudyPlan(sized, past, planned.devices, None)
     screen = pd.DataFrame([dict(run.levels) for run in planned.screen])

@@ -26,6 +26,7 @@ from tasks.tracking.tracker import Tracker
 from tasks.training.check_backbone import check_backbone
 from tasks.training.cluster import Cluster, require_cluster
 from tasks.training.context import RemoteTrainer, TrainingContext
+from tasks.training.devices import available_devices
 from tasks.training.handover import Handover
 from tasks.training.provenance import log_provenance
 from tasks.training.slot_child import start_fork_server
@@ -125,10 +126,11 @@ def open_training(
     remote_task : the Prefect task that trains a replicate on a cluster, if one is configured.
     """
     arrays, settings = open_arrays(images.arrays_folder), session.settings
+    devices = available_devices(session.study.parallel or 1)
     facts = DatasetFacts.of(arrays, images.description)
     with (
         open_execution(session.tracker, session.study, images.version, facts, kind) as execution,
-        SlotPool(locks=settings.locks, compiled=settings.compiled) as pool,
+        SlotPool(devices, settings.locks, settings.compiled) as pool,
         _open_cluster(settings, remote_task) as remote,
     ):
         # Logged before the stages: MLflow fails if several threads log a new dataset at once.

@@ -77,7 +77,7 @@ def plan(
     )
     past = past_runs(settings, read)
     probe = None if no_probe or past.seconds is not None else probe_study(read, settings)
-    planned = StudyPlan(read, past, len(available_devices()), probe)
+    planned = StudyPlan(read, past, len(available_devices(read.parallel or 1)), probe)
     planned = replace(planned, study=with_trainings(read, planned.seconds, planned.devices))
     with terminal_text():
         text = plan_as_text(planned)

@@ -52,6 +52,17 @@ def configure_backend(threads: int) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003 # TensorFlow's own signature
 
 
+def cpu_threads() -> int:
+    """Return the number of CPU threads of the backend's arithmetic."""
+    if load_keras().backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        number = int(tf.config.threading.get_intra_op_parallelism_threads())
+        if number:
+            return number
+    return len(os.sched_getaffinity(0))
+
+
 def enable_compilation_cache(folder: Path) -> None:
     """Cache what JAX compiles in a folder of at most 1 GiB, for later processes.
 

@@ -32,12 +32,14 @@ class Conditions:
     ----------
     dataset : the dataset version.
     backend, precision, device : as in `models.training.result.ReplicateResult`.
+    threads : of the arithmetic on the CPU; 0 in older checkpoints.
     """
 
     dataset: str
     backend: str
     precision: str
     device: str
+    threads: int = 0
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,10 @@ def check_continues(checkpoint: Checkpoint, spec: ReplicateSpec, now: Conditions
     if not continues(checkpoint.spec, spec) or then.dataset != now.dataset:
         raise CheckpointError("it is not of the beginning of this training")
     names = ["backend", "precision"]
-    if spec.training.deterministic:  # results are equal bit by bit only on one device
+    if spec.training.deterministic:  # equal bit by bit only on one device, with as many threads
         names.append("device")
+        if then.threads:
+            names.append("threads")
     for name in names:
         if getattr(then, name) != getattr(now, name):
             before, after = getattr(then, name), getattr(now, name)

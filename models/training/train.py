@@ -20,7 +20,13 @@ from models.networks.multiply_adds import count_multiply_adds
 from models.networks.pretrained import is_frozen
 from models.spec import ReplicateSpec
 from models.training.backbone_rate import with_backbone_rate
-from models.training.backend import device_name, load_keras, make_deterministic, resolve_precision
+from models.training.backend import (
+    cpu_threads,
+    device_name,
+    load_keras,
+    make_deterministic,
+    resolve_precision,
+)
 from models.training.checkpoint import (
     Checkpoint,
     Conditions,
@@ -114,7 +120,7 @@ def fit_replicate(
     if spec.training.deterministic:
         make_deterministic()
     backend = keras.backend.backend()
-    conditions = Conditions(arrays.version, backend, precision, device_name())
+    conditions = Conditions(arrays.version, backend, precision, device_name(), cpu_threads())
     start, not_continued = _load_start(continue_from, spec, conditions)
     inputs = partial(head_and_features, spec, folder=arrays_folder, on_features=on_features)
     attempt = _train(spec, arrays, on_epoch, start, not_continued, inputs)

@@ -225,7 +225,7 @@ def _range(fewest: float, most: float) -> str:
 def _minutes(plan: StudyPlan) -> list[str]:
     if plan.minutes is None or plan.seconds is None:
         return [f"Minutes: unknown, because {_why_unknown(plan)}."]
-    devices = f" on {plan.devices} GPUs" if plan.devices > 1 else ""
+    devices = f", {plan.devices} trainings at once" if plan.devices > 1 else ""
     one = f"one training of {plan.seconds:.1f} s"
     if plan.past.seconds is not None:
         source = f"the median of {counted(plan.past.trained, 'run')} on this machine"

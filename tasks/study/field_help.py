@@ -25,7 +25,7 @@ HELP: dict[str, dict[str, str]] = {
         ),
         "parallel": (
             "How many cells the refinement chooses at once; by default one per device of the "
-            "machine that begins the study."
+            "machine that begins the study. On a CPU as many train at once, and share its cores."
         ),
         "replicates": "Seeds per cell of the screen (published procedure).",
         "screen_cells": "Cells of the screen, at most (published procedure).",

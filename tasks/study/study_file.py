@@ -273,6 +273,7 @@ class Study(Part):
     many as fit into ``minutes``, between the stages. Half of them are spent on trainings of a
     quarter of the epochs, unless ``short_trainings`` is false. The Gaussian process chooses
     ``parallel`` cells at once; by default one for each device of the machine that begins the study.
+    On a CPU as many trainings run at once, each with its share of the cores.
     ``method = "published"``: the procedure of the published study, with the keys of
     `PUBLISHED_KEYS`; it is also taken if one of these keys is there and neither ``budget`` nor
     ``minutes`` is.

@@ -35,10 +35,10 @@ class SlotPool:
 
     Parameters
     ----------
-    devices : one slot each. By default the GPUs, or else the CPU with all its cores, because one
-        process with all cores trains faster than two processes with half the cores each.
+    devices : one slot each. By default the GPUs, or else the CPU with all its cores; see
+        `tasks.training.devices.available_devices`.
     locks : a folder of lock files. With it, no other process uses a device at the same time: for a
-        GPU no process on this machine, for the CPU none that has the same folder.
+        GPU no process on this machine, for cores of the CPU none that has the same folder.
     compiled : a folder for programs that JAX compiles for a GPU; later children load them.
     """
 
@@ -126,11 +126,17 @@ class SlotPool:
                 heapq.heapify(self._waiting)
                 self._turn.notify_all()
 
-    def _locked_on_this_machine(self, device: Device) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _locked_on_this_machine(self, device: Device) -> Iterator[None]:
         if self._locks is None:
-            return contextlib.nullcontext()
+            yield
+            return
         folder = machine_locks() if device.gpu else self._locks
-        return device_lock(device.gpu or "cpu", folder, self.raise_if_closed)
+        with contextlib.ExitStack() as held:
+            # All processes take the cores in the same order, so that none waits in a circle.
+            for name in device.names:
+                held.enter_context(device_lock(name, folder, self.raise_if_closed))
+            yield
 
     # -- children -------------------------------------------------------------------------------
 

@@ -134,15 +134,27 @@ def test_a_checkpoint_has_only_numbers_and_text(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_used_only_under_its_own_conditions() -> None:
     check_continues(CHECKPOINT, LONGER, CONDITIONS)
-    for spec, changed, reason in (
+    cases: tuple[tuple[ReplicateSpec, dict[str, Any], str], ...] = (
         (SPEC, {}, "not of the beginning"),
         (replace(LONGER, seed=2), {}, "not of the beginning"),
         (LONGER, {"dataset": "v2"}, "not of the beginning"),
         (LONGER, {"backend": "jax"}, "with backend tensorflow, and this one is jax"),
         (LONGER, {"precision": "bfloat16"}, "with precision float32, and this one is bfloat16"),
-    ):
+    )
+    for spec, changed, reason in cases:
         with pytest.raises(CheckpointError, match=reason):
             check_continues(CHECKPOINT, spec, replace(CONDITIONS, **changed))
+
+
+def test_another_number_of_threads_matters_only_where_results_must_be_equal_bit_by_bit() -> None:
+    deterministic = replace(CHECKPOINT, spec=SPEC.with_levels({"deterministic": True}))
+    longer = LONGER.with_levels({"deterministic": True})
+    one, two = replace(CONDITIONS, threads=1), replace(CONDITIONS, threads=2)
+    check_continues(replace(CHECKPOINT, conditions=one), LONGER, two)
+    check_continues(deterministic, longer, two)  # an older checkpoint does not say
+    check_continues(replace(deterministic, conditions=two), longer, two)
+    with pytest.raises(CheckpointError, match="with threads 1, and this one is 2"):
+        check_continues(replace(deterministic, conditions=one), longer, two)
 
 
 def test_another_device_matters_only_where_results_must_be_equal_bit_by_bit() -> None:

@@ -52,7 +52,7 @@ def test_the_study_of_the_modern_network_screens_its_parts_in_a_fraction() -> No
     assert study.design.n_runs < 2 ** len(study.factors)
     assert study.data.image_size == 64
     spec = study.spec({factor.name: factor.high for factor in study.factor_list}, 1)
-    assert (spec.training.augment, spec.training.schedule) == (True, "one_cycle")  # light
+    assert (spec.training.augment, spec.training.schedule) == ("strong", "one_cycle")
     assert study.factors["normalization"].levels == ("batch", "none")
 
 

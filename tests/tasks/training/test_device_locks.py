@@ -13,6 +13,7 @@ import pytest
 
 from tasks.errors import SlotsClosedError
 from tasks.training.device_locks import device_lock, machine_locks
+from tasks.training.devices import Device
 from tasks.training.slots import SlotPool
 
 HOLD = """
@@ -55,7 +56,8 @@ def test_a_device_has_one_holder_and_is_freed_when_the_holder_is_killed(tmp_path
 
 
 def test_a_slot_waits_for_another_process_and_a_closed_pool_ends_the_wait(tmp_path: Path) -> None:
-    process = _start_holder(tmp_path, "cpu")
+    core = min(os.sched_getaffinity(0))
+    process = _start_holder(tmp_path, f"cpu-{core}")
     with SlotPool(locks=tmp_path) as pool:
         threading.Timer(1, pool.close).start()
         started = time.monotonic()
@@ -87,3 +89,29 @@ def test_users_who_trust_each_other_share_a_folder_that_they_name(
     with device_lock("gpu-1", machine_locks()):
         assert (tmp_path / "locks").stat().st_mode & 0o7777 == 0o2770
         assert (tmp_path / "locks" / "device-gpu-1.lock").stat().st_mode & 0o777 == 0o660
+
+
+def test_trainings_on_parts_of_a_cpu_run_at_once_and_one_on_all_of_it_waits(
+    tmp_path: Path,
+) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("this machine has one core")
+    parts = (Device("", 1, (cores[0],)), Device("", 1, (cores[1],)))
+    with SlotPool(parts, tmp_path) as divided, SlotPool(locks=tmp_path) as whole:
+        waits = threading.Event()
+        got = threading.Event()
+
+        def take_all() -> None:
+            waits.set()
+            with whole.slot():
+                got.set()
+
+        with divided.slot() as one, divided.slot() as other:
+            assert {one.device, other.device} == set(parts)
+            thread = threading.Thread(target=take_all)
+            thread.start()
+            waits.wait()
+            assert not got.wait(1)
+        assert got.wait(10)
+        thread.join()
