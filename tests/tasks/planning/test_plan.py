@@ -56,8 +56,9 @@ def test_every_built_in_study_can_be_planned_and_searched(name: str) -> None:
     assert plan_as_text(StudyPlan(study, PastRuns()))
     if study.method != "budget":
         return
-    least = least_budget(study.ranges, study.full_epochs)
-    for budget in (least, least + 4):
+    # Enough for pilot and screen, three cells more, and their confirmation.
+    fewest = max(8, least_budget(study.ranges, study.full_epochs) + 5)
+    for budget in (fewest, fewest + 4):
         sized = study.model_copy(update={"minutes": None, "budget": budget, "parallel": 3})
         plan = StudyPlan(sized, PastRuns())
         assert plan_as_json(plan)["smallest_effect"]
