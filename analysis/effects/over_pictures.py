@@ -63,7 +63,7 @@ def effects_over_pictures(effects: Effects, correct: NDArray[np.bool_] | Array) 
     terms = effects.terms.drop(INTERCEPT)
     weights = _weights(effects)
     over_pictures = (weights @ scores).var(axis=1, ddof=1) / pictures
-    common = weights**2 @ _common_part(scores, _cells(effects)) / pictures
+    common = weights**2 @ common_part(scores, _cells(effects)) / pictures
     over_seeds = (2 * terms["std_error"].to_numpy()) ** 2
     beyond = np.clip(over_pictures - common, 0, None)
     both = over_seeds + beyond
@@ -86,6 +86,29 @@ def effects_over_pictures(effects: Effects, correct: NDArray[np.bool_] | Array) 
     )
 
 
+def common_part(scores: Array, cells: NDArray[np.intp]) -> Array:
+    """Return for each run the variance of what is of one network and one picture, (R,).
+
+    Within a cell, the variance of answers between networks has a part that is of the network, and
+    this one. Cells with one run have the mean of the others, or 0.
+
+    Parameters
+    ----------
+    scores : (R, P) the score of each run's network on each picture.
+    cells : (R,) the number of each run's cell, from 0.
+    """
+    pictures = scores.shape[1]
+    found = np.full(cells.max() + 1, np.nan)
+    df = np.bincount(cells) - 1
+    for cell in np.flatnonzero(df > 0):
+        own = scores[cells == cell]
+        within = own.var(axis=0, ddof=1).mean() - own.mean(axis=1).var(ddof=1)
+        found[cell] = max(within * pictures / (pictures - 1), 0.0)
+    known = df > 0
+    pooled = float(np.average(found[known], weights=df[known])) if known.any() else 0.0
+    return np.where(np.isnan(found), pooled, found)[cells]
+
+
 def trained_twice(effects: Effects) -> bool:
     """Whether a cell was trained with two seeds or more."""
     return bool(np.bincount(_cells(effects)).max() > 1)
@@ -100,24 +123,6 @@ def _weights(effects: Effects) -> Array:
     x = fitted_columns(effects)
     named = [i for i, name in enumerate(x) if name not in {INTERCEPT, CURVATURE}]
     return np.asarray(2 * np.linalg.pinv(x.to_numpy(dtype=float))[named])
-
-
-def _common_part(scores: Array, cells: NDArray[np.intp]) -> Array:
-    """Return for each run the variance of what is of one network and one picture, (R,).
-
-    Within a cell, the variance of answers between networks has a part that is of the network, and
-    this one. Cells with one run have the mean of the others, or 0.
-    """
-    pictures = scores.shape[1]
-    found = np.full(cells.max() + 1, np.nan)
-    df = np.bincount(cells) - 1
-    for cell in np.flatnonzero(df > 0):
-        own = scores[cells == cell]
-        within = own.var(axis=0, ddof=1).mean() - own.mean(axis=1).var(ddof=1)
-        found[cell] = max(within * pictures / (pictures - 1), 0.0)
-    known = df > 0
-    pooled = float(np.average(found[known], weights=df[known])) if known.any() else 0.0
-    return np.where(np.isnan(found), pooled, found)[cells]
 
 
 def _seeds_df(effects: Effects) -> Array:

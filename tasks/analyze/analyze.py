@@ -9,7 +9,6 @@ import pandas as pd
 from analysis.effects.compare_scales import fit_on_scales
 from analysis.effects.dispersion import dispersion, dispersion_as_json, dispersion_as_text
 from analysis.effects.fit import fit_effects
-from analysis.effects.over_pictures import effects_over_pictures, trained_twice
 from analysis.effects.result import Effects
 from analysis.effects.verdict import ENOUGH_ERROR_DF
 from analysis.effects.whole_plots import WholePlots, whole_plot_effects
@@ -24,7 +23,6 @@ from analysis.search.refined_grid import Decision, decide_grid
 from analysis.surface.fit import fit_surface
 from analysis.surface.result import Surface
 from analysis.surface.steepest_ascent import steepest_ascent
-from tasks.analyze.read_answers import ACCURACY, correct_answers
 from tasks.analyze.read_runs import is_study, runs_of_experiment
 from tasks.analyze.request import AnalysisRequest, check_study_request
 from tasks.errors import UserError
@@ -33,10 +31,12 @@ from tasks.languages import Translate, translator
 from tasks.report.as_json import effects_as_json, outcome_as_json, surface_as_json
 from tasks.report.outcome import outcome_of
 from tasks.report.text import outcome_as_text
+from tasks.search.other_pictures import effects_on_other_pictures
 from tasks.settings import Settings
 from tasks.tables.read_csv import CsvTable, read_csv
 from tasks.tables.reading import Reading, reading_as_json
-from tasks.tracking.execution import Execution, last_execution
+from tasks.tracking.correct_answers import ACCURACY
+from tasks.tracking.execution import last_execution
 from tasks.tracking.tracker import Tracker
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text
@@ -378,22 +378,11 @@ def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> An
     )
     if not request.over_pictures:
         return analysis
-    return replace(analysis, over_pictures=_over_pictures(execution, analysis.effects))
-
-
-def _over_pictures(execution: Execution, effects: Effects) -> OverPictures:
-    """Return the effects over pictures: of the runs that learned, if some did not."""
-    judged = _of_learned(effects)
-    run_ids, accuracies = judged.runs["run_id"].tolist(), judged.runs[ACCURACY].tolist()
-    correct = correct_answers(execution, run_ids, accuracies)
-    return OverPictures(
-        effects_over_pictures(judged, correct),
-        pictures=correct.shape[1],
-        runs=len(correct),
-        alpha=judged.alpha,
-        trained_twice=trained_twice(judged),
-        learned=judged is not effects,
-    )
+    try:
+        found_over = effects_on_other_pictures(execution, analysis.effects)
+    except UserError as error:
+        raise UserError(f"{error}; or leave --over-pictures out") from None
+    return replace(analysis, over_pictures=found_over)
 
 
 def _analyse(

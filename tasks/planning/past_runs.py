@@ -15,6 +15,7 @@ from tasks.study.study_file import Study
 from tasks.tracking.execution import last_execution
 from tasks.tracking.local_database import is_missing
 from tasks.tracking.tracker import Tracker
+from tasks.training.devices import available_devices
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class PastRuns:
 def past_runs(settings: Settings, study: Study) -> PastRuns:
     """Read the last execution of a study of this name; without one, everything is unknown.
 
-    A training takes as long as before only with the same pictures, size and number of epochs, so
-    that an execution with other ones does not count.
+    A training takes as long as before only with the same pictures, size and number of epochs, and
+    the same share of a CPU, so that an execution with other ones does not count.
 
     Raises
     ------
@@ -58,7 +59,8 @@ def past_runs(settings: Settings, study: Study) -> PastRuns:
         return PastRuns()
     before = execution.study
     same = (before.data, before.model, before.training) == (study.data, study.model, study.training)
-    if not same or set(before.factors) != set(study.factors):
+    devices = {available_devices(one.parallel or 1) for one in (before, study)}
+    if not same or len(devices) > 1 or set(before.factors) != set(study.factors):
         return PastRuns()
     children = execution.children()
     here = _runs_of_this_home(tracker, children)

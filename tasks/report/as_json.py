@@ -23,6 +23,7 @@ from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import verdict_as_text
 from tasks.wording.next_moves import next_steps, steps_as_json
+from tasks.wording.over_pictures import over_pictures_as_json
 from tasks.wording.values import number_or_none, table_as_json
 
 TERM_COLUMNS = (
@@ -56,6 +57,8 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
             "tied": [dict(cell) for cell in outcome.selection.tied],
             "cells": _cells_as_json(outcome.selection),
             "passed_over": [asdict(cell) for cell in outcome.selection.passed_over],
+            "lead": outcome.lead and asdict(outcome.lead),
+            "over_pictures": outcome.over_pictures and over_pictures_as_json(outcome.over_pictures),
             "registered": registered
             and {
                 "name": registered.name,

@@ -20,7 +20,7 @@ from tasks.wording.next_moves import (
     how_as_text,
     next_steps,
 )
-from tasks.wording.selection import selection_as_text
+from tasks.wording.selection import lead_as_text, selection_as_text
 from tasks.wording.values import fixed, level_as_text, whole
 
 #: Cells of the table in the description of a run.
@@ -111,6 +111,7 @@ def _winner(outcome: Outcome, translate: Translate) -> list[str]:
         *([stopped_as_text(stopped, translate)] if stopped else []),
         *(remedies_as_text(stopped, translate) if stopped else []),
         *selection_as_text(outcome.selection, translate),
+        *lead_as_text(outcome.lead, translate),
         *registered_as_text(outcome, translate),
         *([promotion_verdict_as_text(registered, translate)] if registered else []),
     ]

@@ -10,18 +10,23 @@ from analysis.factors import Level
 from analysis.search import procedure
 from analysis.search.best_cell import Selection
 from analysis.search.front import SecondFindings, second_findings
+from analysis.search.lead import Lead
 from analysis.search.lengths import RankingAtLengths, ranking_at_lengths
 from analysis.search.next_moves import NextMove, next_moves
 from analysis.search.refined_grid import Decision
+from tasks.errors import UserError
 from tasks.registry.register import Registered, read_registered
 from tasks.search.confirm import select_cell
 from tasks.search.nothing_learned import NothingLearned, nothing_learned, runs_that_show_learning
+from tasks.search.other_pictures import effects_on_other_pictures, lead_on_other_pictures
 from tasks.search.screen import analyse_runs
 from tasks.study.study_file import Study
 from tasks.tracking.artifact_paths import PICTURES
+from tasks.tracking.correct_answers import ACCURACY
 from tasks.tracking.execution import Execution
 from tasks.tracking.links import StudyLinks
 from tasks.tracking.metric_history import metric_history
+from tasks.wording.over_pictures import OverPictures
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class Outcome:
     next_moves : what to do next, the most useful first; at least one.
     lengths : how trainings of a part of the epochs rank the cells; None if there were none.
     second : what was found of the second response; None without one.
+    over_pictures : the standard errors of the effects over pictures; None if the response is not
+        the accuracy, or if the networks' answers are not stored.
+    lead : of the chosen cell over the best other one, over seeds and pictures; None likewise.
     tracking : ``tracking_uri``, MLflow's address, and ``run_id``, the parent run.
     links : its addresses in MLflow's pages.
     """
@@ -63,6 +71,8 @@ class Outcome:
     nothing_learned: NothingLearned | None = None
     lengths: RankingAtLengths | None = None
     second: SecondFindings | None = None
+    over_pictures: OverPictures | None = None
+    lead: Lead | None = None
 
     def grid_runs(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Return the runs of full length of the refined cells, from all runs of the study."""
@@ -104,7 +114,25 @@ def outcome_of(execution: Execution) -> Outcome:
         None if registered else nothing_learned(study, judged, execution.facts),
         ranking_at_lengths(study.rules, runs),
         second_findings(study.rules, screen, selection),
+        _effects_on_other_pictures(execution, effects),
+        _lead(execution, selection, runs),
     )
+
+
+def _effects_on_other_pictures(execution: Execution, effects: Effects) -> OverPictures | None:
+    if execution.study.response != ACCURACY:
+        return None
+    try:
+        return effects_on_other_pictures(execution, effects)
+    except UserError:  # a run's answers are not stored: an old study, or a table of runs
+        return None
+
+
+def _lead(execution: Execution, selection: Selection, runs: pd.DataFrame) -> Lead | None:
+    try:
+        return lead_on_other_pictures(execution, selection, runs)
+    except UserError:
+        return None
 
 
 def _curves_of_cell(

@@ -14,6 +14,7 @@ from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import active_as_text, effects_as_text, terms_table
 from tasks.wording.lengths import lengths_as_text
 from tasks.wording.next_moves import next_steps, steps_as_text
+from tasks.wording.over_pictures import active_over_pictures_as_text
 from tasks.wording.pilot import pilot_finding_as_text
 from tasks.wording.responses import (
     direction_as_text,
@@ -21,7 +22,7 @@ from tasks.wording.responses import (
     front_columns,
     second_effects_as_text,
 )
-from tasks.wording.selection import selection_as_text, shown_cells
+from tasks.wording.selection import lead_as_text, selection_as_text, shown_cells
 from tasks.wording.terminal import bullets, fitting_table, underlined, wrapped
 from tasks.wording.values import fixed, level_as_text, whole
 
@@ -42,6 +43,7 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         *_pilot(outcome, translate),
         underlined(translate("effects_title")),
         effects_as_text(outcome.effects, translate),
+        *map(wrapped, _over_pictures(outcome, translate)),
         *map(wrapped, direction_as_text(study.measured, translate)),
         *map(wrapped, lengths_as_text(outcome.lengths, translate)),
         underlined(translate("decision")),
@@ -50,12 +52,23 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         _cells_table(outcome.selection, translate),
         *_second(outcome, translate),
         underlined(translate("winner")),
-        *bullets(selection_as_text(outcome.selection, translate)),
+        *bullets(
+            [
+                *selection_as_text(outcome.selection, translate),
+                *lead_as_text(outcome.lead, translate),
+            ]
+        ),
         underlined(translate("next_moves")),
         *steps_as_text(next_steps(outcome.next_moves, study, translate), translate),
         *_where_to_look(outcome, translate),
     ]
     return "\n".join(parts)
+
+
+def _over_pictures(outcome: Outcome, translate: Translate) -> list[str]:
+    found, effects = outcome.over_pictures, outcome.effects
+    learned = effects.collapse and effects.collapse.learned
+    return active_over_pictures_as_text(found, (learned or effects).active, translate)
 
 
 def screen_as_text(effects: Effects, decision: Decision, study: Study) -> str:

@@ -1,5 +1,6 @@
 """The uncertainty of effects over pictures and seeds, as text and as JSON."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import pandas as pd
 
 from tasks.languages import Translate
 from tasks.wording.terminal import fitting_table, wrapped
-from tasks.wording.values import percent, table_as_json, table_number
+from tasks.wording.values import fixed, listed, percent, table_as_json, table_number
 
 #: Columns of the table in a terminal, and those that are left out where a line has no room.
 COLUMNS = ["effect", "seeds", "pictures", "both", "ci_low", "ci_high"]
@@ -69,3 +70,30 @@ def over_pictures_as_text(found: OverPictures, translate: Translate) -> str:
         sentences.append(translate("over_pictures_too_large"))
     title = f"{translate('over_pictures_title')}:"
     return "\n".join([title, "", fitting_table(columns, OPTIONAL), "", *map(wrapped, sentences)])
+
+
+def active_over_pictures_as_text(
+    found: OverPictures | None, active: Sequence[str], translate: Translate
+) -> list[str]:
+    """Return the standard errors of active effects over pictures, as sentences.
+
+    Parameters
+    ----------
+    found : None if the answers to the pictures are not stored; there is no sentence then.
+    active : the active terms. Without any, the sentence is about the largest effect.
+    """
+    if found is None:
+        return []
+    terms = found.terms
+    names = [name for name in active if name in terms.index]
+    names = names or [str(terms["effect"].abs().idxmax())]
+    rows: dict[str, Any] = {name: terms.loc[name] for name in names}
+    n = f"{found.pictures:,}"
+    if any(pd.isna(row["seeds"]) for row in rows.values()):
+        each = [f"{name} {fixed(row['pictures'])}" for name, row in rows.items()]
+        return [translate("effects_pictures", n=n, effects=listed(each, translate))]
+    each = [
+        translate("effect_instead", name=name, both=fixed(row["both"]), seeds=fixed(row["seeds"]))
+        for name, row in rows.items()
+    ]
+    return [translate("effects_both", n=n, effects=listed(each, translate))]

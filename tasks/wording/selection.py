@@ -1,5 +1,6 @@
 """The choice of a cell as text: each sentence is built from the numbers that it is about."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,9 +8,10 @@ import pandas as pd
 
 from analysis.factors import cell_name, show
 from analysis.search.best_cell import COSTS, PassedOver, Pick, Selection
+from analysis.search.lead import Lead
 from tasks.languages import Translate
 from tasks.wording.responses import second_as_text
-from tasks.wording.values import cell_as_text, listed
+from tasks.wording.values import cell_as_text, listed, percent, signed
 
 #: Rows of a table of cells; the best, the chosen and the tied cells are shown beyond them.
 MOST_CELLS = 30
@@ -47,6 +49,33 @@ def choice_as_text(selection: Selection, translate: Translate) -> list[str]:
         *_passed_over(selection, translate),
         *(_edges(selection, translate) if learned else []),
     ]
+
+
+def lead_as_text(lead: Lead | None, translate: Translate) -> list[str]:
+    """Return by how much the chosen cell leads, over seeds and over pictures, as sentences.
+
+    Parameters
+    ----------
+    lead : None if it is not known; there is no sentence then.
+    """
+    if lead is None:
+        return []
+    size, other = f"{abs(lead.size):.4f}", cell_as_text(lead.other)
+    key = "equal" if float(size) == 0 else "ahead" if lead.size > 0 else "behind"
+    n = f"{lead.n_pictures:,}"
+    if math.isnan(lead.both):
+        error = translate("lead_pictures", n=n, pictures=f"{lead.pictures:.4f}")
+    else:
+        error = translate(
+            "lead_both",
+            n=n,
+            seeds=f"{lead.seeds:.4f}",
+            both=f"{lead.both:.4f}",
+            confidence=percent(1 - lead.alpha),
+            low=signed(lead.low),
+            high=signed(lead.high),
+        )
+    return [f"{translate(f'lead_{key}', size=size, other=other)} {error}"]
 
 
 def nothing_learned_as_text(selection: Selection, translate: Translate) -> str:

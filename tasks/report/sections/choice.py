@@ -5,7 +5,7 @@ from typing import Any
 from analysis.factors import cell_name
 from analysis.search.best_cell import is_cell
 from tasks.report.source import ReportSource
-from tasks.wording.selection import choice_as_text
+from tasks.wording.selection import choice_as_text, lead_as_text
 from tasks.wording.values import fixed, whole
 
 #: Cells that the table has at most.
@@ -52,7 +52,10 @@ def choice_section(source: ReportSource) -> dict[str, Any]:
         )
     hidden = len(found) - len(shown)
     return {
-        "text": choice_as_text(selection, translate),
+        "text": [
+            *choice_as_text(selection, translate),
+            *lead_as_text(source.outcome.lead, translate),
+        ],
         "cells": cells,
         "more": translate("choice_more", n=hidden) if hidden else "",
     }

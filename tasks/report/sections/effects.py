@@ -22,6 +22,7 @@ from tasks.wording.effects import (
     unfitted_active_terms,
 )
 from tasks.wording.lengths import lengths_as_text
+from tasks.wording.over_pictures import active_over_pictures_as_text
 from tasks.wording.responses import direction_as_text
 from tasks.wording.values import fixed, p_value, signed
 
@@ -43,8 +44,12 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     lengths = [*direction, *lengths_as_text(source.outcome.lengths, translate)]
     collapse = effects.collapse
     learned = collapse and collapse.learned
+    # With collapsed runs, the effects that have standard errors are those of the others.
+    over = active_over_pictures_as_text(
+        source.outcome.over_pictures, (learned or effects).active, translate
+    )
     return {
-        "text": " ".join([about, *lengths, fit_as_text(effects, translate)]),
+        "text": " ".join([about, *lengths, fit_as_text(effects, translate), *over]),
         **_judged(effects, translate),
         "cautions": [caution_as_text(caution, translate) for caution in effects.warnings],
         "collapse": collapse

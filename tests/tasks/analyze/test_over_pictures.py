@@ -13,9 +13,13 @@ from click.testing import CliRunner
 from support.small_study import Done, factorgrid, last_execution
 
 from flows.cli import main
-from tasks.analyze.read_answers import correct_answers
 from tasks.errors import UserError
+from tasks.report.as_json import outcome_as_json
+from tasks.report.html import report_page
+from tasks.report.outcome import outcome_of
+from tasks.report.text import outcome_as_text
 from tasks.tracking.artifact_paths import PICTURES, PREDICTIONS
+from tasks.tracking.correct_answers import correct_answers
 
 OPTIONS = ("analyze", "--experiment", "tiny", "--over-pictures")
 
@@ -140,3 +144,38 @@ def test_a_response_that_is_no_mean_over_pictures_is_one_line(done: Done) -> Non
     ended = factorgrid(*OPTIONS, "--response", "val_loss", home=done.home)
     assert ended.returncode == 2
     assert "val_loss is no mean over pictures" in ended.stderr
+
+
+def test_the_lead_of_the_winner_is_that_of_its_answers(done: Done) -> None:
+    execution = done.execution
+    outcome = outcome_of(execution)
+    lead, cells = outcome.lead, outcome.selection.cells
+    candidates = cells[cells["left_out"].eq("")]
+    assert (lead is None) == (len(candidates) < 2)
+    if lead is not None:
+        other = outcome.selection.row(dict(lead.other))
+        assert lead.size == pytest.approx(
+            outcome.selection.row(outcome.selection.chosen)["mean"] - other["mean"], abs=1e-6
+        )
+        assert lead.n_pictures == 41
+        content = outcome_as_json(outcome)
+        assert content["lead"]["size"] == pytest.approx(lead.size)
+
+
+def test_the_report_says_what_holds_on_other_pictures(done: Done) -> None:
+    outcome = outcome_of(done.execution)
+    assert outcome.over_pictures is not None
+    text = " ".join(outcome_as_text(outcome).split())
+    assert " 41 validation images" in text
+    page = " ".join(report_page(outcome, done.execution, "en").split())
+    assert " 41 validation images" in page
+
+
+def test_a_study_without_stored_answers_has_a_report_without_them(done: Done) -> None:
+    execution = last_execution(done.home, "tiny")
+    execution.tracker = Stored(  # type: ignore[assignment] # a fake
+        execution.tracker, lambda path, x: None if path == PREDICTIONS else x
+    )
+    outcome = outcome_of(execution)
+    assert (outcome.lead, outcome.over_pictures) == (None, None)
+    assert " 41 validation images" not in outcome_as_text(outcome)

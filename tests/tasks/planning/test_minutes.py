@@ -1,10 +1,12 @@
 """How many trainings fit into the minutes of a study."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.small_study import Done
 
 from tasks.errors import TrackingError, UserError
 from tasks.planning import past_runs
@@ -54,3 +56,14 @@ def test_an_execution_that_was_cut_off_at_once_leaves_the_duration_unknown(
     monkeypatch.setattr(past_runs, "last_execution", cut_off)
     settings = Settings(tmp_path, "http://127.0.0.1:1")
     assert past_runs.past_runs(settings, a_study(5)) == past_runs.PastRuns()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core cannot be divided")
+def test_runs_with_another_share_of_the_cpu_do_not_say_how_long_a_training_takes(
+    done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    settings, study = done.execution.tracker.settings, done.execution.study
+    assert past_runs.past_runs(settings, study).seconds
+    divided = study.model_copy(update={"parallel": 2})
+    assert past_runs.past_runs(settings, divided) == past_runs.PastRuns()

@@ -20,7 +20,7 @@ def _text(study: Any, language: str) -> str:
 
 @pytest.mark.parametrize(("language", "said"), [("en", "Plackett-Burman"), ("ko", "플라켓-버만")])
 def test_a_design_without_a_defining_relation_claims_none(language: str, said: str) -> None:
-    study = load_study("dogs-vs-cats").model_copy(update={"minutes": None, "budget": 8})
+    study = load_study("dogs-vs-cats").model_copy(update={"minutes": None, "budget": 20})
     assert study.design.relation == "Plackett-Burman"
     text = _text(study, language)
     assert said in text

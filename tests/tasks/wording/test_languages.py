@@ -22,6 +22,7 @@ COMPUTED = (
     "edge_",
     "figure_",
     "kind_",
+    "lead_",
     "link_",
     "model_",
     "passed_over_",
@@ -127,6 +128,7 @@ SEVERAL = {
     *("figure_largest_interactions", "comparison_best", "comparison_same", "refine_text_budget"),
     *("error_from_both", "plackett_burman_text", "reason_few_for_validation"),
     *("posterior", "posterior_none", "over_pictures", "whole_plots", "whole_plots_alike"),
+    *("lead_both", "lead_pictures", "effects_both", "effects_pictures"),
     *("refine_text_two_lengths", "refine_text_two_lengths_again", "reason_uneven_classes"),
 }
 NOUNS = (

@@ -8,7 +8,7 @@ text, and the claim is computed again from the runs, without the code that made 
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from analysis.factors import Factor
 from analysis.search.best_cell import Pick, Selection, many_to_one, select
+from analysis.search.lead import Lead
 from tasks.languages import LANGUAGES, translator
-from tasks.wording.selection import selection_as_text, shown_cells
+from tasks.wording.over_pictures import OverPictures, active_over_pictures_as_text
+from tasks.wording.selection import lead_as_text, selection_as_text, shown_cells
 
 DEPTH = Factor("depth", 1, 60, "integer")
 FIGURES = st.sampled_from([0.5, 0.55, 0.5625, 0.575, 0.58, 0.9, 0.91])
@@ -250,7 +252,7 @@ CHECKS: dict[str, Check | None] = {
     r"An optimum .* depth=(\d+), the (lowest|highest) level tried": check_edge,
     r"Chosen: ": check_choice,
     r"Cheaper": check_passed_over,
-    r"The standard error of the best mean is": None,
+    r"The standard error of the best mean over seeds is": None,
     r"Differences below": None,
 }
 
@@ -354,3 +356,52 @@ def test_the_rule_of_a_study_chooses_what_the_text_says(data: st.DataObject) -> 
         assert loss[chosen] == min(loss[depth] for depth in allowed)
     assert f"depth={chosen}" in text
     assert f"mean {loss[chosen]:.4f}" in text
+
+
+@given(
+    st.floats(-0.3, 0.3),
+    st.floats(0, 0.05),
+    st.one_of(st.just(math.nan), st.floats(0.0001, 0.05)),
+    st.integers(2, 20_000),
+    st.sampled_from(LANGUAGES),
+)
+def test_the_lead_is_said_with_the_figures_that_are_known(
+    size: float, pictures: float, seeds: float, n: int, language: str
+) -> None:
+    both = math.hypot(seeds, pictures)
+    low, high = size - 2 * both, size + 2 * both
+    lead = Lead({"depth": 3}, size, seeds, pictures, both, 5.0, low, high, n, 0.05)
+    (text,) = lead_as_text(lead, translator(language))
+    assert "depth=3" in text
+    assert f"{n:,}" in text
+    said = f"{abs(size):.4f}"
+    # A lead that is 0 in all decimals that are shown is neither ahead nor behind.
+    assert (said in text) or float(said) == 0
+    if language == "en":
+        ahead, behind = " above that of " in text, " below that of " in text
+        assert (ahead, behind) == ((False, False) if float(said) == 0 else (size > 0, size < 0))
+        assert ("over seeds it is unknown" in text) == math.isnan(seeds)
+    assert "nan" not in text
+    assert (f"{both:.4f}" in text) or math.isnan(seeds)
+
+
+def test_without_stored_answers_nothing_is_said_of_other_pictures() -> None:
+    assert lead_as_text(None, translator("en")) == []
+    assert active_over_pictures_as_text(None, ("depth",), translator("en")) == []
+
+
+def test_active_effects_have_both_of_their_standard_errors() -> None:
+    columns = ["effect", "seeds", "pictures", "both", "df", "ci_low", "ci_high"]
+    rows = [[0.05, 0.01, 0.008, 0.0125, 9, 0.02, 0.08], [-0.09, 0.01, 0.007, 0.0118, 9, 0, 0]]
+    terms = pd.DataFrame(rows, index=["depth", "rate"], columns=columns)
+    found = OverPictures(terms, 1499, 16, 0.05, trained_twice=True)
+    say = translator("en")
+    (text,) = active_over_pictures_as_text(found, ("depth", "depth:rate"), say)
+    assert text.endswith("other seeds they are: depth 0.0125 instead of 0.0100.")
+    assert "these 1,499 validation images" in text
+    # Nothing is active: the largest effect.
+    (text,) = active_over_pictures_as_text(found, (), say)
+    assert text.endswith("they are: rate 0.0118 instead of 0.0100.")
+    unreplicated = replace(found, terms=terms.assign(seeds=math.nan, both=math.nan))
+    (text,) = active_over_pictures_as_text(unreplicated, ("rate",), say)
+    assert text.endswith("over other images of the same kind are: rate 0.0070.")

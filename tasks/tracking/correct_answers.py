@@ -57,8 +57,8 @@ def _validation_labels(execution: Execution) -> NDArray[np.int64]:
     except ArraysError:
         raise UserError(
             f"study {execution.study.name}: was run before the labels of validation pictures were "
-            "logged, and its pictures are not cached on this machine; leave --over-pictures out, "
-            "or run the study here again, which prepares its pictures and trains nothing twice"
+            "logged, and its pictures are not cached on this machine; run the study here again, "
+            "which prepares its pictures and trains nothing twice"
         ) from None
     return np.asarray(arrays.labels[arrays.side("validation")], dtype=np.int64)
 
@@ -71,22 +71,20 @@ def _answers(
     probability = stored_probability(tracker, trained_by, "val")
     if probability is None:
         raise UserError(
-            f"run {trained_by}: no {PREDICTIONS}, its answers to the validation pictures; leave "
-            "--over-pictures out, or delete the run and train it again"
+            f"run {trained_by}: no {PREDICTIONS}, its answers to the validation pictures; delete "
+            "the run and train it again"
         )
     answers = probability.argmax(axis=1)
     if len(answers) != len(labels):
         raise UserError(
             f"run {trained_by}: has answers to {len(answers):,} validation pictures, but the study "
-            f"has {len(labels):,}: runs of different pictures have no common uncertainty; leave "
-            "--over-pictures out"
+            f"has {len(labels):,}: runs of different pictures have no common uncertainty"
         )
     correct = answers == labels
     # One picture more or less may be a tie between two classes.
     if abs(correct.mean() - accuracy) > 1.5 / len(labels):
         raise UserError(
             f"run {trained_by}: its answers are right for {correct.mean():.4f} of the validation "
-            f"pictures, but its {ACCURACY} is {accuracy:.4f}: it was judged on other pictures; "
-            "leave --over-pictures out"
+            f"pictures, but its {ACCURACY} is {accuracy:.4f}: it was judged on other pictures"
         )
     return np.asarray(correct, dtype=bool)
