@@ -105,6 +105,9 @@ def _figures(effects: Effects, translate: Translate, prefix: str = "") -> list[d
 
 def _figure(effects: Effects, name: str, translate: Translate, prefix: str) -> dict[str, str]:
     function, caption = getattr(effect_plots, name), translate(name)
+    partly = any(caution.kind == "shares_of_interactions" for caution in effects.warnings)
+    if name == "interactions" and partly:
+        caption = f"{caption} {translate('interactions_partly')}"
     image = figure_for_page(
         lambda width: function(effects, translate, width), f"{prefix}{name}", caption
     )

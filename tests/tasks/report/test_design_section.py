@@ -3,10 +3,16 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
+from analysis.designs.factorial import full_factorial, plackett_burman
+from analysis.effects.fit import fit_effects
+from analysis.factors import Factor
+from analysis.runs.response import response_of
 from tasks.languages import translator
 from tasks.report.sections.design import design_section
+from tasks.report.sections.effects import effects_section
 from tasks.study.study_file import load_study, parse_study
 
 FACTORS = {f"x{i}": {"low": 0.0, "high": 1.0} for i in range(4)}
@@ -33,3 +39,20 @@ def test_a_regular_fraction_names_its_relation_and_a_full_design_has_none() -> N
     assert "I = x0:x1:x2:x3" in _text(half, "en")
     full = parse_study({**OWN, "factors": FACTORS}, "x")
     assert "every combination" in _text(full, "en")
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_interactions_that_contain_main_effects_are_said_to_be_so(language: str) -> None:
+    factors = [Factor(f"x{i}", -1, 1) for i in range(5)]
+    partly = translator(language)("interactions_partly")
+    designs = ((plackett_burman(factors, runs=12), True), (full_factorial(factors), False))
+    for design, contained in designs:
+        runs = design.cells.assign(y=np.random.default_rng(2).normal(size=len(design.cells)))
+        study = SimpleNamespace(measured=response_of("val_accuracy"))
+        outcome = SimpleNamespace(
+            effects=fit_effects(runs, factors, "y"), lengths=None, over_pictures=None
+        )
+        source = SimpleNamespace(study=study, outcome=outcome, translate=translator(language))
+        figures = effects_section(cast("Any", source))["figures"]
+        captions = {figure["name"]: figure["caption"] for figure in figures}
+        assert (partly in captions["interactions"]) == contained
