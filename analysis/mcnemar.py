@@ -73,7 +73,12 @@ class RecipeAccuracy:
 
 
 def accuracy_of_recipe(
-    right: NDArray[np.bool_], spread: float, df: int, *, alpha: float = 0.05
+    right: NDArray[np.bool_],
+    spread: float,
+    df: int,
+    *,
+    optimism: float = 0.0,
+    alpha: float = 0.05,
 ) -> RecipeAccuracy:
     """Return the mean accuracy of several trainings, with an interval over images and seeds.
 
@@ -82,6 +87,8 @@ def accuracy_of_recipe(
     right : (m, N) whether each of m networks, trained with other seeds, is correct on each image.
     spread : standard deviation of the accuracy between seeds.
     df : degrees of freedom of that spread, at least 1.
+    optimism : by how much the mean of these trainings is expected to be too high on the images by
+        which they were chosen among others; see `analysis.search.best_cell.Selection`.
     alpha : 1 - confidence level.
 
     Raises
@@ -94,6 +101,10 @@ def accuracy_of_recipe(
     The variance is that of the images' mean answers over N, plus spread^2 / m. What network and
     image share is in both parts, so that it is a little too large. The degrees of freedom are
     Satterthwaite's (1946), Biometrics Bulletin 2, 110-114.
+
+    The images on which the trainings were chosen are no part of these, but the seeds are the same:
+    a cell that was chosen because its seeds were good has a mean that is too high here, too, by at
+    most `optimism`. The lower end is lower by that. `infra/benchmarks/winner.py` has the coverage.
     """
     m, n = right.shape
     if m < 1 or n < 2 or df < 1:  # noqa: PLR2004 # a variance
@@ -106,7 +117,8 @@ def accuracy_of_recipe(
     effective = df * (variance / seeds) ** 2 if seeds else np.inf
     half = float(student.ppf(1 - alpha / 2, effective)) * variance**0.5
     value = float(right.mean())
-    return RecipeAccuracy(value, max(0.0, value - half), min(1.0, value + half), m, n, alpha)
+    low = value - half - max(0.0, optimism)
+    return RecipeAccuracy(value, max(0.0, low), min(1.0, value + half), m, n, alpha)
 
 
 @dataclass(frozen=True)

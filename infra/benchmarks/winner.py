@@ -67,7 +67,7 @@ def search(seed: int, cells: np.ndarray, *, confirmed: bool) -> tuple[float, ...
     right = answers(test, own["true"].to_numpy(), rng)
     network = accuracy_with_interval(right[0])
     spread = found.standard_error * np.sqrt(found.row(found.best)["n"])
-    recipe = accuracy_of_recipe(right, float(spread), found.error_df)
+    recipe = accuracy_of_recipe(right, float(spread), found.error_df, optimism=found.optimism)
     new = mean + rng.normal(0, SEEDS_SD)
     held = [x.low <= MEAN + y <= x.high for x, y in ((network, true), (recipe, mean))]
     held += [network.low <= MEAN + y <= network.high for y in (mean, new)]

@@ -169,11 +169,13 @@ def _recipe(
 ) -> RecipeAccuracy | None:
     """Return the accuracy of all trainings of the chosen cell, which nothing is chosen by.
 
-    None if no spread is known, a training collapsed or its answers are missing. `right` are the
-    answers of the first replicate.
+    None if no spread of accuracies is known, a training collapsed or its answers are missing.
+    `right` are the answers of the first replicate.
     """
     row = selection.row(selection.chosen)
-    if not selection.error_df or row["collapsed"]:
+    # The spread and the optimism of another response have another unit.
+    known = selection.error_df and execution.study.response == DEFAULT
+    if not known or row["collapsed"]:
         return None
     try:
         others = [right_answers(execution.tracker, run_id, labels) for run_id in replicates[1:]]
@@ -181,7 +183,13 @@ def _recipe(
         return None
     spread = selection.standard_error * math.sqrt(selection.row(selection.best)["n"])
     alpha = execution.study.alpha
-    return accuracy_of_recipe(np.array([right, *others]), spread, selection.error_df, alpha=alpha)
+    return accuracy_of_recipe(
+        np.array([right, *others]),
+        spread,
+        selection.error_df,
+        optimism=selection.optimism,
+        alpha=alpha,
+    )
 
 
 def _best_first(execution: Execution, selection: Selection) -> list[str]:

@@ -115,5 +115,8 @@ def test_the_interval_of_a_recipe_adds_the_variance_of_seeds_to_that_of_images()
     assert accuracy_of_recipe(right, spread=0.0, df=4).high == pytest.approx(
         0.85 + 1.96 * images**0.5, abs=1e-4
     )
+    # The seeds may be lucky ones: the lower end alone is lower.
+    lucky = accuracy_of_recipe(right, spread=0.05, df=4, optimism=0.02)
+    assert (lucky.low, lucky.high) == pytest.approx((0.85 - half - 0.02, 0.85 + half))
     with pytest.raises(AnalysisError, match="train more seeds"):
         accuracy_of_recipe(right, spread=0.05, df=0)

@@ -75,6 +75,10 @@ def test_the_registered_network_has_the_response_on_the_test_images(done: Done) 
     assert metrics["test_accuracy"] == registered["test_accuracy"]
 
 
+def test_the_spread_of_a_loss_is_not_taken_for_that_of_an_accuracy(done: Done) -> None:
+    assert done.outcome["registered"]["recipe"] is None
+
+
 def test_every_replicate_has_every_response(done: Done) -> None:
     runs = done.execution.runs()
     for name in ("val_balanced_accuracy", "val_f1_macro", "val_auc", "val_log_loss"):
