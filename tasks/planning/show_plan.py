@@ -78,6 +78,10 @@ def _detectable_as_json(plan: StudyPlan, found: DetectableEffect) -> dict[str, A
     return detectable_as_json(found, plan.study.alpha, plan.past.spread)
 
 
+#: Settings against overfitting, which slow down the first epochs.
+PAYS_LATE = ("augment", "mixup", "cutmix", "erase", "dropout", "stochastic_depth")
+
+
 def plan_as_text(plan: StudyPlan) -> str:
     """Return what a terminal prints."""
     lines = [
@@ -214,7 +218,20 @@ def _totals(plan: StudyPlan) -> list[str]:
         f"In all {_range(*plan.trainings)} trainings of {epochs}, {_range(*plan.epochs)} epochs "
         "together. Runs that MLflow has already are not trained again."
     )
-    return [total, *_minutes(plan)]
+    return [total, *_about_length(plan), *_minutes(plan)]
+
+
+def _about_length(plan: StudyPlan) -> list[str]:
+    """Return which factors need whole trainings to show what they are worth, if some are short."""
+    slow = [name for name in plan.study.factors if name in PAYS_LATE]
+    if plan.rules.short is None or not slow:
+        return []
+    names = ", ".join(slow)
+    text = (
+        f"Short trainings favour networks that learn fast, and {names} may pay only in long ones: "
+        "short_trainings = false gives every training its full length."
+    )
+    return [text]
 
 
 def _range(fewest: float, most: float) -> str:

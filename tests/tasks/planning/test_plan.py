@@ -382,3 +382,26 @@ def test_an_unknown_condition_is_one_line(
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+LATE = """
+name = "late"
+budget = 20
+{more}
+[model]
+network = "modern"
+[factors.augment]
+values = ["none", "strong"]
+[factors.width]
+low = 8
+high = 32
+"""
+
+
+@pytest.mark.parametrize("more", ["", "short_trainings = false"])
+def test_short_trainings_with_factors_against_overfitting_are_mentioned(
+    tmp_path: Path, more: str
+) -> None:
+    study = load_study(str(write_study(tmp_path, LATE.format(more=more))))
+    text = " ".join(plan_as_text(StudyPlan(study, PastRuns())).split())
+    assert ("and augment may pay only in long ones" in text) == (not more)
