@@ -24,23 +24,23 @@ NAMES = [
 ]
 
 
-def _runs(first: str, second: str) -> tuple[list[Factor], pd.DataFrame]:
+def _runs(first: str, second: str, third: str) -> tuple[list[Factor], pd.DataFrame]:
     factors = [
         Factor(first, low=False, high=True, scale="categorical"),
         Factor(second, 8, 32, "log", counts=True),
-        Factor("rate", 0.001, 0.1, "log"),
+        Factor(third, 0.001, 0.1, "log"),
     ]
     cells = full_factorial(factors, replicates=2).cells[[f.name for f in factors]]
     rng = np.random.default_rng(3)
     height = 0.6 + 0.1 * cells[first].astype(float) + 0.002 * cells[second].astype(float)
-    collapsed = (cells["rate"] == 0.1) & (np.arange(len(cells)) % 3 == 0)
+    collapsed = (cells[third] == 0.1) & (np.arange(len(cells)) % 3 == 0)
     accuracy = np.where(collapsed, 0.5, height + 0.01 * rng.standard_normal(len(cells)))
     return factors, cells.assign(accuracy=accuracy, collapsed=collapsed)
 
 
-def _results(first: str, second: str) -> tuple[list[Any], list[Any]]:
-    """Return the numbers and the levels of an analysis of two factors with these names."""
-    factors, runs = _runs(first, second)
+def _results(*names: str) -> tuple[list[Any], list[Any]]:
+    """Return the numbers and the levels of an analysis of three factors with these names."""
+    factors, runs = _runs(*names)
     fit = fit_effects(runs, factors, "accuracy")
     assert fit.collapse is not None
     assert fit.collapse.learned is not None
@@ -52,7 +52,7 @@ def _results(first: str, second: str) -> tuple[list[Any], list[Any]]:
     ]
     assert effect_figures(fit)
     plt.close("all")
-    cells = runs[[first, second, "rate"]]
+    cells = runs[list(names)]
     numbers = [table.select_dtypes("number").to_numpy() for table in tables]
     smallest = smallest_effect(cells, factors)
     return [*numbers, np.array(smallest.size)], list(decide_grid(fit).grid.values())
@@ -60,14 +60,14 @@ def _results(first: str, second: str) -> tuple[list[Any], list[Any]]:
 
 @pytest.fixture(scope="module")
 def expected() -> tuple[list[Any], list[Any]]:
-    return _results("x1", "x2")
+    return _results("x1", "x2", "x3")
 
 
-@pytest.mark.parametrize(("first", "second"), zip(NAMES[::2], NAMES[1::2], strict=True))
+@pytest.mark.parametrize("names", zip(NAMES[::3], NAMES[1::3], NAMES[2::3], strict=True))
 def test_the_names_of_factors_change_nothing(
-    first: str, second: str, expected: tuple[list[Any], list[Any]]
+    names: tuple[str, str, str], expected: tuple[list[Any], list[Any]]
 ) -> None:
-    numbers, levels = _results(first, second)
+    numbers, levels = _results(*names)
     for found, other in zip(numbers, expected[0], strict=True):
         np.testing.assert_array_equal(found, other)
     assert levels == expected[1]

@@ -45,7 +45,11 @@ def experiment(
 
 @pytest.mark.parametrize(
     ("of_seeds", "of_pictures", "common"),
-    [(0.05, 0.4, 0.4), (0.2, 0.1, 0.3), (0.01, 0.5, 0.1)],
+    [
+        (0.05, 0.4, 0.4),
+        pytest.param(0.2, 0.1, 0.3, marks=pytest.mark.slow),
+        pytest.param(0.01, 0.5, 0.1, marks=pytest.mark.slow),
+    ],
 )
 def test_the_standard_error_is_that_of_known_variances(
     of_seeds: float, of_pictures: float, common: float

@@ -1,3 +1,4 @@
+from functools import cache
 from itertools import combinations, product
 
 import numpy as np
@@ -13,6 +14,7 @@ from analysis.plots import effects as effect_plots
 from analysis.plots.grid import grid_heatmap, is_grid
 
 
+@cache  # a fit of seven factors takes seconds
 def _effects(k: int, replicates: int = 1, **columns: float) -> Effects:
     names = [
         "learning_rate",

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import dunnett
+from scipy.stats import t as student
 
 from analysis.errors import DesignError
 from analysis.factors import Factor
@@ -118,10 +119,32 @@ def test_a_lead_of_a_few_pictures_does_not_count() -> None:
     assert len(select(runs, [DEPTH], "y", images=3000).tied) == 1
 
 
-def test_the_joint_critical_value_is_that_of_dunnett() -> None:
-    # Dunnett (1955), table 1a: one-sided, 5 %, 20 degrees of freedom, 1 and 5 comparisons.
-    assert many_to_one(1, 20, 0.05) == pytest.approx(1.72, abs=0.02)
-    assert many_to_one(5, 20, 0.05) == pytest.approx(2.39, abs=0.02)
+#: Dunnett, C. W. (1964), Biometrics 20, 482-491: one-sided, 5 %, 1 to 9 comparisons.
+DUNNETT = {
+    5: [2.02, 2.44, 2.68, 2.85, 2.98, 3.08, 3.16, 3.24, 3.30],
+    20: [1.72, 2.03, 2.19, 2.30, 2.39, 2.46, 2.51, 2.56, 2.60],
+}
+
+
+@pytest.mark.parametrize("df", DUNNETT)
+def test_the_joint_critical_value_is_that_of_dunnett(df: int) -> None:
+    found = [many_to_one(others, df, 0.05) for others in range(1, 10)]
+    assert found == pytest.approx(DUNNETT[df], abs=0.0051)
+
+
+@pytest.mark.parametrize(("df", "alpha"), [(1, 0.05), (3, 0.4), (30, 0.01), (10_000, 0.05)])
+def test_one_comparison_is_a_t_test_and_more_are_stricter(df: int, alpha: float) -> None:
+    assert many_to_one(1, df, alpha) == pytest.approx(student.isf(alpha, df), rel=1e-4)
+    found = [many_to_one(others, df, alpha) for others in (1, 2, 5, 50, 500)]
+    assert found == sorted(found)
+    # Bonferroni's bound.
+    assert all(
+        c <= student.isf(alpha / k, df) for c, k in zip(found[1:], (2, 5, 50, 500), strict=True)
+    )
+    assert many_to_one(0, df, alpha) == 0
+
+
+def test_the_joint_critical_value_agrees_with_scipy() -> None:
     rng = np.random.default_rng(2)
     sets = [rng.normal(size=5) for _ in range(6)]
     tested = dunnett(*sets[1:], control=sets[0], alternative="greater")

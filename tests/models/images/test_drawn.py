@@ -27,10 +27,10 @@ def test_the_class_does_not_follow_from_brightness_or_colour() -> None:
     # What a network could use without shapes: mean colour and contrast of a picture.
     import numpy as np
 
-    images, labels, _ = draw(1200, 32, seed=9)
+    images, labels, _ = draw(600, 32, seed=9)
     features = np.concatenate([images.mean(axis=(1, 2)), images.std(axis=(1, 2))], axis=1)
     design = np.column_stack([np.ones(len(features)), features])
     half = len(design) // 2
     weights = np.linalg.lstsq(design[:half], labels[:half] * 2.0 - 1, rcond=None)[0]
     right = ((design[half:] @ weights > 0) == labels[half:]).mean()
-    assert right < 0.60  # 0.5 is chance; 3 s.d. of 600 coin tosses reach to 0.56
+    assert right < 0.60  # 0.5 is chance; 3 s.d. of 300 coin tosses reach to 0.59

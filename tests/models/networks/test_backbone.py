@@ -61,6 +61,13 @@ def small_arrays() -> dict[str, Any]:
     return {v.path: np.asarray(v) for v in lite.build(32).weights}
 
 
+@pytest.fixture
+def _two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the network: its names and its reading are the same, and it is built at once."""
+    monkeypatch.setattr(lite, "STAGES", lite.STAGES[:2])
+    monkeypatch.setattr(lite, "HEAD", 64)
+
+
 @PACKAGED
 def test_the_features_of_efficientnet_lite0_are_those_of_its_pytorch_version() -> None:
     features, base = build_backbone(BackboneChoice(lite.NAME), 224)
@@ -154,6 +161,7 @@ def write_safetensors(file: Path, arrays: dict[str, Any]) -> None:
     save(arrays, file)
 
 
+@pytest.mark.usefixtures("_two_stages")
 @pytest.mark.parametrize(
     ("name", "write"), [("w.npz", write_npz), ("w.safetensors", write_safetensors)]
 )
@@ -179,6 +187,7 @@ def test_arrays_by_name_are_loaded_or_refused_as_a_whole(
         build_backbone(choice, 32, "1" * 64)
 
 
+@pytest.mark.usefixtures("_two_stages")
 def test_a_pytorch_state_dict_of_the_network_is_loaded(tmp_path: Path) -> None:
     names = dict(lite._layers())
     wanted = small_arrays()
@@ -202,6 +211,7 @@ def test_a_pytorch_state_dict_of_the_network_is_loaded(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(variable), wanted[variable.path])
 
 
+@pytest.mark.usefixtures("_two_stages")
 def test_keras_weights_are_loaded_and_those_of_another_network_are_one_line(
     tmp_path: Path,
 ) -> None:
@@ -236,6 +246,7 @@ def test_without_a_network_the_imagenet_weights_are_one_line(
     assert not any("\n" in str(caught.value) for caught in (first, second))
 
 
+@pytest.mark.usefixtures("_two_stages")
 def test_weights_with_an_address_are_downloaded_and_compared(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

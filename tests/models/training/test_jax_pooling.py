@@ -28,7 +28,14 @@ def to_blocks(x: Any) -> Any:
     return x.reshape(batch, height // 2, width // 2, 4 * channels)
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 6, 3), (1, 2, 2, 1), (3, 16, 16, 5)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (2, 8, 6, 3),
+        pytest.param((1, 2, 2, 1), marks=pytest.mark.slow),
+        pytest.param((3, 16, 16, 5), marks=pytest.mark.slow),
+    ],
+)
 def test_answers_and_gradient_are_those_xla_max_pool_to_the_bit(shape: tuple[int, ...]) -> None:
     x = random_integers(*shape)
     answer, back = jax.vjp(lambda x: max_pool(x, "pixels"), x)
@@ -78,10 +85,10 @@ def test_both_layouts_give_the_same_answers_and_gradients() -> None:
 @pytest.mark.parametrize(
     ("side", "channels"),
     [
-        *[(1, 4), (3, 1), (7, 3)],
+        (3, 3),
         *[
             pytest.param(side, channels, marks=pytest.mark.slow)
-            for side, channels in [(1, 1), (1, 3), (3, 3), (3, 4), (7, 1), (7, 4)]
+            for side, channels in [(1, 1), (1, 3), (1, 4), (3, 1), (3, 4), (7, 1), (7, 3), (7, 4)]
         ],
     ],
 )
