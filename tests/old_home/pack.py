@@ -22,6 +22,7 @@ ADDRESSES = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
     "model_versions": ("source", "storage_location"),
+    "logged_models": ("artifact_location",),
 }
 #: Pages and the networks that were not registered: nothing reads them again.
 LEFT_OUT = (".html", ".css", "model/model.keras")
@@ -43,8 +44,13 @@ def pack(folder: Path) -> None:
     """Write ``home.tar.xz`` and the printed outcomes."""
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary, "home")
+        outcomes = {
+            name: json.loads((folder / f"{name}.analyze.json").read_text(encoding="utf-8"))
+            for name in ("tiny", "piloted")
+        }
+        winners = {outcome["registered"]["run_id"] for outcome in outcomes.values()}
         for file in (folder / "home" / "artifacts").rglob("*"):
-            if file.is_file() and _is_read_again(file):
+            if file.is_file() and _is_read_again(file, winners):
                 copy = home / file.relative_to(folder / "home")
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, copy)
@@ -54,16 +60,21 @@ def pack(folder: Path) -> None:
             connection.execute("VACUUM")
         with tarfile.open(HERE / "home.tar.xz", "w:xz") as packed:
             packed.add(home, "home", filter=_anonymous)
-    for name in ("tiny", "piloted"):
+    for name, outcome in outcomes.items():
         shutil.copy(folder / f"{name}.toml", HERE)
-        outcome = json.loads((folder / f"{name}.analyze.json").read_text(encoding="utf-8"))
         (HERE / f"{name}.json").write_text(json.dumps(outcome, indent=1) + "\n", encoding="utf-8")
 
 
-def _is_read_again(file: Path) -> bool:
-    """Whether a command of a finished study reads an artifact."""
+def _is_read_again(file: Path, winners: set[str]) -> bool:
+    """Whether a command of a finished study reads an artifact.
+
+    Parameters
+    ----------
+    file : ``artifacts/EXPERIMENT/RUN/artifacts/plots/NAME``, or another one.
+    winners : the runs whose networks were registered.
+    """
     if file.suffix == ".png":
-        registered = (file.parents[1] / "servable").exists()
+        registered = file.parents[2].name in winners
         return file.name == "samples.png" or (registered and file.name in SHOWN)
     return not str(file).endswith(LEFT_OUT)
 
