@@ -34,7 +34,7 @@ from tasks.study.custom_network import with_builder
 from tasks.study.study_file import Study, load_study, parse_study
 from tasks.tracking.execution import Execution
 from tasks.tracking.tracker import Tracker
-from tasks.training.devices import available_devices
+from tasks.training.devices import MAX_PARTS, available_devices
 from tasks.wording.decision import decision_as_text
 from tasks.wording.next_moves import NextStep, next_steps
 from tasks.wording.values import plain_level
@@ -280,9 +280,9 @@ def plan(study: Study | str | Path) -> Plan:
     """
     settings, read = prepare_environment(), _study(study)
     past = past_runs(settings, read)
-    planned = StudyPlan(read, past, len(available_devices(read.parallel or 1)), None)
-    sized = with_trainings(read, planned.seconds, planned.devices)
-    planned = StudyPlan(sized, past, planned.devices, None)
+    devices, most = len(available_devices(read.parallel or 1)), len(available_devices(MAX_PARTS))
+    planned = StudyPlan(with_trainings(read, past.seconds, devices), past, devices, None, most)
+    sized = planned.study
     screen = pd.DataFrame([dict(run.levels) for run in planned.screen])
     trainings = {stage.stage: stage.most for stage in planned.stages}
     return Plan(sized, trainings, screen, plan_as_text(planned))

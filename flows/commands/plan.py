@@ -60,7 +60,7 @@ def plan(
     from tasks.planning.show_plan import plan_as_json, plan_as_text
     from tasks.study.custom_network import with_builder
     from tasks.study.study_file import load_study
-    from tasks.training.devices import available_devices
+    from tasks.training.devices import MAX_PARTS, available_devices
 
     source = str(data) if data else None
     read = with_builder(
@@ -77,7 +77,8 @@ def plan(
     )
     past = past_runs(settings, read)
     probe = None if no_probe or past.seconds is not None else probe_study(read, settings)
-    planned = StudyPlan(read, past, len(available_devices(read.parallel or 1)), probe)
+    devices, most = len(available_devices(read.parallel or 1)), len(available_devices(MAX_PARTS))
+    planned = StudyPlan(read, past, devices, probe, most)
     planned = replace(planned, study=with_trainings(read, planned.seconds, planned.devices))
     with terminal_text():
         text = plan_as_text(planned)

@@ -46,12 +46,14 @@ class StudyPlan:
     past : what earlier runs of the study in MLflow show.
     devices : how many replicates train at once on this machine.
     probe : what a few epochs on drawn pictures show; None if there was no probe.
+    most_devices : how many replicates could train at once, if a CPU is divided.
     """
 
     study: Study
     past: PastRuns
     devices: int = 1
     probe: Probe | None = None
+    most_devices: int = 1
 
     @property
     def rules(self) -> SearchRules:

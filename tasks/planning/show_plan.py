@@ -9,6 +9,7 @@ from analysis.designs.summary import design_as_json, design_as_text
 from analysis.effects.power import DetectableEffect
 from analysis.factors import cell_name, show
 from analysis.runs.response import DEFAULT_IMBALANCED, IMBALANCED
+from models.spec import PRETRAINED_BUILDER
 from tasks.languages import counted
 from tasks.planning.plan_study import StageCost, StudyPlan
 from tasks.planning.probe import Probe
@@ -218,7 +219,7 @@ def _totals(plan: StudyPlan) -> list[str]:
         f"In all {_range(*plan.trainings)} trainings of {epochs}, {_range(*plan.epochs)} epochs "
         "together. Runs that MLflow has already are not trained again."
     )
-    return [total, *_about_length(plan), *_minutes(plan)]
+    return [total, *_about_length(plan), *_minutes(plan), *_about_cores(plan)]
 
 
 def _about_length(plan: StudyPlan) -> list[str]:
@@ -230,6 +231,20 @@ def _about_length(plan: StudyPlan) -> list[str]:
     text = (
         f"Short trainings favour networks that learn fast, and {names} may pay only in long ones: "
         "short_trainings = false gives every training its full length."
+    )
+    return [text]
+
+
+def _about_cores(plan: StudyPlan) -> list[str]:
+    """Return how several replicates could train at once on this CPU, if only one does."""
+    study, most = plan.study, plan.most_devices
+    one_at_a_time = study.method == "budget" and study.parallel is None and plan.devices == 1
+    # The features of a frozen backbone are computed once, with all cores.
+    if most == 1 or not one_at_a_time or study.model.builder == PRETRAINED_BUILDER:
+        return []
+    text = (
+        f"One training uses all cores of this CPU. parallel = {most} trains {most} cells at once, "
+        "which is faster if the network is small."
     )
     return [text]
 

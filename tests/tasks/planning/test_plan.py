@@ -405,3 +405,16 @@ def test_short_trainings_with_factors_against_overfitting_are_mentioned(
     study = load_study(str(write_study(tmp_path, LATE.format(more=more))))
     text = " ".join(plan_as_text(StudyPlan(study, PastRuns())).split())
     assert ("and augment may pay only in long ones" in text) == (not more)
+
+
+def test_a_cpu_that_trains_one_cell_at_a_time_could_train_several(tmp_path: Path) -> None:
+    study = load_study(str(write_study(tmp_path, LATE.format(more=""))))
+    hint = "parallel = 4 trains 4 cells at once"
+    assert hint in plan_as_text(StudyPlan(study, PastRuns(), most_devices=4))
+    # One core, or GPUs, whose number is that of the devices; or the study says it.
+    assert "at once" not in plan_as_text(StudyPlan(study, PastRuns(), most_devices=1))
+    assert hint not in plan_as_text(StudyPlan(study, PastRuns(), devices=4, most_devices=4))
+    said = study.model_copy(update={"parallel": 2})
+    assert hint not in plan_as_text(StudyPlan(said, PastRuns(), devices=2, most_devices=4))
+    backbone = load_study("transfer")
+    assert hint not in plan_as_text(StudyPlan(backbone, PastRuns(), most_devices=4))
