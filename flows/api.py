@@ -413,7 +413,7 @@ def effects_table(effects: Effects) -> pd.DataFrame:
     Columns ``effect``, ``low``, ``high``, ``std_error`` (all of the effect), ``t``, ``p`` and
     ``active``, whether the verdict calls the term active.
     """
-    terms = effects.terms.drop(INTERCEPT)
+    terms = effects.tested_terms.drop(INTERCEPT)
     # An effect is twice its coefficient, but for the contrasts of categories.
     scale = (terms["effect"] / terms["coefficient"]).fillna(2.0)
     return pd.DataFrame(

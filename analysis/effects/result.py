@@ -1,5 +1,6 @@
 """The fitted effects model of a two-level design."""
 
+import math
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -11,6 +12,9 @@ from analysis.effects.response_scale import Transform
 from analysis.effects.verdict import Verdict
 from analysis.factors import Factor, Level
 from analysis.runs.checks import centre_points
+
+#: Columns of `Effects.terms` that belong to a test.
+OF_TESTS = ("std_error", "t", "p", "ci_low", "ci_high")
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,17 @@ class Effects:
     def active(self) -> tuple[str, ...]:
         """The terms that the verdict calls active."""
         return self.verdict.active
+
+    @property
+    def tested_terms(self) -> pd.DataFrame:
+        """The terms as they are shown: if runs collapsed, without errors, tests and intervals.
+
+        Runs that learned and runs that did not are no sample of one normal distribution, and few
+        of them are fitted almost exactly by chance.
+        """
+        if not self.verdict.collapsed:
+            return self.terms
+        return self.terms.assign(**dict.fromkeys(OF_TESTS, math.nan))
 
     @property
     def overall_active(self) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ def effects_as_json(
     return {
         "terms": {
             str(name): {column: number_or_none(row[column]) for column in TERM_COLUMNS}
-            for name, row in effects.terms.iterrows()
+            for name, row in effects.tested_terms.iterrows()
         },
         "residual_df": effects.residual_df,
         "r_squared": number_or_none(effects.r_squared),

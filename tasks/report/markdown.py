@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from analysis.effects.result import Effects
 from analysis.factors import cell_name
 from analysis.search.best_cell import COSTS
 from analysis.search.refined_grid import Decision
@@ -13,7 +14,7 @@ from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.study.study_file import Study
 from tasks.wording.decision import decision_as_text
-from tasks.wording.effects import active_as_text
+from tasks.wording.effects import answer_as_text, collapse_as_text, learned_title
 from tasks.wording.next_moves import (
     MOST_SHOWN,
     further_moves_as_text,
@@ -67,12 +68,21 @@ def run_note(outcome: Outcome) -> str:
         ["", about, ""],
         _section(translate("winner"), _bullets(winner)),
         _section(translate("grid_title"), _cells(outcome, translate)),
-        _section(
-            translate("effects_title"), [as_markdown(active_as_text(outcome.effects, translate))]
-        ),
+        _section(translate("effects_title"), _effects(outcome.effects, translate)),
         _section(translate("next_moves"), _next_moves(outcome, translate)),
     ]
     return _fitting(["\n".join(section) for section in sections])
+
+
+def _effects(effects: Effects, translate: Translate) -> list[str]:
+    """Return which effects are active; if some runs collapsed, on the runs that learned."""
+    collapse, lines = effects.collapse, [answer_as_text(effects, translate)]
+    if collapse is not None:
+        lines += collapse_as_text(collapse, translate)
+        if collapse.learned is not None:
+            title = learned_title(collapse, translate)
+            lines.append(f"{title}: {answer_as_text(collapse.learned, translate)}")
+    return [as_markdown(line) for line in lines]
 
 
 def _answer(outcome: Outcome, translate: Translate) -> str:

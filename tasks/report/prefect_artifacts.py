@@ -106,7 +106,7 @@ def artifact_key(name: str) -> str:
 def effects_rows(effects: Effects) -> list[dict[str, Any]]:
     """Return one row per term: effect, standard error, t, p, and whether it is active."""
     rows = []
-    for name, row in effects.terms.iterrows():
+    for name, row in effects.tested_terms.iterrows():
         figures = {k: _rounded(row[k]) for k in ("effect", "std_error", "t", "p")}
         rows.append({"term": printable(str(name)), **figures, "active": name in effects.active})
     return rows

@@ -11,7 +11,7 @@ from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.study.study_file import Study
 from tasks.wording.decision import decision_as_text
-from tasks.wording.effects import active_as_text, effects_as_text, terms_table
+from tasks.wording.effects import effects_as_text, effects_in_brief
 from tasks.wording.lengths import lengths_as_text
 from tasks.wording.next_moves import next_steps, steps_as_text
 from tasks.wording.over_pictures import active_over_pictures_as_text
@@ -77,9 +77,7 @@ def screen_as_text(effects: Effects, decision: Decision, study: Study) -> str:
     return "\n".join(
         [
             underlined(translate("effects_title")),
-            terms_table(effects, translate),
-            "",
-            wrapped(active_as_text(effects, translate)),
+            effects_in_brief(effects, translate),
             underlined(translate("decision")),
             *bullets(decision_as_text(decision, translate, study.rules)),
             "",

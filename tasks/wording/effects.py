@@ -32,7 +32,7 @@ def effects_as_text(effects: Effects, translate: Translate) -> str:
     """
     notes = [translate("note", text=caution_as_text(c, translate)) for c in effects.warnings]
     sentences = [
-        fit_as_text(effects, translate),
+        *fit_as_text(effects, translate),
         *_judged(effects, translate),
         *notes,
     ]
@@ -44,6 +44,28 @@ def effects_as_text(effects: Effects, translate: Translate) -> str:
             title = f"{learned_title(effects.collapse, translate)}:"
             parts += ["", title, "", effects_as_text(effects.collapse.learned, translate)]
     return "\n".join(parts)
+
+
+def effects_in_brief(effects: Effects, translate: Translate) -> str:
+    """Return the terms and which of them are active, for a search that goes on.
+
+    If some runs collapsed, what is known of that and of the effects on the other runs follows.
+    """
+    collapse = effects.collapse
+    parts = [terms_table(effects, translate), "", wrapped(answer_as_text(effects, translate))]
+    if collapse is not None:
+        parts += ["", *map(wrapped, collapse_as_text(collapse, translate))]
+        if collapse.learned is not None:
+            title = f"{learned_title(collapse, translate)}:"
+            parts += ["", title, "", effects_in_brief(collapse.learned, translate)]
+    return "\n".join(parts)
+
+
+def answer_as_text(effects: Effects, translate: Translate) -> str:
+    """Return which effects are active, or that they are not tested because some runs collapsed."""
+    if effects.verdict.collapsed:
+        return " ".join(verdict_as_text(effects.verdict, translate))
+    return active_as_text(effects, translate)
 
 
 def judged_as_text(effects: Effects, translate: Translate) -> str:
@@ -123,8 +145,13 @@ def learned_title(collapse: Collapse, translate: Translate) -> str:
     return translate("learned", n=len(collapse.learned.runs) if collapse.learned else 0)
 
 
-def fit_as_text(effects: Effects, translate: Translate) -> str:
-    """Return how well the model fits: R², degrees of freedom, and the tests of the whole model."""
+def fit_as_text(effects: Effects, translate: Translate) -> list[str]:
+    """Return how well the model fits: R², degrees of freedom, and the tests of the whole model.
+
+    Nothing is said of a fit to all runs if some of them collapsed: see `Effects.tested_terms`.
+    """
+    if effects.verdict.collapsed:
+        return []
     df = effects.residual_df
     parts = [translate("fit", r2=fixed(effects.r_squared), df=df, runs=len(effects.runs))]
     if pd.notna(effects.r_squared_adjusted):
@@ -142,7 +169,7 @@ def fit_as_text(effects: Effects, translate: Translate) -> str:
                 else translate(f"source_{source.replace(' ', '_')}")
             )
             parts.append(translate("fit_test", source=name, f=f"{f:.2f}", p=f"{p:.3f}"))
-    return f"{'; '.join(parts)}."
+    return [f"{'; '.join(parts)}."]
 
 
 def active_as_text(effects: Effects, translate: Translate) -> str:
@@ -288,9 +315,11 @@ def probability(effects: Effects, name: str) -> str:
 def terms_table(effects: Effects, translate: Translate) -> str:
     """Return the table of terms; columns that do not fit into a line are left out."""
     names = [INTERCEPT, *shown_terms(effects)]
-    terms = effects.terms.loc[names]
+    terms = effects.tested_terms.loc[names]
     columns: dict[str, list[str]] = {"": _flush_left(names)}
     for column in COLUMNS:
+        if effects.verdict.collapsed and terms[column].isna().all():
+            continue
         columns[column] = ["-" if pd.isna(x) else table_number(x) for x in terms[column]]
     if effects.posterior is not None:
         columns["P(active)"] = [probability(effects, name) for name in names]

@@ -49,7 +49,7 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
         source.outcome.over_pictures, (learned or effects).active, translate
     )
     return {
-        "text": " ".join([about, *lengths, fit_as_text(effects, translate), *over]),
+        "text": " ".join([about, *lengths, *fit_as_text(effects, translate), *over]),
         **_judged(effects, translate),
         "cautions": [caution_as_text(caution, translate) for caution in effects.warnings],
         "collapse": collapse
@@ -78,7 +78,7 @@ def _judged(effects: Effects, translate: Translate) -> dict[str, Any]:
 
 
 def _term(effects: Effects, name: str, translate: Translate) -> dict[str, Any]:
-    row: Any = effects.terms.reindex([name]).iloc[0]
+    row: Any = effects.tested_terms.reindex([name]).iloc[0]
     effect = row["effect"] if name in effects.terms.index else effects.contrasts[name]
     return {
         "name": name.replace(":", " : "),

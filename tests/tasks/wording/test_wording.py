@@ -26,6 +26,8 @@ from tasks.wording.cautions import caution_as_text
 from tasks.wording.decision import decision_as_text, level_reason_as_text, why_as_text
 from tasks.wording.effects import (
     effects_as_text,
+    effects_in_brief,
+    learned_title,
     posterior_as_text,
     terms_table,
     verdict_as_text,
@@ -212,6 +214,27 @@ def cells_of(figures: dict[int, list[float]]) -> pd.DataFrame:
 def test_without_replicates_the_choice_may_be_chance() -> None:
     selection = select(cells_of({3: [0.9], 4: [0.5]}), [DEPTH], "y")
     assert "No cell has two runs that learned" in " ".join(selection_as_text(selection, ENGLISH))
+
+
+def test_effects_that_are_not_tested_have_no_p_values_beside_them() -> None:
+    """Seen: 12 runs of 9 factors, 2 of them collapsed, with p = 0.0002 and no active effect."""
+    table = paper()
+    table["collapsed"] = table["lr"] == 0.1
+    effects = fit_effects(table, PAPER_FACTORS, "accuracy")
+    assert effects.verdict.collapsed
+    assert effects.tested_terms[["std_error", "t", "p", "ci_low", "ci_high"]].isna().all(axis=None)
+    assert effects.tested_terms["effect"].equals(effects.terms["effect"])
+    titles = terms_table(effects, ENGLISH).splitlines()[0].split()
+    assert titles == ["coefficient", "effect"]
+    brief = " ".join(effects_in_brief(effects, ENGLISH).split())
+    assert "effects on all runs are not tested, because 4 of these runs collapsed" in brief
+    # The effects on the others follow, with their tests.
+    assert effects.collapse is not None
+    learned = effects.collapse.learned
+    assert learned is not None
+    assert learned.tested_terms.equals(learned.terms)
+    assert f"{learned_title(effects.collapse, ENGLISH)}:" in brief
+    assert "std_error" in brief
 
 
 def test_a_cell_in_which_some_runs_collapsed_is_not_reliable() -> None:
