@@ -15,7 +15,7 @@ from tasks.wording.effects import effects_as_text, effects_in_brief
 from tasks.wording.lengths import lengths_as_text
 from tasks.wording.next_moves import next_steps, steps_as_text
 from tasks.wording.over_pictures import active_over_pictures_as_text
-from tasks.wording.pilot import pilot_finding_as_text
+from tasks.wording.pilot import pilot_as_text
 from tasks.wording.responses import (
     direction_as_text,
     front_as_text,
@@ -106,7 +106,7 @@ def _pilot(outcome: Outcome, translate: Translate) -> list[str]:
     if not found:
         return []
     title = underlined(translate("pilot_title"))
-    return [title, *bullets([pilot_finding_as_text(line, translate) for line in found])]
+    return [title, *bullets(pilot_as_text(found, translate))]
 
 
 def _cells_table(selection: Selection, translate: Translate) -> str:

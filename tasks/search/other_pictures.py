@@ -42,6 +42,7 @@ def effects_on_other_pictures(execution: Execution, effects: Effects) -> OverPic
         alpha=judged.alpha,
         trained_twice=trained_twice(judged),
         learned=judged is not effects,
+        tested=judged.verdict.test in {"pooled", "welch"},
     )
 
 

@@ -26,6 +26,8 @@ class OverPictures:
     alpha : of the intervals.
     trained_twice : whether a cell was trained with two seeds or more.
     learned : whether the effects are those of the runs that learned, because others did not.
+    tested : whether the effects were tested by their standard errors over seeds; without replicates
+        these have few degrees of freedom, and Lenth's method is used.
     """
 
     terms: pd.DataFrame
@@ -34,6 +36,7 @@ class OverPictures:
     alpha: float
     trained_twice: bool
     learned: bool = False
+    tested: bool = True
 
 
 def over_pictures_as_json(found: OverPictures) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def active_over_pictures_as_text(
     names = names or [str(terms["effect"].abs().idxmax())]
     rows: dict[str, Any] = {name: terms.loc[name] for name in names}
     n = f"{found.pictures:,}"
-    if any(pd.isna(row["seeds"]) for row in rows.values()):
+    if not found.tested or any(pd.isna(row["seeds"]) for row in rows.values()):
         each = [f"{name} {fixed(row['pictures'])}" for name, row in rows.items()]
         return [translate("effects_pictures", n=n, effects=listed(each, translate))]
     each = [

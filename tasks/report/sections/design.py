@@ -7,7 +7,7 @@ from analysis.factors import show
 from tasks.report.source import ReportSource
 from tasks.study.study_file import Study
 from tasks.wording.decision import at_once_as_text
-from tasks.wording.pilot import pilot_finding_as_text
+from tasks.wording.pilot import pilot_as_text
 
 
 def design_section(source: ReportSource) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def design_section(source: ReportSource) -> dict[str, Any]:
     -------
     ``text``: a list of paragraphs; ``fixed``: the settings that were not varied.
     """
-    pilot = [pilot_finding_as_text(found, source.translate) for found in source.study.pilot.found]
+    pilot = pilot_as_text(source.study.pilot.found, source.translate)
     return {"text": [*pilot, _screen(source), _refine(source)], "fixed": _fixed(source.study)}
 
 

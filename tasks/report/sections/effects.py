@@ -1,5 +1,6 @@
 """Report section: the effects, with the verdict on them and their figures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from analysis.effects.least_squares import table_value
@@ -44,13 +45,13 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     lengths = [*direction, *lengths_as_text(source.outcome.lengths, translate)]
     collapse = effects.collapse
     learned = collapse and collapse.learned
-    # With collapsed runs, the effects that have standard errors are those of the others.
     over = active_over_pictures_as_text(
         source.outcome.over_pictures, (learned or effects).active, translate
     )
     return {
-        "text": " ".join([about, *lengths, *fit_as_text(effects, translate), *over]),
-        **_judged(effects, translate),
+        "text": " ".join([about, *lengths, *fit_as_text(effects, translate)]),
+        # With collapsed runs, the effects that have standard errors are those of the others.
+        **_judged(effects, translate, [] if learned else over),
         "cautions": [caution_as_text(caution, translate) for caution in effects.warnings],
         "collapse": collapse
         and {
@@ -61,19 +62,22 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
         and learned
         and {
             "title": learned_title(collapse, translate),
-            **_judged(learned, translate),
+            **_judged(learned, translate, over),
             "figures": _figures(learned, translate, "learned_"),
         },
         "figures": _figures(effects, translate),
     }
 
 
-def _judged(effects: Effects, translate: Translate) -> dict[str, Any]:
-    """Return ``terms``, one row per term, and ``verdict``, the verdict on all of them."""
+def _judged(effects: Effects, translate: Translate, over: Sequence[str]) -> dict[str, Any]:
+    """Return ``terms``, one row per term, and ``verdict``, the verdict on all of them.
+
+    `over` are sentences about other pictures, which follow the verdict.
+    """
     names = [*shown_terms(effects), *unfitted_active_terms(effects)]
     return {
         "terms": [_term(effects, name, translate) for name in names],
-        "verdict": judged_as_text(effects, translate),
+        "verdict": " ".join([judged_as_text(effects, translate), *over]),
     }
 
 
@@ -87,6 +91,7 @@ def _term(effects: Effects, name: str, translate: Translate) -> dict[str, Any]:
         "std_error": fixed(2 * row["std_error"]),
         "t": fixed(row["t"], 2),
         "p": p_value(row["p"]),
+        "tested": not effects.verdict.collapsed,
         # Of all terms or of none.
         "probability": "" if effects.posterior is None else probability(effects, name),
         "active": name in effects.active,

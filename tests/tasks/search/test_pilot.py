@@ -32,7 +32,7 @@ from tasks.study.study_file import (
 )
 from tasks.study.study_toml import study_toml
 from tasks.tracking.execution import study_digest
-from tasks.wording.pilot import pilot_finding_as_text
+from tasks.wording.pilot import pilot_as_text
 
 
 def _study() -> Study:
@@ -78,7 +78,7 @@ def test_with_a_budget_a_failed_run_of_the_pilot_is_kept_as_failed() -> None:
     found = study.pilot.found[2]
     assert isinstance(found, PilotFinding)
     assert found.figures == (0.7, 0.8, None)
-    assert "failed at its high end" in pilot_finding_as_text(found, translator("en"))
+    assert "failed at its high end" in pilot_as_text([found], translator("en"))[0]
     assert read_stored_study(json.loads(study.model_dump_json()), "of a run") == study
 
 

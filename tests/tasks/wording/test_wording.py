@@ -33,7 +33,7 @@ from tasks.wording.effects import (
     verdict_as_text,
 )
 from tasks.wording.pictures import pictures_as_text
-from tasks.wording.pilot import pilot_finding_as_text
+from tasks.wording.pilot import pilot_as_text
 from tasks.wording.selection import selection_as_text
 from tasks.wording.surface import surface_as_text
 from tasks.wording.values import aligned, listed
@@ -255,17 +255,21 @@ def test_a_winner_on_the_edge_of_the_tried_levels_is_reported(best: int, end: st
 
 def test_a_pilots_sentence_of_an_older_study_is_shown_as_it_is() -> None:
     sentence = "learning_rate: 0.7 at its low end"
-    assert pilot_finding_as_text(sentence, KOREAN) == sentence
+    assert pilot_as_text([sentence], KOREAN) == [sentence]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_pilots_range_has_its_figures_in_every_language(language: str) -> None:
     found = PilotFinding(factor="lr", low=0.001, high=0.0316, figures=(0.65, 0.74, 0.5))
-    text = pilot_finding_as_text(found, translator(language))
+    not_varied = [
+        PilotFinding(factor="depth", low=2, high=4),
+        PilotFinding(factor="norm", low="none", high="batch"),
+    ]
+    text, others = pilot_as_text([not_varied[0], found, not_varied[1]], translator(language))
     assert re.findall(r"\d\.\d+", text) == ["0.65", "0.74", "0.5", "0.001", "0.0316"]
     assert text.startswith("lr: ")
-    not_varied = PilotFinding(factor="depth", low=2, high=4)
-    assert pilot_finding_as_text(not_varied, translator(language)).startswith("depth: ")
+    assert [others.count(x) for x in ("depth 2", "4; norm none", "batch")] == [1, 1, 1]
+    assert len(pilot_as_text([found], translator(language))) == 1
 
 
 def quadratic(function: str) -> Any:
