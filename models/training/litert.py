@@ -12,12 +12,43 @@ from models.errors import ConversionError
 from models.training.backend import captured, load_keras
 
 
-def to_litert(network: Any) -> bytes:
-    """Return a network as the content of a LiteRT file.
+def in_float32(network: Any) -> Any:
+    """Return a network that computes in float32, with the same weights.
 
     Parameters
     ----------
-    network : a Keras network of images (n, size, size, 3).
+    network : a Keras network. One that was trained in mixed bfloat16 computes in bfloat16, which
+        LiteRT does not know; a network that computes in float32 is returned as it is.
+    """
+    keras = load_keras()
+    if _computes_in_float32(network):
+        return network
+
+    def copied(layer: Any) -> Any:
+        config = layer.get_config()
+        # Not every node of a network is a layer: `keras.ops.flip` has no weights and no type.
+        if isinstance(layer, keras.layers.Layer):
+            config["dtype"] = "float32"
+        return layer.__class__.from_config(config)
+
+    copy = keras.models.clone_model(network, clone_function=copied, recursive=True)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _computes_in_float32(layer: Any) -> bool:
+    own = getattr(layer, "layers", None)
+    if own is None:
+        return bool(getattr(layer, "compute_dtype", "float32") == "float32")
+    return all(_computes_in_float32(part) for part in own)
+
+
+def to_litert(network: Any) -> bytes:
+    """Return a network as the content of a LiteRT file, which computes in float32.
+
+    Parameters
+    ----------
+    network : a Keras network of images (n, size, size, 3); see `in_float32`.
 
     Raises
     ------
@@ -38,7 +69,7 @@ def to_litert(network: Any) -> bytes:
     with captured(2), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return bytes(tf.lite.TFLiteConverter.from_keras_model(network).convert())
+            return bytes(tf.lite.TFLiteConverter.from_keras_model(in_float32(network)).convert())
         except Exception as error:  # noqa: BLE001 # whatever it raises, this network is the cause
             failure = error
     reason = (str(failure).splitlines() or [type(failure).__name__])[0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.errors import ConversionError
 from models.images.drawn import draw
-from models.training.litert import litert_answers, to_litert
+from models.training.litert import in_float32, litert_answers, to_litert
 from models.training.result import probability
 from tasks.errors import UserError
 from tasks.registry.model_registry import CHAMPION, Registry
@@ -35,7 +35,9 @@ class Converted:
     bytes : size of the LiteRT file.
     classes : names, in the order of the outputs.
     image_size : pixels per side of the input, float32 (batch, size, size, 3) from 0 to 255, RGB.
-    difference : the largest difference of a probability from the registered network's.
+    difference : the largest difference of a probability from that of the network in float32.
+    rounding : the largest difference of a probability between the network in float32 and as it is
+        registered: 0, if it computes in float32; one that was trained in mixed bfloat16 rounds.
     """
 
     model: str
@@ -46,6 +48,7 @@ class Converted:
     classes: tuple[str, ...]
     image_size: int
     difference: float
+    rounding: float
 
 
 def converted_as_json(found: Converted) -> dict[str, Any]:
@@ -56,12 +59,18 @@ def converted_as_json(found: Converted) -> dict[str, Any]:
 def converted_as_text(found: Converted) -> str:
     """Return what was written, how it is called, and how equal its answers are."""
     size = found.image_size
+    rounded = (
+        f" from the network in float32, and {found.rounding:.1e} from the registered one, which "
+        "computes in bfloat16"
+        if found.rounding
+        else ""
+    )
     return (
         f"{found.file}: {found.model} version {found.version}, {found.bytes / 1e6:.1f} MB\n"
         f"input: float32 (batch, {size}, {size}, 3), RGB, 0 to 255; output: one logit per class "
         f"({', '.join(found.classes)})\n"
         f"The largest difference of a probability on {CHECKED_IMAGES} drawn images: "
-        f"{found.difference:.1e}.\n"
+        f"{found.difference:.1e}{rounded}.\n"
         f"{found.about}: the classes and the image size"
     )
 
@@ -94,7 +103,10 @@ def convert_model(settings: Settings, name: str, number: str | None, out: Path) 
     except ConversionError as error:
         raise UserError(f"model {name} version {version.version}: {error}") from error
     images = draw(CHECKED_IMAGES, served.image_size, seed=1)[0].astype(np.float32)
-    expected = probability(np.asarray(served.network.predict(images, verbose=0)))
+    exact = in_float32(served.network)
+    expected = probability(np.asarray(exact.predict(images, verbose=0)))
+    registered = probability(np.asarray(served.network.predict(images, verbose=0)))
+    rounding = 0.0 if exact is served.network else float(np.abs(registered - expected).max())
     difference = float(np.abs(probability(litert_answers(content, images)) - expected).max())
     if not difference <= LARGEST_DIFFERENCE:
         raise UserError(
@@ -111,6 +123,7 @@ def convert_model(settings: Settings, name: str, number: str | None, out: Path) 
         tuple(served.classes),
         served.image_size,
         difference,
+        rounding,
     )
     try:
         write_whole(out, content)
