@@ -11,7 +11,7 @@ from analysis.search.best_cell import COSTS, PassedOver, Pick, Selection
 from analysis.search.lead import Lead
 from tasks.languages import Translate
 from tasks.wording.responses import second_as_text
-from tasks.wording.values import cell_as_text, listed, percent, signed
+from tasks.wording.values import cell_as_text, listed, percent
 
 #: Rows of a table of cells; the best, the chosen and the tied cells are shown beyond them.
 MOST_CELLS = 30
@@ -72,8 +72,8 @@ def lead_as_text(lead: Lead | None, translate: Translate) -> list[str]:
             seeds=f"{lead.seeds:.4f}",
             both=f"{lead.both:.4f}",
             confidence=percent(1 - lead.alpha),
-            low=signed(lead.low),
-            high=signed(lead.high),
+            low=f"{lead.low:+.4f}",
+            high=f"{lead.high:+.4f}",
         )
     return [f"{translate(f'lead_{key}', size=size, other=other)} {error}"]
 
