@@ -23,9 +23,8 @@ from tasks.analyze.request import AnalysisRequest
 from tasks.environment import prepare_environment
 from tasks.errors import UserError
 from tasks.languages import translator
-from tasks.planning.minutes import with_trainings
 from tasks.planning.past_runs import past_runs
-from tasks.planning.plan_study import StudyPlan
+from tasks.planning.plan_study import plan_on_this_machine
 from tasks.planning.show_plan import plan_as_text
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.studies import find_execution
@@ -34,7 +33,6 @@ from tasks.study.custom_network import with_builder
 from tasks.study.study_file import Study, load_study, parse_study
 from tasks.tracking.execution import Execution
 from tasks.tracking.tracker import Tracker
-from tasks.training.devices import MAX_PARTS, available_devices
 from tasks.wording.decision import decision_as_text
 from tasks.wording.next_moves import NextStep, next_steps
 from tasks.wording.values import plain_level
@@ -280,12 +278,10 @@ def plan(study: Study | str | Path) -> Plan:
     """
     settings, read = prepare_environment(), _study(study)
     past = past_runs(settings, read)
-    devices, most = len(available_devices(read.parallel or 1)), len(available_devices(MAX_PARTS))
-    planned = StudyPlan(with_trainings(read, past.seconds, devices), past, devices, None, most)
-    sized = planned.study
+    planned = plan_on_this_machine(read, past)
     screen = pd.DataFrame([dict(run.levels) for run in planned.screen])
     trainings = {stage.stage: stage.most for stage in planned.stages}
-    return Plan(sized, trainings, screen, plan_as_text(planned))
+    return Plan(planned.study, trainings, screen, plan_as_text(planned))
 
 
 def search(study: Study | str | Path) -> Result:

@@ -126,7 +126,7 @@ def open_training(
     remote_task : the Prefect task that trains a replicate on a cluster, if one is configured.
     """
     arrays, settings = open_arrays(images.arrays_folder), session.settings
-    devices = available_devices(session.study.parallel or 1)
+    devices = available_devices(session.study.parallel)
     facts = DatasetFacts.of(arrays, images.description)
     with (
         open_execution(session.tracker, session.study, images.version, facts, kind) as execution,

@@ -116,6 +116,11 @@ class Effects:
         return self.terms.assign(**dict.fromkeys(OF_TESTS, math.nan))
 
     @property
+    def judged(self) -> "Effects":
+        """The effects that are tested: on the runs that learned, if some collapsed."""
+        return (self.collapse and self.collapse.learned) or self
+
+    @property
     def overall_active(self) -> tuple[str, ...]:
         """The active terms; if some runs collapsed, those of both parts of the model.
 

@@ -252,16 +252,16 @@ def select(
     edges = {} if all_equal else _edges(cells if tried is None else tried, chosen, factors)
     return Selection(
         cells.assign(mean=sign * cells["mean"]),
-        _levels(top, factors),
-        _levels(chosen, factors),
-        tuple(_levels(row, factors) for _, row in tied.iterrows()),
+        levels_of_row(top, factors),
+        levels_of_row(chosen, factors),
+        tuple(levels_of_row(row, factors) for _, row in tied.iterrows()),
         float(error),
         df,
         expected_excess(cells[cells["collapsed"].eq(0)], top, spread) if df else math.nan,
         least,
         tuple(edges),
         tuple(edges.values()),
-        tuple(_levels(row, factors) for _, row in near.iterrows()),
+        tuple(levels_of_row(row, factors) for _, row in near.iterrows()),
         tuple(compared),
         passed_over,
         unconfirmed,
@@ -312,7 +312,7 @@ def _tied_unconfirmed(
         return ()
     able = cells.assign(left_out=cells["left_out"].replace("not_confirmed", ""))
     tied = _equal(able, top, spread, df, alpha, least) & cells["left_out"].eq("not_confirmed")
-    return tuple(_levels(row, factors) for _, row in cells[tied].iterrows())
+    return tuple(levels_of_row(row, factors) for _, row in cells[tied].iterrows())
 
 
 def _left_out(
@@ -351,7 +351,7 @@ def _passed_over(
     # A comparison with NaN is false: a cell of unknown cost is not called cheaper.
     others = _cheapest_first(cells[cells["equal"] & ~cells.index.isin(near.index)], compared)
     return tuple(
-        PassedOver(_levels(row, factors), _reason(row, df))
+        PassedOver(levels_of_row(row, factors), _reason(row, df))
         for _, row in others.iterrows()
         if row[list(compared)].notna().all() and tuple(row[list(compared)]) < own
     )
@@ -467,8 +467,8 @@ def many_to_one(others: int, df: int, alpha: float) -> float:
     return float(brentq(beyond, 0.0, float(student.isf(alpha / others, df)) + 1, xtol=1e-6))
 
 
-def _levels(row: Any, factors: Sequence[Factor]) -> dict[str, Level]:
-    # A row of a table has one type: its whole numbers may have become floats.
+def levels_of_row(row: Any, factors: Sequence[Factor]) -> dict[str, Level]:
+    """Return the levels of a row of a table; its whole numbers may have become floats."""
     return {f.name: int(row[f.name]) if f.whole else row[f.name] for f in factors}
 
 

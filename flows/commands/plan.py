@@ -1,6 +1,5 @@
 """`factorgrid plan`."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -53,14 +52,12 @@ def plan(
     from tasks.environment import prepare_environment
 
     settings = prepare_environment()
-    from tasks.planning.minutes import with_trainings
     from tasks.planning.past_runs import past_runs
-    from tasks.planning.plan_study import StudyPlan
+    from tasks.planning.plan_study import plan_on_this_machine
     from tasks.planning.probe import probe_study
     from tasks.planning.show_plan import plan_as_json, plan_as_text
     from tasks.study.custom_network import with_builder
     from tasks.study.study_file import load_study
-    from tasks.training.devices import MAX_PARTS, available_devices
 
     source = str(data) if data else None
     read = with_builder(
@@ -77,9 +74,7 @@ def plan(
     )
     past = past_runs(settings, read)
     probe = None if no_probe or past.seconds is not None else probe_study(read, settings)
-    devices, most = len(available_devices(read.parallel or 1)), len(available_devices(MAX_PARTS))
-    planned = StudyPlan(read, past, devices, probe, most)
-    planned = replace(planned, study=with_trainings(read, planned.seconds, planned.devices))
+    planned = plan_on_this_machine(read, past, probe)
     with terminal_text():
         text = plan_as_text(planned)
     print_result(plan_as_json(planned), text, as_json=as_json)

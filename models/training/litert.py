@@ -19,6 +19,11 @@ def in_float32(network: Any) -> Any:
     ----------
     network : a Keras network. One that was trained in mixed bfloat16 computes in bfloat16, which
         LiteRT does not know; a network that computes in float32 is returned as it is.
+
+    Raises
+    ------
+    ConversionError
+        If a layer cannot be built again from its configuration.
     """
     keras = load_keras()
     if _computes_in_float32(network):
@@ -31,8 +36,11 @@ def in_float32(network: Any) -> Any:
             config["dtype"] = "float32"
         return layer.__class__.from_config(config)
 
-    copy = keras.models.clone_model(network, clone_function=copied, recursive=True)
-    copy.set_weights(network.get_weights())
+    try:
+        copy = keras.models.clone_model(network, clone_function=copied, recursive=True)
+        copy.set_weights(network.get_weights())
+    except Exception as error:  # whatever a layer raises, it is the cause
+        raise ConversionError(f"it cannot be converted to LiteRT: {_first_line(error)}") from error
     return copy
 
 
@@ -44,11 +52,12 @@ def _computes_in_float32(layer: Any) -> bool:
 
 
 def to_litert(network: Any) -> bytes:
-    """Return a network as the content of a LiteRT file, which computes in float32.
+    """Return a network as the content of a LiteRT file.
 
     Parameters
     ----------
-    network : a Keras network of images (n, size, size, 3); see `in_float32`.
+    network : a Keras network of images (n, size, size, 3) that computes in float32; see
+        `in_float32`.
 
     Raises
     ------
@@ -69,11 +78,14 @@ def to_litert(network: Any) -> bytes:
     with captured(2), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return bytes(tf.lite.TFLiteConverter.from_keras_model(in_float32(network)).convert())
+            return bytes(tf.lite.TFLiteConverter.from_keras_model(network).convert())
         except Exception as error:  # noqa: BLE001 # whatever it raises, this network is the cause
             failure = error
-    reason = (str(failure).splitlines() or [type(failure).__name__])[0]
-    raise ConversionError(f"it cannot be converted to LiteRT: {reason}") from failure
+    raise ConversionError(f"it cannot be converted to LiteRT: {_first_line(failure)}") from failure
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def litert_answers(content: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -411,13 +411,8 @@ def _analyse(
     notes = (*found.notes, *request.direction_notes)
     plots = None
     if request.whole_plot:
-        plots = whole_plot_effects(_of_learned(effects), request.whole_plot)
+        plots = whole_plot_effects(effects.judged, request.whole_plot)
     return Analysis(source, effects, decision, notes, spread, whole_plots=plots, reading=reading)
-
-
-def _of_learned(effects: Effects) -> Effects:
-    """Return the effects on the runs that learned, if some did not."""
-    return (effects.collapse and effects.collapse.learned) or effects
 
 
 def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:

@@ -63,7 +63,7 @@ def _with_known_seconds(study: Study, tracker: Tracker, progress: Progress) -> S
                 f"study {study.name}: minutes {study.minutes:g}: how long a training takes is not "
                 f"known ({probe.fault}); set budget, the number of trainings, instead"
             )
-    done = with_trainings(study, seconds, len(available_devices(study.parallel or 1)))
+    done = with_trainings(study, seconds, len(available_devices(study.parallel)))
     progress.print_line(
         f"minutes: {study.minutes:g} are enough for {done.trainings} trainings of {seconds:.0f} s, "
         f"{source}"

@@ -59,9 +59,12 @@ def past_runs(settings: Settings, study: Study) -> PastRuns:
         return PastRuns()
     before = execution.study
     same = (before.data, before.model, before.training) == (study.data, study.model, study.training)
-    devices = {available_devices(one.parallel or 1) for one in (before, study)}
-    if not same or len(devices) > 1 or set(before.factors) != set(study.factors):
+    if not same or set(before.factors) != set(study.factors):
         return PastRuns()
+    if before.parallel != study.parallel:
+        devices = [available_devices(one.parallel) for one in (before, study)]
+        if devices[0] != devices[1]:
+            return PastRuns()
     children = execution.children()
     here = _runs_of_this_home(tracker, children)
     epochs = None if "epochs" in study.factors else study.training.epochs

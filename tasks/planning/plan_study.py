@@ -11,11 +11,12 @@ from analysis.designs.factorial import Design
 from analysis.effects.power import DetectableEffect, smallest_effect
 from analysis.search import procedure
 from analysis.search.procedure import CellRun, SearchRules, ShortTrainings
-from tasks.planning.minutes import usual_parallel
+from tasks.planning.minutes import usual_parallel, with_trainings
 from tasks.planning.past_runs import PastRuns
 from tasks.planning.probe import Probe
 from tasks.search.stages import stage_sizes
 from tasks.study.study_file import Study
+from tasks.training.devices import MAX_PARTS, available_devices
 
 
 @dataclass(frozen=True)
@@ -179,3 +180,16 @@ def _detectable(rules: SearchRules, times: int) -> DetectableEffect:
     more = replace(rules, replicates=rules.replicates * times)
     cells = pd.DataFrame([run.levels for run in procedure.screen_runs(more)], dtype=object)
     return smallest_effect(cells, rules.factors, alpha=rules.alpha)
+
+
+def plan_on_this_machine(study: Study, past: PastRuns, probe: Probe | None = None) -> StudyPlan:
+    """Return the plan of a study on this machine's devices, with the budget of its minutes.
+
+    Raises
+    ------
+    UserError
+        If no training fits into the minutes, or too few for any design.
+    """
+    devices, most = len(available_devices(study.parallel)), len(available_devices(MAX_PARTS))
+    planned = StudyPlan(study, past, devices, probe, most)
+    return replace(planned, study=with_trainings(study, planned.seconds, devices))

@@ -182,7 +182,7 @@ def _time_cells(
 ) -> Probe:
     timings: list[CellTiming] = []
     # The pool is ready when the training process has loaded Keras.
-    with SlotPool(available_devices(study.parallel or 1)[:1], locks) as pool:
+    with SlotPool(available_devices(study.parallel)[:1], locks) as pool:
         started = time.monotonic()
         timer = threading.Timer(seconds, pool.close)
         timer.daemon = True

@@ -99,14 +99,16 @@ def convert_model(settings: Settings, name: str, number: str | None, out: Path) 
         raise UserError(f"model {name}: no version is champion; name one with --version N")
     served = registry.load(version).python_model
     try:
-        content = to_litert(served.network)
+        exact = in_float32(served.network)
+        content = to_litert(exact)
     except ConversionError as error:
         raise UserError(f"model {name} version {version.version}: {error}") from error
     images = draw(CHECKED_IMAGES, served.image_size, seed=1)[0].astype(np.float32)
-    exact = in_float32(served.network)
     expected = probability(np.asarray(exact.predict(images, verbose=0)))
-    registered = probability(np.asarray(served.network.predict(images, verbose=0)))
-    rounding = 0.0 if exact is served.network else float(np.abs(registered - expected).max())
+    rounding = 0.0
+    if exact is not served.network:
+        registered = probability(np.asarray(served.network.predict(images, verbose=0)))
+        rounding = float(np.abs(registered - expected).max())
     difference = float(np.abs(probability(litert_answers(content, images)) - expected).max())
     if not difference <= LARGEST_DIFFERENCE:
         raise UserError(

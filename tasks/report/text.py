@@ -43,7 +43,12 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         *_pilot(outcome, translate),
         underlined(translate("effects_title")),
         effects_as_text(outcome.effects, translate),
-        *map(wrapped, _over_pictures(outcome, translate)),
+        *map(
+            wrapped,
+            active_over_pictures_as_text(
+                outcome.over_pictures, outcome.effects.judged.active, translate
+            ),
+        ),
         *map(wrapped, direction_as_text(study.measured, translate)),
         *map(wrapped, lengths_as_text(outcome.lengths, translate)),
         underlined(translate("decision")),
@@ -63,12 +68,6 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         *_where_to_look(outcome, translate),
     ]
     return "\n".join(parts)
-
-
-def _over_pictures(outcome: Outcome, translate: Translate) -> list[str]:
-    found, effects = outcome.over_pictures, outcome.effects
-    learned = effects.collapse and effects.collapse.learned
-    return active_over_pictures_as_text(found, (learned or effects).active, translate)
 
 
 def screen_as_text(effects: Effects, decision: Decision, study: Study) -> str:

@@ -1,17 +1,13 @@
 """What a study's figures say about other pictures than its validation pictures."""
 
-import math
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.effects.over_pictures import effects_over_pictures, trained_twice
 from analysis.effects.result import Effects
-from analysis.factors import Level
 from analysis.search import procedure
-from analysis.search.best_cell import Selection, is_cell, pooled_spread
+from analysis.search.best_cell import Selection, is_cell, levels_of_row, pooled_spread
 from analysis.search.lead import Lead, lead_over
 from tasks.tracking.correct_answers import ACCURACY, correct_answers
 from tasks.tracking.execution import Execution
@@ -32,9 +28,8 @@ def effects_on_other_pictures(execution: Execution, effects: Effects) -> OverPic
     UserError
         If the answers of a run are not stored.
     """
-    judged = (effects.collapse and effects.collapse.learned) or effects
-    run_ids, accuracies = judged.runs["run_id"].tolist(), judged.runs[ACCURACY].tolist()
-    correct = correct_answers(execution, run_ids, accuracies)
+    judged = effects.judged
+    correct = _answers(execution, judged.runs)
     return OverPictures(
         effects_over_pictures(judged, correct),
         pictures=correct.shape[1],
@@ -69,28 +64,19 @@ def lead_on_other_pictures(
     others = cells[cells["left_out"].eq("") & (cells.index != selection.row(selection.chosen).name)]
     if execution.study.response != ACCURACY or others.empty:
         return None
-    # A row of a table has one type: its whole numbers may have become floats.
-    first = others.iloc[0]
-    other = {
-        f.name: int(first[f.name]) if f.whole else first[f.name]
-        for f in execution.study.factor_list
-    }
-    spread, df = pooled_spread(cells)
-    return lead_over(
-        other,
-        _answers(execution, runs, selection.chosen),
-        _answers(execution, runs, other),
-        spread if df else math.nan,
-        df,
-        alpha=execution.study.alpha,
-    )
-
-
-def _answers(
-    execution: Execution, runs: pd.DataFrame, cell: Mapping[str, Level]
-) -> NDArray[np.bool_]:
-    """Return the answers (n, P) of the runs of full length of a cell."""
+    other = levels_of_row(others.iloc[0], execution.study.factor_list)
     whole = procedure.full_length(execution.study.rules, runs)
-    own = [row for row in whole[whole[ACCURACY].notna()].to_dict("records") if is_cell(row, cell)]
-    run_ids, accuracies = [str(row["run_id"]) for row in own], [float(row[ACCURACY]) for row in own]
-    return correct_answers(execution, run_ids, accuracies)
+    trained = whole[whole[ACCURACY].notna()]
+    # Both at once, so that the labels are read once.
+    of_chosen, of_other = (
+        trained[[is_cell(row, cell) for row in trained.to_dict("records")]]
+        for cell in (selection.chosen, other)
+    )
+    correct = _answers(execution, pd.concat([of_chosen, of_other]))
+    own, others_own = correct[: len(of_chosen)], correct[len(of_chosen) :]
+    return lead_over(other, own, others_own, *pooled_spread(cells), alpha=execution.study.alpha)
+
+
+def _answers(execution: Execution, runs: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return the answers (R, P) of runs, in their order."""
+    return correct_answers(execution, runs["run_id"].tolist(), runs[ACCURACY].tolist())

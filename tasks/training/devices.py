@@ -74,20 +74,21 @@ def query_gpus() -> GpuQuery:
     )
 
 
-def available_devices(parts: int = 1) -> tuple[Device, ...]:
+def available_devices(parts: int | None = None) -> tuple[Device, ...]:
     """Return every GPU that this process may use, or the CPU with all cores that it may use.
 
     Parameters
     ----------
-    parts : into how many devices a CPU is divided; at most 8, and one for each core. Small networks
-        train faster in this way: two trainings with one core each take less time than the same
-        trainings one after the other with two cores each; see `infra/benchmarks/divided_cpu.py`.
+    parts : into how many devices a CPU is divided, as the `parallel` of a study; at most 8, and one
+        for each core. By default it is whole. Small networks train faster on parts: two trainings
+        with one core each take less time than the same trainings one after the other with two cores
+        each; see `infra/benchmarks/divided_cpu.py`.
     """
     cores = tuple(sorted(os.sched_getaffinity(0)))
     gpus = _visible_gpus()
     if gpus:
         return tuple(Device(gpu, max(1, len(cores) // len(gpus))) for gpu in gpus)
-    number = max(1, min(parts, len(cores), MAX_PARTS))
+    number = min(parts or 1, len(cores), MAX_PARTS)
     if number == 1:
         return (Device("", len(cores)),)
     shares = [

@@ -5,7 +5,7 @@ import pandas as pd
 from analysis.effects.box_meyer import ALPHA, K_RANGE, K
 from analysis.effects.least_squares import CATEGORY, table_value
 from analysis.effects.model_matrix import INTERCEPT
-from analysis.effects.result import Collapse, Effects
+from analysis.effects.result import OF_TESTS, Collapse, Effects
 from analysis.effects.verdict import Verdict
 from analysis.factors import show
 from tasks.languages import Translate
@@ -318,7 +318,7 @@ def terms_table(effects: Effects, translate: Translate) -> str:
     terms = effects.tested_terms.loc[names]
     columns: dict[str, list[str]] = {"": _flush_left(names)}
     for column in COLUMNS:
-        if effects.verdict.collapsed and terms[column].isna().all():
+        if effects.verdict.collapsed and column in OF_TESTS:
             continue
         columns[column] = ["-" if pd.isna(x) else table_number(x) for x in terms[column]]
     if effects.posterior is not None:

@@ -46,7 +46,7 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     collapse = effects.collapse
     learned = collapse and collapse.learned
     over = active_over_pictures_as_text(
-        source.outcome.over_pictures, (learned or effects).active, translate
+        source.outcome.over_pictures, effects.judged.active, translate
     )
     return {
         "text": " ".join([about, *lengths, *fit_as_text(effects, translate)]),

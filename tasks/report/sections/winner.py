@@ -1,6 +1,5 @@
 """Report section: the registered network and its accuracy on the test images."""
 
-import io
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from tasks.report.registered import promotion_verdict_as_text, registered_as_tex
 from tasks.report.source import ReportSource
 from tasks.report.svg import figure_for_page
 from tasks.tracking.metric_history import metric_history
+from tasks.tracking.predictions import stored_probability
 from tasks.tracking.tags import REUSED_FROM
 from tasks.wording.values import percent_fixed
 
@@ -70,11 +70,10 @@ def _confusion(source: ReportSource, run_id: str) -> dict[str, Any] | None:
     ``classes``: the names of the columns; ``rows``: one per class, with ``name``, ``counts`` and
     ``right``, the share of right answers.
     """
-    saved = source.execution.tracker.read(run_id, "model/predictions.npz")
-    if source.pictures is None or saved is None:
+    probability = stored_probability(source.execution.tracker, run_id, "test")
+    if source.pictures is None or probability is None:
         return None
-    with np.load(io.BytesIO(saved)) as arrays:
-        answers = arrays["test_probability"].argmax(axis=1)
+    answers = probability.argmax(axis=1)
     classes = source.pictures["classes"]
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (source.pictures["test_labels"], answers), 1)

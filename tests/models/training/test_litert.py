@@ -48,7 +48,7 @@ def test_a_network_that_computes_in_bfloat16_is_converted_in_float32(
     for ours, registered in zip(exact.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, registered)
     logits = np.asarray(exact(IMAGES))
-    np.testing.assert_allclose(litert_answers(to_litert(network), IMAGES), logits, atol=1e-5)
+    np.testing.assert_allclose(litert_answers(to_litert(exact), IMAGES), logits, atol=1e-5)
     rounded = np.asarray(network(IMAGES))
     assert (rounded != logits).any()
     np.testing.assert_allclose(rounded, logits, atol=0.1)
