@@ -5,10 +5,8 @@ memorised the labels of its training images, and the test images are not read.
 """
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +19,7 @@ from models.images.arrays import ImageArrays
 from tasks.languages import counted
 from tasks.tracking.artifact_paths import CONTACT_SHEET, SUSPECTS
 from tasks.tracking.execution import Execution
+from tasks.tracking.predictions import stored_probability
 
 #: A cell is good if its mean response is at most this worse than the best; the most and the fewest
 #: of these cells that are used.
@@ -160,15 +159,15 @@ def find_suspects(execution: Execution, arrays: ImageArrays) -> Suspects | None:
 
     Returns
     -------
-    The suspects; None if fewer than two cells are good.
+    The suspects; None if fewer than two cells are good and have stored answers.
     """
     study = execution.study
     names = [factor.name for factor in study.factor_list]
     runs = full_length(study.rules, execution.runs())
     cells = good_cells(runs, names, study.response)
-    if len(cells) < FEWEST_CELLS:
+    answers = [mean for cell in cells if (mean := _mean_answers(execution, cell)) is not None]
+    if len(answers) < FEWEST_CELLS:
         return None
-    answers = [np.mean([_probabilities(execution, run) for run in runs], axis=0) for runs in cells]
     suspects = rank_suspects(answers, arrays, arrays.side("validation"))
     figures = {CONTACT_SHEET: contact_sheet(suspects, arrays)}
     execution.writer.log_figures(execution.run_id, figures)
@@ -178,8 +177,8 @@ def find_suspects(execution: Execution, arrays: ImageArrays) -> Suspects | None:
     return suspects
 
 
-def _probabilities(execution: Execution, run_id: str) -> Probability:
-    with tempfile.TemporaryDirectory() as folder:
-        path = execution.tracker.artifact(run_id, "model/predictions.npz", Path(folder))
-        with np.load(path) as saved:
-            return np.asarray(saved["val_probability"], dtype=np.float32)
+def _mean_answers(execution: Execution, cell: Sequence[str]) -> Probability | None:
+    """Return the mean probabilities of a cell's runs; None if no run has stored ones."""
+    each = (stored_probability(execution.tracker, run_id, "val") for run_id in cell)
+    stored = [probability for probability in each if probability is not None]
+    return np.mean(stored, axis=0) if stored else None

@@ -11,7 +11,6 @@ from tasks.errors import UserError
 from tasks.tracking.artifact_paths import PICTURES, PREDICTIONS
 from tasks.tracking.execution import Execution
 from tasks.tracking.predictions import stored_probability
-from tasks.tracking.tags import REUSED_FROM
 
 #: The response that is the share of correct answers.
 ACCURACY = "val_accuracy"
@@ -67,24 +66,24 @@ def _answers(
     execution: Execution, run_id: str, accuracy: float, labels: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     tracker = execution.tracker
-    trained_by = tracker.client.get_run(run_id).data.tags.get(REUSED_FROM, run_id)
-    probability = stored_probability(tracker, trained_by, "val")
+    where = f"run {tracker.trained_by(run_id)}"
+    probability = stored_probability(tracker, run_id, "val")
     if probability is None:
         raise UserError(
-            f"run {trained_by}: no {PREDICTIONS}, its answers to the validation pictures; delete "
+            f"{where}: no {PREDICTIONS}, its answers to the validation pictures; delete "
             "the run and train it again"
         )
     answers = probability.argmax(axis=1)
     if len(answers) != len(labels):
         raise UserError(
-            f"run {trained_by}: has answers to {len(answers):,} validation pictures, but the study "
+            f"{where}: has answers to {len(answers):,} validation pictures, but the study "
             f"has {len(labels):,}: runs of different pictures have no common uncertainty"
         )
     correct = answers == labels
     # One picture more or less may be a tie between two classes.
     if abs(correct.mean() - accuracy) > 1.5 / len(labels):
         raise UserError(
-            f"run {trained_by}: its answers are right for {correct.mean():.4f} of the validation "
+            f"{where}: its answers are right for {correct.mean():.4f} of the validation "
             f"pictures, but its {ACCURACY} is {accuracy:.4f}: it was judged on other pictures"
         )
     return np.asarray(correct, dtype=bool)

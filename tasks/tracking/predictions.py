@@ -14,10 +14,10 @@ def stored_probability(tracker: Tracker, run_id: str, side: str) -> NDArray[np.f
 
     Parameters
     ----------
-    run_id : the run that trained the network.
+    run_id : a replicate's run; one that was reused has them in the original run.
     side : of the split, ``val`` or ``test``.
     """
-    saved = tracker.read(run_id, PREDICTIONS)
+    saved = tracker.read(tracker.trained_by(run_id), PREDICTIONS)
     if saved is None:
         return None
     with np.load(io.BytesIO(saved)) as arrays:

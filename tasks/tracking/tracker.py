@@ -248,6 +248,11 @@ class Tracker:
             file = self._download(run_id, path, Path(folder))
             return None if file is None else file.read_bytes()
 
+    def trained_by(self, run_id: str) -> str:
+        """Return the run that trained the network of a replicate: itself, or the one it reuses."""
+        original: str = self.client.get_run(run_id).data.tags.get(REUSED_FROM, run_id)
+        return original
+
     def artifact(self, run_id: str, path: str, folder: Path) -> Path:
         """Download a replicate's artifact; a run that was reused has it in the original run.
 
@@ -256,8 +261,7 @@ class Tracker:
         TrackingError
             If the run has no such artifact.
         """
-        run = self.client.get_run(run_id)
-        source = run.data.tags.get(REUSED_FROM, run_id)
+        source = self.trained_by(run_id)
         folder.mkdir(parents=True, exist_ok=True)
         file = self._download(source, path, folder)
         if file is None:

@@ -10,7 +10,6 @@ from tasks.report.source import ReportSource
 from tasks.report.svg import figure_for_page
 from tasks.tracking.metric_history import metric_history
 from tasks.tracking.predictions import stored_probability
-from tasks.tracking.tags import REUSED_FROM
 from tasks.wording.values import percent_fixed
 
 #: The metrics of a learning curve.
@@ -40,7 +39,7 @@ def _curve(source: ReportSource, run_id: str) -> str:
     """Draw the metrics of a run by epoch; empty if one was not logged."""
     tracker, translate = source.execution.tracker, source.translate
     # A run that was reused has no epochs.
-    run_id = tracker.client.get_run(run_id).data.tags.get(REUSED_FROM, run_id)
+    run_id = tracker.trained_by(run_id)
     by_name = {name: metric_history(tracker, run_id, name) for name in CURVES}
     epochs = min(map(len, by_name.values()))
     if not epochs:

@@ -13,11 +13,13 @@ from click.testing import CliRunner
 from support.small_study import Done, factorgrid, last_execution
 
 from flows.cli import main
+from models.images.arrays import open_arrays
 from tasks.errors import UserError
 from tasks.report.as_json import outcome_as_json
 from tasks.report.html import report_page
 from tasks.report.outcome import outcome_of
 from tasks.report.text import outcome_as_text
+from tasks.search.suspects import find_suspects
 from tasks.tracking.artifact_paths import PICTURES, PREDICTIONS
 from tasks.tracking.correct_answers import correct_answers
 
@@ -179,3 +181,13 @@ def test_a_study_without_stored_answers_has_a_report_without_them(done: Done) ->
     outcome = outcome_of(execution)
     assert (outcome.lead, outcome.over_pictures) == (None, None)
     assert " 41 validation images" not in outcome_as_text(outcome)
+
+
+def test_a_study_without_stored_answers_has_no_suspects(done: Done) -> None:
+    execution = last_execution(done.home, "tiny")
+    folder = f"{execution.version}-{execution.study.data.image_size}"
+    arrays = open_arrays(execution.tracker.settings.cache / folder)
+    execution.tracker = Stored(  # type: ignore[assignment] # a fake
+        execution.tracker, lambda path, x: None if path == PREDICTIONS else x
+    )
+    assert find_suspects(execution, arrays) is None
