@@ -1,6 +1,7 @@
 """What to do next, as text, as lines of a study file and as commands."""
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -217,7 +218,8 @@ def _more_seeds(move: MoreSeeds, translate: Translate) -> str:
         spread=f"{move.spread:.4f}",
         least=f"{move.least_lead:.4f}",
         power=percent(move.power),
-        ratio=f"{move.image_ratio or 0:.2g}",
+        # Rounded up, so that as many pictures are enough.
+        ratio=f"{math.ceil(10 * (move.image_ratio or 0)) / 10:g}",
     )
     return f"{first} {second} {translate('next_take_the_cheaper')}"
 

@@ -42,19 +42,23 @@ def _screen(source: ReportSource) -> str:
 def _refine(source: ReportSource) -> str:
     rules = source.study.rules
     if rules.confirm_trainings is not None:
-        key, lengths = "refine_text_budget", {}
+        key, lengths = "refine_text_budget" if rules.budget else "refine_text_screen_only", {}
         if short := rules.short:
             key = "refine_text_two_lengths" + ("" if short.continues else "_again")
             lengths = {"short": short.number, "epochs": short.epochs, "full": short.full}
-        return source.translate(
+        cells = source.translate(
             key,
             trainings=source.study.trainings,
             budget=rules.budget,
-            confirm=rules.confirm_trainings,
-            most=rules.confirm_cells,
             at_once=at_once_as_text(rules, source.translate),
             **lengths,
         )
+        confirmed = source.translate(
+            "confirm_in_turn" if rules.confirm_trainings else "confirm_none",
+            confirm=rules.confirm_trainings,
+            most=rules.confirm_cells,
+        )
+        return f"{cells} {confirmed}"
     return source.translate(
         f"refine_text_{rules.method}",
         budget=rules.budget,

@@ -41,6 +41,26 @@ def test_a_regular_fraction_names_its_relation_and_a_full_design_has_none() -> N
     assert "every combination" in _text(full, "en")
 
 
+@pytest.mark.parametrize(
+    ("budget", "after_the_screen", "confirmed"),
+    [
+        (4, "which pilot and screen use up", "no training left to confirm"),
+        (6, "2 cells are chosen", "no training left to confirm"),
+        (7, "1 cell is chosen", "the best 2 cells get 2 trainings"),
+    ],
+)
+def test_a_small_budget_says_what_it_has_no_training_for(
+    budget: int, after_the_screen: str, confirmed: str
+) -> None:
+    factors = {name: FACTORS[name] for name in ("x0", "x1")}
+    own = {"name": "x", "model": {"builder": "my:net"}, "budget": budget, "factors": factors}
+    text = _text(parse_study(own, "x"), "en")
+    assert after_the_screen in text
+    assert confirmed in text
+    assert " 0 " not in text
+    assert " 0회" not in _text(parse_study(own, "x"), "ko")
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_interactions_that_contain_main_effects_are_said_to_be_so(language: str) -> None:
     factors = [Factor(f"x{i}", -1, 1) for i in range(5)]

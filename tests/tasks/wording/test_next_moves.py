@@ -221,12 +221,17 @@ def test_no_move_changes_a_study_with_a_budget_to_the_published_procedure() -> N
         assert study_changes(study, seeds) == study_changes(study, fold) == {}
 
 
+@pytest.mark.parametrize(("ratio", "said"), [(1.004, "1.1"), (2.41, "2.5"), (12.01, "12.1")])
+def test_a_lead_of_too_few_images_says_a_number_that_is_enough(ratio: float, said: str) -> None:
+    move = MoreSeeds({"a": 1}, {"a": 2}, 3, 0.02, 4, 0.02, 0.05, None, "images", 0.8, ratio)
+    assert f"at least {said} times as many pictures" in only_step(move).text
+
+
 def test_a_lead_of_too_few_images_asks_for_as_many_pictures_as_it_takes() -> None:
     move = MoreSeeds({"a": 1}, {"a": 2}, 3, 0.02, 4, 0.02, 0.05, None, "images", 0.8, 2.5)
     assert only_step(move).toml == ""
     step = only_step(move, a_study(data={"drawn": 1000}))
     assert tomllib.loads(step.toml) == {"data": {"drawn": 3000}}
-    assert "more than 2.5 times as many pictures" in step.text
 
 
 def test_where_nothing_was_learned_the_remedies_are_those_that_the_study_has() -> None:
