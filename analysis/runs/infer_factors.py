@@ -213,7 +213,7 @@ def _at_given_levels(runs: pd.DataFrame, given: GivenLevels) -> tuple[pd.DataFra
         if levels is not None:
             keep &= runs[name].map(lambda x, both=levels: matches_a_level(x, both)).astype(bool)
     left = int((~keep).sum())
-    note = f"{left} of {len(runs)} runs are at other levels than those given, and left out"
+    note = f"runs at other levels than those given, which are left out: {left} of {len(runs)}"
     return runs[keep], [note] if left else []
 
 
@@ -278,8 +278,8 @@ def _centre_point_note(column: "pd.Series[Any]", factor: Factor) -> list[str]:
     if others.empty:
         return []
     note = (
-        f"{len(others)} runs at {factor.name} = {show(others.iloc[0])} are taken as centre points: "
-        f"the effects are those of {show(factor.low)} and {show(factor.high)}"
+        f"runs at {factor.name} = {show(others.iloc[0])}, which are taken as centre points: "
+        f"{len(others)}; the effects are those of {show(factor.low)} and {show(factor.high)}"
     )
     return [note]
 

@@ -6,6 +6,7 @@ import click
 
 from flows.commands.completion import past_studies
 from flows.commands.options import as_json_option, print_result, terminal_text
+from tasks.languages import counted
 
 run_option = click.option(
     "--run", metavar="ID", help="The run of one execution; by default the newest."
@@ -144,7 +145,8 @@ def init(images: Path, name: str | None, out: Path | None, *, as_json: bool) -> 
     except UserError:
         file.unlink()
         raise
-    text = f"{file}: a study of {sum(classes.values()):,} images; next: factorgrid plan {file}"
+    count = counted(sum(classes.values()), "image")
+    text = f"{file}: a study of {count}; next: factorgrid plan {file}"
     print_result({"study": str(file.absolute()), "classes": classes}, text, as_json=as_json)
 
 

@@ -324,8 +324,8 @@ def _with_collapsed(found: Experiment, request: AnalysisRequest) -> Experiment:
     assumed = "" if request.images else f", if measured on {ASSUMED_IMAGES:,} images"
     remedy = "--images N" if classes else "--classes N or 0, or --images N,"
     note = (
-        f"{guessing.collapsed.sum()} of {len(found.runs)} runs are taken to have collapsed: their "
-        f"{response} is no better than guessing among {guessing.classes} classes (at most "
+        f"runs that are taken to have collapsed: {guessing.collapsed.sum()} of {len(found.runs)}; "
+        f"their {response} is no better than guessing among {guessing.classes} classes (at most "
         f"{guessing.limit:.3f}{assumed}); if not, give {remedy} or a column 'collapsed'"
     )
     runs = found.runs.assign(collapsed=guessing.collapsed)

@@ -61,8 +61,8 @@ def runs_of_experiment(tracker: Tracker, experiment: str, response: str) -> pd.D
         used = {name for run in chosen for name in _params(run)}
         unused = sorted({name for run in left_out for name in _params(run)} - used)
         tracker.notify(
-            f"experiment {experiment}: {len(left_out)} of {len(ended)} runs with params are left "
-            f"out, as parents or parts of the {len(kept)} runs that have {response!r}"
+            f"experiment {experiment}: runs with params that are left out, as parents or parts of "
+            f"runs that have {response!r}: {len(left_out)} of {len(ended)}"
             + (f"; params that only they have: {', '.join(unused)}" if unused else "")
         )
     return pd.DataFrame(

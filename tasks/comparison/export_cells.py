@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import UserError
+from tasks.languages import counted
 from tasks.study.replicates import planned
 from tasks.study.study_file import Study
 from tasks.tracking.run_table import runs_table
@@ -37,9 +38,9 @@ def export_cells(tracker: Tracker, study: Study, path: Path) -> int:
     rows = table[fits] if len(table) else table
     if rows.empty:
         raise UserError(
-            f"experiment {study.name!r}: {len(trained)} trainings, but none with the present "
-            f"settings of this study; run `factorgrid compare {study.name} --budget N` first, or "
-            "restore the old settings"
+            f"experiment {study.name!r}: {counted(len(trained), 'training')}, but none with the "
+            f"present settings of this study; run `factorgrid compare {study.name} --budget N` "
+            "first, or restore the old settings"
         )
     names = [f.name for f in study.factor_list]
     kept = [*names, *(name for name in COLUMNS if name in rows)]

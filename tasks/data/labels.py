@@ -16,6 +16,7 @@ from tasks.data.file_names import ENDINGS, OTHER_ENDINGS
 from tasks.data.reason import Reason, reason_as_text
 from tasks.data.source import Entry
 from tasks.errors import DataError
+from tasks.languages import counted
 
 #: Kaggle's names with the class in them: cat.0.jpg.
 NAME_WITH_CLASS = re.compile(r"^([^\W\d][^.]*)\.\d+\.\w+$")
@@ -195,18 +196,18 @@ def _require_two_classes(
     found = sorted({*labels} - {""})
     if not labels:
         raise DataError(
-            f"{where}: no pictures among its {passed_over} files; expected one folder per class "
-            f"(Cat/0.jpg) or names like cat.0.jpg, ending in {', '.join(ENDINGS)}"
+            f"{where}: no pictures among its {counted(passed_over, 'file')}; expected one "
+            f"folder per class (Cat/0.jpg) or names like cat.0.jpg, ending in {', '.join(ENDINGS)}"
         )
     if len(found) < 2:  # noqa: PLR2004 # two classes make a classification
         n = sum(map(bool, labels)) if found else len(labels)
-        have = f"have one class, {found[0]!r}" if found else "have no class in their names"
+        have = f"one class, {found[0]!r}, in" if found else "no class in the names of"
         explained = [reason_as_text(n) for n in notes if n.kind == "class_not_read"]
         if classes.unlabelled:
             explained.append(f"no class folders in: {', '.join(_paths(classes.unlabelled))}")
         more = f" ({'; '.join(explained)})" if explained else ""
         raise DataError(
-            f"{where}: all {n} pictures {have}{more}; expected one folder per class "
+            f"{where}: {have} {counted(n, 'picture')}{more}; expected one folder per class "
             "(Cat/0.jpg) or names like cat.0.jpg, of at least two classes"
         )
 

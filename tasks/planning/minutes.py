@@ -4,6 +4,7 @@ import math
 
 from analysis.search.budget import least_budget
 from tasks.errors import UserError
+from tasks.languages import counted
 from tasks.planning.past_runs import past_runs
 from tasks.planning.probe import probe_study
 from tasks.progress import Progress
@@ -65,8 +66,8 @@ def _with_known_seconds(study: Study, tracker: Tracker, progress: Progress) -> S
             )
     done = with_trainings(study, seconds, len(available_devices(study.parallel)))
     progress.print_line(
-        f"minutes: {study.minutes:g} are enough for {done.trainings} trainings of {seconds:.0f} s, "
-        f"{source}"
+        f"minutes: {study.minutes:g}, enough for {counted(done.trainings, 'training')} of "
+        f"{seconds:.0f} s, {source}"
     )
     return done
 

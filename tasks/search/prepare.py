@@ -14,6 +14,7 @@ from tasks.data.on_progress import OnProgress
 from tasks.data.reason import reason_as_text
 from tasks.data.rules import read_rules
 from tasks.data.source import Source
+from tasks.languages import counted
 from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.study.study_file import DataPart, Study
@@ -83,7 +84,7 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
         )
     progress.print_line(
         f"pictures: {prepared.description}; {prepared.quarantined:,} in quarantine, "
-        f"{prepared.passed_over:,} files passed over"
+        f"{counted(prepared.passed_over, 'file')} passed over"
     )
     return prepared
 

@@ -7,7 +7,7 @@ from analysis.factors import Level, cell_name
 from analysis.search import procedure
 from analysis.search.procedure import NextCells
 from analysis.search.refined_grid import Decision
-from tasks.languages import translator
+from tasks.languages import counted, translator
 from tasks.study.replicates import Planned, plan
 from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution
@@ -50,4 +50,4 @@ def next_refined_cells(execution: Execution, decision: Decision, last: Cells = (
 def _expectation(study: Study, found: NextCells) -> str:
     expected = f"{cell_name(found.cells[0])}: expected {study.response} {found.expected:.4f}"
     spread = f", standard deviation {found.deviation:.4f}" if found.deviation is not None else ""
-    return f"{expected}{spread}, from {found.runs} runs"
+    return f"{expected}{spread}, from {counted(found.runs, 'run')}"

@@ -2,6 +2,7 @@
 
 from analysis.search import procedure
 from analysis.search.procedure import SearchRules
+from tasks.languages import counted
 from tasks.study.study_file import Study
 
 
@@ -32,4 +33,5 @@ def study_as_line(study: Study) -> str:
     lengths = (
         f", short ones of {short.epochs} and full ones of {short.full} epochs" if short else ""
     )
-    return f"Study {study.name}: at most {sum(sizes.values())} trainings{lengths} ({stages})"
+    trainings = counted(sum(sizes.values()), "training")
+    return f"Study {study.name}: at most {trainings}{lengths} ({stages})"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from models.training.result import load_result
 from tasks.errors import HandedOverError, UserError
+from tasks.languages import counted
 from tasks.study.replicates import Planned
 from tasks.whole_file import write_whole
 
@@ -67,9 +68,10 @@ class Handover:
         specs = [planned.spec.to_dict() for planned in missing]
         write_whole(self.folder / "jobs.json", json.dumps(specs, indent=1))
         raise HandedOverError(
-            f"{len(missing)} replicates of the {missing[0].stage} are in {self.folder}/jobs.json; "
-            "train them on a machine with `models/`, in that folder: python -m models.standalone "
-            "jobs.json --arrays arrays --out results; then run this command again"
+            f"the {missing[0].stage} has {counted(len(missing), 'replicate')} to train, in "
+            f"{self.folder}/jobs.json; train them on a machine with `models/`, in that folder: "
+            "python -m models.standalone jobs.json --arrays arrays --out results; then run this "
+            "command again"
         )
 
     def _copy_arrays(self, arrays_folder: Path) -> None:

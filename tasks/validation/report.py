@@ -16,7 +16,7 @@ from tasks.data.reason import (
 from tasks.data.rule_text import figure_as_text, rule_as_text
 from tasks.data.rules import data_docs_pages
 from tasks.escaping import page_environment
-from tasks.languages import Translate, translator
+from tasks.languages import Translate, counted, translator
 from tasks.wording.responses import imbalance_as_text
 
 #: Files that are named for each kind of reason in the text.
@@ -44,7 +44,8 @@ def validation_as_text(checked: CheckedImages, page: Path) -> str:
     """Return the result as text: classes and counts, reasons with examples, broken rules."""
     counts = checked.counts
     first = (
-        f"{checked.description}: {counts['found']:,} files found, {counts['accepted']:,} accepted, "
+        f"{checked.description}: {counted(counts['found'], 'file')} found, "
+        f"{counts['accepted']:,} accepted, "
         f"{counts['quarantined']:,} in quarantine, {counts['passed_over']:,} passed over"
     )
     passed_over = {path: [reason] for path, reason in checked.passed_over.items()}

@@ -164,7 +164,7 @@ def test_a_study_is_trained_on_another_machine_and_logged_here(tmp_path: Path) -
     arguments: list[str | Path] = ["search", study, "--elsewhere", trip]
     written = small_study.factorgrid(*arguments, home=home)
     assert written.returncode == 3, written.stderr
-    assert "4 replicates of the screen are in" in written.stderr.splitlines()[-1]
+    assert "the screen has 4 replicates to train" in written.stderr.splitlines()[-1]
     train = [
         sys.executable,
         "-c",

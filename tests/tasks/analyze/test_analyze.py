@@ -202,7 +202,7 @@ def test_semicolons_and_decimal_commas_are_read(tmp_path: Path) -> None:
 def test_runs_at_other_levels_are_left_out_with_a_note(tmp_path: Path) -> None:
     result = _run(tmp_path, "three", "--factor", "a=1,7", "--factor", "b")
     assert result.exit_code == 0
-    assert "4 of 8 runs are at other levels" in result.stdout
+    assert "which are left out: 4 of 8" in " ".join(result.stdout.split())
 
 
 def test_minimise_prefers_a_lower_response(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_the_spread_of_cells_is_equal_if_this_is_requested(tmp_path: Path) -> No
 def test_runs_that_only_guess_are_found_where_the_response_is_an_accuracy(tmp_path: Path) -> None:
     content = json.loads(_run(tmp_path, "paper", "--json", response="accuracy").stdout)
     (note,) = (text for text in content["notes"] if "collapsed" in text)
-    assert "2 of 8 runs" in note
+    assert "collapsed: 2 of 8;" in note
     assert "among 2 classes" in note
     assert "1,000 images" in note
     assert content["verdict"]["test"] == "none"
@@ -401,7 +401,7 @@ def test_classes_and_images_that_are_given_are_used_and_named(tmp_path: Path) ->
     content = json.loads(_run(tmp_path, "paper", *options, response="accuracy").stdout)
     (note,) = (text for text in content["notes"] if "collapsed" in text)
     # 0.5 + 3.09 * 0.05 = 0.6545, so 0.58205 may be guessing, too.
-    assert "3 of 8 runs" in note
+    assert "collapsed: 3 of 8;" in note
     assert "0.655" in note
     assert "if measured on" not in note
 

@@ -148,9 +148,9 @@ def test_numbered_file_names_give_the_classes_if_nothing_else_does(names: list[s
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (files("train test"), "no class in their names (no class folders in: test, train)"),
-        ([f"{c}_{i}.jpg" for c in ("IMG", "DSC") for i in range(4)], "no class in their names"),
-        (files("train/cats test/cats"), "all 8 pictures have one class, 'cats'"),
+        (files("train test"), "in the names of 8 pictures (no class folders in: test, train);"),
+        ([f"{c}_{i}.jpg" for c in ("IMG", "DSC") for i in range(4)], "no class in the names of 8"),
+        (files("train/cats test/cats"), "one class, 'cats', in 8 pictures"),
         (
             [*files("data/cat"), *files("data/bird", ending="HEIC")],
             "class 'bird' has no readable picture: its 4 files",

@@ -90,7 +90,7 @@ def test_a_copy_that_is_too_short_is_an_error(
 BAD = {
     "memory://bucket/none.zip": "no such object",
     "nosuch://bucket/pets.zip": "Protocol not known: nosuch",
-    "memory://folder": "all 1 pictures have no class in their names",
+    "memory://folder": "no class in the names of 1 picture;",
     "https://me:secret@host/pets.zip": "a password, token or signature in the address",
     "https://t0ken@host/pets.zip": "in the environment, as the store's package reads them",
     "https://host/pets.zip?sv=2&sig=abc%3D": "signed address in FACTORGRID_SIGNED_URLS",
