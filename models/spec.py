@@ -18,8 +18,9 @@ DEFAULT_BUILDER = "models.cnn:build"
 #: The identifier of the network of transfer learning.
 PRETRAINED_BUILDER = "models.pretrained:build"
 
-#: Raised by one whenever equal specs and seeds would train to other weights than before.
-TRAINING_VERSION = 3
+#: Raised by one whenever equal specs and seeds would train to other weights than before. Specs that
+#: the last change did not concern keep the version before (`ReplicateSpec._version`).
+TRAINING_VERSION = 4
 
 #: Settings that a key leaves out, by their values. A new setting is added here with the value at
 #: which it changes nothing, so that the keys of stored studies stay as they are. Entries are never
@@ -239,8 +240,19 @@ class ReplicateSpec:
             "image_size": self.image_size,
             "seed": self.seed,
             "dataset": dataset_version,
-            "version": TRAINING_VERSION,
+            "version": self._version(),
         }
+
+    def _version(self) -> int:
+        """Return the training version of this spec.
+
+        Version 4 moves the images of light augmentation in another way, and rounds batch
+        normalization on a CPU in another way, which counts where weights must be equal bit by bit.
+        The plain network has no batch normalization.
+        """
+        light = self.training.augment is True
+        other_bits = self.training.deterministic and self.model.builder != DEFAULT_BUILDER
+        return TRAINING_VERSION if light or other_bits else TRAINING_VERSION - 1
 
 
 def continues(shorter: ReplicateSpec, longer: ReplicateSpec) -> bool:

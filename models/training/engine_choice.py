@@ -33,10 +33,17 @@ def engine_of(job: EngineJob) -> Engine:
 def cheapest_network(network: Any) -> Any:
     """Return a network with the same weights and answers that costs less to train.
 
-    With TensorFlow this is the network itself.
+    With TensorFlow on a GPU this is the network itself.
     """
-    if load_keras().backend.backend() != "jax":
-        return network
-    from models.training.jax_pooling import with_cheap_pooling
+    if load_keras().backend.backend() == "jax":
+        from models.training.jax_pooling import with_cheap_pooling
 
-    return with_cheap_pooling(network)
+        return with_cheap_pooling(network)
+    import tensorflow as tf
+
+    # Measured on CPUs only.
+    if tf.config.list_logical_devices("GPU"):
+        return network
+    from models.training.tensorflow_normalization import with_fused_normalization
+
+    return with_fused_normalization(network)

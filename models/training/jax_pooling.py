@@ -16,6 +16,8 @@ import keras
 import numpy as np
 from jax import lax
 
+from models.training.replace_layers import with_replaced_layers
+
 #: Inputs with fewer channels are padded to this number: matrix units read 16 at once.
 CHANNELS = 16
 #: The pixel number that `max_pool_relu` stores if ReLU returned 0, so that no pixel has a gradient.
@@ -130,13 +132,8 @@ def convolve_in_blocks(x: Any, kernel: Any) -> Any:
 def with_cheap_pooling(network: Any) -> Any:
     """Return a network with the same weights and answers that uses the pooling of this module.
 
-    A model of a subclass is returned unchanged, because it may have code around its layers.
+    A model of a subclass is returned unchanged.
     """
-    if isinstance(network, keras.Sequential):
-        network = keras.Model(network.inputs, network.outputs)
-    point = keras.Input((1,))
-    if type(network) is not type(keras.Model(point, point)):
-        return network
     convolved: dict[int, tuple[Any, Any, Any]] = {}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -151,7 +148,7 @@ def with_cheap_pooling(network: Any) -> Any:
             convolved[id(answer)] = layer, args[0], answer
         return answer
 
-    return keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=call)
+    return with_replaced_layers(network, call)
 
 
 class _Pooling(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types

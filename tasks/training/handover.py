@@ -68,7 +68,7 @@ class Handover:
         specs = [planned.spec.to_dict() for planned in missing]
         write_whole(self.folder / "jobs.json", json.dumps(specs, indent=1))
         raise HandedOverError(
-            f"the {missing[0].stage} has {counted(len(missing), 'replicate')} to train, in "
+            f"the {missing[0].stage} stage has {counted(len(missing), 'replicate')} to train, in "
             f"{self.folder}/jobs.json; train them on a machine with `models/`, in that folder: "
             "python -m models.standalone jobs.json --arrays arrays --out results; then run this "
             "command again"

@@ -1,4 +1,5 @@
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -70,8 +71,33 @@ def test_the_keys_of_stored_studies_stay_as_they_are() -> None:
     assert [SPEC.key("data"), paper.with_levels(factors).key("v"), own.key("v")] == [
         "8643e17eed3f8fe70285d27d10022f6c",
         "3b6db1ca604a4e087feb7348c8f03995",
-        "bd645cff827c3b59be6ba6a42f082a14",
+        "67960ad66b830a0bc7768930d7c4267f",
     ]
+
+
+@pytest.mark.parametrize(
+    ("training", "version"),
+    [
+        ({}, 3),
+        ({"augment": "strong"}, 3),
+        ({"augment": "light"}, 4),
+        ({"deterministic": True}, 4),
+    ],
+)
+def test_only_what_a_change_concerns_is_trained_again(
+    training: dict[str, Any], version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of version 4; the plain network has no batch normalization."""
+    modern = replace(SPEC, model=ModelSpec("models.residual:build"))
+    modern = replace(modern, training=TrainingSpec(**training))
+    key = modern.key("v")
+    monkeypatch.setattr(specs.ReplicateSpec, "_version", lambda _: version)
+    assert modern.key("v") == key
+    monkeypatch.setattr(specs.ReplicateSpec, "_version", lambda _: 3)
+    plain = replace(SPEC, training=TrainingSpec(deterministic=True))
+    key = plain.key("v")
+    monkeypatch.undo()
+    assert plain.key("v") == key
 
 
 @pytest.mark.parametrize("builder", BUILT_IN)

@@ -164,7 +164,7 @@ def test_a_study_is_trained_on_another_machine_and_logged_here(tmp_path: Path) -
     arguments: list[str | Path] = ["search", study, "--elsewhere", trip]
     written = small_study.factorgrid(*arguments, home=home)
     assert written.returncode == 3, written.stderr
-    assert "the screen has 4 replicates to train" in written.stderr.splitlines()[-1]
+    assert "the screen stage has 4 replicates to train" in written.stderr.splitlines()[-1]
     train = [
         sys.executable,
         "-c",
@@ -188,7 +188,7 @@ def test_a_study_is_trained_on_another_machine_and_logged_here(tmp_path: Path) -
     result.write_bytes(whole)
     again = small_study.factorgrid(*arguments, home=home)
     assert again.returncode == 3, again.stderr
-    assert "of the refine are in" in again.stderr.splitlines()[-1]
+    assert "the refine stage has" in again.stderr.splitlines()[-1]
     tracker = Tracker.open(Settings(home, f"sqlite:///{home / 'mlflow.db'}"))
     execution = tracker.last_execution(tracker.existing_experiment("tiny"))
     runs = tracker.children(execution.info.run_id, execution.info.experiment_id)

@@ -32,7 +32,7 @@ def cache(folder: Path, content: str) -> Path:
 def hand_over(folder: Path, planned: Planned, arrays: Path) -> None:
     handover = Handover(folder)
     assert handover.find_result(planned) is None
-    with pytest.raises(HandedOverError, match="the screen has 1 replicate to train"):
+    with pytest.raises(HandedOverError, match="the screen stage has 1 replicate to train"):
         handover.write_jobs(arrays)
 
 

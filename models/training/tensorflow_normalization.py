@@ -1,0 +1,76 @@
+"""Cheaper batch normalization for TensorFlow on a CPU, and networks that use it for training.
+
+Keras normalizes a batch by separate operations on whole maps, which are converted to float32 if
+they are bfloat16. TensorFlow has one operation for it, which reads and writes bfloat16 and computes
+the statistics in float32. ``infra/benchmarks/training.py`` has a side without it.
+"""
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from models.training.replace_layers import with_replaced_layers
+
+#: Axes of a batch of maps, (B, H, W, C).
+AXES = 4
+#: The types that the operation has on a CPU, and that `TrainingSpec.precision` may select.
+TYPES = ("float32", "bfloat16")
+
+
+def with_fused_normalization(network: Any) -> Any:
+    """Return a network with the same weights and answers that normalizes batches in one operation.
+
+    A model of a subclass is returned unchanged, and so are the models inside a model.
+    """
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(layer) is keras.layers.BatchNormalization and _is_plain(layer, args[0].shape):
+            layer = _FusedNormalization(layer)
+        return layer(*args, **kwargs)
+
+    return with_replaced_layers(network, call)
+
+
+class _FusedNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types
+    """A layer of batch normalization, whose weights it uses, as one operation in training."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(dtype=layer.dtype_policy)
+        self.layer = layer
+
+    def call(self, x: Any, training: Any = None, mask: Any = None) -> Any:
+        layer = self.layer
+        # A layer that is not trainable uses its moving statistics in training, too.
+        if not (training and layer.trainable) or mask is not None:
+            return layer(x, training=training, mask=mask)
+        ones = tf.ones([x.shape[-1]])
+        answer, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=ones if layer.gamma is None else layer.gamma,
+            offset=tf.zeros_like(ones) if layer.beta is None else layer.beta,
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=layer.epsilon,
+            exponential_avg_factor=1.0,
+            is_training=True,
+        )
+        # Keras's moving statistics are of the variance of the n values, not divided by n - 1.
+        n = math.prod(x.shape[:-1])
+        for moving, new in (
+            (layer.moving_mean, mean),
+            (layer.moving_variance, variance * ((n - 1) / n)),
+        ):
+            moving.assign(moving * layer.momentum + new * (1 - layer.momentum))
+        return answer
+
+
+def _is_plain(layer: Any, shape: tuple[int | None, ...]) -> bool:
+    return (
+        len(shape) == AXES
+        and layer.axis in {-1, AXES - 1}
+        and not layer.synchronized
+        and not layer.renorm
+        and layer.compute_dtype in TYPES
+    )

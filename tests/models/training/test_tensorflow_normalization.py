@@ -1,0 +1,131 @@
+"""Batch normalization in one operation, compared with Keras's layer."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from models.networks.residual_cnn import build
+from models.training.tensorflow_normalization import with_fused_normalization
+
+RNG = np.random.default_rng(1)
+
+
+def normalizing(policy: str = "float32", **options: Any) -> keras.Model:
+    """Return a network of one layer, whose moving statistics are not those of its beginning."""
+    inputs = keras.Input((6, 5, 8), dtype=keras.DTypePolicy(policy).compute_dtype)
+    layer = keras.layers.BatchNormalization(momentum=0.7, dtype=policy, **options)
+    network = keras.Model(inputs, layer(inputs))
+    for weight in network.weights:
+        weight.assign(RNG.uniform(0.5, 1.5, weight.shape))
+    return network
+
+
+def step(network: Any, images: Any) -> dict[str, NDArray[np.float64]]:
+    """Return the answers in training, the gradients, and the moving statistics after it."""
+    direction = tf.constant(np.random.default_rng(2).normal(size=images.shape), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        answers = network(images, training=True)
+        loss = tf.reduce_sum(tf.cast(answers, tf.float32) * direction)
+    gradients = tape.gradient(loss, [images, *network.trainable_variables])
+    values = [answers, *gradients, *network.non_trainable_variables]
+    return {str(n): np.asarray(tf.cast(value, tf.float64)) for n, value in enumerate(values)}
+
+
+def images(dtype: str = "float32", count: int = 7) -> Any:
+    return tf.cast(tf.constant(RNG.normal(2, 3, (count, 6, 5, 8))), dtype)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"scale": False}, {"center": False}, {"epsilon": 0.1}], ids=str
+)
+@pytest.mark.parametrize("count", [1, 7])
+def test_answers_gradients_and_moving_statistics_are_those_of_keras(
+    options: dict[str, Any], count: int
+) -> None:
+    network = normalizing(**options)
+    before, batch = network.get_weights(), images(count=count)
+    fused = with_fused_normalization(network)
+    assert all(w is v for w, v in zip(network.weights, fused.weights, strict=True))
+    expected = step(network, batch)
+    network.set_weights(before)
+    found = step(fused, batch)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+
+
+def test_bfloat16_images_have_the_same_answers_to_three_digits() -> None:
+    network, batch = normalizing("mixed_bfloat16"), images("bfloat16")
+    before = network.get_weights()
+    expected = step(network, batch)
+    network.set_weights(before)
+    found = step(with_fused_normalization(network), batch)
+    for name, value in expected.items():
+        scale = np.abs(value).max()
+        assert np.abs(found[name] - value).max() < 0.02 * scale, name
+
+
+def test_the_answers_without_training_are_the_same_to_the_bit() -> None:
+    network, batch = normalizing(), images()
+    fused = with_fused_normalization(network)
+    assert np.array_equal(network(batch), fused(batch))
+
+
+def test_a_layer_that_is_not_trained_keeps_its_statistics() -> None:
+    network, batch = normalizing(), images()
+    network.layers[-1].trainable = False
+    before = network.get_weights()
+    answers = with_fused_normalization(network)(batch, training=True)
+    assert np.array_equal(answers, network(batch, training=False))
+    assert all(map(np.array_equal, network.get_weights(), before))
+
+
+def test_a_whole_network_trains_with_it() -> None:
+    """Every layer of normalization is replaced, and all moving statistics change."""
+    network = build(image_size=16, classes=2, stages=2, width=8)
+    fused = with_fused_normalization(network)
+    replaced = [layer for layer in fused.layers if type(layer).__name__ == "_FusedNormalization"]
+    normalized = [x for x in network.layers if isinstance(x, keras.layers.BatchNormalization)]
+    assert len(replaced) == len(normalized) > 0
+    before = network.get_weights()
+    batch = tf.constant(RNG.uniform(0, 255, (4, 16, 16, 3)), tf.float32)
+    logits = fused(batch, training=True)
+    assert logits.numpy() == pytest.approx(
+        with_weights(network, before)(batch, training=True).numpy(), rel=1e-3, abs=1e-4
+    )
+    moving = [layer.moving_mean.numpy() for layer in normalized]
+    assert all(statistic.any() for statistic in moving)
+
+
+def with_weights(network: Any, weights: list[NDArray[Any]]) -> Any:
+    network.set_weights(weights)
+    return network
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.BatchNormalization(axis=1),
+        keras.layers.BatchNormalization(synchronized=True),
+        keras.layers.BatchNormalization(dtype="float64"),
+    ],
+    ids=["another axis", "synchronized", "float64"],
+)
+def test_other_layers_stay_as_they_are(layer: Any) -> None:
+    inputs = keras.Input((6, 5, 8))
+    fused = with_fused_normalization(keras.Model(inputs, layer(inputs)))
+    assert fused.layers[-1] is layer
+
+
+def test_a_model_of_a_subclass_is_returned_unchanged() -> None:
+    class Own(keras.Model):  # type: ignore[misc] # Keras ships no types
+        def call(self, x: Any) -> Any:
+            return x
+
+    network = Own()
+    assert with_fused_normalization(network) is network
