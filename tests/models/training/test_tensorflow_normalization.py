@@ -14,9 +14,9 @@ from models.training.tensorflow_normalization import with_fused_normalization
 RNG = np.random.default_rng(1)
 
 
-def normalizing(policy: str = "float32", **options: Any) -> keras.Model:
+def normalizing(policy: str = "float32", channels: int = 8, **options: Any) -> keras.Model:
     """Return a network of one layer, whose moving statistics are not those of its beginning."""
-    inputs = keras.Input((6, 5, 8), dtype=keras.DTypePolicy(policy).compute_dtype)
+    inputs = keras.Input((6, 5, channels), dtype=keras.DTypePolicy(policy).compute_dtype)
     layer = keras.layers.BatchNormalization(momentum=0.7, dtype=policy, **options)
     network = keras.Model(inputs, layer(inputs))
     for weight in network.weights:
@@ -36,8 +36,8 @@ def step(network: Any, images: Any) -> dict[str, NDArray[np.float64]]:
     return {str(n): np.asarray(tf.cast(value, tf.float64)) for n, value in enumerate(values)}
 
 
-def images(dtype: str = "float32", count: int = 7) -> Any:
-    return tf.cast(tf.constant(RNG.normal(2, 3, (count, 6, 5, 8))), dtype)
+def images(dtype: str = "float32", count: int = 7, channels: int = 8) -> Any:
+    return tf.cast(tf.constant(RNG.normal(2, 3, (count, 6, 5, channels))), dtype)
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,16 @@ def test_answers_gradients_and_moving_statistics_are_those_of_keras(
         assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
 
 
-def test_bfloat16_images_have_the_same_answers_to_three_digits() -> None:
-    network, batch = normalizing("mixed_bfloat16"), images("bfloat16")
+@pytest.mark.parametrize("channels", [8, 16])
+def test_bfloat16_images_have_the_same_answers_to_three_digits(channels: int) -> None:
+    network = normalizing("mixed_bfloat16", channels)
+    batch = images("bfloat16", channels=channels)
     before = network.get_weights()
     expected = step(network, batch)
     network.set_weights(before)
-    found = step(with_fused_normalization(network), batch)
+    fused = with_fused_normalization(network)
+    found = step(fused, batch)
+    assert fused(batch, training=True).dtype == network(batch, training=True).dtype == tf.bfloat16
     for name, value in expected.items():
         scale = np.abs(value).max()
         assert np.abs(found[name] - value).max() < 0.02 * scale, name
