@@ -20,7 +20,7 @@ def promote(
     model: Annotated[str, Help("The name of the registered model.")],
     version: Annotated[str | None, Help("By default that of the alias challenger.")] = None,
     *,
-    dry_run: Annotated[bool, Help("Change nothing.")] = False,
+    dry_run: Annotated[bool, Help("Report the comparison, and move no alias.")] = False,
     approval: Annotated[bool, Help("Ask a person before the alias is moved.")] = False,
 ) -> dict[str, Any]:
     """Make a model's challenger its champion, if it is better on the same test images.
@@ -29,7 +29,7 @@ def promote(
     ----------
     model : the name of the registered model.
     version : the version to compare; by default that of the alias ``challenger``.
-    dry_run : change nothing.
+    dry_run : report the comparison, and move no alias. It counts as a look at the test images.
     approval : ask a person before the alias is moved. The flow run is suspended until the answer,
         which is possible only for a deployment.
 

@@ -33,7 +33,7 @@ def predict(model: str, files: tuple[Path, ...], *, as_json: bool) -> None:
 @click.command()
 @click.argument("model", shell_complete=registered_models)
 @click.option("--version", "number", metavar="N", help="The version; by default the challenger.")
-@click.option("--dry-run", is_flag=True, help="Report what would be done, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Report what would be done, and move no alias.")
 @click.option("--rollback", is_flag=True, help="Return to the champion before the current one.")
 @click.option("--force", is_flag=True, help="Make it champion without a test; needs --because.")
 @click.option("--because", metavar="TEXT", help="The reason; it is stored with the version.")

@@ -269,9 +269,7 @@ def _alpha(tracker: Tracker, version: Any) -> float:
 
 def apply_verdict(registry: Registry, judged: Promotion) -> Promotion:
     """Remember the look, describe the version with its verdict, move the alias if it earned it."""
-    look = judged.verdict.look
-    if look is not None:
-        registry.remember_look(judged.challenger, judged.before, look.number)
+    _remember_look(registry, judged)
     version = registry.version(judged.challenger)
     description = (version.description or "").partition(JUDGED)[0]
     verdict = promotion_as_text(judged.verdict, translator("en"))
@@ -280,6 +278,12 @@ def apply_verdict(registry: Registry, judged: Promotion) -> Promotion:
         return judged
     registry.promote(judged.challenger)
     return replace(judged, champion=judged.challenger)
+
+
+def _remember_look(registry: Registry, judged: Promotion) -> None:
+    look = judged.verdict.look
+    if look is not None:
+        registry.remember_look(judged.challenger, judged.before, look.number)
 
 
 def _today() -> str:
@@ -326,7 +330,7 @@ def promote_model(
     tracker : the server with the registry.
     name : of the model.
     number : the version to judge; by default the one with the alias ``challenger``.
-    dry_run : change nothing.
+    dry_run : move no alias and describe no version. The look is remembered: its result is known.
     because : the reason to make it champion without a comparison.
 
     Raises
@@ -337,7 +341,7 @@ def promote_model(
         If another process took over the lock of the model.
     """
     registry = Registry.open(tracker, name)
-    with nullcontext() if dry_run else registry.lock() as lock:
+    with registry.lock() as lock:
         challenger = registry.version(number) if number else registry.version_of(CHALLENGER)
         if challenger is None:
             current = registry.champion_number()
@@ -348,9 +352,10 @@ def promote_model(
             if because
             else judge_challenger(registry, challenger)
         )
-        if lock is None:
-            return replace(judged, dry_run=True)
         lock.require_held()  # judging took a while
+        if dry_run:
+            _remember_look(registry, judged)
+            return replace(judged, dry_run=True)
         if because:
             registry.tag(judged.challenger, FORCED, f"{_today()}: {because}")
             registry.untag(judged.challenger, ROLLED_BACK)

@@ -92,7 +92,7 @@ def test_a_challenger_that_is_not_shown_to_be_better_changes_nothing_but_its_des
     assert fake.registry.version("2").description.count("Judged") == 1
 
 
-def test_a_dry_run_reports_and_changes_nothing(fake: FakeRegistry) -> None:
+def test_a_dry_run_reports_and_promotes_nothing(fake: FakeRegistry) -> None:
     fake.promote(fake.add(150))
     fake.add(190)
     found = fake.promote("2", dry_run=True)
@@ -100,6 +100,16 @@ def test_a_dry_run_reports_and_changes_nothing(fake: FakeRegistry) -> None:
     assert "Without --dry-run the alias would move" in promotion_result_as_text(found)
     assert fake.champion == "1"
     assert fake.registry.version("2").description == "190 right."
+
+
+def test_a_dry_run_is_a_look_because_its_result_is_known(fake: FakeRegistry) -> None:
+    """Otherwise a person could choose the luckiest of many challengers at the level of one look."""
+    fake.promote(fake.add(150))
+    looks = [fake.promote(fake.add(150), dry_run=True).verdict.look for _ in range(3)]
+    assert looks == [Look(1, 0.05), Look(2, 0.05), Look(3, 0.05)]
+    found = fake.promote(fake.add(158), dry_run=True)  # p = 0.0078, and level 0.005
+    assert (found.verdict.look, found.earned) == (Look(4, 0.05), False)
+    assert fake.promote(found.challenger).verdict.look == Look(4, 0.05)
 
 
 def test_each_look_at_the_same_images_has_a_smaller_share_of_alpha(fake: FakeRegistry) -> None:
@@ -124,10 +134,10 @@ def test_the_same_two_networks_are_one_look_and_other_images_begin_a_new_count(
     looks = [fake.promote(number, dry_run=dry).verdict.look for dry in (True, True)]
     assert looks == [Look(1, 0.05)] * 2
     fake.add(151)
-    assert fake.promote("3").verdict.look == Look(1, 0.05)
-    assert [fake.promote("3").verdict.look for _ in range(2)] == [Look(1, 0.05)] * 2
-    # The second pair, and then against a new champion.
-    assert fake.promote(number).verdict.look == Look(2, 0.05)
+    assert fake.promote("3").verdict.look == Look(2, 0.05)
+    assert [fake.promote("3").verdict.look for _ in range(2)] == [Look(2, 0.05)] * 2
+    # The first pair again, and then against a new champion.
+    assert fake.promote(number).verdict.look == Look(1, 0.05)
     assert fake.promote("3", because="for a test").verdict.look is None
     assert fake.promote(number).verdict.look == Look(3, 0.05)
     fake.promote(fake.add(100, dataset="second"), because="new images")
