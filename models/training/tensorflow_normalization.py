@@ -5,7 +5,6 @@ they are bfloat16. TensorFlow has one operation for it, which reads and writes b
 the statistics in float32. ``infra/benchmarks/training.py`` has a side without it.
 """
 
-import math
 from typing import Any
 
 import keras
@@ -63,7 +62,7 @@ class _FusedNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras shi
             is_training=True,
         )
         # Keras's moving statistics are of the variance of the n values, not divided by n - 1.
-        n = math.prod(x.shape[:-1])
+        n = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
         for moving, new in (
             (layer.moving_mean, mean),
             (layer.moving_variance, variance * ((n - 1) / n)),

@@ -74,6 +74,19 @@ def test_bfloat16_images_have_the_same_answers_to_three_digits(channels: int) ->
         assert np.abs(found[name] - value).max() < 0.02 * scale, name
 
 
+def test_a_batch_of_unknown_size_is_normalized() -> None:
+    network = normalizing()
+    before, batch = network.get_weights(), images()
+    expected = network(batch, training=True), network.get_weights()
+    network.set_weights(before)
+    fused = with_fused_normalization(network)
+    signature = [tf.TensorSpec([None, *batch.shape[1:]])]
+    found = tf.function(lambda x: fused(x, training=True), input_signature=signature)(batch)
+    assert np.asarray(found) == pytest.approx(np.asarray(expected[0]), rel=1e-4, abs=1e-4)
+    for moving, value in zip(network.get_weights(), expected[1], strict=True):
+        assert moving == pytest.approx(value, rel=1e-4, abs=1e-4)
+
+
 def test_the_answers_without_training_are_the_same_to_the_bit() -> None:
     network, batch = normalizing(), images()
     fused = with_fused_normalization(network)
