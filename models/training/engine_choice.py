@@ -30,10 +30,15 @@ def engine_of(job: EngineJob) -> Engine:
     )
 
 
-def cheapest_network(network: Any) -> Any:
-    """Return a network with the same weights and answers that costs less to train.
+def cheapest_network(network: Any, *, exact: bool = True) -> Any:
+    """Return a network with the same weights that costs less to train.
 
     With TensorFlow on a GPU this is the network itself.
+
+    Parameters
+    ----------
+    exact : whether its answers without training are those of the network to the bit. If not, they
+        may be rounded in another way, and cost less.
     """
     if load_keras().backend.backend() == "jax":
         from models.training.jax_pooling import with_cheap_pooling
@@ -46,4 +51,4 @@ def cheapest_network(network: Any) -> Any:
         return network
     from models.training.tensorflow_normalization import with_fused_normalization
 
-    return with_fused_normalization(network)
+    return with_fused_normalization(network, exact=exact)

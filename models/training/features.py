@@ -13,7 +13,7 @@ from models.networks.pretrained import choice_of, is_frozen, parts
 from models.spec import ReplicateSpec
 from models.training.backend import load_keras
 from models.training.engine import EngineJob
-from models.training.engine_choice import engine_of
+from models.training.engine_choice import cheapest_network, engine_of
 
 #: Images of which features are computed at once.
 BATCH = 64
@@ -86,7 +86,8 @@ def compute_features(
     n = len(images)
     optimizer = load_keras().optimizers.SGD()
     labels = np.zeros(n, dtype=np.int64)
-    engine = engine_of(EngineJob(backbone, backbone, optimizer, images, labels, BATCH))
+    twin = cheapest_network(backbone, exact=False)
+    engine = engine_of(EngineJob(twin, twin, optimizer, images, labels, BATCH))
     features = np.empty((n, backbone.output_shape[-1]), dtype=np.float32)
     for start in range(0, n, BATCH):
         if on_features is not None:

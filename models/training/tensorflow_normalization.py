@@ -22,32 +22,45 @@ CHANNELS = 16
 TYPES = ("float32", "bfloat16")
 
 
-def with_fused_normalization(network: Any) -> Any:
-    """Return a network with the same weights and answers that normalizes batches in one operation.
+def with_fused_normalization(network: Any, *, exact: bool = True) -> Any:
+    """Return a network with the same weights that normalizes batches in one operation.
 
-    A model of a subclass is returned unchanged, and so are the models inside a model.
+    A model of a subclass is returned unchanged.
+
+    Parameters
+    ----------
+    network : a functional or sequential model, which may contain others.
+    exact : whether the answers without training are those of the network to the bit. If not, they
+        are rounded in another way, and cost less: TensorFlow joins the operation with the
+        convolution before it.
     """
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(layer) is keras.layers.BatchNormalization and _is_plain(layer, args[0].shape):
-            layer = _FusedNormalization(layer)
+        if isinstance(layer, keras.Model):
+            layer = with_fused_normalization(layer, exact=exact)
+        elif type(layer) is keras.layers.BatchNormalization and _is_plain(layer, args[0].shape):
+            layer = _FusedNormalization(layer, exact=exact)
         return layer(*args, **kwargs)
 
     return with_replaced_layers(network, call)
 
 
 class _FusedNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types
-    """A layer of batch normalization, whose weights it uses, as one operation in training."""
+    """A layer of batch normalization, whose weights it uses, as one operation.
 
-    def __init__(self, layer: Any) -> None:
+    Without training it is that layer, if `exact`.
+    """
+
+    def __init__(self, layer: Any, *, exact: bool) -> None:
         super().__init__(dtype=layer.dtype_policy)
-        self.layer = layer
+        self.layer, self.exact = layer, exact
 
     def call(self, x: Any, training: Any = None, mask: Any = None) -> Any:
         layer = self.layer
-        # A layer that is not trainable uses its moving statistics in training, too.
-        if not (training and layer.trainable) or mask is not None:
+        if mask is not None or (self.exact and not training):
             return layer(x, training=training, mask=mask)
+        # A layer that is not trainable uses its moving statistics in training, too.
+        of_batch = bool(training and layer.trainable)
         ones = tf.ones([x.shape[-1]])
         if x.shape[-1] % CHANNELS:
             x = tf.cast(x, tf.float32)
@@ -55,12 +68,15 @@ class _FusedNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras shi
             x=x,
             scale=ones if layer.gamma is None else layer.gamma,
             offset=tf.zeros_like(ones) if layer.beta is None else layer.beta,
-            mean=tf.zeros([0]),
-            variance=tf.zeros([0]),
+            mean=tf.zeros([0]) if of_batch else layer.moving_mean,
+            variance=tf.zeros([0]) if of_batch else layer.moving_variance,
             epsilon=layer.epsilon,
             exponential_avg_factor=1.0,
-            is_training=True,
+            is_training=of_batch,
         )
+        answer = tf.cast(answer, self.compute_dtype)
+        if not of_batch:
+            return answer
         # Keras's moving statistics are of the variance of the n values, not divided by n - 1.
         n = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
         for moving, new in (
@@ -68,7 +84,7 @@ class _FusedNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras shi
             (layer.moving_variance, variance * ((n - 1) / n)),
         ):
             moving.assign(moving * layer.momentum + new * (1 - layer.momentum))
-        return tf.cast(answer, self.compute_dtype)
+        return answer
 
 
 def _is_plain(layer: Any, shape: tuple[int | None, ...]) -> bool:
