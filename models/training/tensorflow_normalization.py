@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from models.training.backend import resolve_precision
 from models.training.replace_layers import with_replaced_layers
 
 #: Axes of a batch of maps, (B, H, W, C).
@@ -62,7 +63,8 @@ class _FusedNormalization(keras.layers.Layer):  # type: ignore[misc] # Keras shi
         # A layer that is not trainable uses its moving statistics in training, too.
         of_batch = bool(training and layer.trainable)
         ones = tf.ones([x.shape[-1]])
-        if x.shape[-1] % CHANNELS:
+        if x.shape[-1] % CHANNELS or resolve_precision("auto") == "float32":
+            # Also where the hardware has no bfloat16 and a study asks for it.
             x = tf.cast(x, tf.float32)
         answer, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=x,
