@@ -246,9 +246,9 @@ class ReplicateSpec:
     def _version(self) -> int:
         """Return the training version of this spec.
 
-        Version 4 moves the images of light augmentation in another way, and rounds batch
-        normalization on a CPU in another way, which counts where weights must be equal bit by bit.
-        The plain network has no batch normalization.
+        Version 4 moves the images of light augmentation in another way, and rounds normalization
+        on a CPU in another way, which counts where weights must be equal bit by bit. The plain
+        network has no normalization.
         """
         light = self.training.augment is True
         other_bits = self.training.deterministic and self.model.builder != DEFAULT_BUILDER

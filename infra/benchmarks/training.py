@@ -3,7 +3,7 @@
     python infra/benchmarks/training.py [--source train.zip]
     python infra/benchmarks/training.py --sides ours deterministic   # the cost of equal bits
     python infra/benchmarks/training.py --network modern             # the other built-in network
-    python infra/benchmarks/training.py --network modern --sides ours unfused unnormalized strided
+    python infra/benchmarks/training.py --network modern --sides ours as_built unnormalized strided
 
 Method. The same network (6 convolutional layers of 64 filters, 1 fully-connected layer), batches of
 64, Adam, on the same images as JPEG: drawn ones of 200 x 200 pixels, or those of `--source`. The
@@ -17,9 +17,9 @@ but is counted in the whole cell. Ours also saves its network and predicts for t
 Keras would add to it: flip, shift and zoom by Keras's layers in front of the network, AdamW, and a
 cosine schedule. Both sides have the same parts.
 
-Three more sides train the modern network in another way: ``unfused`` with the operations that Keras
-uses for batch normalization (`models.training.tensorflow_normalization`), ``unnormalized`` without
-batch normalization, ``strided`` with maps that are halved by strides instead of pooling.
+Three more sides train the modern network in another way: ``as_built`` with the operations that
+Keras uses for normalization (`models.training.tensorflow_normalization`), ``unnormalized`` without
+normalization, ``strided`` with maps that are halved by strides instead of pooling.
 
 Measured on 2 idle cores with AVX512-BF16 and AMX, `--rounds 5`, medians and ranges of the ratios
 ours / theirs:
@@ -246,7 +246,7 @@ SIDES: dict[str, Callable[[Path, int, int, int, str], dict[str, float]]] = {
     "theirs": run_theirs,
     "ours": run_ours,
     "deterministic": partial(run_ours, deterministic=True),
-    "unfused": partial(run_ours, as_built=True),
+    "as_built": partial(run_ours, as_built=True),
     "unnormalized": partial(run_ours, normalization="none"),
     "strided": partial(run_ours, downsample="stride"),
 }

@@ -49,6 +49,6 @@ def cheapest_network(network: Any, *, exact: bool = True) -> Any:
     # Measured on CPUs only.
     if tf.config.list_logical_devices("GPU"):
         return network
-    from models.training.tensorflow_normalization import with_fused_normalization
+    from models.training.tensorflow_normalization import with_cheap_normalization
 
-    return with_fused_normalization(network, exact=exact)
+    return with_cheap_normalization(network, exact=exact)
