@@ -28,7 +28,7 @@ TYPES = ("float32", "bfloat16")
 def with_cheap_normalization(network: Any, *, exact: bool = True) -> Any:
     """Return a network with the same weights that uses the normalization of this module.
 
-    A model of a subclass is returned unchanged.
+    A model of a subclass, and one without normalization, is returned unchanged.
 
     Parameters
     ----------
@@ -41,11 +41,18 @@ def with_cheap_normalization(network: Any, *, exact: bool = True) -> Any:
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(layer, keras.Model):
             layer = with_cheap_normalization(layer, exact=exact)
-        elif _is_plain(layer, args[0]):
+        elif args and _is_plain(layer, args[0]):
             layer = REPLACED[type(layer)](layer, exact=exact)
         return layer(*args, **kwargs)
 
-    return with_replaced_layers(network, call)
+    return with_replaced_layers(network, call) if _has_normalization(network) else network
+
+
+def _has_normalization(network: Any) -> bool:
+    return any(
+        _has_normalization(layer) if isinstance(layer, keras.Model) else type(layer) in REPLACED
+        for layer in network.layers
+    )
 
 
 class _Normalization(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types

@@ -182,6 +182,21 @@ def test_other_layers_stay_as_they_are(layer: Any) -> None:
     assert cheap.layers[-1] is layer
 
 
+def test_a_network_without_normalization_is_returned_unchanged() -> None:
+    network = build(image_size=16, classes=2, stages=1, normalization="none")
+    assert with_cheap_normalization(network) is network
+
+
+def test_a_layer_may_be_called_with_names_only() -> None:
+    inputs = keras.Input((6, 5, 8))
+    x = keras.layers.BatchNormalization()(inputs)
+    attention = keras.layers.MultiHeadAttention(2, 4)
+    network = keras.Model(inputs, attention(query=x, value=x))
+    batch = images()
+    found, expected = with_cheap_normalization(network)(batch), network(batch)
+    assert np.array_equal(found, expected)
+
+
 def test_a_model_of_a_subclass_is_returned_unchanged() -> None:
     class Own(keras.Model):  # type: ignore[misc] # Keras ships no types
         def call(self, x: Any) -> Any:
