@@ -12,7 +12,7 @@ files : from JPEG files; theirs is `image_dataset_from_directory`, prefetched, o
     files once into the cache, as a study does, and computes the features from there. A study does
     not decode them again for other backbones, for its training and for its report.
 
-Each side runs in a new process, alternating, `--rounds` times, after one batch that compiles.
+Each side runs in a new process, alternating, `--rounds` times; the time includes what it compiles.
 Printed are medians of the images a second, and the median and range of the ratios ours / theirs.
 """
 
@@ -73,7 +73,6 @@ def their_features(folder: Path, size: int) -> float:
     import tensorflow as tf
 
     network, images = backbone(size, "float32"), decoded(folder, size)
-    network.predict(images[:BATCH], batch_size=BATCH, verbose=0)
     started = time.perf_counter()
     data = tf.data.Dataset.from_tensor_slices(images).batch(BATCH).prefetch(2)
     network.predict(data, verbose=0)
@@ -84,7 +83,6 @@ def our_features(folder: Path, size: int) -> float:
     from models.training.features import compute_features
 
     network, images = our_backbone(size), decoded(folder, size)
-    compute_features(network, images[:BATCH])
     started = time.perf_counter()
     compute_features(network, images)
     return len(images) / (time.perf_counter() - started)
@@ -92,10 +90,8 @@ def our_features(folder: Path, size: int) -> float:
 
 def their_files(folder: Path, size: int) -> float:
     import keras
-    import numpy as np
 
     network = backbone(size, "float32")
-    network.predict(np.zeros((BATCH, size, size, 3)), batch_size=BATCH, verbose=0)
     number = sum(1 for _ in folder.rglob("*.jpg"))
     started = time.perf_counter()
     data = keras.utils.image_dataset_from_directory(
@@ -106,7 +102,6 @@ def their_files(folder: Path, size: int) -> float:
 
 
 def our_files(folder: Path, size: int) -> float:
-    import numpy as np
 
     from models.images.arrays import open_arrays
     from models.training.features import compute_features
@@ -116,7 +111,6 @@ def our_files(folder: Path, size: int) -> float:
     from tasks.validation.validate import open_reader_pool
 
     network = our_backbone(size)
-    compute_features(network, np.zeros((BATCH, size, size, 3), np.uint8))
     with tempfile.TemporaryDirectory() as text:
         home = Path(text)
         store = MetadataStore(home / "metadata.db", home / "locks")
@@ -153,7 +147,7 @@ def in_new_process(row: str, side: int, folder: Path, size: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--pictures", type=int, default=512)
+    parser.add_argument("--pictures", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--source", type=Path, help="Kaggle's train.zip, instead of drawn images")
     parser.add_argument("--row", choices=ROWS)

@@ -44,7 +44,8 @@ def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
         description="The decision after the screen, and the winner.",
     )
     for name, (link, text) in page_links(execution).items():
-        create_link_artifact(link, link_text=text, key=f"{key}-{name}")
+        about = f"{text[0].upper()}{text[1:]}."
+        create_link_artifact(link, link_text=text, key=f"{key}-{name}", description=about)
 
 
 @dataclass(frozen=True)
