@@ -14,6 +14,9 @@ files : from JPEG files; theirs is `image_dataset_from_directory`, prefetched, o
 
 Each side runs in a new process, alternating, `--rounds` times; the time includes what it compiles.
 Printed are medians of the images a second, and the median and range of the ratios ours / theirs.
+
+Measured on 2 cores with AVX512-BF16, 1,500 real images at 224 pixels, one round: 1.26 from decoded
+images (ours 113, theirs 90 images a second), and 1.22 from files (89 and 73).
 """
 
 import argparse

@@ -29,9 +29,12 @@ ours / theirs:
     64 px   1,200 drawn ones         3        2.71 (2.57 to 4.27)     0.41 (0.32 to 0.42)
     128 px  800 drawn ones           3        3.93 (3.64 to 4.90)     0.31 (0.24 to 0.34)
 
-The modern network, on the same kind of machine (`--network modern --sizes 64 --rounds 3`, 4 epochs
-of 2,500 real images): 1.58 (1.50 to 1.71) times the images per second, 0.56 (0.55 to 0.63) times
-the seconds of the cell; accuracy 0.663 (0.024), theirs 0.650 (0.037).
+The modern network, on the same kind of machine (`--network modern --rounds 3`, 4 epochs of 2,500
+real images):
+
+    64 px    2.37 (2.16 to 2.70) times the images per second, 0.40 (0.36 to 0.44) times the seconds
+             of the cell; accuracy 0.702 (0.019), theirs 0.650 (0.037)
+    128 px   2.97 (2.21 to 3.18) and 0.36 (0.34 to 0.43); 0.711 (0.003), theirs 0.687 (0.046)
 
 Accuracy at the end, mean and standard deviation over 5 seeds: for the real images (Kaggle's Dogs vs
 Cats, `--source train.zip --pictures 2500 --epochs 6`) ours 0.704 (0.027), theirs 0.716 (0.022), a
