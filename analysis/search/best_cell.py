@@ -495,7 +495,8 @@ def expected_excess(cells: pd.DataFrame, top: Any, spread: float) -> float:
     Efron, B. (2011), Journal of the American Statistical Association 106, 1602-1614 (selection).
     """
     means = cells["mean"].to_numpy(dtype=float)
-    if len(means) < 2 or not spread or np.ptp(means) <= ROUNDING:  # noqa: PLR2004 # one cell
+    alike = spread <= ROUNDING or np.ptp(means) <= ROUNDING
+    if len(means) < 2 or alike:  # noqa: PLR2004 # one cell
         return 0.0
     support = np.linspace(means.min(), means.max(), SUPPORT_POINTS)
     errors = spread / np.sqrt(cells["n"].to_numpy(dtype=float))

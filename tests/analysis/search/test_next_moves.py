@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analysis.designs.fractions import fraction
@@ -260,6 +260,7 @@ def test_without_replicates_new_seeds_are_needed_first() -> None:
     st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=4), min_size=2, max_size=4),
     st.sampled_from([None, 100, 10_000]),
 )
+@example([[0.0, 6.726816196459504e-159], [1.0]], None)
 def test_what_is_said_of_seeds_is_what_the_selection_has(
     figures: list[list[float]], images: int | None
 ) -> None:
