@@ -10,8 +10,8 @@ starts. The sides alternate, `--rounds` times. Printed is the median and the ran
 seconds of the whole CPU divided by those of the divided one, so that more than 1 is in favour of
 dividing it.
 
-Measured on 2 idle cores with AVX512-BF16, `--rounds 3 --epochs 3`: published 1.20 (1.17 to 1.21);
-modern with pooling 1.51 (1.34 to 1.54), with strides 1.44 (1.31 to 1.58).
+Measured on 2 idle cores with AVX512-BF16, `--rounds 3 --epochs 3`: published 1.14 (1.13 to 1.16);
+modern with pooling 1.46 (1.39 to 1.46), with strides 1.42 (1.38 to 1.43).
 """
 
 import argparse
