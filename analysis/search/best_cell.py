@@ -495,8 +495,7 @@ def expected_excess(cells: pd.DataFrame, top: Any, spread: float) -> float:
     Efron, B. (2011), Journal of the American Statistical Association 106, 1602-1614 (selection).
     """
     means = cells["mean"].to_numpy(dtype=float)
-    alike = spread <= ROUNDING or np.ptp(means) <= ROUNDING
-    if len(means) < 2 or alike:  # noqa: PLR2004 # one cell
+    if len(means) < 2 or min(spread, np.ptp(means)) <= ROUNDING:  # noqa: PLR2004 # one cell
         return 0.0
     support = np.linspace(means.min(), means.max(), SUPPORT_POINTS)
     errors = spread / np.sqrt(cells["n"].to_numpy(dtype=float))

@@ -594,7 +594,8 @@ def more_seeds(rules: SearchRules, selection: Selection) -> list[MoreSeeds]:
             selection.least_lead,
             more,
             reason,
-            image_ratio=selection.least_lead / lead if reason == "images" else None,
+            # Below 1 by rounding, if the lead is the least one that counts.
+            image_ratio=max(1.0, selection.least_lead / lead) if reason == "images" else None,
         )
     ]
 

@@ -218,8 +218,8 @@ def _more_seeds(move: MoreSeeds, translate: Translate) -> str:
         spread=f"{move.spread:.4f}",
         least=f"{move.least_lead:.4f}",
         power=percent(move.power),
-        # Rounded up, so that as many pictures are enough.
-        ratio=f"{math.ceil(10 * (move.image_ratio or 0)) / 10:g}",
+        # The next tenth above it, so that as many pictures are enough.
+        ratio=f"{(math.floor(10 * (move.image_ratio or 0)) + 1) / 10:g}",
     )
     return f"{first} {second} {translate('next_take_the_cheaper')}"
 

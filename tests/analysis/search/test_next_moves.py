@@ -247,6 +247,9 @@ def test_a_lead_that_the_images_cannot_show_asks_for_no_seeds() -> None:
     # Six of the thousand images are the least lead, five are the lead.
     assert move.least_lead == 0.006
     assert move.image_ratio == pytest.approx(6 / 5)
+    cells[5] = [0.894, 0.8941]  # the least lead itself, but for rounding
+    assert only_seeds(cells, images=1000).image_ratio == pytest.approx(1, abs=1e-9)
+    assert (only_seeds(cells, images=1000).image_ratio or 0) >= 1
 
 
 def test_without_replicates_new_seeds_are_needed_first() -> None:

@@ -221,7 +221,9 @@ def test_no_move_changes_a_study_with_a_budget_to_the_published_procedure() -> N
         assert study_changes(study, seeds) == study_changes(study, fold) == {}
 
 
-@pytest.mark.parametrize(("ratio", "said"), [(1.004, "1.1"), (2.41, "2.5"), (12.01, "12.1")])
+@pytest.mark.parametrize(
+    ("ratio", "said"), [(1.0, "1.1"), (1.004, "1.1"), (2.41, "2.5"), (12.01, "12.1")]
+)
 def test_a_lead_of_too_few_images_says_a_number_that_is_enough(ratio: float, said: str) -> None:
     move = MoreSeeds({"a": 1}, {"a": 2}, 3, 0.02, 4, 0.02, 0.05, None, "images", 0.8, ratio)
     assert f"at least {said} times as many pictures" in only_step(move).text
