@@ -139,6 +139,8 @@ def test_every_number_of_a_sentence_is_one_of_the_move(move: NextMove) -> None:
     step = only_step(move)
     known = {str(MOST_SEEDS), "80"}
     known |= set(numbers_of(f"{_values(move)} {step.toml} {STUDY.training.epochs}"))
+    if isinstance(move, MoreSeeds) and move.image_ratio:
+        known.add(f"{(math.floor(10 * move.image_ratio) + 1) / 10:g}")  # the next tenth
     assert set(numbers_of(step.text)) <= known
     assert "nan" not in step.text
     assert "None" not in step.text
