@@ -90,6 +90,10 @@ class _RandomLayer(keras.layers.Layer):  # type: ignore[misc] # Keras ships no t
         """Return random numbers between two limits."""
         return keras.random.uniform(shape, low, high, seed=self.generator)
 
+    def sign(self, count: int) -> Any:
+        """Return -1 or 1 at random, (count,)."""
+        return ops.where(self.uniform((count,), -1.0, 1.0) < 0, -1.0, 1.0)
+
 
 class LightAugmentation(_RandomLayer):
     """Flip, shift and zoom each image in one interpolation.
@@ -103,7 +107,7 @@ class LightAugmentation(_RandomLayer):
         count, height, width, channels = (int(size) for size in images.shape)
         images = ops.cast(images, "float32")
         zoom = self.uniform((count,), 1 - LIGHT_ZOOM, 1 + LIGHT_ZOOM)
-        flip = ops.where(self.uniform((count,), -1.0, 1.0) < 0, -1.0, 1.0)
+        flip = self.sign(count)
         down = self.uniform((count,), -LIGHT_SHIFT, LIGHT_SHIFT)
         right = self.uniform((count,), -LIGHT_SHIFT, LIGHT_SHIFT)
         rows, columns = (
@@ -146,8 +150,7 @@ class StrongAugmentation(_RandomLayer):
         count, height, width = (int(size) for size in images.shape[:3])
         zoom = self.uniform((count,), 1 - ZOOM, 1 + ZOOM)
         angle = self.uniform((count,), -ROTATION, ROTATION)
-        flip = ops.sign(self.uniform((count,), -1.0, 1.0))
-        flip = ops.where(flip == 0, 1.0, flip)
+        flip = self.sign(count)
         middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
         right = middle_x + width * self.uniform((count,), -SHIFT, SHIFT)
         down = middle_y + height * self.uniform((count,), -SHIFT, SHIFT)

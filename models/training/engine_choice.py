@@ -3,7 +3,7 @@
 from typing import Any
 
 from models.errors import SpecError
-from models.training.backend import load_keras
+from models.training.backend import device_name, load_keras
 from models.training.engine import Engine, EngineJob
 
 
@@ -44,10 +44,8 @@ def cheapest_network(network: Any, *, exact: bool = True) -> Any:
         from models.training.jax_pooling import with_cheap_pooling
 
         return with_cheap_pooling(network)
-    import tensorflow as tf
-
     # Measured on CPUs only.
-    if tf.config.list_logical_devices("GPU"):
+    if device_name() != "cpu":
         return network
     from models.training.tensorflow_normalization import with_cheap_normalization
 

@@ -3,8 +3,7 @@
 Keras normalizes by many operations on whole maps, which are converted to float32 if they are
 bfloat16. For batches, TensorFlow has one operation, which reads and writes bfloat16 and computes
 the statistics in float32. Groups are normalized here by one multiplication and one addition per
-value.
-``infra/benchmarks/training.py`` has a side without this module.
+value. ``infra/benchmarks/training.py`` has a side without this module.
 """
 
 from typing import Any
@@ -94,7 +93,7 @@ class _BatchNormalization(_Normalization):
     def normalized(self, x: Any, *, training: bool) -> Any:
         layer = self.layer
         # A layer that is not trainable uses its moving statistics in training, too.
-        of_batch = bool(training and layer.trainable)
+        of_batch = training and layer.trainable
         if x.shape[-1] % CHANNELS or resolve_precision("auto") == "float32":
             # Also where the hardware has no bfloat16 and a study asks for it.
             x = tf.cast(x, tf.float32)

@@ -66,24 +66,27 @@ def _answers(
     execution: Execution, run_id: str, accuracy: float, labels: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     tracker = execution.tracker
-    where = f"run {tracker.trained_by(run_id)}"
+
+    def fault(text: str) -> UserError:
+        return UserError(f"run {tracker.trained_by(run_id)}: {text}")
+
     probability = stored_probability(tracker, run_id, "val")
     if probability is None:
-        raise UserError(
-            f"{where}: no {PREDICTIONS}, its answers to the validation pictures; delete "
+        raise fault(
+            f"no {PREDICTIONS}, its answers to the validation pictures; delete "
             "the run and train it again"
         )
     answers = probability.argmax(axis=1)
     if len(answers) != len(labels):
-        raise UserError(
-            f"{where}: has answers to {len(answers):,} validation pictures, but the study "
+        raise fault(
+            f"has answers to {len(answers):,} validation pictures, but the study "
             f"has {len(labels):,}: runs of different pictures have no common uncertainty"
         )
     correct = answers == labels
     # One picture more or less may be a tie between two classes.
     if abs(correct.mean() - accuracy) > 1.5 / len(labels):
-        raise UserError(
-            f"{where}: its answers are right for {correct.mean():.4f} of the validation "
+        raise fault(
+            f"its answers are right for {correct.mean():.4f} of the validation "
             f"pictures, but its {ACCURACY} is {accuracy:.4f}: it was judged on other pictures"
         )
     return np.asarray(correct, dtype=bool)
