@@ -15,8 +15,9 @@ files : from JPEG files; theirs is `image_dataset_from_directory`, prefetched, o
 Each side runs in a new process, alternating, `--rounds` times; the time includes what it compiles.
 Printed are medians of the images a second, and the median and range of the ratios ours / theirs.
 
-Measured on 2 cores with AVX512-BF16, 1,500 real images at 224 pixels, one round: 1.26 from decoded
-images (ours 113, theirs 90 images a second), and 1.22 from files (89 and 73).
+Measured on 2 idle cores with AVX512-BF16, 1,500 real images at 224 pixels, 3 rounds: 1.19 (1.18 to
+1.25) from decoded images (ours 119, theirs 99 images a second), and 1.15 (1.10 to 1.35) from files
+(101 and 91).
 """
 
 import argparse
@@ -32,18 +33,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from infra.benchmarks.training import drawn, real
+from infra.benchmarks.training import write_pictures
 
 BATCH = 64
-
-
-def write_files(folder: Path, number: int, source: Path | None) -> None:
-    """Write JPEG files, one folder per class."""
-    pictures = drawn(number) if source is None else real(source, number)
-    for index, (label, data) in enumerate(pictures):
-        path = folder / label / f"{index}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
 
 
 def backbone(size: int, policy: str) -> Any:
@@ -105,7 +97,6 @@ def their_files(folder: Path, size: int) -> float:
 
 
 def our_files(folder: Path, size: int) -> float:
-
     from models.images.arrays import open_arrays
     from models.training.features import compute_features
     from tasks.data.dataset import DatasetRequest, prepare_dataset
@@ -162,7 +153,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        write_files(folder, options.pictures, options.source)
+        write_pictures(folder, options.pictures, options.source)
         print(f"{options.pictures} images at {options.size} pixels, {options.rounds} rounds")
         for row in ROWS:
             rounds = [
