@@ -24,6 +24,7 @@ MEASURED = {
     "images_per_second",
     "median_images_per_second",
     "peak_memory_mb",
+    "seconds_per_image",
 }
 #: Where Prefect keeps the exceptions of flows that failed, as it keeps their states and logs.
 OF_FAILED_FLOWS = {"prefect/storage"}

@@ -28,8 +28,12 @@ class Phase:
     seconds: float
 
 
+#: Each line of a study's progress begins with the time.
+CLOCK = r"\d\d:\d\d:\d\d  "
+
+
 def _has_line(pattern: str) -> Callable[[AttackedStudy], bool]:
-    expression = re.compile(pattern)
+    expression = re.compile(CLOCK + pattern)
 
     def has_begun(study: AttackedStudy) -> bool:
         return any(expression.match(line) for line in list(study.command.lines))

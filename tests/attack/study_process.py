@@ -70,12 +70,21 @@ class AttackedStudy:
     ----------
     folder : gets the study's file and the home.
     home : another place of the home, for example on a small disk.
+    makes_databases : whether Prefect makes its database itself, instead of getting a copy.
     more : variables of the environment.
     """
 
-    def __init__(self, folder: Path, home: Path | None = None, **more: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        home: Path | None = None,
+        *,
+        makes_databases: bool = False,
+        **more: str,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.home = folder, home or folder / "home"
+        self.makes_databases = makes_databases
         # Short: with a long path, the product does not use folders of its own, because of sockets.
         self.temporary = Path(tempfile.mkdtemp(prefix="attack-"))
         self.path = small_study.write_study(folder, STUDY)
@@ -95,7 +104,10 @@ class AttackedStudy:
 
     def start(self) -> Command:
         """Start the command; it must not be running."""
-        process = small_study.start_study(self.path, self.home, **self.environment)
+        start = small_study.start_study
+        if self.makes_databases:
+            start = small_study.start_study_as_given
+        process = start(self.path, self.home, **self.environment)
         self.commands.append(Command(process))
         self.command.read_in_background()
         return self.command

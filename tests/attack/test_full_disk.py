@@ -47,7 +47,7 @@ def test_full_disk(
     folder, resize = disk
     size = random.Random(seed).randrange(SMALLEST, LARGEST)
     resize(size)
-    study = AttackedStudy(tmp_path / "study", folder / "home")
+    study = AttackedStudy(tmp_path / "study", folder / "home", makes_databases=True)
     try:
         study.start()
         attack.wrong += study.wait()

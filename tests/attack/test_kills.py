@@ -47,8 +47,15 @@ def _faults_in_databases(seed: int) -> list[Fault]:
     ]
 
 
-def _attack(faults: Sequence[Fault], attack: Attack, undisturbed: StudyState, folder: Path) -> None:
-    study = AttackedStudy(folder)
+def _attack(
+    faults: Sequence[Fault],
+    attack: Attack,
+    undisturbed: StudyState,
+    folder: Path,
+    *,
+    makes_databases: bool = False,
+) -> None:
+    study = AttackedStudy(folder, makes_databases=makes_databases)
     try:
         _suffer(study, faults, attack)
         attack.wrong += differences(read_state(study), undisturbed)
@@ -67,7 +74,8 @@ def test_killed_processes(
 def test_killed_while_databases_are_made(
     seed: int, attack: Attack, undisturbed: StudyState, tmp_path: Path
 ) -> None:
-    _attack(_faults_in_databases(seed), attack, undisturbed, tmp_path)
+    faults = _faults_in_databases(seed)
+    _attack(faults, attack, undisturbed, tmp_path, makes_databases=True)
 
 
 def test_stopped_processes(

@@ -134,8 +134,13 @@ def network_log(folder: Path) -> dict[str, str]:
 
 
 def start_study(path: Path, home: Path, **more: str) -> "subprocess.Popen[str]":
-    """Start `factorgrid search --json` in a process group of its own."""
+    """Start a study in a home that has Prefect's database, so that no time is spent on it."""
     add_prefect_database(home)
+    return start_study_as_given(path, home, **more)
+
+
+def start_study_as_given(path: Path, home: Path, **more: str) -> "subprocess.Popen[str]":
+    """Start `factorgrid search --json` in a process group of its own."""
     return subprocess.Popen(
         command("search", path, "--json"),
         env=environment(home, **more),
