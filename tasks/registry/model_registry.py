@@ -18,6 +18,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 SOURCE_RUN = PREFIX + "run"
 #: Tag of a version: the parent run of the study that registered it.
 STUDY_RUN = PREFIX + "study_run"
+#: Tag of a version: the verdict of the study that registered it, as JSON.
+STUDY_VERDICT = PREFIX + "study_verdict"
 #: Tag of a version: the logged model that it is.
 LOGGED_MODEL = PREFIX + "logged_model"
 #: Tag of a logged model: its versions in the registry, as MLflow's pages read them.

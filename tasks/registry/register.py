@@ -46,6 +46,7 @@ from tasks.registry.model_registry import (
     NOT_LEARNED,
     SOURCE_RUN,
     STUDY_RUN,
+    STUDY_VERDICT,
     Registry,
 )
 from tasks.registry.promote import apply_verdict, judge_challenger, right_answers, test_probability
@@ -249,31 +250,25 @@ class WinnerRegistration:
         with self.registry.lock() as lock:
             champion = self.registry.version_of(CHAMPION)
             if champion is not None and champion.tags.get(SOURCE_RUN) == run_id:
-                number = str(champion.version)
-                verdict = PromotionVerdict("won_again", number, number)
-                return Registered(
-                    self.name,
-                    number,
-                    CHAMPION,
-                    run_id,
-                    test,
-                    verdict,
-                    constant,
-                    test_metrics=metrics,
+                number, alias = str(champion.version), CHAMPION
+                verdict = self._verdict_before(champion)
+            else:
+                number = self._version_of_run(run_id) or self._create_version(
+                    run_id, selection, test, constant, lock, metrics
                 )
-            number = self._version_of_run(run_id) or self._create_version(
-                run_id, selection, test, constant, lock, metrics
-            )
-            lock.require_held()
-            if not learned:
-                self.registry.tag(number, NOT_LEARNED, "true")
-            judged = judge_challenger(self.registry, self.registry.version(number), labels)
-            done = apply_verdict(self.registry, judged)
-            alias = CHAMPION if done.earned else CHALLENGER if learned else ""
-            if alias == CHALLENGER:
-                self.registry.set_challenger(number)
-            elif not alias:
-                self.registry.remove_challenger(number)
+                lock.require_held()
+                if not learned:
+                    self.registry.tag(number, NOT_LEARNED, "true")
+                judged = judge_challenger(self.registry, self.registry.version(number), labels)
+                verdict = judged.verdict
+                # Kept before the alias moves: an execution that is cut off then repeats it.
+                self.registry.tag(number, STUDY_VERDICT, json.dumps(asdict(verdict)))
+                done = apply_verdict(self.registry, judged)
+                alias = CHAMPION if done.earned else CHALLENGER if learned else ""
+                if alias == CHALLENGER:
+                    self.registry.set_challenger(number)
+                elif not alias:
+                    self.registry.remove_challenger(number)
         self.execution.writer.log(
             self.execution.run_id,
             metrics={
@@ -291,7 +286,7 @@ class WinnerRegistration:
             alias,
             run_id,
             test,
-            done.verdict,
+            verdict,
             constant,
             test_metrics=metrics,
         )
@@ -309,6 +304,16 @@ class WinnerRegistration:
         classes = len(counts)
         limit = chance_band(1 / classes, classes * int(counts.min()), alpha)
         return metrics["test_balanced_accuracy"] > limit
+
+    def _verdict_before(self, champion: Any) -> PromotionVerdict:
+        """Return why a version that is champion already is it.
+
+        If this execution made it champion and was cut off afterwards, that is the same verdict.
+        """
+        verdict = champion.tags.get(STUDY_VERDICT)
+        if verdict and champion.tags.get(STUDY_RUN) == self.execution.run_id:
+            return PromotionVerdict.of_json(json.loads(verdict))
+        return PromotionVerdict("won_again", str(champion.version), str(champion.version))
 
     def _version_of_run(self, run_id: str) -> str | None:
         """Return the newest version of a run's network; None if it is not registered."""

@@ -44,6 +44,7 @@ from tasks.registry.register import (
 )
 from tasks.registry.verdict import PromotionKind, PromotionVerdict, promotion_as_text
 from tasks.search.confirm import choose_cell
+from tasks.tracking.execution import Execution
 from tasks.tracking.tracker import Tracker
 
 
@@ -321,6 +322,28 @@ def test_a_study_registers_by_the_same_judgement(done: Done) -> None:
     described = Registry(execution.tracker, "tiny-2").version("2").description
     assert described.count("Judged") == 1
     assert promotion_as_text(second.verdict, translator("en")) in described
+
+
+def test_an_execution_that_was_cut_off_after_registering_repeats_its_verdict(done: Done) -> None:
+    study = done.execution.study.model_copy(update={"registered_model": "cut off"})
+    execution = replace(done.execution, study=study)
+    arrays = open_arrays(next(path for path in (done.home / "cache").iterdir()))
+    labels = arrays.labels[arrays.side("test")]
+    selection: Any = SimpleNamespace(chosen={"conv_layers": 1})
+    run_id = execution.runs()["run_id"].iloc[0]
+    right = np.ones(len(labels), dtype=bool)
+
+    def register(execution: Execution) -> Registered:
+        return WinnerRegistration(execution, arrays).register(run_id, selection, right, labels)
+
+    first = register(execution)
+    assert (first.alias, first.verdict.kind) == (CHAMPION, "first")
+    assert register(execution) == first
+    client = execution.tracker.client
+    later = client.create_run(client.create_experiment("later")).info.run_id
+    again = register(replace(execution, run_id=later))
+    assert (again.alias, again.version, again.verdict.kind) == (CHAMPION, "1", "won_again")
+    assert client.get_run(later).data.metrics["test_accuracy"] == 1
 
 
 def test_a_network_that_does_not_beat_the_constant_answer_is_no_champion_without_force(
