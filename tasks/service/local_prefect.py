@@ -34,6 +34,7 @@ from tasks.service.access import (
     user_password,
 )
 from tasks.service.prefect_address import check_prefect_address
+from tasks.service.prefect_events import deliver_events, shorten_reports
 from tasks.service.watched_program import MAX_QUICK_EXITS, QuickExits
 from tasks.settings import Settings
 
@@ -158,6 +159,7 @@ def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
         If no Prefect server answers at ``PREFECT_API_URL``, or the local server ends several times
         in a row while the block runs, or cannot be started again.
     """
+    shorten_reports()
     if url := os.environ.get("PREFECT_API_URL"):
         check_prefect_address(url)
         yield None
@@ -179,6 +181,8 @@ def local_prefect(settings: Settings) -> Iterator[LocalServer | None]:
             f"{server.log}, and run the same command again to continue"
         ) from error
     finally:
+        if not server.failure:
+            deliver_events()
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

@@ -2,14 +2,20 @@
 
 import errno
 import os
+import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
+from support.prefect_database import add_prefect_database
+from support.small_study import environment
 
 from tasks.errors import OrchestratorError
 from tasks.service import local_prefect as module
@@ -205,6 +211,50 @@ def test_a_server_that_cannot_be_started_again_makes_one_line_of_what_failed(
         local_prefect(settings) as server,
     ):
         _use_until_it_ends(server)
+
+
+#: A flow whose server is killed when it has ended.
+KILLED_AT_THE_END = """
+import time
+import psutil
+from tasks.environment import prepare_environment
+from tasks.service.local_prefect import local_prefect
+
+with local_prefect(prepare_environment().create()) as server:
+    server.wait()
+    from prefect import flow
+    from prefect.events import emit_event
+
+    @flow
+    def work():
+        emit_event("own.first", {"prefect.resource.id": "own"})
+
+    work()
+    (guard,) = psutil.Process(server._program.pid).children()
+    (prefect,) = guard.children()
+    prefect.kill()
+    time.sleep(1)  # until the client knows that its connection is broken
+    emit_event("own.last", {"prefect.resource.id": "own"})
+"""
+
+
+def test_a_server_that_is_killed_at_the_end_gets_all_events_and_nothing_is_printed(
+    tmp_path: Path,
+) -> None:
+    add_prefect_database(tmp_path)
+    started = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_THE_END],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as database:
+        events = database.execute("select event from events where event like 'own.%'").fetchall()
+    assert {name for (name,) in events} == {"own.first", "own.last"}
+    assert time.monotonic() - started < 120  # seconds; each event that is lost takes 7
 
 
 def test_the_password_that_the_user_has_set_is_used_and_stays(
