@@ -160,6 +160,38 @@ def test_artifacts_ends_of_runs_and_model_versions_arrive(
     assert [v.version for v in client.search_model_versions(f"name='{name}'")] == ["1"]
 
 
+def test_the_files_of_a_logged_model_are_repeated_one_by_one(
+    execution: Execution, proxy: Proxy, tmp_path: Path
+) -> None:
+    names = [
+        f"{folder}{number}.txt" for folder in ("", "code/", "code/inner/") for number in "1234"
+    ]
+    for name in names:
+        (tmp_path / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "files" / name).write_text(name, encoding="utf-8")
+    client = execution.tracker.client
+    model = client.create_logged_model(execution.experiment, "own", execution.run_id, {}, {})
+    uploads = []
+
+    def act(method: str, path: str, _: int) -> int | None:
+        if method == "PUT" and "artifacts" in path:
+            uploads.append(path)
+            return 503 if len(uploads) % 3 == 0 else None
+        return None
+
+    proxy.trouble = act
+    client.log_model_artifacts(model.model_id, str(tmp_path / "files"))
+    assert len(uploads) == len(names) + len(uploads) // 3
+    proxy.trouble = lambda *_: None
+    found = {
+        item.path
+        for folder in (None, "code", "code/inner")
+        for item in client.list_logged_model_artifacts(model.model_id, folder)
+        if not item.is_dir
+    }
+    assert found == set(names)
+
+
 def test_a_version_whose_deletion_was_answered_in_vain_is_deleted(
     execution: Execution, proxy: Proxy
 ) -> None:
