@@ -13,6 +13,8 @@ from analysis.comparison.tuners import (
 )
 from analysis.search.space import Cell, Space, levels_between
 from tasks.comparison.optuna_tuners import (
+    HYPERBAND,
+    HyperbandTuner,
     Unavailable,
     available_optuna_tuners,
     unavailable_as_text,
@@ -85,6 +87,15 @@ def study_tuners(
     available, unavailable = available_tuners([space.cell(cell) for cell in study.compare.manual])
     # As `factorgrid search` does: some trainings have a quarter of the epochs.
     available[DEFAULT_TUNER] = BudgetTuner(study.full_epochs, study.trainings_continue)
+    if "epochs" not in study.factors and study.training.epochs > 1:
+        if "TPE" in available:
+            available[HYPERBAND] = HyperbandTuner(study.training.epochs, study.trainings_continue)
+        unavailable = tuple(
+            missing._replace(names=(*missing.names, HYPERBAND))
+            if "TPE" in missing.names
+            else missing
+            for missing in unavailable
+        )
     known: dict[str, Tuner] = {}
     for name, tuner in available.items():
         known[name] = tuner

@@ -153,9 +153,10 @@ def race(
         for name, tuner in tuners.items()
     ]
     context.progress.print_line(
-        f"{len(tuners)} x {options.repetitions} searches (tuners x repetitions) of "
-        f"{options.budget} runs: at most {len(searches) * options.budget} trainings, fewer if "
-        f"searches request the same runs, and {options.fresh} for each delivered cell"
+        f"{len(tuners)} x {options.repetitions} searches (tuners x repetitions), each with the "
+        f"epochs of {options.budget} trainings: at most those of "
+        f"{len(searches) * options.budget} trainings, fewer if searches request the same runs, "
+        f"and of {options.fresh} trainings for each delivered cell"
     )
     trainer = _CellTrainer(context, space, train_stage)
     while active := [search for search in searches if search.requested]:

@@ -2,14 +2,16 @@
 
 import json
 import re
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from support.small_study import STUDY, factorgrid, open_tracker, write_study
 
-from analysis.comparison.replay import Run, Search, run_search
+from analysis.comparison.replay import CellOfLength, Run, Search, run_search
 from analysis.comparison.summary import (
     best_after_seconds,
     curves,
@@ -30,7 +32,7 @@ from analysis.factors import Factor
 from analysis.plots.comparison import best_so_far
 from analysis.search.space import Cell, Space
 from tasks.comparison.entrants import study_space, study_tuners
-from tasks.comparison.optuna_tuners import OptunaTuner
+from tasks.comparison.optuna_tuners import HYPERBAND, HyperbandTuner, OptunaTuner
 from tasks.comparison.race import RunningSearch, TrainedRun
 from tasks.comparison.request import (
     REPLICATES_PER_REPETITION,
@@ -106,6 +108,85 @@ def test_a_search_that_ends_before_its_budget_is_used_is_confirmed() -> None:
     whole, delivered = _run(with_confirmation(two_cells), 10)
     assert [cell for cell, _ in whole] == [(0, 0), (3, 1), (3, 1), (0, 0)]
     assert delivered == (3, 1)
+
+
+def _learning(cell: Cell, number: int, epochs: int) -> float:
+    """Return the response of a training after some epochs; cells learn at different rates."""
+    noise = np.random.default_rng([*cell, number, epochs]).normal(0, 0.03)
+    return float(_hill(cell) * (1 - np.exp(-epochs * (1 + cell[1]) / 8)) + noise)
+
+
+def _stopped_by_optuna(
+    seed: int, budget: int, epochs: int, reduction: int
+) -> list[tuple[Cell, int]]:
+    """Return the trials of Optuna's own loop, which reports each epoch, and their epochs."""
+    name = int(np.random.default_rng(seed).integers(2**31))
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=name),
+        pruner=optuna.pruners.HyperbandPruner(1, epochs, reduction),
+        study_name=str(name),
+    )
+    left, used = budget * epochs, Counter[Cell]()
+    trials: list[tuple[Cell, int]] = []
+    while left > 0:
+        trial = study.ask()
+        cell = (trial.suggest_int("a", 0, 4), trial.suggest_int("b", 0, 4))
+        used[cell] += 1
+        for epoch in range(1, epochs + 1):
+            left -= 1
+            value = _learning(cell, used[cell], epoch)
+            trial.report(value, epoch)
+            if epoch < epochs and trial.should_prune():
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+                break
+        else:
+            study.tell(trial, value)
+        trials.append((cell, epoch))
+    return trials
+
+
+@pytest.mark.parametrize(("epochs", "reduction"), [(16, 3), (16, 4), (9, 3), (5, 2), (2, 3)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_hyperband_stops_the_trials_that_optuna_stops(
+    seed: int, epochs: int, reduction: int
+) -> None:
+    """Optuna stops trials at certain epochs only, so that trainings of these lengths are enough."""
+    search = HyperbandTuner(epochs, reduction=reduction)(SPACE, 12, np.random.default_rng(seed))
+    trials: dict[tuple[Cell, int], list[int]] = defaultdict(list)
+
+    def respond(cell: Cell) -> float:
+        assert isinstance(cell, CellOfLength)
+        trials[tuple(cell), cell.number].append(cell.epochs)
+        return _learning(cell, cell.number, cell.epochs)
+
+    _, delivered = run_search(search, respond)
+    assert sum(max(lengths) for lengths in trials.values()) <= 12 * epochs
+    found = [(cell, max(lengths)) for (cell, _), lengths in trials.items()]
+    expected = _stopped_by_optuna(seed, 12, epochs, reduction)
+    assert len(found) > 5
+    # The last trial of each has what is left of the budget.
+    assert found[:-1] == expected[: len(found) - 1]
+    assert len({epochs for _, epochs in found}) > 1
+    finished = {
+        key: _learning(key[0], key[1], epochs) for key, each in trials.items() if epochs in each
+    }
+    assert delivered == max(finished, key=finished.__getitem__)[0]
+
+
+def test_hyperband_takes_part_in_the_comparison_of_a_study_with_a_fixed_length(
+    tmp_path: Path,
+) -> None:
+    study = load_study(str(write_study(tmp_path, STUDY.replace("epochs = 4", "epochs = 8"))))
+    tuners, _ = study_tuners(study, study_space(study), [HYPERBAND])
+    assert tuners[HYPERBAND] == HyperbandTuner(8, continues=True)
+    assert HyperbandTuner(8).lengths == (1, 3, 8)
+    varied = STUDY.replace("[factors.learning_rate]", "[factors.epochs]").replace(
+        "low = 0.001\nhigh = 0.1", "low = 2\nhigh = 4"
+    )
+    study = load_study(str(write_study(tmp_path, varied)))
+    with pytest.raises(UserError, match="unknown tuner"):
+        study_tuners(study, study_space(study), [HYPERBAND])
 
 
 #: Two searches of each of two tuners.
