@@ -11,21 +11,29 @@ from analysis.factors import Factor, Level
 
 
 def curves(searches: pd.DataFrame, response: str) -> pd.DataFrame:
-    """Return the best response so far, and the seconds so far, after each run of each search.
+    """Return the best response so far, and what was spent so far, after each run of each search.
 
     Parameters
     ----------
-    searches : one row per run: ``tuner``, ``repetition``, ``order``, the response and
-        ``train_seconds``.
+    searches : one row per run: ``tuner``, ``repetition``, ``order``, the response,
+        ``train_seconds``, ``cost``, in trainings of full length, and ``is_full``, whether it is
+        one.
     response : column of the response; higher is better.
 
     Returns
     -------
-    The rows in order, with two more columns: ``best`` and ``seconds`` (s).
+    The rows in order, with three more columns: ``best``, of the trainings of full length, NaN
+    before the first of them; ``seconds`` (s); and ``trainings``, the sum of the costs.
     """
     rows = searches.sort_values(["tuner", "repetition", "order"], kind="stable")
+    keys = [rows["tuner"], rows["repetition"]]
+    best = rows[response].where(rows["is_full"]).groupby(keys).cummax()
     grouped = rows.groupby(["tuner", "repetition"], sort=False)
-    return rows.assign(best=grouped[response].cummax(), seconds=grouped["train_seconds"].cumsum())
+    return rows.assign(
+        best=best.groupby(keys).ffill(),
+        seconds=grouped["train_seconds"].cumsum(),
+        trainings=grouped["cost"].cumsum(),
+    )
 
 
 def default_target(curve: pd.DataFrame) -> float:
@@ -45,12 +53,14 @@ def summarize_tuners(curve: pd.DataFrame, delivered: pd.DataFrame, target: float
 
     Returns
     -------
-    ``tuner``; ``n``, number of searches; ``runs``, the most runs of a search; ``fresh``,
+    ``tuner``; ``n``, number of searches; ``runs``, the most runs of a search; ``trainings``, median
+    cost of a search in trainings of full length; ``fresh``,
     ``fresh_least``, ``fresh_most`` (median and range over the searches); ``best``, median of the
     best response of a single run; ``optimism``, mean difference between that and ``fresh``;
     ``seconds``, median training seconds of a search; ``reached``, number of searches that reached
-    the target; ``seconds_to_target`` and ``runs_to_target``, medians in which a search that did not
-    reach the target counts as the longest of all; NaN if half of the searches did not reach it.
+    the target; ``seconds_to_target`` and ``trainings_to_target``, medians in which a search that
+    did not reach the target counts as the longest of all; NaN if half of the searches did not reach
+    it.
     """
     names = list(dict.fromkeys(delivered["tuner"]))
     return pd.DataFrame([_tuner_row(name, curve, delivered, target) for name in names])
@@ -62,29 +72,30 @@ def _tuner_row(
     searches = curve[curve["tuner"] == name].groupby("repetition")
     fresh = delivered[delivered["tuner"] == name].set_index("repetition")["fresh"]
     best, seconds = searches["best"].max(), searches["seconds"].max()
-    to_target = [_runs_and_seconds_to_target(rows, target) for _, rows in searches]
+    to_target = [_cost_and_seconds_to_target(rows, target) for _, rows in searches]
     return {
         "tuner": name,
         "n": len(best),
         "runs": int(searches.size().max()),
+        "trainings": float(searches["trainings"].max().median()),
         "fresh": float(fresh.median()),
         "fresh_least": float(fresh.min()),
         "fresh_most": float(fresh.max()),
         "best": float(best.median()),
         "optimism": float((best - fresh).mean()),
         "seconds": float(seconds.median()),
-        "reached": sum(runs < np.inf for runs, _ in to_target),
-        "runs_to_target": _nan_if_infinite(float(np.median([runs for runs, _ in to_target]))),
+        "reached": sum(cost < np.inf for cost, _ in to_target),
+        "trainings_to_target": _nan_if_infinite(float(np.median([cost for cost, _ in to_target]))),
         "seconds_to_target": _nan_if_infinite(float(np.median([spent for _, spent in to_target]))),
     }
 
 
-def _runs_and_seconds_to_target(rows: pd.DataFrame, target: float) -> tuple[float, float]:
-    """Return the runs and the seconds until a search reaches the target; infinite if never."""
+def _cost_and_seconds_to_target(rows: pd.DataFrame, target: float) -> tuple[float, float]:
+    """Return the trainings and seconds until a search reaches the target; infinite if never."""
     reached = rows[rows["best"] >= target]
     if reached.empty:
         return np.inf, np.inf
-    return float(reached["order"].iloc[0]), float(reached["seconds"].iloc[0])
+    return float(reached["trainings"].iloc[0]), float(reached["seconds"].iloc[0])
 
 
 def _nan_if_infinite(x: float) -> float:

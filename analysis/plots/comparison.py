@@ -57,7 +57,7 @@ def best_so_far(
     curve: pd.DataFrame,
     response: str,
     names: Sequence[str],
-    along: Literal["runs", "seconds"],
+    along: Literal["trainings", "seconds"],
     width: float | None = None,
     say: Say = english,
 ) -> Figure:
@@ -70,12 +70,12 @@ def best_so_far(
     curve : as `analysis.comparison.summary.curves` returns it.
     response : name of the response.
     names : the tuners, in the order of the panels.
-    along : the horizontal axis: runs, or seconds of training.
+    along : the horizontal axis: trainings of full length, or seconds of training.
     width : the largest width of the figure, inches.
     say : returns the texts.
     """
-    column = {"runs": "order", "seconds": "seconds"}[along]
-    lines = {name: _on_one_axis(curve[curve["tuner"] == name], column) for name in names}
+    known = curve[curve["best"].notna()]
+    lines = {name: _on_one_axis(known[known["tuner"] == name], along) for name in names}
     across = panels_across(PANEL_COLUMNS, PANEL_COLUMNS, 1.5, width)
     rows = math.ceil(len(names) / across)
     figure = Figure(figsize=(limited(9, width), 0.7 + 1.7 * rows), layout="constrained")

@@ -26,7 +26,7 @@ WORDS = {
     "figure_aliased": "aliased with {terms}",
     "figure_largest_interactions": "the {n} largest of {of} two-way interactions",
     "figure_hatched": "hatched: a run collapsed",
-    "figure_axis_runs": "runs",
+    "figure_axis_trainings": "trainings of full length",
     "figure_axis_seconds": "seconds of training",
     "figure_best_so_far": "best {response} so far",
     "figure_epoch": "epoch",

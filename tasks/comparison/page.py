@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: The figures: name -> the horizontal axis.
-FIGURES: dict[str, Literal["runs", "seconds"]] = {
-    "best-by-runs": "runs",
+FIGURES: dict[str, Literal["trainings", "seconds"]] = {
+    "best-by-trainings": "trainings",
     "best-by-seconds": "seconds",
 }
 #: The sections of the page: name -> the key of the title.
@@ -83,7 +83,7 @@ def comparison_as_page(result: ComparisonResult, language: str = "en") -> str:
 
 
 def comparison_figures(result: ComparisonResult) -> "dict[str, Figure]":
-    """Return the figures by name: the best response so far, by runs and by training seconds."""
+    """Return the figures by name: the best response so far, by trainings and by seconds."""
     return {name: _figure(result, name) for name in FIGURES}
 
 

@@ -26,6 +26,7 @@ from tasks.comparison.request import (
     ComparisonOptions,
 )
 from tasks.study.replicates import Planned, planned
+from tasks.study.study_file import Study
 from tasks.training.context import TrainingContext
 
 #: Trains replicates in parallel and returns the ids of the runs that finished.
@@ -111,8 +112,9 @@ class RaceResult:
     ----------
     space : the cells that could be run.
     searches : one row per run of a search: ``tuner``, ``repetition``, ``order`` (from 1), the
-        levels, ``replicate``, ``epochs`` (None: those of the study), ``run_id``, the response
-        and ``train_seconds``.
+        levels, ``replicate``, ``epochs`` (None: those of the study), ``run_id``, the response,
+        ``train_seconds``, ``cost``, its own epochs in trainings of full length, and ``is_full``,
+        whether it is one.
     delivered : one row per search: ``tuner``, ``repetition``, the levels of the delivered cell, and
         ``fresh``, its mean response with seeds that no search used.
     unavailable : the tuners that are not available, with the packages that they need.
@@ -164,7 +166,7 @@ def race(
     fresh, failed = _train_fresh(trainer, searches, options.fresh)
     return RaceResult(
         space,
-        _table_of_runs(searches, space, study.response),
+        _table_of_runs(searches, study, space),
         _table_of_delivered(searches, space, fresh),
         unavailable,
         failed,
@@ -266,7 +268,18 @@ def _mean_of_finished(responses: Sequence[float]) -> float:
     return float(np.mean(finished)) if finished else float("nan")
 
 
-def _table_of_runs(searches: Sequence[RunningSearch], space: Space, response: str) -> pd.DataFrame:
+def _costs(runs: Sequence[TrainedRun], study: Study) -> list[float]:
+    """Return the cost of each run of a search in trainings of full length."""
+    full, longest, costs = study.training.epochs, Counter[tuple[Cell, int]](), []
+    for run in runs:
+        epochs = run.epochs or full
+        before = longest[run.cell, run.number] if study.trainings_continue else 0
+        longest[run.cell, run.number] = epochs
+        costs.append(max(epochs - before, 0) / full)
+    return costs
+
+
+def _table_of_runs(searches: Sequence[RunningSearch], study: Study, space: Space) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -277,11 +290,15 @@ def _table_of_runs(searches: Sequence[RunningSearch], space: Space, response: st
                 "replicate": run.number,
                 **({} if "epochs" in space.factors_by_name else {"epochs": run.epochs}),
                 "run_id": run.run_id,
-                response: run.response,
+                study.response: run.response,
                 "train_seconds": run.seconds,
+                "cost": cost,
+                "is_full": run.epochs in {None, study.training.epochs},
             }
             for search in searches
-            for order, run in enumerate(search.runs, 1)
+            for order, (run, cost) in enumerate(
+                zip(search.runs, _costs(search.runs, study), strict=True), 1
+            )
         ]
     )
 

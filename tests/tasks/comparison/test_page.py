@@ -43,7 +43,8 @@ def compared(
             levels = space.natural(cell)
             seconds = 3.0 + which
             row = {**own, "order": order, **levels, "replicate": order, "epochs": None}
-            runs.append({**row, "run_id": "r", response: value, "train_seconds": seconds})
+            row |= {"run_id": "r", response: value, "train_seconds": seconds}
+            runs.append({**row, "cost": 1.0, "is_full": True})
         delivered.append({**own, **space.natural(cells[-1]), "fresh": 0.6 + 0.02 * which})
     race = RaceResult(
         space,

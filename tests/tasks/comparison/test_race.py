@@ -33,7 +33,7 @@ from analysis.plots.comparison import best_so_far
 from analysis.search.space import Cell, Space
 from tasks.comparison.entrants import study_space, study_tuners
 from tasks.comparison.optuna_tuners import HYPERBAND, HyperbandTuner, OptunaTuner
-from tasks.comparison.race import RunningSearch, TrainedRun
+from tasks.comparison.race import RunningSearch, TrainedRun, _table_of_runs
 from tasks.comparison.request import (
     REPLICATES_PER_REPETITION,
     ComparisonOptions,
@@ -76,6 +76,10 @@ def test_the_default_tuner_of_a_study_trains_a_quarter_of_the_epochs_first(tmp_p
     assert epochs.count(2) == 16
     first = REPLICATES_PER_REPETITION * 2
     assert all(first < run.number < first + 10 for run in running.runs)
+    # A training of full length continues the short one of its cell and seed.
+    costs = [run["cost"] for run in _table_of_runs([running], study, SPACE).to_dict("records")]
+    assert 7 < sum(costs) <= 8
+    assert set(costs) <= {0.25, 0.75, 1}
     whole = {run.cell for run in running.runs if run.epochs == 8}
     assert running.delivered in whole
 
@@ -204,7 +208,7 @@ SEARCHES = pd.DataFrame(
         ("y", 2, 2, 0.2, 4.0),
     ],
     columns=["tuner", "repetition", "order", "accuracy", "train_seconds"],
-)
+).assign(cost=1.0, is_full=True)
 DELIVERED = pd.DataFrame(
     [("x", 1, 0.65), ("x", 2, 0.75), ("y", 1, 0.45), ("y", 2, 0.55)],
     columns=["tuner", "repetition", "fresh"],
@@ -218,7 +222,7 @@ def test_the_summary_agrees_with_one_by_hand() -> None:
     assert default_target(curve) == 0.75  # of 0.5, 0.7, 0.8, 0.9
     x, y = summarize_tuners(curve, DELIVERED, 0.7).to_dict("records")
     assert (x["tuner"], x["n"], x["runs"], x["reached"]) == ("x", 2, 3, 2)
-    assert (x["runs_to_target"], x["seconds_to_target"]) == (2.5, 4.5)
+    assert (x["trainings_to_target"], x["seconds_to_target"]) == (2.5, 4.5)
     assert x["fresh"] == pytest.approx(0.70)
     assert (x["fresh_least"], x["fresh_most"], x["best"]) == (0.65, 0.75, 0.75)
     assert x["optimism"] == pytest.approx(0.05)
@@ -228,8 +232,24 @@ def test_the_summary_agrees_with_one_by_hand() -> None:
     assert best_after_seconds(curve, 3).to_dict() == pytest.approx({"x": 0.55, "y": 0.7})
 
 
+def test_a_short_training_costs_its_part_and_is_not_the_best_so_far() -> None:
+    rows = [(1, 0.9, 0.25, False), (2, 0.5, 0.75, True), (3, 0.8, 0.25, False), (4, 0.6, 1, True)]
+    searches = pd.DataFrame(rows, columns=["order", "accuracy", "cost", "is_full"])
+    searches = searches.assign(tuner="x", repetition=1, train_seconds=1.0)
+    curve = curves(searches, "accuracy")
+    np.testing.assert_equal(curve["best"].to_numpy(), [np.nan, 0.5, 0.5, 0.6])
+    assert curve["trainings"].tolist() == [0.25, 1, 1.25, 2.25]
+    delivered = pd.DataFrame([("x", 1, 0.6)], columns=["tuner", "repetition", "fresh"])
+    (row,) = summarize_tuners(curve, delivered, 0.55).to_dict("records")
+    assert (row["runs"], row["trainings"], row["trainings_to_target"]) == (4, 2.25, 2.25)
+    figure = best_so_far(curve, "accuracy", ["x"], "trainings")
+    line = figure.axes[0].lines[-1]
+    assert np.asarray(line.get_xdata()).tolist() == [1, 1.25, 2.25]
+    assert np.asarray(line.get_ydata()).tolist() == [0.5, 0.5, 0.6]
+
+
 def test_the_figure_has_one_panel_per_tuner_with_the_median_of_its_searches() -> None:
-    figure = best_so_far(curves(SEARCHES, "accuracy"), "accuracy", ["y", "x"], "runs")
+    figure = best_so_far(curves(SEARCHES, "accuracy"), "accuracy", ["y", "x"], "trainings")
     shown = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title() for axes in shown] == ["y", "x"]
     np.testing.assert_allclose(np.asarray(shown[1].lines[-1].get_ydata()), [0.55, 0.65, 0.75])
