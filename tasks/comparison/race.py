@@ -25,10 +25,16 @@ from tasks.comparison.request import (
     REPLICATES_PER_REPETITION,
     ComparisonOptions,
 )
+from tasks.errors import UserError
 from tasks.study.replicates import Planned, planned
 from tasks.study.study_file import Study
 from tasks.training.context import TrainingContext
 
+#: Columns of the tables beside the factors, the response and the epochs.
+COLUMNS = {
+    *("tuner", "repetition", "order", "replicate", "run_id", "train_seconds", "cost", "is_full"),
+    "fresh",
+}
 #: Trains replicates in parallel and returns the ids of the runs that finished.
 TrainStage = Callable[[TrainingContext, Iterable[Planned]], list[str]]
 #: A cell, its replicate number, which determines the seed, and its epochs if a tuner sets them.
@@ -144,9 +150,14 @@ def race(
     Raises
     ------
     UserError
-        If a requested tuner is not available.
+        If a requested tuner is not available, or a factor has the name of another column.
     """
     study = context.study
+    if taken := COLUMNS & set(study.factors):
+        raise UserError(
+            f"study {study.name}: factors.{min(taken)}: the tables of a comparison have another "
+            "column of this name; rename the factor"
+        )
     space = study_space(study)
     tuners, unavailable = study_tuners(study, space, options.tuners)
     searches = [

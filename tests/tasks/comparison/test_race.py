@@ -4,6 +4,8 @@ import json
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import optuna
@@ -33,7 +35,7 @@ from analysis.plots.comparison import best_so_far
 from analysis.search.space import Cell, Space
 from tasks.comparison.entrants import study_space, study_tuners
 from tasks.comparison.optuna_tuners import HYPERBAND, HyperbandTuner, OptunaTuner
-from tasks.comparison.race import RunningSearch, TrainedRun, _table_of_runs
+from tasks.comparison.race import RunningSearch, TrainedRun, _table_of_runs, race
 from tasks.comparison.request import (
     REPLICATES_PER_REPETITION,
     ComparisonOptions,
@@ -311,6 +313,13 @@ def test_a_comparison_that_is_too_small_or_too_large_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=rf"--budget {options.budget}"):
         check_options(options)
+
+
+def test_a_factor_with_the_name_of_another_column_is_refused() -> None:
+    # A network builder of the user may have any hyperparameter.
+    context: Any = SimpleNamespace(study=SimpleNamespace(name="own", factors={"a": 1, "cost": 2}))
+    with pytest.raises(UserError, match=r"study own: factors\.cost: .*rename the factor"):
+        race(context, ComparisonOptions(8), lambda *_: [])
 
 
 @pytest.mark.parametrize(
