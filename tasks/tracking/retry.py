@@ -205,10 +205,13 @@ def temporary_reason(error: BaseException) -> str | None:
         # temporary.
         is_permanent = "sqlite3." in message and "locked" not in message
         return None if is_permanent else f"it is not available ({message[:100]})"
-    # MLflow keeps only the text of the cause; Python keeps the exception.
+    # MLflow keeps only the text of the cause, or replaces it by a guess ("You may not have access
+    # to the logged model"); Python keeps the exception.
     cause = error if isinstance(error, requests.RequestException) else error.__context__
     if isinstance(cause, requests.RequestException):
         return _connection_reason(cause)
+    if isinstance(cause, MlflowException) and (reason := temporary_reason(cause)):
+        return reason
     # MLflow's download threads do not pass their errors on; a missing file has another code.
     was_interrupted = code == "INTERNAL_ERROR" and "occurred while downloading" in str(error)
     if was_interrupted:

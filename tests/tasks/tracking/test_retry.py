@@ -160,6 +160,19 @@ def test_artifacts_ends_of_runs_and_model_versions_arrive(
     assert [v.version for v in client.search_model_versions(f"name='{name}'")] == ["1"]
 
 
+@pytest.mark.parametrize("trouble", [503, "hang up"])
+def test_a_logged_model_gets_its_tags_although_mlflow_says_that_it_may_be_deleted(
+    execution: Execution, proxy: Proxy, trouble: int | str
+) -> None:
+    client = execution.tracker.client
+    model = client.create_logged_model(execution.experiment, "tags", execution.run_id, {}, {})
+    proxy.trouble = _disturb_first(f"logged-models/{model.model_id}", trouble, times=2)
+    client.set_logged_model_tags(model.model_id, {"own": "value"})
+    assert client.get_logged_model(model.model_id).tags["own"] == "value"
+    with pytest.raises(MlflowException, match="may have been deleted"):
+        client.set_logged_model_tags("m-none", {"own": "value"})
+
+
 def test_the_files_of_a_logged_model_are_repeated_one_by_one(
     execution: Execution, proxy: Proxy, tmp_path: Path
 ) -> None:
