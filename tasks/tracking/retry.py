@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -396,24 +396,43 @@ class RetryingClient:
         return same[0] if same else created
 
     def delete_model_version(self, name: str, version: str) -> None:
-        """Delete a version of a registered model, or note that an earlier try deleted it.
+        """Delete a version of a registered model; another request may delete it at the same time.
 
         Raises
         ------
         MlflowException
             If it did not exist before.
         """
+        self.get_model_version(name, version)
+        self._delete(partial(self.mlflow_client.delete_model_version, name, version))
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        """Delete a tag of a run, if the run has it."""
+        self._delete(partial(self.mlflow_client.delete_tag, run_id, key))
+
+    def _delete(self, delete: Callable[[], None]) -> None:
+        """Delete something that exists; if it is gone, an earlier request has deleted it."""
         from mlflow.exceptions import MlflowException
 
-        tried = False
+        def attempt() -> None:
+            try:
+                delete()
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+
+        self.retry_policy.call(attempt)
+
+    def log_outputs(self, run_id: str, models: Sequence[Any]) -> None:
+        """Note the logged models that a run made; MLflow refuses to note one again."""
 
         def attempt() -> None:
-            nonlocal tried
-            is_repeated, tried = tried, True
             try:
-                self.mlflow_client.delete_model_version(name, version)
-            except MlflowException as error:
-                if not (is_repeated and error.error_code == "RESOURCE_DOES_NOT_EXIST"):
+                self.mlflow_client.log_outputs(run_id, models)
+            except Exception:
+                # An earlier request may have done it.
+                noted = self.mlflow_client.get_run(run_id).outputs.model_outputs
+                if not {model.model_id for model in models} <= {model.model_id for model in noted}:
                     raise
 
         self.retry_policy.call(attempt)

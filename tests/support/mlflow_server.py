@@ -117,6 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
         if trouble == "hang up":
             self.close_connection = True
             return
+        if trouble == "repeat":
+            self._forward(body)
         status, headers, content = self._forward(body)
         if trouble == "lose":
             self.close_connection = True

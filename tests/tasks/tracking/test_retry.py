@@ -3,12 +3,13 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from support.lying_proxy import FAULTS, Faults, LyingProxy
 from support.mlflow_server import MlflowServer, Proxy, mlflow_server
@@ -23,6 +24,7 @@ from tasks.tracking import retry
 from tasks.tracking.dataset_facts import DatasetFacts
 from tasks.tracking.epoch_log import EpochLog
 from tasks.tracking.execution import Execution, open_execution
+from tasks.tracking.retry import RetryingClient
 from tasks.tracking.run_table import training_metrics
 from tasks.tracking.system_metrics import system_metrics
 from tasks.tracking.tags import KEY, PARENT
@@ -158,6 +160,81 @@ def test_artifacts_ends_of_runs_and_model_versions_arrive(
     proxy.trouble = _disturb_first("model-versions/create", trouble)
     client.create_model_version(name, f"runs:/{run_id}/m", run_id, tags={}, description="")
     assert [v.version for v in client.search_model_versions(f"name='{name}'")] == ["1"]
+
+
+#: A call of MLflow's client that writes.
+Write = Callable[[RetryingClient, "Written"], object]
+
+
+class Written(NamedTuple):
+    """What the calls below change, newly made for each."""
+
+    run_id: str
+    model_id: str
+    name: str
+    version: str
+
+
+def _outputs(client: RetryingClient, own: Written) -> None:
+    client.log_outputs(own.run_id, [LoggedModelOutput(own.model_id, 0)])
+
+
+def _inputs(client: RetryingClient, own: Written) -> None:
+    dataset = Dataset("pictures", "1", "local", "{}")
+    client.log_inputs(own.run_id, [DatasetInput(dataset, [InputTag("own", "value")])])
+
+
+WRITES: dict[str, Write] = {
+    "delete_logged_model": lambda client, own: client.delete_logged_model(own.model_id),
+    "delete_model_version": lambda client, own: client.delete_model_version(own.name, own.version),
+    "delete_model_version_tag": lambda client, own: client.delete_model_version_tag(
+        own.name, own.version, "own"
+    ),
+    "delete_registered_model_alias": lambda client, own: client.delete_registered_model_alias(
+        own.name, "own"
+    ),
+    "delete_registered_model_tag": lambda client, own: client.delete_registered_model_tag(
+        own.name, "own"
+    ),
+    "delete_run": lambda client, own: client.delete_run(own.run_id),
+    "delete_tag": lambda client, own: client.delete_tag(own.run_id, "own"),
+    "finalize_logged_model": lambda client, own: client.finalize_logged_model(
+        own.model_id, "READY"
+    ),
+    "log_inputs": _inputs,
+    "log_outputs": _outputs,
+    "set_logged_model_tags": lambda client, own: client.set_logged_model_tags(
+        own.model_id, {"own": "other"}
+    ),
+    "set_registered_model_alias": lambda client, own: client.set_registered_model_alias(
+        own.name, "own", own.version
+    ),
+    "set_tag": lambda client, own: client.set_tag(own.run_id, "own", "other"),
+    "set_terminated": lambda client, own: client.set_terminated(own.run_id, "KILLED"),
+}
+
+
+@pytest.mark.parametrize("trouble", ["lose", "repeat"])
+@pytest.mark.parametrize("write", WRITES)
+def test_a_write_that_the_server_carries_out_twice_is_no_error(
+    execution: Execution, proxy: Proxy, write: str, trouble: str
+) -> None:
+    client, name = execution.tracker.client, f"{write} {trouble}"
+    run_id = client.create_run(execution.experiment, tags={"own": "value"}).info.run_id
+    model = client.create_logged_model(execution.experiment, "own", run_id, {"own": "value"}, {})
+    client.create_registered_model(name, tags={"own": "value"})
+    version = client.create_model_version(name, f"runs:/{run_id}/m", run_id, tags={"own": "value"})
+    client.set_registered_model_alias(name, "own", version.version)
+    asked = []
+
+    def act(method: str, path: str, _: int) -> str | None:
+        is_write = method != "GET" and "search" not in path
+        asked.append(is_write)
+        return trouble if is_write and sum(asked) == 1 else None
+
+    proxy.trouble = act
+    WRITES[write](client, Written(run_id, model.model_id, name, version.version))
+    assert any(asked)
 
 
 @pytest.mark.parametrize("trouble", [503, "hang up"])
