@@ -48,6 +48,9 @@ DATABASE_REMEDIES = {
 CREATION_ID = "mlflow.factorgrid.once"
 #: Seconds between two tries: the first pause is doubled up to the longest.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 15.0
+#: The longest pause if a part of the answer arrived, or the connection broke: the server may be
+#: reachable, and there is no sign that it has too much to do.
+LONGEST_PAUSE_IF_LOST = 2.0
 #: Seconds to wait for one answer, unless the user set MLflow's own variable; and after a study was
 #: ended.
 ANSWER_SECONDS, LAST_ANSWER_SECONDS = 30, 4
@@ -61,6 +64,8 @@ TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 USERS_TIMEOUT = os.environ.get(TIMEOUT, "")
 #: Why a call is repeated if only a part of its answer arrived, or something else did.
 INCOMPLETE = "its answers are incomplete"
+#: The same of an artifact, and if the connection was closed.
+INTERRUPTED, BROKEN = "a download was interrupted", "the connection broke"
 #: Why a call is repeated if there is no server, or it does not answer.
 NO_SERVER, NO_ANSWER = "no server answers", "it does not answer in time"
 #: How often a server is called at the start whose answers are lost.
@@ -144,7 +149,8 @@ class RetryPolicy:
                 self._notify_unreachable(reason)
                 if self._stopped.wait(wait):
                     time.sleep(FIRST_PAUSE_SECONDS)
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                is_lost = reason in {INCOMPLETE, INTERRUPTED, BROKEN}
+                pause = min(2 * pause, LONGEST_PAUSE_IF_LOST if is_lost else LONGEST_PAUSE_SECONDS)
             else:
                 self._notify_reachable()
                 return answer
@@ -215,7 +221,7 @@ def temporary_reason(error: BaseException) -> str | None:
     # MLflow's download threads do not pass their errors on; a missing file has another code.
     was_interrupted = code == "INTERNAL_ERROR" and "occurred while downloading" in str(error)
     if was_interrupted:
-        return "a download was interrupted"
+        return INTERRUPTED
     # The second: of an answer that reports an error.
     is_incomplete = re.search("not in a valid JSON format|Response body: '{", str(error))
     return INCOMPLETE if is_incomplete else None
@@ -250,9 +256,7 @@ def _connection_reason(error: "RequestException") -> str | None:
         case exceptions.ConnectionError() | exceptions.ChunkedEncodingError():
             # Without retries, the time-out of an answer is reported as a failed connection.
             signs = {"timed out": NO_ANSWER, "Connection refused": NO_SERVER}
-            return next(
-                (signs[sign] for sign in signs if sign in str(error)), "the connection broke"
-            )
+            return next((signs[sign] for sign in signs if sign in str(error)), BROKEN)
     return None
 
 

@@ -28,6 +28,7 @@ from tasks.tracking.local_database import is_missing
 from tasks.tracking.prepare_database import CREATION_LOCK, prepare_database
 from tasks.tracking.retry import (
     INCOMPLETE,
+    INTERRUPTED,
     Notify,
     RetryingClient,
     RetryPolicy,
@@ -292,7 +293,7 @@ class Tracker:
                 # MLflow reports a broken connection like an artifact that does not exist, but this
                 # one was just listed.
                 if next(failures) < DOWNLOADS:
-                    raise RetryableError("a download was interrupted") from error
+                    raise RetryableError(INTERRUPTED) from error
                 raise TrackingError(
                     f"run {run_id}: its artifact {path} is listed at "
                     f"{without_password(self.settings.tracking_uri)}, but cannot be downloaded "

@@ -319,6 +319,32 @@ def test_a_password_in_the_address_is_in_no_notice(
     assert "secretpw9" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("reason", "longest"),
+    [(retry.NO_SERVER, 15), ("it answers with error 503", 15), (retry.BROKEN, 2)],
+)
+def test_a_server_whose_answers_are_lost_is_called_again_soon(
+    notices: Notices, monkeypatch: pytest.MonkeyPatch, reason: str, longest: float
+) -> None:
+    policy, pauses = retry.RetryPolicy("http://x", 30, notices), []
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return False
+
+    monkeypatch.setattr(policy._stopped, "wait", wait)
+    answers: Iterator[Exception | None] = iter([RetryableError(reason)] * 12 + [None])
+
+    def call() -> None:
+        if error := next(answers):
+            raise error
+
+    policy.call(call)
+    assert len(pauses) == 12
+    assert longest / 2 <= max(pauses) <= longest
+    assert pauses[0] <= 0.5
+
+
 @pytest.fixture
 def liar(server: MlflowServer) -> Iterator[LyingProxy]:
     with LyingProxy(server.port).running() as between:
