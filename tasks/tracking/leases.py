@@ -96,7 +96,10 @@ class Leases:
         """
         file = self.locks / "place"
         with self.lock("place"):
-            stored = file.read_text(encoding="utf-8").strip() if file.exists() else ""
+            # Damaged bytes are another random name.
+            stored = (
+                file.read_text(encoding="utf-8", errors="replace").strip() if file.exists() else ""
+            )
             if not stored:  # a full disk leaves an empty file
                 stored = uuid.uuid4().hex[:12]
                 write_whole(file, stored)

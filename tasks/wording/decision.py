@@ -54,11 +54,14 @@ def searches_whole_space(rules: SearchRules | None) -> bool:
 def why_as_text(reason: LevelReason, translate: Translate) -> str:
     """Return the code of a reason as text, with the active interactions of the factor.
 
-    For a factor whose effect is unknown, the terms that it cannot be distinguished from.
+    For a factor whose effect is unknown, or one of whose levels is, the terms that it cannot be
+    distinguished from.
     """
     if math.isnan(reason.effect) and reason.code not in {"collapsed", "conditional"}:
         terms = ", ".join(reason.terms) or translate("why_constant")
         return translate("why_unknown", terms=terms)
+    if reason.code == "unknown":
+        return translate("why_partly_unknown", terms=", ".join(reason.terms))
     why = translate(f"why_{reason.code}")
     interacts = reason.code == "active" and any(":" in term for term in reason.terms)
     return f"{why} ({', '.join(reason.terms)})" if interacts else why

@@ -21,9 +21,12 @@ asyncio.run(provide_database_interface().create_db())
 
 
 def add_prefect_database(home: Path) -> Path | None:
-    """Copy the database to a home that has none, and return it; None if it has one."""
+    """Copy the database to a home that has none, and return it; None if it has one.
+
+    A home whose folder is damaged is left as it is.
+    """
     file = home / "prefect" / "prefect.db"
-    if file.exists():
+    if file.exists() or file.parent.is_file():
         return None
     file.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(database_of("prefect", _make), file)

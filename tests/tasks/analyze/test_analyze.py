@@ -506,6 +506,26 @@ def test_a_column_of_three_texts_is_a_category(tmp_path: Path) -> None:
     assert (tmp_path / "plots" / "main_effects.png").exists()
 
 
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_category_of_which_one_level_cannot_be_told_from_another_factor(
+    tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """The only run with one level is also the only one with a level of another factor."""
+    rows = [
+        (width, rate, optimizer)
+        for width in ("narrow", "wide")
+        for rate in (0.1, 0.3)
+        for optimizer in ("adam", "sgd")
+    ]
+    rows[-1] = ("widest", 0.3, "lion")
+    lines = [f"{width},{rate},{opt},{0.8 - 0.1 * (opt == 'sgd')}" for width, rate, opt in rows]
+    (tmp_path / "alias.csv").write_text("\n".join(["width,rate,optimizer,y", *lines]))
+    result = _run(tmp_path, "alias", *more)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.replace("\n", " ").split())
+    assert "the effect of one of its levels cannot be told from width[widest]" in text
+
+
 def test_a_category_with_a_colon_or_of_nine_values_is_refused_in_one_line(tmp_path: Path) -> None:
     colon = _run(tmp_path, _categories(tmp_path, **{"a:b": 0.1, "c": 0.2, "d": 0.3}))
     assert (colon.exit_code, colon.output.count("\n")) == (2, 1)

@@ -324,6 +324,13 @@ def test_an_empty_name_of_a_home_counts_as_missing(content: str, uri: str, tmp_p
     assert len(names) == 2
 
 
+def test_a_damaged_name_of_a_home_is_a_name(uri: str, tmp_path: Path) -> None:
+    leases = Tracker.open(Settings(tmp_path / "home", uri)).leases
+    leases.locks.mkdir(parents=True)
+    (leases.locks / "place").write_bytes(bytes(range(256)))
+    assert leases.home_id == Tracker.open(Settings(tmp_path / "home", uri)).leases.home_id
+
+
 def test_a_full_disk_leaves_no_empty_name_of_a_home(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
