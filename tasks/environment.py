@@ -27,8 +27,10 @@ QUIET = {
     # With MLflow's default pool of 5 + 10 connections, 16 threads lose runs.
     "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "40",
     "PREFECT_LOGGING_LEVEL": "ERROR",
-    # Prefect shows FactorGrid's log on the page of a flow run.
+    # Prefect shows FactorGrid's log on the page of a flow run, and warns of each line that a thread
+    # outside of a flow run logs.
     "PREFECT_LOGGING_EXTRA_LOGGERS": "factorgrid",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     # On a busy machine Prefect's temporary server needs more than its default of 20 s.

@@ -91,6 +91,8 @@ def best_so_far(
         axes.grid(color="0.93")
         axes.set_axisbelow(True)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    for axes in panels[max(len(names) - across, 0) : len(names)]:
+        axes.tick_params(labelbottom=True)  # also where nothing is drawn below
     for axes in panels[len(names) :]:
         axes.axis("off")
     figure.supxlabel(say(f"figure_axis_{along}"), fontsize=9)
