@@ -21,6 +21,7 @@ from tasks.comparison.optuna_tuners import (
 )
 from tasks.errors import UserError
 from tasks.languages import translator
+from tasks.study.hyperparameters import closest
 from tasks.study.study_file import Study
 
 #: The end of the name of a tuner with confirmation.
@@ -121,9 +122,16 @@ def select_tuners(
         If no available tuner has one of the names.
     """
     for name in names:
+        if name == HYPERBAND and "TPE" in known and name not in known:
+            raise UserError(
+                f"--tuner {name!r}: it stops trainings early, which needs a study of more than one "
+                "epoch whose epochs are no factor; leave it out"
+            )
         if name not in known:
             say = translator("en")
             notes = [unavailable_as_text(each, say) for each in unavailable]
             available = "; ".join([*known, *notes])
-            raise UserError(f"--tuner {name!r}: unknown tuner; available are: {available}")
+            near = closest(name, known)
+            meant = f"did you mean {near!r}? " if near else ""
+            raise UserError(f"--tuner {name!r}: unknown tuner; {meant}available are: {available}")
     return {name: known[name] for name in names or known}

@@ -191,8 +191,10 @@ def test_hyperband_takes_part_in_the_comparison_of_a_study_with_a_fixed_length(
         "low = 0.001\nhigh = 0.1", "low = 2\nhigh = 4"
     )
     study = load_study(str(write_study(tmp_path, varied)))
-    with pytest.raises(UserError, match="unknown tuner"):
+    with pytest.raises(UserError, match="stops trainings early, which needs a study of more"):
         study_tuners(study, study_space(study), [HYPERBAND])
+    with pytest.raises(UserError, match=r"unknown tuner; did you mean 'full grid'[?] available"):
+        study_tuners(study, study_space(study), ["fullgrid"])
 
 
 #: Two searches of each of two tuners.
