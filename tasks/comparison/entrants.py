@@ -29,15 +29,16 @@ CONFIRM_SUFFIX = " + confirm"
 
 
 def available_tuners(
-    manual: Sequence[Cell] = (),
+    manual: Sequence[Cell] = (), hyperband: HyperbandTuner | None = None
 ) -> tuple[dict[str, Tuner], tuple[Unavailable, ...]]:
     """Return all available tuners by name, and those that are not available.
 
     Parameters
     ----------
     manual : the cells of a manual list; if there are none, there is no tuner ``manual``.
+    hyperband : see `available_optuna_tuners`.
     """
-    optuna_tuners, unavailable = available_optuna_tuners()
+    optuna_tuners, unavailable = available_optuna_tuners(hyperband)
     manual_tuner = {"manual": Anytime(manual_list(manual))} if manual else {}
     return {**TUNERS, **manual_tuner, **optuna_tuners}, unavailable
 
@@ -85,18 +86,14 @@ def study_tuners(
     UserError
         If no available tuner has one of the names.
     """
-    available, unavailable = available_tuners([space.cell(cell) for cell in study.compare.manual])
+    epochs, continues = study.training.epochs, study.trainings_continue
+    has_lengths = epochs > 1 and "epochs" not in study.factors
+    available, unavailable = available_tuners(
+        [space.cell(cell) for cell in study.compare.manual],
+        HyperbandTuner(epochs, continues) if has_lengths else None,
+    )
     # As `factorgrid search` does: some trainings have a quarter of the epochs.
-    available[DEFAULT_TUNER] = BudgetTuner(study.full_epochs, study.trainings_continue)
-    if "epochs" not in study.factors and study.training.epochs > 1:
-        if "TPE" in available:
-            available[HYPERBAND] = HyperbandTuner(study.training.epochs, study.trainings_continue)
-        unavailable = tuple(
-            missing._replace(names=(*missing.names, HYPERBAND))
-            if "TPE" in missing.names
-            else missing
-            for missing in unavailable
-        )
+    available[DEFAULT_TUNER] = BudgetTuner(study.full_epochs, continues)
     known: dict[str, Tuner] = {}
     for name, tuner in available.items():
         known[name] = tuner

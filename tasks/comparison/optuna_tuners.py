@@ -174,11 +174,19 @@ class Unavailable(NamedTuple):
     install: str
 
 
-def available_optuna_tuners() -> tuple[dict[str, Tuner], tuple[Unavailable, ...]]:
-    """Return the tuners of Optuna that can be used, by name, and those that cannot."""
+def available_optuna_tuners(
+    hyperband: HyperbandTuner | None = None,
+) -> tuple[dict[str, Tuner], tuple[Unavailable, ...]]:
+    """Return the tuners of Optuna that can be used, by name, and those that cannot.
+
+    Parameters
+    ----------
+    hyperband : for the trainings that can be run; None if all of them have one length.
+    """
+    early: dict[str, Tuner] = {} if hyperband is None else {HYPERBAND: hyperband}
     if importlib.util.find_spec("optuna") is None:
-        return {}, (Unavailable(tuple(OPTUNA_TUNERS), "Optuna", "'.[compare]'"),)
-    tuners: dict[str, Tuner] = {}
+        return {}, (Unavailable((*OPTUNA_TUNERS, *early), "Optuna", "'.[compare]'"),)
+    tuners = dict(early)
     unavailable = []
     for name, tuner in OPTUNA_TUNERS.items():
         missing = [module for module in tuner.needs if importlib.util.find_spec(module) is None]

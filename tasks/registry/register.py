@@ -257,18 +257,7 @@ class WinnerRegistration:
                     run_id, selection, test, constant, lock, metrics
                 )
                 lock.require_held()
-                if not learned:
-                    self.registry.tag(number, NOT_LEARNED, "true")
-                judged = judge_challenger(self.registry, self.registry.version(number), labels)
-                verdict = judged.verdict
-                # Kept before the alias moves: an execution that is cut off then repeats it.
-                self.registry.tag(number, STUDY_VERDICT, json.dumps(asdict(verdict)))
-                done = apply_verdict(self.registry, judged)
-                alias = CHAMPION if done.earned else CHALLENGER if learned else ""
-                if alias == CHALLENGER:
-                    self.registry.set_challenger(number)
-                elif not alias:
-                    self.registry.remove_challenger(number)
+                alias, verdict = self._judge(number, labels, learned=learned)
         self.execution.writer.log(
             self.execution.run_id,
             metrics={
@@ -304,6 +293,23 @@ class WinnerRegistration:
         classes = len(counts)
         limit = chance_band(1 / classes, classes * int(counts.min()), alpha)
         return metrics["test_balanced_accuracy"] > limit
+
+    def _judge(
+        self, number: str, labels: NDArray[np.int64], *, learned: bool
+    ) -> tuple[str, PromotionVerdict]:
+        """Judge a version, and give it its alias; return the alias, or none, and the verdict."""
+        if not learned:
+            self.registry.tag(number, NOT_LEARNED, "true")
+        judged = judge_challenger(self.registry, self.registry.version(number), labels)
+        # Kept before the alias moves: an execution that is cut off then repeats it.
+        self.registry.tag(number, STUDY_VERDICT, json.dumps(asdict(judged.verdict)))
+        done = apply_verdict(self.registry, judged)
+        alias = CHAMPION if done.earned else CHALLENGER if learned else ""
+        if alias == CHALLENGER:
+            self.registry.set_challenger(number)
+        elif not alias:
+            self.registry.remove_challenger(number)
+        return alias, judged.verdict
 
     def _verdict_before(self, champion: Any) -> PromotionVerdict:
         """Return why a version that is champion already is it.
