@@ -1,7 +1,7 @@
 """`factorgrid compare`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -9,9 +9,6 @@ from flows.commands.completion import study_files
 from flows.commands.options import as_json_option, print_result, study_data_options
 from flows.commands.prefect_server import prefect_server
 from tasks.languages import LANGUAGES, counted
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()
@@ -23,7 +20,10 @@ if TYPE_CHECKING:
     "budgets",
     type=int,
     multiple=True,
-    help="Runs per search. With --table it may be repeated; by default 8, 12, 20 and 40.",
+    help=(
+        "Trainings of full length per search; with --table runs, and it may be repeated "
+        "(by default 8, 12, 20 and 40)."
+    ),
 )
 @click.option("--repetitions", type=int, help="Searches per tuner; by default 3, with --table 200.")
 @click.option(

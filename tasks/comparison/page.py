@@ -1,6 +1,6 @@
 """The result of a comparison with real training as an HTML page, in the languages of the report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +29,8 @@ SECTIONS = {
     "factors": "comparison_factors",
     "compared": "comparison_compared",
 }
+#: Factors that have room beside each other on the page.
+FACTORS_ABREAST = 4
 #: With fewer searches of each tuner, the page says that small differences are chance.
 FEW_SEARCHES = 5
 
@@ -63,11 +65,7 @@ def comparison_as_page(result: ComparisonResult, language: str = "en") -> str:
         explained=_explanation_of_columns(result, say),
         notes=result.notes(say),
         figures=_figures_of_page(result, say),
-        names=names,
-        effects={
-            tuner: [text.replace("+-", "±") for text in texts]
-            for tuner, texts in effects_as_text(result, say).items()
-        },
+        effects=_effects(result, names, say),
         compared=_what_was_compared(result, say),
         searches=[
             {
@@ -185,6 +183,23 @@ def _figures_of_tuner(row: Mapping[Any, Any], say: Translate) -> list[str]:
         number_as_text(row["at_equal_seconds"], 3),
         number_as_text(row["seconds"], 0),
         f"{number_as_text(row['seconds_to_target'], 0)} ({reached})",
+    ]
+
+
+def _effects(
+    result: ComparisonResult, names: Sequence[str], say: Translate
+) -> list[dict[str, Any]]:
+    """Return the tables of effects: in each a few factors, and a text per tuner and factor."""
+    texts = effects_as_text(result, say)
+    return [
+        {
+            "names": names[i : i + FACTORS_ABREAST],
+            "texts": {
+                tuner: [text.replace("+-", "±") for text in own[i : i + FACTORS_ABREAST]]
+                for tuner, own in texts.items()
+            },
+        }
+        for i in range(0, len(names), FACTORS_ABREAST)
     ]
 
 

@@ -20,9 +20,14 @@ from tasks.comparison.request import (
     StudyRequest,
     check_request,
 )
-from tasks.comparison.result import ComparisonResult, comparison_as_json, comparison_as_text
+from tasks.comparison.result import (
+    ComparisonResult,
+    comparison_as_json,
+    comparison_as_text,
+    effects_as_text,
+)
 from tasks.errors import UserError
-from tasks.languages import LANGUAGES
+from tasks.languages import LANGUAGES, translator
 from tasks.study.study_file import load_study
 
 TUNERS = ("random", "full grid", "FactorGrid (default)")
@@ -109,6 +114,22 @@ def test_the_page_is_written_in_the_language_that_was_asked_for(tmp_path: Path) 
     save_comparison(compared(tmp_path), tmp_path / "out", "ko")
     page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
     assert '<html lang="ko">' in page
+
+
+def test_effects_of_many_factors_stand_in_several_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = compared(tmp_path)
+    monkeypatch.setattr("tasks.comparison.page.FACTORS_ABREAST", 1)
+    section = comparison_as_page(result).partition('<section id="factors">')[2]
+    tables = re.findall(r"<table.*?</table>", section.partition("</section>")[0], re.DOTALL)
+    assert len(tables) == len(result.study.factor_list) == 2
+    texts = effects_as_text(result, translator("en"))
+    for i, (factor, table) in enumerate(zip(result.study.factor_list, tables, strict=True)):
+        assert f'<th class="n">{factor.name}</tr>' in table
+        rows = re.findall(r'<td class="text">(.*?)<td class="n">(.*?)</tr>', table)
+        expected = [(tuner, own[i].replace("+-", "±")) for tuner, own in texts.items()]
+        assert rows == expected
 
 
 OPTIONS: dict[str, object] = {
