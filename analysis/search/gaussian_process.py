@@ -4,6 +4,11 @@ A process whose length scales and noise are fitted by maximum likelihood is over
 twenty noisy runs. Here they are averaged over: they are drawn once from a prior, and each draw is
 weighted by how well it explains the runs. This also takes a tenth of the time of a fit, so that
 hundreds of searches can be replayed.
+
+In half of the draws the response has a linear trend in every coordinate. A two-level screen
+measures main effects well, and these then count beyond its levels: without a trend, the process
+returns to the mean of the runs there, and changes one factor at a time although the screen shows
+the better level of all.
 """
 
 from collections.abc import Sequence
@@ -26,8 +31,11 @@ DRAWS, KEPT = 200, 20
 #: With more runs than this, fewer of the draws are weighted: the memory of all of them would grow
 #: with the square of the runs.
 MANY_RUNS = 100
-#: Random cells among which the next is chosen, besides the neighbours of the best cells.
-CANDIDATES = 250
+#: Share of the draws without a linear trend.
+WITHOUT_TREND = 0.5
+#: Random cells among which the next is chosen, besides the neighbours of the best cells; and from
+#: how many of the most promising ones the search goes on uphill, by how many steps at most.
+CANDIDATES, CLIMBED, STEPS = 250, 5, 30
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Surrogate:
     inverse : (d, n, n) inverse covariance of the runs under each draw, unit amplitude.
     answers : (d, n) product of that with the standardised responses.
     rates : (d, k) squared inverse length scales of the draws; ``amplitude`` and ``weight`` (d,).
+    trends : (d,) variance of the slope of the trend, unit amplitude.
     centre, width : mean and standard deviation of the responses.
     at : coordinates of predictions beside those of the cells, as `fit_process` was given them.
     """
@@ -50,6 +59,7 @@ class Surrogate:
     inverse: Array
     answers: Array
     rates: Array
+    trends: Array
     amplitude: Array
     weight: Array
     centre: float
@@ -58,10 +68,12 @@ class Surrogate:
 
     def predict(self, cells: Sequence[Cell]) -> tuple[Array, Array]:
         """Return posterior means and standard deviations (N,) in units of the response."""
-        cross = covariance(_beside(self.space.features(cells), self.at), self.runs, self.rates)
+        features = _beside(self.space.features(cells), self.at)
+        cross = covariance(features, self.runs, self.rates, self.trends)
         means = (cross @ self.answers[:, :, None])[:, :, 0]
         explained = ((cross @ self.inverse) * cross).sum(axis=2)
-        variances = np.maximum(1 - explained, 1e-12) * self.amplitude[:, None]
+        own = 1 + self.trends[:, None] * (features**2).sum(axis=1)
+        variances = np.maximum(own - explained, 1e-12) * self.amplitude[:, None]
         mean = self.weight @ means
         variance = self.weight @ (variances + (means - mean) ** 2)
         return mean * self.width + self.centre, np.sqrt(variance) * self.width
@@ -73,11 +85,19 @@ def _beside(features: Array, more: Array | Sequence[float]) -> Array:
     return np.hstack([features, columns])
 
 
-def covariance(a: Array, b: Array, rates: Array) -> Array:
-    """Return the Matern 5/2 covariance of unit amplitude: (m, k), (n, k), (d, k) -> (d, m, n)."""
+def covariance(a: Array, b: Array, rates: Array, trends: Array) -> Array:
+    """Return the covariance (d, m, n) of points (m, k) and (n, k) under each draw.
+
+    The sum of a Matern 5/2 covariance of unit amplitude and that of a linear trend.
+
+    Parameters
+    ----------
+    rates, trends : (d, k) and (d,), see `Surrogate`.
+    """
     squares = (a[:, None, :] - b[None, :, :]) ** 2
     flat = 5 * rates @ squares.reshape(-1, a.shape[1]).T
-    return np.asarray(matern_52(flat).reshape(len(rates), len(a), len(b)))
+    matern = matern_52(flat).reshape(len(rates), len(a), len(b))
+    return np.asarray(matern + trends[:, None, None] * (a @ b.T))
 
 
 def matern_52(squares: Array) -> Array:
@@ -86,27 +106,29 @@ def matern_52(squares: Array) -> Array:
     return np.asarray((1 + r + squares / 3) * np.exp(-r))
 
 
-def own_covariance(a: Array, rates: Array) -> Array:
-    """Return `covariance` of points with themselves, (n, k), (d, k) -> (d, n, n)."""
+def own_covariance(a: Array, rates: Array, trends: Array) -> Array:
+    """Return `covariance` (d, n, n) of points (n, k) with themselves."""
     upper, lower = np.triu_indices(len(a), 1)
     pairs = matern_52(5 * rates @ ((a[upper] - a[lower]) ** 2).T)
     kernel = np.ones((len(rates), len(a), len(a)))
     kernel[:, upper, lower] = pairs
     kernel[:, lower, upper] = pairs
-    return kernel
+    return np.asarray(kernel + trends[:, None, None] * (a @ a.T))
 
 
 @lru_cache(maxsize=32)
-def prior(k: int) -> tuple[Array, Array]:
-    """Return draws of squared inverse length scales (d, k) and noise-to-signal variances (d,).
+def prior(k: int) -> tuple[Array, Array, Array]:
+    """Return draws of squared inverse length scales (d, k), trends (d,) and noise (d,).
 
-    Log-normal: length scales with a median of 1.5 coded units (three quarters of a factor's range)
-    and a factor of e per standard deviation; noise with a median of a twentieth.
+    Noise and trends are variances relative to that of the Matern covariance. Log-normal: length
+    scales with a median of 1.5 coded units (three quarters of a factor's range) and a factor of e
+    per standard deviation; noise with a median of a twentieth; trends with a median of 1, or none.
     """
     rng = np.random.default_rng(k)
     lengths = np.exp(np.log(1.5) + 1.0 * rng.standard_normal((DRAWS, k)))
     noise = np.exp(np.log(0.05) + 1.2 * rng.standard_normal(DRAWS))
-    return lengths**-2.0, noise
+    trends = np.exp(rng.standard_normal(DRAWS)) * (rng.random(DRAWS) >= WITHOUT_TREND)
+    return lengths**-2.0, trends, noise
 
 
 def clip_low_outliers(figures: Array) -> Array:
@@ -143,14 +165,14 @@ def fit_process(
     References
     ----------
     Rasmussen, C. E. and Williams, C. K. I. (2006), Gaussian Processes for Machine Learning,
-    sections 2.2, 4.2 and 5.2.
+    sections 2.2, 2.7, 4.2 and 5.2.
     """
     y = clip_low_outliers(np.asarray(figures, dtype=float))
     centre, width = float(y.mean()), float(y.std()) or 1.0
     z = np.asarray((y - centre) / width, dtype=np.float64)
     runs = _beside(space.features(cells), more)
-    rates, noise = (drawn[: _draws(len(z))] for drawn in prior(runs.shape[1]))
-    kernel = own_covariance(runs, rates)
+    rates, trends, noise = (drawn[: _draws(len(z))] for drawn in prior(runs.shape[1]))
+    kernel = own_covariance(runs, rates, trends)
     kernel += noise[:, None, None] * np.eye(len(z))
     lower = np.linalg.cholesky(kernel)
     whitened = np.linalg.solve(lower, np.broadcast_to(z[:, None], (len(lower), len(z), 1)))[..., 0]
@@ -166,6 +188,7 @@ def fit_process(
         inverse,
         inverse @ z,
         rates[kept],
+        trends[kept],
         (2 + misfit[kept]) / (2 + len(z)),
         weight / weight.sum(),
         centre,
@@ -187,7 +210,9 @@ def neighbours(space: Space, cell: Cell) -> list[Cell]:
 def next_cell(surrogate: Surrogate, cells: Sequence[Cell], rng: np.random.Generator) -> Cell:
     """Return the untried cell with the largest expected improvement over the best posterior mean.
 
-    If every cell was tried, the best of them by the same criterion.
+    It is looked for among random cells and the neighbours of the best cells; from the most
+    promising of these the search goes on to better neighbours. If every cell was tried, the best of
+    them by the same criterion.
 
     Parameters
     ----------
@@ -202,14 +227,51 @@ def next_cell(surrogate: Surrogate, cells: Sequence[Cell], rng: np.random.Genera
     space = surrogate.space
     known = sorted(set(cells))
     mean, _ = surrogate.predict(known)
+    best = float(mean.max())
     top = [known[i] for i in np.argsort(-mean)[:3]]
-    near = [cell for best in top for cell in neighbours(space, best)]
+    near = [cell for leader in top for cell in neighbours(space, leader)]
     tried = set(map(space.distinct, known))
     drawn = rng.integers(space.shape, size=(CANDIDATES, len(space.shape))).tolist()
     looked = dict.fromkeys(map(space.distinct, [*map(tuple, drawn), *near]))
     untried = [cell for cell in looked if cell not in tried]
-    candidates = untried or known
-    return _largest_improvement(surrogate, candidates, float(mean.max()))
+    if not untried:
+        return _largest_improvement(surrogate, known, best)
+    gains = expected_improvement(surrogate, untried, best)
+    starts = [untried[i] for i in np.argsort(-gains, kind="stable")[:CLIMBED]]
+    return _largest_improvement(surrogate, _climb(surrogate, starts, tried, best), best)
+
+
+def _climb(
+    surrogate: Surrogate, starts: Sequence[Cell], tried: set[Cell], best: float
+) -> list[Cell]:
+    """Return where each start leads: to the best untried neighbour, as long as it is better.
+
+    Parameters
+    ----------
+    starts : untried cells.
+    tried : cells that cannot be chosen.
+    best : the response to improve on.
+    """
+    space, cells = surrogate.space, list(starts)
+    for _ in range(STEPS):
+        around = [
+            [
+                cell,
+                *(
+                    near
+                    for near in map(space.distinct, neighbours(space, cell))
+                    if near not in tried
+                ),
+            ]
+            for cell in cells
+        ]
+        looked = list(dict.fromkeys(cell for group in around for cell in group))
+        gains = dict(zip(looked, expected_improvement(surrogate, looked, best), strict=True))
+        moved = [max(group, key=gains.__getitem__) for group in around]
+        if moved == cells:
+            break
+        cells = moved
+    return cells
 
 
 def most_promising(surrogate: Surrogate, cells: Sequence[Cell], trained: Sequence[Cell]) -> Cell:
@@ -226,11 +288,20 @@ def most_promising(surrogate: Surrogate, cells: Sequence[Cell], trained: Sequenc
 
 
 def _largest_improvement(surrogate: Surrogate, cells: Sequence[Cell], best: float) -> Cell:
+    return cells[int(np.argmax(expected_improvement(surrogate, cells, best)))]
+
+
+def expected_improvement(surrogate: Surrogate, cells: Sequence[Cell], best: float) -> Array:
+    """Return by how much cells are expected to be better than a response, 0 where they are worse.
+
+    Parameters
+    ----------
+    best : the response to improve on.
+    """
     means, deviations = surrogate.predict(cells)
     gain = means - best
     z = gain / deviations
-    expected = gain * ndtr(z) + deviations * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    return cells[int(np.argmax(expected))]
+    return np.asarray(gain * ndtr(z) + deviations * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
 
 
 def best_cell(space: Space, cells: Sequence[Cell], figures: Sequence[float]) -> Cell:

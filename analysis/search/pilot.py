@@ -81,7 +81,7 @@ def screen_ranges(
         elif factor in looked:
             first = looked.index(factor) * len(PLACES)
             own = tuple(figures[first : first + len(PLACES)])
-            best = _best_place(own)
+            best = best_place(own)
             found.append(
                 ScreenRange(
                     factor.name, max(-1.0, best - AROUND_BEST), min(1.0, best + AROUND_BEST), own
@@ -92,10 +92,14 @@ def screen_ranges(
     return found
 
 
-def _best_place(figures: Sequence[float]) -> float:
+def best_place(figures: Sequence[float]) -> float:
     """Return where the best of the three runs is, in coded units; a run that failed is the worst.
 
     Equal figures show no direction: then it is the middle, unless the run there failed.
+
+    Parameters
+    ----------
+    figures : the responses at `PLACES`, higher is better, NaN for a run that failed.
     """
     known = {x: y for x, y in zip(PLACES, figures, strict=True) if not math.isnan(y)}
     if not known or (0.0 in known and len(set(known.values())) == 1):

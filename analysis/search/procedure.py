@@ -327,13 +327,40 @@ def narrow(rules: SearchRules, runs: pd.DataFrame) -> tuple[SearchRules, list[pi
     if failed and (rules.trainings is None or len(failed) == len(cells)):
         raise DesignError(f"the pilot's run at {cell_name(failed[0])} has no {rules.response}")
     ranges = pilot.screen_ranges(rules.factors, figures, rules.screen_inside)
-    ranges = [replace(x, figures=tuple(sign * figure for figure in x.figures)) for x in ranges]
     factors = []
     for factor, found in zip(rules.factors, ranges, strict=True):
-        low, high = _level(rules, factor, found.low), _level(rules, factor, found.high)
+        low, high = _screen_levels(rules, factor, found)
         # Whole numbers, or the levels of a table, may leave no two levels inside.
         factors.append(factor if low == high else replace(factor, low=low, high=high))
+    ranges = [replace(x, figures=tuple(sign * figure for figure in x.figures)) for x in ranges]
     return replace(rules, factors=tuple(factors), pilot=False), ranges
+
+
+def _screen_levels(
+    rules: SearchRules, factor: Factor, found: pilot.ScreenRange
+) -> tuple[Level, Level]:
+    """Return the two levels of a factor in the screen.
+
+    Of three learning rates, the nearest to the wanted levels are both ends of the range, although
+    the pilot found the middle to be the best, or twice the same one. Then the levels are the best
+    value and the one beside it, on the side of the better end.
+    """
+    low, high = _level(rules, factor, found.low), _level(rules, factor, found.high)
+    values = _few_values(rules, factor)
+    if not found.figures or not values or {low, high} not in ({low}, {values[0], values[-1]}):
+        return low, high
+    distances = [abs(factor.code(value) - pilot.best_place(found.figures)) for value in values]
+    best = int(np.argmin(distances))
+    first, _, last = (-math.inf if math.isnan(y) else y for y in found.figures)
+    below = best == len(values) - 1 or (best > 0 and first >= last)
+    return (values[best - 1], values[best]) if below else (values[best], values[best + 1])
+
+
+def _few_values(rules: SearchRules, factor: Factor) -> tuple[Level, ...]:
+    """Return the only values of a factor that may be run, from low to high; empty if any may be."""
+    if rules.space is not None:
+        return rules.space.levels[rules.space.factors_by_name[factor.name]]
+    return factor.values
 
 
 def _only_figure(rules: SearchRules, runs: pd.DataFrame, cell: Levels) -> float:

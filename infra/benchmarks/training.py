@@ -51,6 +51,7 @@ to 1.03) times the images per second, 1.00 (0.98 to 1.02) times the seconds of t
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,8 @@ TRAINING: dict[str, dict[str, Any]] = {
     },
 }
 BATCH, RATE = 64, 0.001
+#: Limits oneDNN, which carries out the convolutions, to the instructions of AVX2.
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
 def write_pictures(folder: Path, number: int, source: Path | None) -> None:
@@ -259,27 +262,39 @@ SIDES: dict[str, Callable[[Path, int, int, int, str], dict[str, float]]] = {
 
 
 def in_new_process(
-    side: str, folder: Path, size: int, epochs: int, seed: int, network: str
+    side: str, folder: Path, size: int, epochs: int, seed: int, network: str, *, avx2: bool
 ) -> dict[str, float]:
     """Run one side in a new process."""
     words = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
     words += ["--sizes", str(size), "--epochs", str(epochs), "--seed", str(seed)]
-    words += ["--network", network]
-    ended = subprocess.run(words, capture_output=True, text=True, check=True)
+    words += ["--network", network, *(["--avx2"] if avx2 else [])]
+    variables = {**os.environ, **(AVX2 if avx2 else {})}
+    ended = subprocess.run(words, capture_output=True, text=True, check=True, env=variables)
     answer: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
     return answer
 
 
 def compare(
-    folder: Path, size: int, epochs: int, rounds: int, sides: Sequence[str], network: str
+    folder: Path,
+    size: int,
+    epochs: int,
+    rounds: int,
+    sides: Sequence[str],
+    network: str,
+    *,
+    avx2: bool = False,
 ) -> None:
     """Run the sides alternating; print medians, ratios to the first, accuracies over the seeds."""
     write_cache(folder, size)
     rows = [
-        {side: in_new_process(side, folder, size, epochs, seed, network) for side in sides}
+        {
+            side: in_new_process(side, folder, size, epochs, seed, network, avx2=avx2)
+            for side in sides
+        }
         for seed in range(1, rounds + 1)
     ]
-    print(f"{network} network, {size} x {size} pixels, {epochs} epochs, {rounds} rounds")
+    limit = ", limited to AVX2" if avx2 else ""
+    print(f"{network} network, {size} x {size} pixels, {epochs} epochs, {rounds} rounds{limit}")
     for side in sides:
         for figure in ("images_per_second", "cell_seconds"):
             each = [row[side][figure] for row in rows]
@@ -303,12 +318,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=["theirs", "ours"])
     parser.add_argument("--network", choices=NETWORKS, default="plain")
+    parser.add_argument("--avx2", action="store_true", help="limit both to AVX2 and float32")
     parser.add_argument("--side", choices=SIDES)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.side:
         run = SIDES[options.side]
         size, network = options.sizes[0], options.network
+        if options.avx2:
+            TRAINING[network]["precision"] = "float32"
         found = run(options.folder, size, options.epochs, options.seed, network)
         print(json.dumps(found))
         return
@@ -316,7 +334,15 @@ def main() -> None:
         write_pictures(Path(text), options.pictures, options.source)
         for size in options.sizes:
             sides, network = options.sides, options.network
-            compare(Path(text), size, options.epochs, options.rounds, sides, network)
+            compare(
+                Path(text),
+                size,
+                options.epochs,
+                options.rounds,
+                sides,
+                network,
+                avx2=options.avx2,
+            )
 
 
 if __name__ == "__main__":

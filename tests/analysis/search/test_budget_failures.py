@@ -12,6 +12,7 @@ from analysis.search.best_cell import select
 from analysis.search.budget import least_budget, rules_for_budget, smallest_screen
 from analysis.search.next_moves import next_moves
 from analysis.search.procedure import CellRun, SearchRules
+from analysis.search.space import Space
 
 RATE = Factor("learning_rate", 1e-4, 1.0, "log", (1e-8, 10.0))
 DROPOUT = Factor("dropout", 0.0, 0.5, "linear", (0.0, 0.95))
@@ -54,6 +55,30 @@ def test_a_learning_rate_at_which_training_fails_is_the_worst_of_the_pilot(
 ) -> None:
     rate, _ = narrowed(rules_for_budget([RATE, DROPOUT], "y", 16), figures).factors
     assert (rate.low, rate.high) == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("values", "figures", "low", "high"),
+    [
+        ((1e-4, 1e-3, 1e-2), [0.6, 0.8, 0.7], 1e-3, 1e-2),
+        ((1e-4, 1e-3, 1e-2), [0.7, 0.8, 0.6], 1e-4, 1e-3),
+        ((1e-4, 1e-3, 1e-2), [0.7, 0.8, math.nan], 1e-4, 1e-3),
+        ((1e-4, 1e-3, 1e-2), [math.nan, 0.8, math.nan], 1e-4, 1e-3),
+        ((1e-4, 1e-3, 1e-2), [0.8, 0.7, 0.6], 1e-4, 1e-3),
+        ((1e-4, 1e-3, 1e-2), [0.6, 0.7, 0.8], 1e-3, 1e-2),
+        ((1e-4, 2e-4, 1e-2), [0.6, 0.8, 0.7], 2e-4, 1e-2),
+        ((1e-4, 1e-2), [0.6, 0.8], 1e-4, 1e-2),
+        ((1e-4, 1e-3, 1e-2, 1e-1), [0.6, 0.8, 0.7], 1e-3, 1e-2),
+    ],
+)
+def test_the_screen_of_few_learning_rates_has_the_best_one_of_the_pilot(
+    values: tuple[float, ...], figures: list[float], low: float, high: float
+) -> None:
+    listed = Factor("learning_rate", values[0], values[-1], "log", (1e-8, 10.0), values=values)
+    for space in (None, Space((listed, DROPOUT), (values, (0.0, 0.25, 0.5)))):
+        rules = rules_for_budget([listed, DROPOUT], "y", 16, space=space)
+        rate, _ = narrowed(rules, figures).factors
+        assert (rate.low, rate.high) == (low, high)
 
 
 def test_a_pilot_in_which_all_trainings_fail_is_an_error() -> None:

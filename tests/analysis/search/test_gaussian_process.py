@@ -1,9 +1,11 @@
 """The Gaussian process: what it predicts, and which cell it chooses next."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import Matern
+from sklearn.gaussian_process.kernels import DotProduct, Matern
 
 from analysis.designs.fractions import fraction
 from analysis.factors import Factor
@@ -25,7 +27,7 @@ def hill(cell: Cell) -> float:
 def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None:
     rng = np.random.default_rng(1)
     cells = SPACE.draw(rng, 9)
-    rates, noise = gaussian_process.prior(2)
+    rates, trends, noise = gaussian_process.prior(2)
     surrogate = gaussian_process.fit_process(SPACE, cells, [hill(c) for c in cells])
     places = [int(np.flatnonzero((rates == own).all(axis=1))[0]) for own in surrogate.rates]
     z = gaussian_process.clip_low_outliers(np.array([hill(c) for c in cells]))
@@ -33,9 +35,12 @@ def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None
     others = [c for c in SPACE.cells() if c not in cells]
     means, seconds = [], []
     for place, amplitude in zip(places, surrogate.amplitude, strict=True):
-        theirs = GaussianProcessRegressor(
-            Matern(rates[place] ** -0.5, nu=2.5), alpha=noise[place], optimizer=None
-        ).fit(SPACE.points(cells), z)
+        kernel = Matern(rates[place] ** -0.5, nu=2.5)
+        if trends[place]:
+            kernel += trends[place] * DotProduct(0.0, "fixed")
+        theirs = GaussianProcessRegressor(kernel, alpha=noise[place], optimizer=None).fit(
+            SPACE.points(cells), z
+        )
         mean, deviation = theirs.predict(SPACE.points(others), return_std=True)
         means.append(mean)
         seconds.append(deviation**2 * amplitude + mean**2)
@@ -44,6 +49,39 @@ def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None
     mean, own = surrogate.predict(others)
     np.testing.assert_allclose((mean - surrogate.centre) / surrogate.width, expected, atol=1e-8)
     np.testing.assert_allclose(own / surrogate.width, deviation, atol=1e-6)
+
+
+def test_half_of_the_draws_have_a_trend_and_the_most_likely_ones_are_of_both_kinds() -> None:
+    _, trends, _ = gaussian_process.prior(3)
+    assert 0.4 < np.mean(trends > 0) < 0.6
+    cells = list(SPACE.cells())[::4]
+    surrogate = gaussian_process.fit_process(SPACE, cells, [hill(c) for c in cells])
+    assert 0 < np.mean(surrogate.trends > 0) < 1
+
+
+def test_after_a_screen_with_main_effects_the_next_cell_changes_all_factors() -> None:
+    """Without a trend it changed one or two of them, and went on so, one at a time."""
+    factors = tuple(Factor(f"x{i}", 0.0, 1.0) for i in range(7))
+    space = Space(factors, ((0.0, 0.25, 0.5, 0.75, 1.0),) * 7)
+    corners = [(a, b, c, a * b, a * c, b * c, a * b * c) for a, b, c in product((-1, 1), repeat=3)]
+    screen: list[Cell] = [tuple(2 + x for x in row) for row in corners]
+    slopes = np.array([1.0, -0.9, 0.8, -0.7, 0.6, -0.5, 0.4])
+    surrogate = gaussian_process.fit_process(
+        space, screen, (space.points(screen) @ slopes).tolist()
+    )
+    found = gaussian_process.next_cell(surrogate, screen, np.random.default_rng(1))
+    assert found == tuple(4 if slope > 0 else 0 for slope in slopes)
+
+
+def test_climbing_ends_at_a_cell_that_no_untried_neighbour_improves() -> None:
+    cells: list[Cell] = [(0, 0), (0, 6), (4, 0), (4, 6)]
+    surrogate = gaussian_process.fit_process(SPACE, cells, [hill(c) for c in cells])
+    found = gaussian_process.next_cell(surrogate, cells, np.random.default_rng(1))
+    around = [found, *(c for c in gaussian_process.neighbours(SPACE, found) if c not in cells)]
+    best = float(surrogate.predict(cells)[0].max())
+    gains = gaussian_process.expected_improvement(surrogate, around, best)
+    assert gains.argmax() == 0
+    assert found not in cells
 
 
 def _next_cell(cells: list[Cell], rng: np.random.Generator) -> Cell:

@@ -92,7 +92,9 @@ def test_the_first_of_them_is_the_one_that_would_be_chosen_without_the_others() 
     found = next_cells(rules, runs)
     alone = next_cells(replace(rules, parallel=1), runs)
     assert (found.cells[:1], found.epochs) == (alone.cells, alone.epochs)
-    assert (found.expected, found.runs) == (alone.expected, alone.runs)
+    # Cells that are chosen together sort the runs, and sums of floats depend on the order.
+    assert found.expected == pytest.approx(alone.expected)
+    assert found.runs == alone.runs
 
 
 @given(
