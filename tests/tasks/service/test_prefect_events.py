@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 from prefect.events import Event, Resource
@@ -25,8 +26,10 @@ class SlowClient(EventsClient):
 
 
 @pytest.fixture
-def worker() -> Iterator[EventsWorker]:
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[EventsWorker]:
     SENT.clear()
+    # Otherwise the worker first starts a server of its own, which may take longer than the wait.
+    monkeypatch.setattr("prefect.client.orchestration.get_client", nullcontext)
     EventsWorker.set_client_override(SlowClient)
     yield EventsWorker.instance()
     EventsWorker.set_client_override(None)
