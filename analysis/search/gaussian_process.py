@@ -254,17 +254,8 @@ def _climb(
     """
     space, cells = surrogate.space, list(starts)
     for _ in range(STEPS):
-        around = [
-            [
-                cell,
-                *(
-                    near
-                    for near in map(space.distinct, neighbours(space, cell))
-                    if near not in tried
-                ),
-            ]
-            for cell in cells
-        ]
+        around = [[cell, *map(space.distinct, neighbours(space, cell))] for cell in cells]
+        around = [[cell for cell in group if cell not in tried] for group in around]
         looked = list(dict.fromkeys(cell for group in around for cell in group))
         gains = dict(zip(looked, expected_improvement(surrogate, looked, best), strict=True))
         moved = [max(group, key=gains.__getitem__) for group in around]
