@@ -238,13 +238,15 @@ def next_cell(surrogate: Surrogate, cells: Sequence[Cell], rng: np.random.Genera
         return _largest_improvement(surrogate, known, best)
     gains = expected_improvement(surrogate, untried, best)
     starts = [untried[i] for i in np.argsort(-gains, kind="stable")[:CLIMBED]]
-    return _largest_improvement(surrogate, _climb(surrogate, starts, tried, best), best)
+    return _climb(surrogate, starts, tried, best)
 
 
-def _climb(
-    surrogate: Surrogate, starts: Sequence[Cell], tried: set[Cell], best: float
-) -> list[Cell]:
-    """Return where each start leads: to the best untried neighbour, as long as it is better.
+def _climb(surrogate: Surrogate, starts: Sequence[Cell], tried: set[Cell], best: float) -> Cell:
+    """Go from each start to the best untried neighbour, as long as it is better.
+
+    Returns
+    -------
+    The cell with the largest expected improvement of those that are reached.
 
     Parameters
     ----------
@@ -262,7 +264,7 @@ def _climb(
         if moved == cells:
             break
         cells = moved
-    return cells
+    return max(cells, key=gains.__getitem__)
 
 
 def most_promising(surrogate: Surrogate, cells: Sequence[Cell], trained: Sequence[Cell]) -> Cell:

@@ -349,7 +349,7 @@ def _can_search_on(rules: SearchRules, factor: Factor, selection: Selection) -> 
     """
     if rules.trainings is None or rules.space is None:
         return False
-    levels = rules.space.levels[rules.space.factors_by_name[factor.name]]
+    levels = rules.space.levels_of(factor.name)
     return float(levels[0]) < float(selection.chosen[factor.name]) < float(levels[-1])
 
 

@@ -346,21 +346,14 @@ def _screen_levels(
     value and the one beside it, on the side of the better end.
     """
     low, high = _level(rules, factor, found.low), _level(rules, factor, found.high)
-    values = _few_values(rules, factor)
-    if not found.figures or not values or {low, high} not in ({low}, {values[0], values[-1]}):
+    values = rules.space.levels_of(factor.name) if rules.space else factor.values
+    if not found.figures or not values or (low != high and (low, high) != (values[0], values[-1])):
         return low, high
     distances = [abs(factor.code(value) - pilot.best_place(found.figures)) for value in values]
     best = int(np.argmin(distances))
     first, _, last = (-math.inf if math.isnan(y) else y for y in found.figures)
     below = best == len(values) - 1 or (best > 0 and first >= last)
     return (values[best - 1], values[best]) if below else (values[best], values[best + 1])
-
-
-def _few_values(rules: SearchRules, factor: Factor) -> tuple[Level, ...]:
-    """Return the only values of a factor that may be run, from low to high; empty if any may be."""
-    if rules.space is not None:
-        return rules.space.levels[rules.space.factors_by_name[factor.name]]
-    return factor.values
 
 
 def _only_figure(rules: SearchRules, runs: pd.DataFrame, cell: Levels) -> float:
@@ -520,7 +513,7 @@ def _region_levels(
     low, high = min(ends), max(ends)
     if rules.space is None:
         return levels_between(factor, low, high)
-    table = rules.space.levels[rules.space.factors_by_name[factor.name]]
+    table = rules.space.levels_of(factor.name)
     low, high = (float(rules.allowed(factor, end)) for end in (low, high))
     return tuple(level for level in table if low <= float(level) <= high)
 

@@ -45,6 +45,10 @@ class Space:
         """The index of each factor, by name."""
         return {factor.name: index for index, factor in enumerate(self.factors)}
 
+    def levels_of(self, name: str) -> tuple[Level, ...]:
+        """Return the levels of a factor, by its name."""
+        return self.levels[self.factors_by_name[name]]
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The number of levels of each factor."""
