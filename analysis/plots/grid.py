@@ -25,14 +25,16 @@ SHADES = ("1.0", "0.63")
 def is_grid(runs: pd.DataFrame, factors: Sequence[Factor], response: str) -> bool:
     """Whether cells were run, and fill half of their heat map or have two factors at most.
 
-    Cells that a model chose among many factors lie one by one: their heat map would be empty.
+    Cells that a model chose among many factors lie one by one: their heat map would be empty. A
+    single one of many factors needs no map.
     """
     *down, across = [f.name for f in factors]
     given = runs[runs[response].notna()]
     if len(down) <= 1 or given.empty:
         return not given.empty
     places = len(given[down].drop_duplicates()) * given[across].nunique()
-    return 2 * len(given[[*down, across]].drop_duplicates()) >= places
+    cells = len(given[[*down, across]].drop_duplicates())
+    return cells > 1 and 2 * cells >= places
 
 
 def grid_heatmap(

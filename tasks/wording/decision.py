@@ -84,6 +84,7 @@ def method_as_text(
 
 def at_once_as_text(rules: SearchRules, translate: Translate) -> str:
     """Return how many cells are chosen at once."""
-    if rules.parallel == 1:
+    most = min(rules.parallel, rules.budget + (rules.short.number if rules.short else 0))
+    if most <= 1:
         return translate("one_at_a_time")
-    return translate("several_at_a_time", n=rules.parallel)
+    return translate("several_at_a_time", n=most)

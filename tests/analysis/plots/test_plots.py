@@ -165,5 +165,6 @@ def test_cells_that_lie_one_by_one_among_many_factors_are_no_grid() -> None:
     assert is_grid(grid[::2].assign(y=0.5), factors, "y")
     lonely = pd.DataFrame({name: [0.1, 0.2, 0.3, 0.4] for name in "abc"}).assign(y=0.5)
     assert not is_grid(lonely, factors, "y")
+    assert not is_grid(lonely[:1], factors, "y")
     assert is_grid(lonely, factors[:2], "y")
     assert is_grid(lonely, factors[:1], "y")
