@@ -8,7 +8,7 @@ line that the command prints.
 import html
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 from analysis.effects.model_matrix import INTERCEPT
 from analysis.effects.result import Effects
 from analysis.factors import Level, cell_name
+from analysis.search.changes import Change
 from analysis.search.refined_grid import Decision
 from tasks.analyze.analyze import analyse_table, analysis_as_text
 from tasks.analyze.request import AnalysisRequest
@@ -124,8 +125,31 @@ class Result:
 
     @property
     def effects(self) -> pd.DataFrame:
-        """One row per term of the screen; see `effects_table`."""
+        """One row per term of the screen; see `effects_table`.
+
+        Raises
+        ------
+        UserError
+            If the screen is a Latin hypercube, of which no effects are fitted.
+        """
+        if self.outcome.effects is None:
+            raise UserError(
+                f"study {self.study.name}: no effects, because its screen is a Latin hypercube; "
+                "`changes` has what is known of the factors"
+            )
         return effects_table(self.outcome.effects)
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """What is expected of one change of the winner: ``factor``, ``level``, ``instead_of``.
+
+        ``difference`` of the response, with ``low`` and ``high``, the ends of its interval, and
+        ``clear``: whether that is without 0. Empty if no Gaussian process searched.
+        """
+        columns = [field.name for field in fields(Change)]
+        rows = [astuple(change) for change in self.outcome.changes]
+        table = pd.DataFrame(rows, columns=columns)
+        return table.assign(clear=[change.is_clear for change in self.outcome.changes])
 
     @property
     def cells(self) -> pd.DataFrame:
@@ -179,7 +203,7 @@ class Result:
         >>> import factorgrid as fg
         >>> figure = fg.open("tiny").plot("pareto")
         """
-        figures = _figures(self.outcome.effects)
+        figures = {} if self.outcome.effects is None else _figures(self.outcome.effects)
         if name == HEATMAP:
             from analysis.plots.grid import grid_heatmap
 

@@ -115,14 +115,16 @@ def narrow(context: TrainingContext) -> TrainingContext:
 
 
 @task(name="analyse", cache_policy=NO_CACHE, persist_result=False)
-def analyse(context: TrainingContext) -> Effects:
-    """Fit the effects model to the screen, as MLflow has it."""
-    return analyse_screen(context.execution)
+def analyse(context: TrainingContext) -> Effects | None:
+    """Fit the effects model to the screen, as MLflow has it; None without a two-level one."""
+    return None if context.study.rules.design is None else analyse_screen(context.execution)
 
 
 @task(name="decide", cache_policy=NO_CACHE, persist_result=False)
-def decide(context: TrainingContext, effects: Effects) -> Decision:
-    """Decide the refined grid; show the effects and the decision at once."""
+def decide(context: TrainingContext, effects: Effects | None) -> Decision | None:
+    """Decide the refined grid, if there are effects; show them and the decision at once."""
+    if effects is None:
+        return None
     decision = log_decision(context.execution, effects)
     with text_width(context.progress.columns):
         text = screen_as_text(effects, decision, context.study)
@@ -141,7 +143,7 @@ def stop_if_nothing_learned(context: TrainingContext) -> None:
 
 
 @task(name="next cells", cache_policy=NO_CACHE, persist_result=False)
-def next_cells(context: TrainingContext, decision: Decision, last: Cells = ()) -> NextCells:
+def next_cells(context: TrainingContext, decision: Decision | None, last: Cells = ()) -> NextCells:
     """Return the next cells of the refinement; none where it has ended."""
     return next_refined_cells(context.execution, decision, last)
 

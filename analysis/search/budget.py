@@ -4,8 +4,10 @@ The rules were chosen on drawn landscapes and on small networks (`infra/docs/com
 which), not on the tables on which the comparison is reported.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import Final, Literal
 
 from analysis.designs.fractions import LARGEST_FULL_DESIGN, Fraction, count_of_factors
 from analysis.designs.mixed_levels import design_within
@@ -13,8 +15,13 @@ from analysis.errors import DesignError
 from analysis.factors import Factor
 from analysis.search.best_cell import ROUNDING
 from analysis.search.pilot import pilot_points
-from analysis.search.procedure import START_CELLS, SearchRules, ShortTrainings
+from analysis.search.procedure import SearchRules, ShortTrainings
 from analysis.search.space import Space, levels_between
+
+#: The screen: a two-level design, of which effects are fitted, or a few cells of a Latin hypercube.
+Screen = Literal["factorial", "latin_hypercube"]
+FACTORIAL: Final = "factorial"
+LATIN_HYPERCUBE: Final = "latin_hypercube"
 
 #: Share of the budget for fresh seeds of the best cells, and how many of these cells.
 CONFIRM_SHARE, CONFIRM_CELLS = 1 / 8, 3
@@ -22,6 +29,10 @@ CONFIRM_SHARE, CONFIRM_CELLS = 1 / 8, 3
 FEWEST_CONFIRMED = 2
 #: Share of the rest that the screen may take, if a smaller design exists.
 SCREEN_SHARE = 0.5
+#: Share of the budget that pilot and screen may take together, if all trainings have full length.
+SHARE_BEFORE_PROCESS = 5 / 8
+#: Cells of a Latin hypercube: half of the budget, between these limits.
+FEWEST_SPREAD_CELLS, MOST_SPREAD_CELLS = 4, 6
 #: Coded distance from the middle of the screen's levels, where the pilot says nothing: the ends of
 #: a range that nobody has tried are often where nothing learns.
 SCREEN_INSIDE = 0.5
@@ -58,33 +69,77 @@ def smallest_screen(factors: Sequence[Factor]) -> Fraction | None:
     return next(filter(None, (design_within(factors, runs) for runs in sizes)), None)
 
 
-def least_budget(factors: Sequence[Factor], epochs: int | None = None) -> int:
-    """Return the fewest trainings for a pilot and a screen of these factors.
+def least_budget(
+    factors: Sequence[Factor], epochs: int | None = None, *, screen: Screen | None = None
+) -> int:
+    """Return the fewest trainings of a search: a pilot and a screen.
 
     Parameters
     ----------
     factors : what is varied.
     epochs : of a training of full length; None if all trainings have full length.
+    screen : as in `rules_for_budget`.
+
+    Raises
+    ------
+    DesignError
+        If there is no design of these factors, and ``screen`` may be one.
+    """
+    pilot = len(pilot_points(factors))
+    if screen == LATIN_HYPERCUBE:
+        return pilot + FEWEST_SPREAD_CELLS
+    runs = _smallest_screen_runs(factors)
+    least = pilot + (runs if screen == FACTORIAL else min(runs, FEWEST_SPREAD_CELLS))
+    enough = (n for n in range(1, least) if _has_short_screen(n, pilot + runs, epochs))
+    return next(enough, least)
+
+
+def least_factorial_budget(factors: Sequence[Factor], epochs: int | None = None) -> int:
+    """Return the fewest trainings of a search that has a two-level screen by default.
+
+    Parameters
+    ----------
+    factors, epochs : as in `least_budget`.
 
     Raises
     ------
     DesignError
         If there is no design of these factors.
     """
+    pilot, runs = len(pilot_points(factors)), _smallest_screen_runs(factors)
+    return next(
+        budget
+        for budget in itertools.count(pilot + 1)
+        if runs <= _most_in_screen(budget, pilot) or _has_short_screen(budget, pilot + runs, epochs)
+    )
+
+
+def _smallest_screen_runs(factors: Sequence[Factor]) -> int:
     screen = smallest_screen(factors)
     if screen is None:
         raise DesignError(
             f"{count_of_factors(len(factors))}: no design has all of their categories in "
             f"{LARGEST_SCREEN} cells; remove factors or values"
         )
-    runs = len(pilot_points(factors)) + screen.n_runs
-    enough = (n for n in range(1, runs) if _runs_before_refinement(n, epochs) >= runs)
-    return next(enough, runs)
+    return screen.n_runs
 
 
-def _runs_before_refinement(budget: int, epochs: int | None) -> int:
+def _most_in_screen(budget: int, pilot: int) -> int:
+    """Return the most runs of a screen after a pilot, if all trainings have full length."""
+    together = math.floor(SHARE_BEFORE_PROCESS * budget + ROUNDING)
+    return max(together - pilot, _spread_cells(budget, pilot))
+
+
+def _spread_cells(budget: int, pilot: int) -> int:
+    """Return how many cells a Latin hypercube has."""
+    usual = max(FEWEST_SPREAD_CELLS, min(MOST_SPREAD_CELLS, budget // 2))
+    return max(1, min(usual, budget - pilot))
+
+
+def _has_short_screen(budget: int, runs: int, epochs: int | None) -> bool:
+    """Whether a budget has short trainings, and enough of them for pilot and screen."""
     short = short_trainings(budget, epochs)
-    return short.number if short else budget
+    return short is not None and short.number >= runs
 
 
 def space_of(factors: Sequence[Factor]) -> Space:
@@ -101,17 +156,19 @@ def rules_for_budget(
     alpha: float = 0.05,
     seed: int = 1,
     space: Space | None = None,
-    without_screen: bool = False,
+    screen: Screen | None = None,
+    anything: bool = False,
     epochs: int | None = None,
     continues: bool = True,
 ) -> SearchRules:
     """Return the rules of a search with at most this many trainings.
 
     A pilot of three runs places the learning rate. The screen is the best two-level design (full or
-    a fraction) that takes at most half of what confirmation leaves; if even the smallest one is
-    larger, it is taken if it fits at all. Two runs or an eighth of the budget confirm the best
-    three cells. A Gaussian process that uses all runs so far chooses the other cells, one at a
-    time, in the whole space.
+    a fraction) that takes at most half of what confirmation leaves, or the smallest one if that is
+    larger. If pilot and screen would take more than five eighths of the budget, the screen is four
+    to six cells of a Latin hypercube instead, unless a design is as small. Two runs or an eighth of
+    the budget confirm the best three cells. A Gaussian process that uses all runs so far chooses
+    the other cells, one at a time, in the whole space.
 
     If a training has enough epochs, half of the budget is spent on trainings of a quarter of them:
     pilot, screen, and cells that the process chooses. Then the process chooses which of these cells
@@ -124,8 +181,9 @@ def rules_for_budget(
     budget : trainings of the whole search.
     alpha, seed : as in `SearchRules`.
     space : the cells that may be run; by default those of `space_of`.
-    without_screen : whether a budget that is too small for any design is accepted; the process then
-        begins with a few random cells.
+    screen : a two-level design or a Latin hypercube; by default a two-level design if it leaves
+        enough of the budget.
+    anything : whether a budget below `least_budget`, and factors without any design, are accepted.
     epochs : of a training of full length; None if they are not known or differ, then all trainings
         have full length.
     continues : whether a training of full length continues a short one.
@@ -136,22 +194,29 @@ def rules_for_budget(
         If the budget is too small for any design; the error names the smallest budget. If there is
         no design of these factors.
     """
-    pilot, least = len(pilot_points(factors)), math.inf
-    if not without_screen or smallest_screen(factors) is not None:
-        least = least_budget(factors, epochs)
-    if budget < least and not without_screen:
-        raise DesignError(_too_small(factors, budget, int(least), epochs))
+    pilot = len(pilot_points(factors))
+    if not anything:
+        least = least_budget(factors, epochs, screen=screen)
+        if budget < least:
+            raise DesignError(_too_small(factors, budget, least))
     reserved = max(FEWEST_CONFIRMED, round(CONFIRM_SHARE * budget))
-    short = short_trainings(budget, epochs, continues=continues) if budget >= least else None
-    runs = short.number if short else budget - reserved
-    most = round(SCREEN_SHARE * runs)
-    if budget >= least:
-        most = max(most, least_budget(factors) - pilot)
-    design = design_within(factors, most)
+    smallest = None if screen == LATIN_HYPERCUBE else smallest_screen(factors)
+    spread = _spread_cells(budget, pilot)
+    short = short_trainings(budget, epochs, continues=continues)
+    if short is not None and short.number < pilot + (smallest.n_runs if smallest else spread):
+        short = None
+    if short is not None or screen == FACTORIAL:
+        allowed = (short.number if short else budget) - pilot
+    else:
+        allowed = _most_in_screen(budget, pilot)
+    design = None
+    if smallest is not None and smallest.n_runs <= allowed:
+        share = round(SCREEN_SHARE * (short.number if short else budget - reserved))
+        design = design_within(factors, min(max(share, smallest.n_runs), allowed))
     if short is not None:
         confirmed, cells = reserved, _cells_to_continue(short, budget - reserved)
     else:
-        left = budget - pilot - (design.n_runs if design else START_CELLS)
+        left = budget - pilot - (design.n_runs if design else spread)
         # A seed that confirms is worth less than the first cell that the process chooses.
         confirmed = reserved if left > reserved else max(0, left - 1)
         confirmed = confirmed if confirmed >= FEWEST_CONFIRMED else 0
@@ -164,6 +229,7 @@ def rules_for_budget(
         seed=seed,
         pilot=True,
         screen_inside=SCREEN_INSIDE,
+        spread_cells=spread,
         trainings=budget - confirmed,
         short=short,
         method="gp",
@@ -197,10 +263,11 @@ def _cells_to_continue(short: ShortTrainings, trainings: int) -> int:
     return math.floor(left / short.cost_of_full + ROUNDING)
 
 
-def _too_small(factors: Sequence[Factor], budget: int, least: int, epochs: int | None) -> str:
-    fitting = [n for n in range(1, len(factors)) if least_budget(factors[:n], epochs) <= budget]
-    buys = f"it is enough for {fitting[-1]} of them" if fitting else "no design is so small"
+def _too_small(factors: Sequence[Factor], budget: int, least: int) -> str:
+    pilot = len(pilot_points(factors))
+    parts = [f"{pilot} of the pilot"] if pilot else []
+    parts += [f"{least - pilot} of the screen"]
     return (
-        f"budget {budget}: {len(factors)} factors need at least {least} trainings for pilot and "
-        f"screen; {buys}. Raise the budget, or remove factors"
+        f"budget {budget}: a search of {count_of_factors(len(factors))} needs at least {least} "
+        f"trainings ({' and '.join(parts)}); raise the budget"
     )

@@ -78,6 +78,21 @@ class Surrogate:
         variance = self.weight @ (variances + (means - mean) ** 2)
         return mean * self.width + self.centre, np.sqrt(variance) * self.width
 
+    def differences(self, cells: Sequence[Cell], base: Cell) -> tuple[Array, Array]:
+        """Return means and standard deviations (N,) of what cells have more than another cell."""
+        features = _beside(self.space.features([base, *cells]), self.at)
+        cross = covariance(features, self.runs, self.rates, self.trends)
+        more = cross[:, 1:] - cross[:, :1]
+        means = (more @ self.answers[:, :, None])[:, :, 0]
+        explained = ((more @ self.inverse) * more).sum(axis=2)
+        squares = (features[1:] - features[0]) ** 2
+        own = 2 - 2 * matern_52(5 * self.rates @ squares.T)
+        own += self.trends[:, None] * squares.sum(axis=1)
+        variances = np.maximum(own - explained, 1e-12) * self.amplitude[:, None]
+        mean = self.weight @ means
+        variance = self.weight @ (variances + (means - mean) ** 2)
+        return mean * self.width, np.sqrt(variance) * self.width
+
 
 def _beside(features: Array, more: Array | Sequence[float]) -> Array:
     """Return coordinates of cells with more columns: (n, e), or (e,) for all cells."""

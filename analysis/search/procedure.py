@@ -36,8 +36,8 @@ from analysis.search.space import Cell, Space, grid_cells, levels_between, short
 Method = Literal["grid", "gp", "surface"]
 Levels = dict[str, Level]
 
-#: Cells drawn at random in place of a screen, if the budget has no room for any design.
-START_CELLS = 4
+#: Cells of full length after which it is known whether networks learn, if no short one has learned.
+ENOUGH_TO_TELL = 4
 #: Coordinate of the full length of training in the Gaussian process; a short one has the negative.
 LENGTH_DISTANCE = 0.5
 
@@ -78,7 +78,7 @@ class SearchRules:
     ----------
     factors : their low and high levels are those of the screen; with a pilot, the ends of ranges.
     response : column of the runs; see `analysis.runs.response` for its direction.
-    design : of the screen; None if the budget has no room for any, then cells are drawn at random.
+    design : of the screen; None if the budget has no room for any.
     alpha : significance level of the effects and of the tied cells.
     seed : of the run order and of the models that draw candidates.
     pilot : whether a few runs place the screen's levels.
@@ -87,6 +87,8 @@ class SearchRules:
     method : how the refinement chooses cells.
     screen_inside : with a pilot, the coded distance from the middle of the screen's levels of the
         factors that the pilot does not vary; 1 for the ends of their ranges.
+    spread_cells : cells of a Latin hypercube between the screen's levels, which are the screen
+        without a design.
     trainings : if given, the Gaussian process searches the whole `space`, not only around the
         decided corner, and ends when pilot, screen and refinement have cost this many trainings of
         full length together.
@@ -114,6 +116,7 @@ class SearchRules:
     seed: int = 1
     pilot: bool = False
     screen_inside: float = 1.0
+    spread_cells: int = 4
     trainings: int | None = None
     short: ShortTrainings | None = None
     replicates: int = 1
@@ -366,11 +369,12 @@ def _only_figure(rules: SearchRules, runs: pd.DataFrame, cell: Levels) -> float:
 
 
 def screen_runs(rules: SearchRules) -> list[CellRun]:
-    """Return the runs of the screen, in random order: a two-level design, full or a fraction."""
+    """Return the runs of the screen, in random order: a two-level design, full or a fraction.
+
+    Without a design they are the cells of a Latin hypercube, one run each: `SearchRules.design`.
+    """
     if rules.design is None:
-        whole = Space(rules.factors, tuple(levels_between(f, f.low, f.high) for f in rules.factors))
-        drawn = whole.draw(np.random.default_rng(rules.seed), START_CELLS)
-        return _begin(rules, [CellRun(rules.allowed_cell(whole.natural(c)), 1) for c in drawn])
+        return _begin(rules, distinct_runs(rules.factors, cell_runs(_spread_cells(rules), [1])))
     design = screen_design(rules)
     names = [factor.name for factor in rules.factors]
     runs = [
@@ -382,6 +386,33 @@ def screen_runs(rules: SearchRules) -> list[CellRun]:
         for row in design.cells.to_dict("records")
     ]
     return _begin(rules, distinct_runs(rules.factors, runs))
+
+
+def _spread_cells(rules: SearchRules) -> list[Levels]:
+    """Return the cells of a Latin hypercube whose ends are the levels of a screen.
+
+    Each factor has as many equally distant levels as there are cells, as far as it has so many, in
+    an order of its own.
+
+    References
+    ----------
+    McKay, Beckman and Conover (1979), Technometrics 21, 239-245.
+    """
+    rng, n = np.random.default_rng(rules.seed), rules.spread_cells
+    places = [rng.permutation(np.linspace(-1, 1, n)) for _ in rules.factors]
+    cells = [
+        {f.name: _spread_level(rules, f, x) for f, x in zip(rules.factors, point, strict=True)}
+        for point in zip(*places, strict=True)
+    ]
+    return [with_conditions(rules.factors, rules.allowed_cell(cell)) for cell in cells]
+
+
+def _spread_level(rules: SearchRules, factor: Factor, coded: float) -> Level:
+    """Return the level at a place between a factor's low level, -1, and its high one, 1."""
+    if factor.scale == "categorical":
+        last = len(factor.levels) - 1
+        return factor.levels[round((coded + 1) / 2 * last)]
+    return _level(rules, factor, coded)
 
 
 def distinct_runs(factors: Sequence[Factor], runs: Sequence[CellRun]) -> list[CellRun]:
@@ -672,7 +703,7 @@ def _all_collapsed(runs: pd.DataFrame) -> bool:
 def _nothing_learned_at_full_length(rules: SearchRules, runs: pd.DataFrame) -> bool:
     """Whether no network learned in a part of the epochs, nor the first ones in all of them."""
     whole = full_length(rules, runs)
-    some = rules.short is not None and len(whole) >= START_CELLS
+    some = rules.short is not None and len(whole) >= ENOUGH_TO_TELL
     return some and _all_collapsed(runs)
 
 

@@ -89,12 +89,12 @@ class AnalysisAnswer:
 
     Attributes
     ----------
-    found : the fitted model, of which figures can be drawn.
+    found : the fitted model, of which figures can be drawn; None if no effects were fitted.
     content : the answer as plain JSON types.
     text : the answer as a terminal prints it.
     """
 
-    found: Effects | Surface
+    found: Effects | Surface | None
     content: dict[str, Any]
     text: str
 
@@ -354,6 +354,11 @@ def _analyse_screen(tracker: Tracker, name: str, request: AnalysisRequest) -> An
     """
     execution = last_execution(tracker, name)
     study, runs = execution.study, execution.runs("screen")
+    if study.rules.design is None:
+        raise UserError(
+            f"study {name}: its screen is a Latin hypercube, of which no effects are fitted; give "
+            f"--experiment {name} alone for what is known of its factors"
+        )
     completed = replace(
         request,
         response=request.response or study.response,
@@ -415,7 +420,7 @@ def _analyse(
     return Analysis(source, effects, decision, notes, spread, whole_plots=plots, reading=reading)
 
 
-def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
+def save_figures(found: Effects | Surface | None, folder: Path) -> list[Path]:
     """Write the figures of an analysis as PNG files into a folder, and return their paths.
 
     Raises
@@ -423,6 +428,10 @@ def save_figures(found: Effects | Surface, folder: Path) -> list[Path]:
     UserError
         If there are no figures, or the folder cannot be written.
     """
+    if found is None:
+        raise UserError(
+            "--plots: no effects were fitted, because the screen is a Latin hypercube; leave it out"
+        )
     paths, figures = [], _figures(found)
     if not figures:
         raise UserError("--plots: a surface of one factor has no contours; leave it out")

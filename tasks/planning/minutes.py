@@ -94,7 +94,7 @@ def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:
     if study.minutes is None or study.budget is not None or seconds is None:
         return study
     budget = min(MAX_BUDGET, math.floor(study.minutes * 60 * devices / seconds))
-    least = least_budget(study.ranges, study.full_epochs)
+    least = least_budget(study.ranges, study.full_epochs, screen=study.screen)
     if budget < least:
         needed = math.ceil(least * seconds / devices / 6) / 10
         fit = f"{budget} trainings fit" if budget > 1 else "one fits" if budget else "none fits"

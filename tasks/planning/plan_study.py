@@ -68,7 +68,7 @@ class StudyPlan:
     def design(self) -> Design | None:
         """The design of the screen; with a pilot, its levels are known after the pilot.
 
-        None if the rules have no room for any: cells are then drawn at random.
+        None if the screen is a Latin hypercube.
         """
         return None if self.rules.design is None else procedure.screen_design(self.rules)
 

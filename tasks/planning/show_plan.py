@@ -9,6 +9,7 @@ from analysis.designs.summary import design_as_json, design_as_text
 from analysis.effects.power import DetectableEffect
 from analysis.factors import cell_name, show
 from analysis.runs.response import DEFAULT_IMBALANCED, IMBALANCED
+from analysis.search.budget import FACTORIAL
 from models.spec import PRETRAINED_BUILDER
 from tasks.languages import counted
 from tasks.planning.plan_study import StageCost, StudyPlan
@@ -134,7 +135,14 @@ def _what_was_done(plan: StudyPlan) -> str:
 
 def _design(plan: StudyPlan) -> list[str]:
     if plan.design is None:
-        return [wrapped(f"No design has as few runs: {len(plan.screen)} cells drawn at random.")]
+        text = f"{len(plan.screen)} cells of a Latin hypercube"
+        least = plan.study.least_factorial_trainings
+        if least is not None:
+            text += (
+                ": a two-level design takes too much of this budget; it is the default from a "
+                f'budget of {least} on, and with screen = "{FACTORIAL}"'
+            )
+        return [wrapped(f"{text}.")]
     return [design_as_text(plan.design)]
 
 
@@ -295,7 +303,12 @@ def _probe(probe: Probe | None) -> str:
 def _power(plan: StudyPlan) -> list[str]:
     found, doubled = plan.detectable, plan.detectable_doubled
     if plan.design is None:
-        return ["No effects are fitted to cells drawn at random."]
+        return [
+            (
+                "No effects are fitted to a Latin hypercube. The report says what one change of "
+                "the chosen cell is expected to do."
+            )
+        ]
     lines = [detectable_as_text(found, plan.study.alpha, _size(plan, found))]
     if math.isfinite(doubled.size):
         twice = 2 * plan.rules.replicates

@@ -38,14 +38,14 @@ LENTH_MARGINS = ("pse", "me", "sme", "me_t", "sme_t")
 def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
     """Return a study's findings as plain JSON types."""
     registered = outcome.registered
-    screen = effects_as_json(outcome.effects, outcome.decision, outcome.study.rules)
+    screen = _screen_as_json(outcome)
     content: dict[str, Any] = as_plain_types(
         {
             "study": outcome.study.name,
             "data": outcome.data,
             "classes": dict(outcome.classes),
             "screen": screen,
-            "reasons": screen["decision"]["reasons"],
+            "reasons": screen["decision"]["reasons"] if screen else [],
             "response": outcome.study.response,
             "lower_is_better": outcome.study.measured.lower,
             "second": outcome.second and _second_as_json(outcome.second),
@@ -58,6 +58,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
             "cells": _cells_as_json(outcome.selection),
             "passed_over": [asdict(cell) for cell in outcome.selection.passed_over],
             "lead": outcome.lead and asdict(outcome.lead),
+            "changes": [{**asdict(one), "clear": one.is_clear} for one in outcome.changes],
             "over_pictures": outcome.over_pictures and over_pictures_as_json(outcome.over_pictures),
             "registered": registered
             and {
@@ -85,6 +86,13 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
         }
     )
     return content
+
+
+def _screen_as_json(outcome: Outcome) -> dict[str, Any] | None:
+    """Return the effects and the decision; None without a two-level screen."""
+    if outcome.effects is None or outcome.decision is None:
+        return None
+    return effects_as_json(outcome.effects, outcome.decision, outcome.study.rules)
 
 
 def _second_as_json(found: SecondFindings) -> dict[str, Any]:

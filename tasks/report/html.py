@@ -10,6 +10,7 @@ from typing import Any
 from tasks.languages import translator
 from tasks.report.outcome import Outcome
 from tasks.report.render import render_template
+from tasks.report.sections.changes import changes_section
 from tasks.report.sections.choice import choice_section
 from tasks.report.sections.cost import cost_section
 from tasks.report.sections.data import data_section
@@ -38,6 +39,7 @@ SECTIONS: dict[str, Callable[[ReportSource], dict[str, Any] | None]] = {
     "decision": decision_section,
     "grid": grid_section,
     "choice": choice_section,
+    "changes": changes_section,
     "winner": winner_section,
     "suspects": suspects_section,
     "next_moves": next_moves_section,

@@ -13,6 +13,7 @@ from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.study.study_file import Study
+from tasks.wording.changes import changes_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import answer_as_text, collapse_as_text, learned_title
 from tasks.wording.next_moves import (
@@ -33,13 +34,15 @@ MOST_CHARACTERS = 5000
 def decision_as_markdown(outcome: Outcome) -> str:
     """Return the decision's reasons, the winner and what to do next as Markdown."""
     translate, study = translator("en"), outcome.study
-    decision = decision_as_text(outcome.decision, translate, study.rules)
+    decision = outcome.decision
+    reasons = [] if decision is None else decision_as_text(decision, translate, study.rules)
     return "\n".join(
         [
             f"# {as_markdown(translate('title', name=study.name))}",
             *["", as_markdown(outcome.data), ""],
-            *_section(translate("decision"), _bullets(decision)),
+            *(_section(translate("decision"), _bullets(reasons)) if reasons else []),
             *_section(translate("winner"), _bullets(_winner(outcome, translate))),
+            *_changes(outcome, translate),
             *_section(translate("next_moves"), _next_moves(outcome, translate)),
         ]
     ).rstrip()
@@ -68,21 +71,30 @@ def run_note(outcome: Outcome) -> str:
         ["", about, ""],
         _section(translate("winner"), _bullets(winner)),
         _section(translate("grid_title"), _cells(outcome, translate)),
-        _section(translate("effects_title"), _effects(outcome.effects, translate)),
+        _effects(outcome.effects, translate),
+        _changes(outcome, translate),
         _section(translate("next_moves"), _next_moves(outcome, translate)),
     ]
-    return _fitting(["\n".join(section) for section in sections])
+    return _fitting(["\n".join(section) for section in sections if section])
 
 
-def _effects(effects: Effects, translate: Translate) -> list[str]:
-    """Return which effects are active; if some runs collapsed, on the runs that learned."""
+def _changes(outcome: Outcome, translate: Translate) -> list[str]:
+    """Return a section on one change of the chosen cell; nothing if that is not known."""
+    lines = _bullets(changes_as_text(outcome.changes, translate))
+    return _section(translate("changes"), lines) if lines else []
+
+
+def _effects(effects: Effects | None, translate: Translate) -> list[str]:
+    """Return a section on the active effects; if some runs collapsed, of the runs that learned."""
+    if effects is None:
+        return []
     collapse, lines = effects.collapse, [answer_as_text(effects, translate)]
     if collapse is not None:
         lines += collapse_as_text(collapse, translate)
         if collapse.learned is not None:
             title = learned_title(collapse, translate)
             lines.append(f"{title}: {answer_as_text(collapse.learned, translate)}")
-    return [as_markdown(line) for line in lines]
+    return _section(translate("effects_title"), [as_markdown(line) for line in lines])
 
 
 def _answer(outcome: Outcome, translate: Translate) -> str:

@@ -27,10 +27,20 @@ def describe_in_mlflow(execution: Execution, outcome: Outcome) -> None:
     if outcome.nothing_learned is None:
         _log_winner(execution, outcome)
         _tag_replicates(execution, outcome)
-    leading = largest_effects(outcome.effects)
+    leading = leading_factors(outcome)
     prepare_views(
         execution.tracker, execution.experiment, execution.run_id, execution.study, leading
     )
+
+
+def leading_factors(outcome: Outcome) -> list[str]:
+    """Return the names of the factors that do most: by their effects, or around the chosen cell."""
+    if outcome.effects is not None:
+        return largest_effects(outcome.effects)
+    sizes: dict[str, float] = {}
+    for change in outcome.changes:
+        sizes[change.factor] = max(sizes.get(change.factor, 0.0), abs(change.difference))
+    return sorted(sizes, key=lambda name: -sizes[name])
 
 
 def largest_effects(effects: Effects) -> list[str]:

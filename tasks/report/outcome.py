@@ -9,6 +9,7 @@ from analysis.effects.result import Effects
 from analysis.factors import Level
 from analysis.search import procedure
 from analysis.search.best_cell import Selection
+from analysis.search.changes import Change, changes_of_cell
 from analysis.search.front import SecondFindings, second_findings
 from analysis.search.lead import Lead
 from analysis.search.lengths import RankingAtLengths, ranking_at_lengths
@@ -39,8 +40,8 @@ class Outcome:
     data : its images, as text.
     classes : class -> its images in training, validation and test together; empty if they were not
         logged.
-    effects : the effects model of the screen.
-    decision : the refined grid and its reasons.
+    effects : the effects model of the screen; None if it is no two-level design.
+    decision : the refined grid and its reasons; None likewise.
     grid : one row per cell of the refined grid: its levels, ``n``, ``mean`` and ``sd`` of the
         response.
     selection : the chosen cell, and the cells that cannot be distinguished from the best.
@@ -52,6 +53,8 @@ class Outcome:
     second : what was found of the second response; None without one.
     over_pictures : the standard errors of the effects over pictures; None if the response is not
         the accuracy, or if the networks' answers are not stored.
+    changes : what the Gaussian process expects of one change of the chosen cell; empty without one,
+        or if nothing was learned.
     lead : of the chosen cell over the best other one, over seeds and pictures; None likewise.
     tracking : ``tracking_uri``, MLflow's address, and ``run_id``, the parent run.
     links : its addresses in MLflow's pages.
@@ -60,8 +63,8 @@ class Outcome:
     study: Study
     data: str
     classes: Mapping[str, int]
-    effects: Effects
-    decision: Decision
+    effects: Effects | None
+    decision: Decision | None
     grid: pd.DataFrame
     selection: Selection
     registered: Registered | None
@@ -73,6 +76,7 @@ class Outcome:
     second: SecondFindings | None = None
     over_pictures: OverPictures | None = None
     lead: Lead | None = None
+    changes: tuple[Change, ...] = ()
 
     def grid_runs(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Return the runs of full length of the refined cells, from all runs of the study."""
@@ -87,36 +91,45 @@ def outcome_of(execution: Execution) -> Outcome:
     Raises
     ------
     UserError
-        If the screen has no finished run.
+        If there is a screen, and it has no finished run.
     """
     study, children = execution.study, execution.children()
     screen, runs = execution.table(children, "screen"), execution.table(children)
-    effects = analyse_runs(study, screen)
+    effects = None if study.rules.design is None else analyse_runs(study, screen)
     registered = read_registered(execution)
     selection = select_cell(study, runs, execution.facts.images_of(study.measured))
     whole = procedure.full_length(study.rules, runs)
     refined = procedure.full_length(study.rules, execution.table(children, "refine"))
     judged = runs_that_show_learning(study.rules, runs, screen)
     curves = _curves_of_cell(execution, whole, selection.chosen)
+    # A study of a version before 0.3 was continued, and has a winner.
+    stopped = None if registered else nothing_learned(study, judged, execution.facts)
     return Outcome(
         study,
         execution.facts.pictures,
         _classes(execution),
         effects,
-        procedure.decide(study.rules, effects),
+        None if effects is None else procedure.decide(study.rules, effects),
         grid_table(refined, study),
         selection,
         registered,
         next_moves(study.rules, effects, selection, curves),
         {"tracking_uri": execution.tracker.settings.tracking_uri, "run_id": execution.run_id},
         execution.links,
-        # A study of a version before 0.3 was continued, and has a winner.
-        None if registered else nothing_learned(study, judged, execution.facts),
+        stopped,
         ranking_at_lengths(study.rules, runs),
         second_findings(study.rules, screen, selection),
-        _effects_on_other_pictures(execution, effects),
+        None if effects is None else _effects_on_other_pictures(execution, effects),
         _lead(execution, selection, runs),
+        () if stopped else _changes(study, runs, selection),
     )
+
+
+def _changes(study: Study, runs: pd.DataFrame, selection: Selection) -> tuple[Change, ...]:
+    """Return the changes of the chosen cell; none if no process searched, or nothing is known."""
+    if study.rules.trainings is None or selection.all_collapsed or selection.all_equal:
+        return ()
+    return tuple(changes_of_cell(study.rules, runs, selection.chosen))
 
 
 def _effects_on_other_pictures(execution: Execution, effects: Effects) -> OverPictures | None:

@@ -35,13 +35,14 @@ DIGITS = 4
 def publish_artifacts(execution: Execution, outcome: Outcome) -> None:
     """Create the artifacts of a study: effects, decision and winner, and a link to its report."""
     key = artifact_key(outcome.study.name)
-    publish_table(
-        outcome.study.name, "effects", effects_rows(outcome.effects), "Effects of the screen."
-    )
+    if outcome.effects is None:
+        about = "The winner."
+    else:
+        rows = effects_rows(outcome.effects)
+        publish_table(outcome.study.name, "effects", rows, "Effects of the screen.")
+        about = "The decision after the screen, and the winner."
     create_markdown_artifact(
-        decision_as_markdown(outcome),
-        key=f"{key}-decision",
-        description="The decision after the screen, and the winner.",
+        decision_as_markdown(outcome), key=f"{key}-decision", description=about
     )
     for name, (link, text) in page_links(execution).items():
         about = f"{text[0].upper()}{text[1:]}."

@@ -10,6 +10,7 @@ from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.study.study_file import Study
+from tasks.wording.changes import changes_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text, effects_in_brief
 from tasks.wording.lengths import lengths_as_text
@@ -41,18 +42,7 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
         underlined(title),
         *bullets(_answer(outcome, translate)),
         *_pilot(outcome, translate),
-        underlined(translate("effects_title")),
-        effects_as_text(outcome.effects, translate),
-        *map(
-            wrapped,
-            active_over_pictures_as_text(
-                outcome.over_pictures, outcome.effects.judged.active, translate
-            ),
-        ),
-        *map(wrapped, direction_as_text(study.measured, translate)),
-        *map(wrapped, lengths_as_text(outcome.lengths, translate)),
-        underlined(translate("decision")),
-        *bullets(decision_as_text(outcome.decision, translate, study.rules)),
+        *_screen(outcome, translate),
         underlined(translate("grid_title")),
         _cells_table(outcome.selection, translate),
         *_second(outcome, translate),
@@ -63,11 +53,38 @@ def outcome_as_text(outcome: Outcome, language: str = "en") -> str:
                 *lead_as_text(outcome.lead, translate),
             ]
         ),
+        *_changes(outcome, translate),
         underlined(translate("next_moves")),
         *steps_as_text(next_steps(outcome.next_moves, study, translate), translate),
         *_where_to_look(outcome, translate),
     ]
     return "\n".join(parts)
+
+
+def _screen(outcome: Outcome, translate: Translate) -> list[str]:
+    """Return the effects of the screen and the decision; nothing without a two-level screen."""
+    effects, decision, study = outcome.effects, outcome.decision, outcome.study
+    if effects is None or decision is None:
+        return []
+    over = active_over_pictures_as_text(outcome.over_pictures, effects.judged.active, translate)
+    return [
+        underlined(translate("effects_title")),
+        effects_as_text(effects, translate),
+        *map(wrapped, over),
+        *map(wrapped, direction_as_text(study.measured, translate)),
+        *map(wrapped, lengths_as_text(outcome.lengths, translate)),
+        underlined(translate("decision")),
+        *bullets(decision_as_text(decision, translate, study.rules)),
+    ]
+
+
+def _changes(outcome: Outcome, translate: Translate) -> list[str]:
+    """Return what is expected of one change of the chosen cell; nothing if that is not known."""
+    if not outcome.changes:
+        return []
+    about = translate("changes_text", response=outcome.study.response)
+    lines = changes_as_text(outcome.changes, translate)
+    return [underlined(translate("changes")), wrapped(about), *bullets(lines)]
 
 
 def screen_as_text(effects: Effects, decision: Decision, study: Study) -> str:

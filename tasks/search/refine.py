@@ -31,7 +31,9 @@ def log_decision(execution: Execution, effects: Effects) -> Decision:
     return decision
 
 
-def next_refined_cells(execution: Execution, decision: Decision, last: Cells = ()) -> NextCells:
+def next_refined_cells(
+    execution: Execution, decision: Decision | None, last: Cells = ()
+) -> NextCells:
     """Return the next cells of the refinement, from the runs in MLflow; none where it has ended.
 
     Parameters

@@ -23,6 +23,10 @@ HELP: dict[str, dict[str, str]] = {
         "short_trainings": (
             "Whether half of the budget is spent on trainings of a quarter of the epochs."
         ),
+        "screen": (
+            "factorial: a two-level design; latin_hypercube: a few cells, no effects are fitted. "
+            "By default factorial, if that leaves enough of the budget."
+        ),
         "parallel": (
             "How many cells the refinement chooses at once; by default one per device of the "
             "machine that begins the study. On a CPU as many train at once, and share its cores."

@@ -31,7 +31,15 @@ from analysis.runs.response import (
     response_of,
 )
 from analysis.search.best_cell import Pick
-from analysis.search.budget import default_budget, least_budget, rules_for_budget
+from analysis.search.budget import (
+    FACTORIAL,
+    LATIN_HYPERCUBE,
+    Screen,
+    default_budget,
+    least_budget,
+    least_factorial_budget,
+    rules_for_budget,
+)
 from analysis.search.procedure import SearchRules
 from models.networks.backbone import KERAS_FILE
 from models.networks.build_network import BUILT_IN, network_settings
@@ -271,7 +279,8 @@ class Study(Part):
 
     ``method = "budget"``, the default: `analysis.search.budget` divides ``budget`` trainings, or as
     many as fit into ``minutes``, between the stages. Half of them are spent on trainings of a
-    quarter of the epochs, unless ``short_trainings`` is false. The Gaussian process chooses
+    quarter of the epochs, unless ``short_trainings`` is false. Its screen is a two-level
+    design if that leaves enough of the budget, or as ``screen`` says. The Gaussian process chooses
     ``parallel`` cells at once; by default one for each device of the machine that begins the study.
     On a CPU as many trainings run at once, each with its share of the cores.
     ``method = "published"``: the procedure of the published study, with the keys of
@@ -287,6 +296,7 @@ class Study(Part):
     budget: Annotated[int, Field(ge=2, le=MAX_BUDGET)] | None = None
     minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
     short_trainings: bool = True
+    screen: Screen | None = None
     parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] | None = None
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
     screen_cells: Annotated[int, Field(ge=2)] | None = None
@@ -504,6 +514,15 @@ class Study(Part):
         return self
 
     @model_validator(mode="after")
+    def _the_published_screen_is_factorial(self) -> Self:
+        if self.method == "published" and self.screen == LATIN_HYPERCUBE:
+            raise ValueError(
+                f"screen: that of the published procedure is {FACTORIAL}; remove screen, or use "
+                'method = "budget"'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_design_fits(self) -> Self:
         try:
             _ = self.rules
@@ -514,8 +533,20 @@ class Study(Part):
     @property
     def trainings(self) -> int:
         """The trainings of the whole search with ``method = "budget"``, at most."""
-        least = least_budget(self.ranges, self.full_epochs)
-        return self.budget or max(default_budget(len(self.factors)), least)
+        if self.budget is not None:
+            return self.budget
+        ranges, epochs = self.ranges, self.full_epochs
+        usual = default_budget(len(self.factors))
+        if self.screen is None:
+            return max(usual, least_factorial_budget(ranges, epochs))
+        return max(usual, least_budget(ranges, epochs, screen=self.screen))
+
+    @property
+    def least_factorial_trainings(self) -> int | None:
+        """The budget from which on the screen is a two-level design; None if that is not chosen."""
+        if self.method != "budget" or self.screen is not None:
+            return None
+        return least_factorial_budget(self.ranges, self.full_epochs)
 
     @property
     def full_epochs(self) -> int | None:
@@ -607,6 +638,7 @@ class Study(Part):
                 self.trainings,
                 alpha=self.alpha,
                 seed=self.seed,
+                screen=self.screen,
                 epochs=self.full_epochs,
                 continues=self.trainings_continue,
             )

@@ -11,8 +11,8 @@ from tasks.wording.decision import method_as_text, searches_whole_space, why_as_
 from tasks.wording.values import MISSING, cell_as_text, signed
 
 
-def decision_section(source: ReportSource) -> dict[str, Any]:
-    """Return the decision.
+def decision_section(source: ReportSource) -> dict[str, Any] | None:
+    """Return the decision; None without a two-level screen.
 
     Returns
     -------
@@ -21,6 +21,8 @@ def decision_section(source: ReportSource) -> dict[str, Any]:
     ``cells``: which cells are searched.
     """
     decision, translate, rules = source.outcome.decision, source.translate, source.study.rules
+    if decision is None:
+        return None
     whole = searches_whole_space(rules)
     return {
         "text": translate("decision_text_whole_space" if whole else "decision_text"),

@@ -23,7 +23,11 @@ def design_section(source: ReportSource) -> dict[str, Any]:
 
 def _screen(source: ReportSource) -> str:
     study, translate = source.study, source.translate
-    rules, design = study.rules, study.design
+    rules, design = study.rules, study.rules.design
+    if design is None:
+        text = translate("spread_text", cells=rules.spread_cells)
+        least = study.least_factorial_trainings
+        return text if least is None else f"{text} {translate('spread_by_budget', least=least)}"
     cells = design.n_runs
     if isinstance(design, PlackettBurman):
         key = "plackett_burman_text"

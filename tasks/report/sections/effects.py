@@ -28,8 +28,8 @@ from tasks.wording.responses import direction_as_text
 from tasks.wording.values import fixed, p_value, signed
 
 
-def effects_section(source: ReportSource) -> dict[str, Any]:
-    """Return the effects.
+def effects_section(source: ReportSource) -> dict[str, Any] | None:
+    """Return the effects; None without a two-level screen.
 
     Returns
     -------
@@ -39,6 +39,8 @@ def effects_section(source: ReportSource) -> dict[str, Any]:
     ``figures``: each with ``name``, ``image`` (SVG elements) and ``caption``.
     """
     effects, translate = source.outcome.effects, source.translate
+    if effects is None:
+        return None
     mean = fixed(table_value(effects.terms, INTERCEPT, "coefficient"))
     about = translate("effects_text", response=effects.response_label, mean=mean)
     direction = direction_as_text(source.study.measured, translate)

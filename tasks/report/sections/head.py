@@ -7,6 +7,7 @@ from analysis.factors import cell_name
 from tasks.registry.verdict import test_accuracy
 from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.source import ReportSource
+from tasks.wording.changes import changes_in_short
 from tasks.wording.selection import nothing_learned_as_text
 from tasks.wording.values import percent_fixed
 
@@ -33,7 +34,7 @@ def head_section(source: ReportSource) -> dict[str, Any]:
             if name != "report"
         ],
         "links_need": translate("links_need") if source.outcome.links.needs_ui else "",
-        "short": [*_winner(source), _active(source), *_tied(source)],
+        "short": [*_winner(source), *_active(source), *_tied(source)],
     }
 
 
@@ -64,11 +65,13 @@ def _chance_on_test(source: ReportSource) -> float:
     return float(max(counts) / max(sum(counts), 1))
 
 
-def _active(source: ReportSource) -> str:
-    names = ", ".join(source.outcome.effects.overall_active)
-    return (
-        source.translate("short_active", names=names) if names else source.translate("short_none")
-    )
+def _active(source: ReportSource) -> list[str]:
+    """Return which factors matter in the screen, or around the chosen cell without effects."""
+    effects, translate = source.outcome.effects, source.translate
+    if effects is None:
+        return changes_in_short(source.outcome.changes, translate)
+    names = ", ".join(effects.overall_active)
+    return [translate("short_active", names=names) if names else translate("short_none")]
 
 
 def _tied(source: ReportSource) -> list[str]:

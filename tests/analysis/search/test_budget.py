@@ -26,9 +26,13 @@ def test_the_stages_never_take_more_than_the_budget(k: int, extra: int, *, with_
     factors = _factors(k, with_rate=with_rate)
     trainings = budget.least_budget(factors) + extra
     rules = budget.rules_for_budget(factors, "y", trainings)
-    assert rules.design is not None
-    assert rules.design.resolution >= 3 or k < 3
-    known = len(procedure.pilot_runs(rules)) + rules.design.n_runs
+    known = len(procedure.pilot_runs(rules))
+    if rules.design is None:
+        assert trainings < budget.least_factorial_budget(factors)
+        known += rules.spread_cells
+    else:
+        assert rules.design.resolution >= 3 or k < 3
+        known += rules.design.n_runs
     assert known + rules.budget + rules.most_confirmed == trainings
     assert rules.most_confirmed in {0, *range(2, trainings)}
     assert rules.trainings == trainings - rules.most_confirmed
@@ -36,20 +40,34 @@ def test_the_stages_never_take_more_than_the_budget(k: int, extra: int, *, with_
 
 @given(k=st.integers(1, 14), with_rate=st.booleans())
 @settings(max_examples=28, deadline=None)
-def test_a_budget_below_the_smallest_design_is_refused_with_what_it_buys(
+def test_a_budget_below_the_smallest_start_is_refused_with_what_it_needs(
     k: int, *, with_rate: bool
 ) -> None:
     factors = _factors(k, with_rate=with_rate)
     least = budget.least_budget(factors)
-    with pytest.raises(DesignError, match=rf"budget {least - 1}: .* need at least {least} train"):
+    assert least == (3 if with_rate else 0) + (2 if k == 1 else 4)
+    with pytest.raises(DesignError, match=rf"budget {least - 1}: .* needs at least {least} train"):
         budget.rules_for_budget(factors, "y", least - 1)
-    assert budget.rules_for_budget(factors, "y", least).design is not None
+    assert budget.rules_for_budget(factors, "y", least).trainings == least
+
+
+@given(k=st.integers(1, 14), with_rate=st.booleans(), epochs=st.sampled_from([None, 16]))
+@settings(max_examples=40, deadline=None)
+def test_a_search_has_a_screen_where_it_leaves_enough_of_the_budget(
+    k: int, epochs: int | None, *, with_rate: bool
+) -> None:
+    factors = _factors(k, with_rate=with_rate)
+    least = budget.least_factorial_budget(factors, epochs)
+    assert budget.rules_for_budget(factors, "y", least, epochs=epochs).design is not None
+    if least > budget.least_budget(factors, epochs):
+        rules = budget.rules_for_budget(factors, "y", least - 1, epochs=epochs)
+        assert (rules.design, rules.short) == (None, None)
 
 
 def test_the_usual_budget_has_room_for_a_screen_at_every_number_of_factors() -> None:
     for k in range(1, 16):
         factors = _factors(k, with_rate=True)
-        assert budget.default_budget(k) >= budget.least_budget(factors)
+        assert budget.default_budget(k) >= budget.least_factorial_budget(factors)
 
 
 def test_a_budget_of_20_has_a_pilot_a_screen_of_8_and_confirms_twice() -> None:
@@ -57,6 +75,27 @@ def test_a_budget_of_20_has_a_pilot_a_screen_of_8_and_confirms_twice() -> None:
     assert rules.design is not None
     assert (len(procedure.pilot_runs(rules)), rules.design.n_runs) == (3, 8)
     assert (rules.budget, rules.most_confirmed) == (7, 2)
+
+
+def test_a_budget_of_12_starts_from_a_latin_hypercube_inside_the_ranges() -> None:
+    kind = Factor("kind", "a", "c", "categorical", values=("a", "b", "c"))
+    rules = budget.rules_for_budget([*_factors(5, with_rate=True), kind], "y", 12)
+    assert rules.design is None
+    rows = [
+        {**run.levels, "y": y}
+        for run, y in zip(procedure.pilot_runs(rules), (5, 9, 7), strict=True)
+    ]
+    narrow, _ = procedure.narrow(rules, pd.DataFrame(rows))
+    cells = pd.DataFrame([run.levels for run in procedure.screen_runs(narrow)])
+    assert len(cells) == 6
+    assert cells["kind"].value_counts().to_dict() == {"a": 2, "b": 2, "c": 2}
+    # The levels of a range are half decades and eighths: 4 or 5 of those are in its inner half.
+    assert set(cells["learning_rate"]) == {3.16e-4, 1e-3, 3.16e-3, 1e-2, 3.16e-2}
+    for name in ("x0", "x1", "x2", "x3"):
+        assert cells[name].between(0.25, 0.75).all()
+        assert cells[name].nunique() >= 4
+    again = [run.levels for run in procedure.screen_runs(narrow)]
+    assert again == cells.to_dict("records")
 
 
 def test_the_pilot_narrows_the_factors_that_it_varies_and_others_as_far_as_requested() -> None:

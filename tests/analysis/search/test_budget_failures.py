@@ -34,7 +34,7 @@ def test_categories_without_any_design_are_an_error_and_no_endless_search() -> N
         least_budget(TOO_MANY)
     with pytest.raises(DesignError, match="no design has all"):
         rules_for_budget(TOO_MANY, "y", 100)
-    assert rules_for_budget(TOO_MANY, "y", 100, without_screen=True).design is None
+    assert rules_for_budget(TOO_MANY, "y", 100, anything=True).design is None
 
 
 def narrowed(rules: SearchRules, figures: list[float]) -> SearchRules:

@@ -51,6 +51,33 @@ def test_one_draw_of_the_hyperparameters_predicts_as_scikit_learn_does() -> None
     np.testing.assert_allclose(own / surrogate.width, deviation, atol=1e-6)
 
 
+def test_differences_of_one_draw_are_those_of_scikit_learn() -> None:
+    cells = SPACE.draw(np.random.default_rng(1), 9)
+    rates, trends, noise = gaussian_process.prior(2)
+    surrogate = gaussian_process.fit_process(SPACE, cells, [hill(c) for c in cells])
+    z = gaussian_process.clip_low_outliers(np.array([hill(c) for c in cells]))
+    z = (z - z.mean()) / z.std()
+    base, *others = [c for c in SPACE.cells() if c not in cells]
+    means, seconds = [], []
+    for own, amplitude in zip(surrogate.rates, surrogate.amplitude, strict=True):
+        place = int(np.flatnonzero((rates == own).all(axis=1))[0])
+        kernel = Matern(own**-0.5, nu=2.5)
+        if trends[place]:
+            kernel += trends[place] * DotProduct(0.0, "fixed")
+        theirs = GaussianProcessRegressor(kernel, alpha=noise[place], optimizer=None).fit(
+            SPACE.points(cells), z
+        )
+        mean, both = theirs.predict(SPACE.points([base, *others]), return_cov=True)
+        variance = np.diagonal(both)[1:] + both[0, 0] - 2 * both[0, 1:]
+        means.append(mean[1:] - mean[0])
+        seconds.append(variance * amplitude + means[-1] ** 2)
+    expected = surrogate.weight @ means
+    deviation = np.sqrt(surrogate.weight @ seconds - expected**2)
+    mean, own_deviation = surrogate.differences(others, base)
+    np.testing.assert_allclose(mean / surrogate.width, expected, atol=1e-8)
+    np.testing.assert_allclose(own_deviation / surrogate.width, deviation, atol=1e-6)
+
+
 def test_half_of_the_draws_have_a_trend_and_the_most_likely_ones_are_of_both_kinds() -> None:
     _, trends, _ = gaussian_process.prior(3)
     assert 0.4 < np.mean(trends > 0) < 0.6

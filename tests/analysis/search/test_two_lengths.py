@@ -156,13 +156,19 @@ def test_where_nothing_learns_in_a_quarter_the_whole_length_is_tried_before_it_e
 
 
 def test_a_budget_for_two_lengths_needs_fewer_trainings_for_a_screen() -> None:
-    assert budget.least_budget(FACTORS) == 7
-    assert budget.least_budget(FACTORS, 7) == 7
+    assert budget.least_factorial_budget(FACTORS) == 7
+    assert budget.least_factorial_budget(FACTORS, 7) == 7
     many = (*FACTORS, *(Factor(f"x{i}", 0.0, 1.0, "linear") for i in range(6)))
-    assert budget.least_budget(many) == 15
-    assert budget.least_budget(many, 16) == 8
-    with pytest.raises(DesignError, match=r"budget 7: 9 factors need at least 8 trainings"):
-        budget.rules_for_budget(many, RESPONSE, 7, epochs=16)
+    assert budget.least_factorial_budget(many) == 24
+    assert budget.least_factorial_budget(many, 16) == 8
+    assert budget.least_budget(many, screen="factorial") == 15
+    assert budget.least_budget(many, 16, screen="factorial") == 8
+    with pytest.raises(
+        DesignError, match=r"budget 7: a search of 9 factors needs at least 8 train"
+    ):
+        budget.rules_for_budget(many, RESPONSE, 7, epochs=16, screen="factorial")
+    rules = budget.rules_for_budget(many, RESPONSE, 7, epochs=16)
+    assert (rules.short, rules.design, rules.trainings) == (None, None, 7)
     rules = budget.rules_for_budget(many, RESPONSE, 8, epochs=16)
     assert rules.short is not None
     assert rules.design is not None

@@ -36,7 +36,7 @@ def test_categories_that_need_a_large_screen_have_a_default_that_is_large_enough
     factors = {"width": {"values": [f"w{i}" for i in range(40)]}}
     content = {"name": "wide", "minutes": 600, "factors": factors}
     own = {**content, "model": {"builder": "my:net"}}
-    assert parse_study({**own, "short_trainings": False}, "wide.toml").trainings == 40
+    assert parse_study({**own, "short_trainings": False}, "wide.toml").trainings == 64
     assert parse_study(own, "wide.toml").trainings == 20  # the screen has a quarter of the epochs
 
 

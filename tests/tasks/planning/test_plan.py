@@ -57,7 +57,7 @@ def test_every_built_in_study_can_be_planned_and_searched(name: str) -> None:
     if study.method != "budget":
         return
     # Enough for pilot and screen, three cells more, and their confirmation.
-    fewest = max(8, least_budget(study.ranges, study.full_epochs) + 5)
+    fewest = max(8, least_budget(study.ranges, study.full_epochs, screen=study.screen) + 5)
     for budget in (fewest, fewest + 4):
         sized = study.model_copy(update={"minutes": None, "budget": budget, "parallel": 3})
         plan = StudyPlan(sized, PastRuns())

@@ -73,6 +73,7 @@ def test_interactions_that_contain_main_effects_are_said_to_be_so(language: str)
             effects=fit_effects(runs, factors, "y"), lengths=None, over_pictures=None
         )
         source = SimpleNamespace(study=study, outcome=outcome, translate=translator(language))
-        figures = effects_section(cast("Any", source))["figures"]
-        captions = {figure["name"]: figure["caption"] for figure in figures}
+        section = effects_section(cast("Any", source))
+        assert section is not None
+        captions = {figure["name"]: figure["caption"] for figure in section["figures"]}
         assert (partly in captions["interactions"]) == contained

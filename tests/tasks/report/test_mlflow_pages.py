@@ -5,7 +5,7 @@ import json
 from support.small_study import BEST, CONFIRMED, Done
 
 from tasks.report.markdown import MOST_CHARACTERS, run_note
-from tasks.report.mlflow_pages import TIED, WINNER, describe_in_mlflow, largest_effects
+from tasks.report.mlflow_pages import TIED, WINNER, describe_in_mlflow, leading_factors
 from tasks.report.outcome import outcome_of
 
 
@@ -58,8 +58,8 @@ def test_describing_a_study_again_changes_nothing(done: Done) -> None:
     assert client.get_run(execution.run_id).data.params == before
 
 
-def test_the_chart_of_two_factors_has_the_largest_effects(done: Done) -> None:
-    assert largest_effects(outcome_of(done.execution).effects) == ["learning_rate", "conv_layers"]
+def test_the_chart_of_two_factors_has_the_leading_factors(done: Done) -> None:
+    assert leading_factors(outcome_of(done.execution)) == ["learning_rate", "conv_layers"]
     tags = done.tracker.client.get_experiment(done.execution.experiment).tags
     view = json.loads(tags["mlflow.sharedViewState.factorgrid-charts"])
     charts = {chart["type"]: chart for chart in json.loads(view["state"])["compareRunCharts"]}

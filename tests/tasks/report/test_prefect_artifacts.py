@@ -34,7 +34,9 @@ from tasks.study.study_file import load_study
 
 
 def test_the_effects_are_rows_of_plain_figures(done: Done) -> None:
-    rows = effects_rows(outcome_of(done.execution).effects)
+    effects = outcome_of(done.execution).effects
+    assert effects is not None
+    rows = effects_rows(effects)
     assert {"conv_layers", "learning_rate"} <= {row["term"] for row in rows}
     assert json.loads(json.dumps(rows, allow_nan=False)) == rows
 
@@ -51,6 +53,8 @@ def test_the_effects_and_the_decision_are_shown_as_soon_as_the_screen_is_fitted(
     for name in ("create_table_artifact", "create_markdown_artifact"):
         monkeypatch.setattr(prefect_artifacts, name, keep)
     outcome = outcome_of(done.execution)
+    assert outcome.effects is not None
+    assert outcome.decision is not None
     publish_screen(outcome.study, outcome.effects, outcome.decision)
     assert shown["tiny-effects"] == effects_rows(outcome.effects)
     decision = str(shown["tiny-decision"])

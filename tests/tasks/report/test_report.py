@@ -26,7 +26,8 @@ from tasks.wording.next_moves import MOST_SHOWN
 #: The sections with a heading; its text has the name of the section.
 #: The sections with a heading. One cell of the study is far better than all others, so that no
 #: picture is judged by several good cells; `tests/old_home` has a page with suspects.
-HEADINGS = [name for name in SECTIONS if name not in {"head", "suspects"}]
+#: The small study is the published procedure: no process searched it.
+HEADINGS = [name for name in SECTIONS if name not in {"head", "suspects", "changes"}]
 #: What stands on the page in the language of the user's files, or in that of a program.
 NOT_SENTENCES = ("style", "pre", "code", "title")
 #: A run of at least four words in Latin letters.

@@ -374,6 +374,7 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
         "budget": None,
         "minutes": None,
         "short_trainings": True,
+        "screen": None,
         "parallel": None,
         "replicates": 1,
         "screen_cells": None,

@@ -1,0 +1,85 @@
+"""What a Gaussian process expects of one change of a cell: the effect of each factor around it.
+
+The screen's effects are averages over the other factors. Around the best cell they may be others,
+and a search without a screen has none. The process has seen all runs, most of them near the best
+cell, so it can say what each factor does there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from scipy.stats import norm
+
+from analysis.factors import Level, with_conditions
+from analysis.search.procedure import SearchRules, fit_surrogate, region
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a cell, with the difference of the response that the process expects.
+
+    Attributes
+    ----------
+    factor : that is changed; all others stay as they are.
+    level, instead_of : its new level, and that of the cell.
+    difference : of the response, new less old, as it is measured.
+    low, high : the ends of its interval.
+    """
+
+    factor: str
+    level: Level
+    instead_of: Level
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval does not contain 0."""
+        return self.low > 0 or self.high < 0
+
+
+def changes_of_cell(
+    rules: SearchRules, runs: pd.DataFrame, cell: Mapping[str, Level], confidence: float = 0.95
+) -> list[Change]:
+    """Return what the process expects if one factor of a cell has an end of its range.
+
+    A category has each of its other values. A factor that does not count in this cell is left out.
+
+    Parameters
+    ----------
+    rules : of the search; their `space` says which levels may be run.
+    runs : all runs of the search.
+    cell : natural levels, for example those of the best cell.
+    confidence : of the intervals.
+
+    Raises
+    ------
+    DesignError
+        If no run has a response.
+    """
+    space = region(rules, None)
+    surrogate = fit_surrogate(rules, space, runs)
+    found = []
+    for factor, levels in zip(space.factors, space.levels, strict=True):
+        others = levels if factor.scale == "categorical" else (levels[0], levels[-1])
+        for level in others:
+            changed = with_conditions(space.factors, {**cell, factor.name: level})
+            if level != cell[factor.name] and changed != dict(cell):
+                found.append((factor.name, level, space.cell(changed)))
+    if not found:
+        return []
+    means, deviations = surrogate.differences([new for *_, new in found], space.cell(cell))
+    margins = norm.ppf((1 + confidence) / 2) * deviations
+    sign = rules.measured.sign
+    return [
+        Change(
+            name,
+            level,
+            cell[name],
+            sign * mean,
+            *sorted((sign * (mean - margin), sign * (mean + margin))),
+        )
+        for (name, level, _), mean, margin in zip(found, means, margins, strict=True)
+    ]

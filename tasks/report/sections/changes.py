@@ -1,0 +1,35 @@
+"""Report section: what is expected of one change of the chosen cell."""
+
+from typing import Any
+
+from analysis.factors import show
+from tasks.report.source import ReportSource
+from tasks.wording.changes import changes_in_short
+from tasks.wording.values import signed
+
+
+def changes_section(source: ReportSource) -> dict[str, Any] | None:
+    """Return the changes; None if none is known.
+
+    Returns
+    -------
+    ``text``: a list of paragraphs; ``rows``: one per change, with ``factor``, ``old``, ``new``,
+    ``difference``, ``low``, ``high`` and ``is_clear``.
+    """
+    found, translate = source.outcome.changes, source.translate
+    if not found:
+        return None
+    about = translate("changes_text", response=source.study.response)
+    rows = [
+        {
+            "factor": change.factor,
+            "old": show(change.instead_of),
+            "new": show(change.level),
+            "difference": signed(change.difference),
+            "low": signed(change.low),
+            "high": signed(change.high),
+            "is_clear": change.is_clear,
+        }
+        for change in found
+    ]
+    return {"text": [about, *changes_in_short(found, translate)], "rows": rows}

@@ -1,0 +1,50 @@
+"""What is expected of one change of the chosen cell, as text."""
+
+from collections.abc import Sequence
+
+from analysis.factors import show
+from analysis.search.changes import Change
+from tasks.languages import Translate
+from tasks.wording.values import signed
+
+
+def changes_as_text(changes: Sequence[Change], translate: Translate) -> list[str]:
+    """Return one sentence for each clear change, and one for the factors without any.
+
+    Parameters
+    ----------
+    changes : of one cell; without any there is no sentence.
+    """
+    lines = [
+        translate(
+            "changes_clear",
+            factor=change.factor,
+            new=show(change.level),
+            old=show(change.instead_of),
+            difference=signed(change.difference),
+            low=signed(change.low),
+            high=signed(change.high),
+        )
+        for change in changes
+        if change.is_clear
+    ]
+    unclear = [name for name in _names(changes) if name not in _clear_names(changes)]
+    return [*lines, *([translate("changes_unclear", names=", ".join(unclear))] if unclear else [])]
+
+
+def changes_in_short(changes: Sequence[Change], translate: Translate) -> list[str]:
+    """Return which factors clearly matter around the cell; nothing without changes."""
+    if not changes:
+        return []
+    clear = _clear_names(changes)
+    if not clear:
+        return [translate("changes_none")]
+    return [translate("changes_of", names=", ".join(clear))]
+
+
+def _names(changes: Sequence[Change]) -> list[str]:
+    return list(dict.fromkeys(change.factor for change in changes))
+
+
+def _clear_names(changes: Sequence[Change]) -> list[str]:
+    return _names([change for change in changes if change.is_clear])
