@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import t as students_t
 
 from analysis.factors import Level, with_conditions
 from analysis.search.procedure import SearchRules, fit_surrogate, region
@@ -71,7 +71,8 @@ def changes_of_cell(
     if not found:
         return []
     means, deviations = surrogate.differences([new for *_, new in found], space.cell(cell))
-    margins = norm.ppf((1 + confidence) / 2) * deviations
+    # The amplitude has 2 degrees of freedom before the runs: see `gaussian_process.fit_process`.
+    margins = students_t.ppf((1 + confidence) / 2, 2 + len(runs)) * deviations
     sign = rules.measured.sign
     return [
         Change(
