@@ -24,6 +24,7 @@ from analysis.effects.result import Effects
 from analysis.errors import DesignError
 from analysis.factors import Factor, Level
 from analysis.search.best_cell import ROUNDING, Selection, many_to_one
+from analysis.search.budget import least_factorial_budget
 from analysis.search.pilot import swept_factors
 from analysis.search.procedure import SearchRules, screen_runs
 
@@ -125,6 +126,21 @@ class FoldOver(NextMove):
     runs: int
     larger_cells: int | None = None
     larger_runs: int = 0
+
+
+@dataclass(frozen=True)
+class MeasureEffects(NextMove):
+    """No effects were fitted, because the screen is a Latin hypercube.
+
+    Attributes
+    ----------
+    cells : of the screen.
+    budget : trainings of a search whose screen is a two-level design, at least those of this one.
+    """
+
+    code: ClassVar[str] = "measure_effects"
+    cells: int
+    budget: int
 
 
 @dataclass(frozen=True)
@@ -232,8 +248,9 @@ def next_moves(
     """Return what to do next, the most useful move first; at least one.
 
     If nothing was learned, this is the only move. Otherwise first come moves that may find a better
-    cell (beyond an edge, longer training), then those that may change how the effects are read (a
-    fold-over) or which cell is best (more seeds), then those that save runs (a narrower range).
+    cell (beyond an edge, longer training), then those that may change what is known of the effects
+    (a fold-over, a two-level screen) or which cell is best (more seeds), then those that save runs
+    (a narrower range).
 
     Parameters
     ----------
@@ -251,6 +268,7 @@ def next_moves(
     moves = (
         *edges,
         *_fold_over(rules, effects),
+        *_measure_effects(rules),
         *_longer_training(rules, curves),
         *practical,
         *(move for move in _narrow_ranges(rules, selection) if move.factor not in moved),
@@ -482,6 +500,18 @@ def _fold_over(rules: SearchRules, effects: Effects | None) -> list[FoldOver]:
         return [FoldOver(tuple(chains), on, separated, runs)]
     new = _new_cells(rules, larger) * rules.replicates
     return [FoldOver(tuple(chains), on, separated, runs, larger.n_runs, new)]
+
+
+def _measure_effects(rules: SearchRules) -> list[MeasureEffects]:
+    if rules.design is not None or rules.trainings is None or rules.space is None:
+        return []
+    epochs = rules.short.full if rules.short else None
+    try:
+        least = least_factorial_budget(rules.space.factors, epochs)
+    except DesignError:  # too many categories
+        return []
+    budget = rules.trainings + rules.most_confirmed
+    return [MeasureEffects(rules.spread_cells, max(least, budget))]
 
 
 def _collapses(effects: Effects) -> bool:

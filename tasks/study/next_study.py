@@ -4,12 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from analysis.search.budget import FACTORIAL
 from analysis.search.next_moves import (
     LOW_LEARNING_RATE,
     MORE_EPOCHS,
     BeyondEdge,
     FoldOver,
     LongerTraining,
+    MeasureEffects,
     MoreSeeds,
     NarrowRange,
     NextMove,
@@ -40,19 +42,22 @@ def study_changes(study: Study, move: NextMove) -> Changes:
 
 
 def _changes(study: Study, move: NextMove) -> Changes:
+    changes: Changes = {}
     match move:
         case NothingLearned():
-            return _other_training(study, move)
+            changes = _other_training(study, move)
         case BeyondEdge() | NarrowRange():
-            return _range(move.factor, move.low, move.high)
+            changes = _range(move.factor, move.low, move.high)
         case FoldOver() if move.larger_cells is not None and study.method == "published":
-            return {"screen_cells": move.larger_cells}
+            changes = {"screen_cells": move.larger_cells}
+        case MeasureEffects():
+            screen = {} if study.screen is None else {"screen": FACTORIAL}
+            changes = {"budget": move.budget, **screen}
         case LongerTraining():
-            return {"training": {"epochs": 2 * move.epochs}}
+            changes = {"training": {"epochs": 2 * move.epochs}}
         case MoreSeeds():
-            return _more_seeds(study, move)
-        case _:
-            return {}
+            changes = _more_seeds(study, move)
+    return changes
 
 
 def _range(factor: str, low: object, high: object) -> Changes:

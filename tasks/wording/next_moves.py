@@ -14,6 +14,7 @@ from analysis.search.next_moves import (
     BeyondEdge,
     FoldOver,
     LongerTraining,
+    MeasureEffects,
     MoreSeeds,
     NarrowRange,
     NextMove,
@@ -135,6 +136,8 @@ def _sentence(move: NextMove, study: Study) -> tuple[str, dict[str, object]]:
             counts = {"collapsed": move.collapsed, "runs": move.runs}
             values = {"factor": move.factor, "levels": levels, "p": p}
             return "next_narrow_range", {**values, **counts, **_new_ends(move)}
+        case MeasureEffects():
+            return "next_measure_effects", {"cells": move.cells, "budget": move.budget}
         case LongerTraining():
             figures = {
                 name: f"{value:.4f}"

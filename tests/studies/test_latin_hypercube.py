@@ -70,6 +70,8 @@ def test_it_says_what_one_change_of_the_winner_does(
     )
     assert listed["screen"] is None
     assert len(listed["changes"]) == len(found.changes)
+    moves = {move["code"]: move for move in listed["next_moves"]}
+    assert moves["measure_effects"]["toml"] == "budget = 18"
     note = execution.tracker.client.get_run(execution.run_id).data.tags["mlflow.note.content"]
     assert "## One change of the chosen cell" in note
     assert "Effects" not in note

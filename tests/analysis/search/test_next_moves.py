@@ -16,11 +16,13 @@ from analysis.designs.fractions import fraction
 from analysis.effects.fit import fit_effects
 from analysis.factors import Factor, Level
 from analysis.search.best_cell import Selection, many_to_one, select
+from analysis.search.budget import least_factorial_budget, rules_for_budget
 from analysis.search.next_moves import (
     AnswerStands,
     BeyondEdge,
     FoldOver,
     LongerTraining,
+    MeasureEffects,
     MoreSeeds,
     NarrowRange,
     NothingLearned,
@@ -385,6 +387,28 @@ def test_noise_around_a_constant_is_rarely_called_a_rise() -> None:
                 assert move.after - move.before > 2 * move.standard_error
     # Two standard errors, on one side, with an estimated error.
     assert found < 0.1 * 400
+
+
+# -- effects ---------------------------------------------------------------------------------------
+
+
+def test_a_screen_without_effects_asks_for_the_budget_of_a_design() -> None:
+    factors = [RATE, *(Factor(f"x{i}", 0.0, 1.0) for i in range(3))]
+    plan = rules_for_budget(factors, "y", 12)
+    assert plan.design is None
+    runs = pd.DataFrame([{**run.levels, "y": 0.1 * i} for i, run in enumerate(screen_runs(plan))])
+    found = [
+        move
+        for move in next_moves(plan, None, select(runs, factors, "y"))
+        if isinstance(move, MeasureEffects)
+    ]
+    assert found == [MeasureEffects(6, least_factorial_budget(factors))]
+    larger = rules_for_budget(factors, "y", found[0].budget)
+    assert larger.design is not None
+    moves = next_moves(larger, None, select(runs, factors, "y"))
+    assert not any(isinstance(move, MeasureEffects) for move in moves)
+    asked = rules_for_budget(factors, "y", 40, screen="latin_hypercube")
+    assert MeasureEffects(6, 40) in next_moves(asked, None, select(runs, factors, "y"))
 
 
 # -- order ----------------------------------------------------------------------------------------

@@ -5,7 +5,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.search.next_moves import BeyondEdge, FoldOver, MoreSeeds, NextMove
+from analysis.search.budget import least_factorial_budget
+from analysis.search.next_moves import (
+    BeyondEdge,
+    FoldOver,
+    MeasureEffects,
+    MoreSeeds,
+    NextMove,
+)
 from analysis.search.procedure import pilot_runs
 from tasks.search.pilot import narrowed_study
 from tasks.study.next_study import before_pilot, next_study, study_changes
@@ -54,3 +61,24 @@ def test_the_next_study_has_the_users_ranges_and_a_pilot_of_its_own(size: dict[s
     assert before_pilot(study).rules == given.rules
     assert len(pilot_runs(following.rules)) == 3
     assert (following.budget, following.minutes) == (own.budget, own.minutes)
+
+
+@pytest.mark.parametrize("screen", [None, "latin_hypercube"])
+def test_the_study_that_measures_effects_has_a_two_level_screen(screen: str | None) -> None:
+    factors: dict[str, Any] = {
+        name: {"low": 1, "high": 4} for name in ("conv_layers", "fc_layers", "filters")
+    }
+    content: dict[str, Any] = {
+        "name": "few",
+        "budget": 8,
+        "short_trainings": False,
+        "factors": factors,
+    }
+    content["factors"] |= {"dense_units": {"low": 4, "high": 8}}
+    content |= {} if screen is None else {"screen": screen}
+    study = parse_study(content, "few.toml")
+    assert study.rules.design is None
+    move = MeasureEffects(4, least_factorial_budget(study.ranges))
+    changed = next_study(study, study_changes(study, move))
+    assert changed.budget == move.budget
+    assert changed.rules.design is not None

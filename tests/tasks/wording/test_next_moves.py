@@ -21,6 +21,7 @@ from analysis.search.next_moves import (
     BeyondEdge,
     FoldOver,
     LongerTraining,
+    MeasureEffects,
     MoreSeeds,
     NarrowRange,
     NewRange,
@@ -118,9 +119,10 @@ folded = st.builds(
     st.sampled_from([None, 16, 32]),
     count,
 )
+measured = st.builds(MeasureEffects, st.integers(4, 6), st.integers(7, 200))
 stands = st.builds(AnswerStands, cell, count, count)
 moves: st.SearchStrategy[NextMove] = st.one_of(
-    edges(), narrow(), seeds(), longer, nothing, folded, stands
+    edges(), narrow(), seeds(), longer, nothing, folded, measured, stands
 )
 
 
