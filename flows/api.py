@@ -143,8 +143,10 @@ class Result:
     def changes(self) -> pd.DataFrame:
         """What is expected of one change of the winner: ``factor``, ``level``, ``instead_of``.
 
-        ``difference`` of the response, with ``low`` and ``high``, the ends of its interval, and
-        ``clear``: whether that is without 0. Empty if no Gaussian process searched.
+        ``difference`` of the response, with ``low`` and ``high``, the ends of its interval;
+        ``dead`` and ``collapsed``: the levels where every run collapsed, and how many runs these
+        are; ``clear``: whether the interval is without 0, or there are such levels. Empty if no
+        Gaussian process searched.
         """
         columns = [field.name for field in fields(Change)]
         rows = [astuple(change) for change in self.outcome.changes]

@@ -15,21 +15,24 @@ def changes_as_text(changes: Sequence[Change], translate: Translate) -> list[str
     ----------
     changes : of one cell; without any there is no sentence.
     """
-    lines = [
-        translate(
-            "changes_clear",
-            factor=change.factor,
-            new=show(change.level),
-            old=show(change.instead_of),
-            difference=signed(change.difference),
-            low=signed(change.low),
-            high=signed(change.high),
-        )
-        for change in changes
-        if change.is_clear
-    ]
+    lines = [_clear(change, translate) for change in changes if change.is_clear]
     unclear = [name for name in _names(changes) if name not in _clear_names(changes)]
     return [*lines, *([translate("changes_unclear", names=", ".join(unclear))] if unclear else [])]
+
+
+def _clear(change: Change, translate: Translate) -> str:
+    if change.dead:
+        levels = ", ".join(map(show, change.dead))
+        return translate("changes_dead", factor=change.factor, levels=levels, runs=change.collapsed)
+    return translate(
+        "changes_clear",
+        factor=change.factor,
+        new=show(change.level),
+        old=show(change.instead_of),
+        difference=signed(change.difference),
+        low=signed(change.low),
+        high=signed(change.high),
+    )
 
 
 def changes_in_short(changes: Sequence[Change], translate: Translate) -> list[str]:

@@ -110,7 +110,8 @@ def test_a_notebook_gets_the_changes_and_one_line_instead_of_effects(
     execution = last_execution(home, "tiny")
     result = api.Result(outcome_of(execution), execution)
     assert list(result.changes) == [
-        *("factor", "level", "instead_of", "difference", "low", "high", "clear")
+        *("factor", "level", "instead_of", "difference", "low", "high"),
+        *("dead", "collapsed", "clear"),
     ]
     with pytest.raises(UserError, match="no effects, because its screen is a Latin hypercube"):
         _ = result.effects

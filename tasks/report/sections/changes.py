@@ -4,7 +4,7 @@ from typing import Any
 
 from analysis.factors import show
 from tasks.report.source import ReportSource
-from tasks.wording.changes import changes_in_short
+from tasks.wording.changes import changes_as_text, changes_in_short
 from tasks.wording.values import signed
 
 
@@ -32,4 +32,5 @@ def changes_section(source: ReportSource) -> dict[str, Any] | None:
         }
         for change in found
     ]
-    return {"text": [about, *changes_in_short(found, translate)], "rows": rows}
+    dead = changes_as_text([change for change in found if change.dead], translate)
+    return {"text": [about, *changes_in_short(found, translate), *dead], "rows": rows}

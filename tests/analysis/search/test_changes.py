@@ -88,3 +88,46 @@ def test_a_level_at_an_end_of_its_range_has_one_other_end() -> None:
     (change,) = changes_of_cell(rules, runs.assign(stage="screen"), {"slope": 1.0})
     assert (change.level, change.instead_of) == (0.0, 1.0)
     assert change.difference < 0
+
+
+@pytest.mark.parametrize(
+    ("dead_from", "learned_above", "expected"),
+    [(0.6, False, ((0.625, 0.75, 0.875, 1.0), 16)), (0.6, True, ()), (2.0, False, ())],
+)
+def test_levels_at_which_every_run_collapsed_are_named(
+    dead_from: float, *, learned_above: bool, expected: tuple[object, ...]
+) -> None:
+    rules = _rules(SLOPE, FLAT, KIND)
+    space = rules.space
+    assert space is not None
+    rows = [
+        {"slope": level, "flat": flat, "kind": "abcc"[i], "collapsed": float(level) > dead_from}
+        for level in space.levels[0]
+        for i, flat in enumerate((0.0, 0.25, 0.5, 1.0))
+    ]
+    runs = pd.DataFrame(rows).assign(stage="screen")
+    runs["val_accuracy"] = np.where(runs["collapsed"], 0.5, 0.8 + 0.01 * runs["flat"])
+    if learned_above:
+        runs.loc[len(runs) - 1, ["collapsed", "val_accuracy"]] = [False, 0.8]
+    found = changes_of_cell(rules, runs, {"slope": 0.5, "flat": 0.0, "kind": "a"})
+    dead = {(one.factor, one.level): (one.dead, one.collapsed) for one in found if one.dead}
+    assert dead == ({("slope", 1.0): expected} if expected else {})
+    assert all(one.is_clear for one in found if one.dead)
+
+
+def test_a_category_of_which_every_run_collapsed_is_named_and_one_by_chance_is_not() -> None:
+    rules = _rules(SLOPE, KIND)
+    rows = [
+        {"slope": slope, "kind": kind, "collapsed": kind == "c"}
+        for slope in (0.0, 0.25, 0.5, 0.75, 1.0)
+        for kind in "abc"
+    ]
+    runs = pd.DataFrame(rows).assign(stage="screen")
+    runs["val_accuracy"] = np.where(runs["collapsed"], 0.5, 0.8)
+    cell: dict[str, Level] = {"slope": 0.5, "kind": "a"}
+    dead = {one.level: one.dead for one in changes_of_cell(rules, runs, cell) if one.dead}
+    assert dead == {"c": ("c",)}
+    # One run of "c" beside ten of the others, one of which collapsed.
+    few = runs[(runs["kind"] != "c") | (runs["slope"] == 0.5)].copy()
+    few.loc[few.index[0], "collapsed"] = True
+    assert not any(one.dead for one in changes_of_cell(rules, few, cell))
