@@ -9,15 +9,22 @@ from tasks.wording.values import signed
 
 
 def changes_as_text(changes: Sequence[Change], translate: Translate) -> list[str]:
-    """Return one sentence for each clear change, and one for the factors without any.
+    """Return one sentence for each clear change, and one for all others.
 
     Parameters
     ----------
     changes : of one cell; without any there is no sentence.
     """
     lines = [_clear(change, translate) for change in changes if change.is_clear]
-    unclear = [name for name in _names(changes) if name not in _clear_names(changes)]
-    return [*lines, *([translate("changes_unclear", names=", ".join(unclear))] if unclear else [])]
+    unclear = [
+        f"{change.factor} {show(change.level)} ({signed(change.difference)})"
+        for change in changes
+        if not change.is_clear
+    ]
+    return [
+        *lines,
+        *([translate("changes_unclear", changes=", ".join(unclear))] if unclear else []),
+    ]
 
 
 def _clear(change: Change, translate: Translate) -> str:
@@ -45,9 +52,5 @@ def changes_in_short(changes: Sequence[Change], translate: Translate) -> list[st
     return [translate("changes_of", names=", ".join(clear))]
 
 
-def _names(changes: Sequence[Change]) -> list[str]:
-    return list(dict.fromkeys(change.factor for change in changes))
-
-
 def _clear_names(changes: Sequence[Change]) -> list[str]:
-    return _names([change for change in changes if change.is_clear])
+    return list(dict.fromkeys(change.factor for change in changes if change.is_clear))

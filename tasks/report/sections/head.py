@@ -66,12 +66,15 @@ def _chance_on_test(source: ReportSource) -> float:
 
 
 def _active(source: ReportSource) -> list[str]:
-    """Return which factors matter in the screen, or around the chosen cell without effects."""
+    """Return which factors matter in the screen, and around the chosen cell."""
     effects, translate = source.outcome.effects, source.translate
+    around = changes_in_short(source.outcome.changes, translate)
     if effects is None:
-        return changes_in_short(source.outcome.changes, translate)
+        return around
     names = ", ".join(effects.overall_active)
-    return [translate("short_active", names=names) if names else translate("short_none")]
+    screen = translate("short_active", names=names) if names else translate("short_none")
+    clear = any(change.is_clear for change in source.outcome.changes)
+    return [screen, *(around if clear else [])]
 
 
 def _tied(source: ReportSource) -> list[str]:
