@@ -29,6 +29,9 @@ from tasks.tracking.links import StudyLinks
 from tasks.tracking.metric_history import metric_history
 from tasks.wording.over_pictures import OverPictures
 
+#: With more runs than this, no process is fitted for a report: its memory grows with their square.
+MOST_RUNS = 1000
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -126,8 +129,10 @@ def outcome_of(execution: Execution) -> Outcome:
 
 
 def _changes(study: Study, runs: pd.DataFrame, selection: Selection) -> tuple[Change, ...]:
-    """Return the changes of the chosen cell; none if no process searched, or nothing is known."""
+    """Return the changes of the chosen cell; none without a process, or if nothing is known."""
     if study.rules.trainings is None or selection.all_collapsed or selection.all_equal:
+        return ()
+    if len(runs) > MOST_RUNS:
         return ()
     return tuple(changes_of_cell(study.rules, runs, selection.chosen))
 

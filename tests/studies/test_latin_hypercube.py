@@ -77,6 +77,14 @@ def test_it_says_what_one_change_of_the_winner_does(
     assert "Effects" not in note
 
 
+def test_a_report_of_very_many_runs_fits_no_process(
+    ended: "subprocess.CompletedProcess[str]", home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ended.returncode == 0
+    monkeypatch.setattr("tasks.report.outcome.MOST_RUNS", 11)
+    assert outcome_of(last_execution(home, "tiny")).changes == ()
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_the_report_has_the_changes_in_place_of_effects_and_decision(
     ended: "subprocess.CompletedProcess[str]", home: Path, language: str
