@@ -10,10 +10,10 @@ from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
 from tasks.report.registered import promotion_verdict_as_text, registered_as_text
 from tasks.study.study_file import Study
-from tasks.wording.changes import changes_as_text
+from tasks.wording.changes import changes_about, changes_as_text
 from tasks.wording.decision import decision_as_text
 from tasks.wording.effects import effects_as_text, effects_in_brief
-from tasks.wording.lengths import lengths_as_text
+from tasks.wording.lengths import lengths_as_text, ranking_as_text
 from tasks.wording.next_moves import next_steps, steps_as_text
 from tasks.wording.over_pictures import active_over_pictures_as_text
 from tasks.wording.pilot import pilot_as_text
@@ -82,9 +82,15 @@ def _changes(outcome: Outcome, translate: Translate) -> list[str]:
     """Return what is expected of one change of the chosen cell; nothing if that is not known."""
     if not outcome.changes:
         return []
-    about = translate("changes_text", response=outcome.study.response)
+    about = changes_about(outcome.study.measured, translate)
+    # With effects, the section on these says how both lengths of training rank the cells.
+    ranking = ranking_as_text(outcome.lengths, translate) if outcome.effects is None else []
     lines = changes_as_text(outcome.changes, translate)
-    return [underlined(translate("changes")), wrapped(about), *bullets(lines)]
+    return [
+        underlined(translate("changes")),
+        *map(wrapped, [*about, *ranking]),
+        *bullets(lines),
+    ]
 
 
 def screen_as_text(effects: Effects, decision: Decision, study: Study) -> str:

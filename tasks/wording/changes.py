@@ -3,9 +3,17 @@
 from collections.abc import Sequence
 
 from analysis.factors import show
+from analysis.runs.response import Response
 from analysis.search.changes import Change
 from tasks.languages import Translate
+from tasks.wording.responses import direction_as_text
 from tasks.wording.values import signed
+
+
+def changes_about(response: Response, translate: Translate) -> list[str]:
+    """Return what the differences are, and whether a lower response is better, as sentences."""
+    about = translate("changes_text", response=response.name)
+    return [about, *direction_as_text(response, translate)]
 
 
 def changes_as_text(changes: Sequence[Change], translate: Translate) -> list[str]:

@@ -15,8 +15,18 @@ def lengths_as_text(found: RankingAtLengths | None, translate: Translate) -> lis
     """
     if found is None:
         return []
-    lines = [translate("lengths", epochs=found.epochs, full=found.full)]
-    if not math.isnan(found.correlation):
-        correlation = f"{found.correlation:.2f}"
-        lines.append(translate("lengths_ranking", cells=found.cells, correlation=correlation))
-    return lines
+    effects = translate("lengths", epochs=found.epochs, full=found.full)
+    return [effects, *ranking_as_text(found, translate)]
+
+
+def ranking_as_text(found: RankingAtLengths | None, translate: Translate) -> list[str]:
+    """Return how both lengths rank the cells, if that is known.
+
+    Parameters
+    ----------
+    found : None if all trainings had full length; then there is nothing to say.
+    """
+    if found is None or math.isnan(found.correlation):
+        return []
+    correlation = f"{found.correlation:.2f}"
+    return [translate("lengths_ranking", cells=found.cells, correlation=correlation)]

@@ -4,7 +4,8 @@ from typing import Any
 
 from analysis.factors import show
 from tasks.report.source import ReportSource
-from tasks.wording.changes import changes_as_text, changes_in_short
+from tasks.wording.changes import changes_about, changes_as_text, changes_in_short
+from tasks.wording.lengths import ranking_as_text
 from tasks.wording.values import signed
 
 
@@ -16,10 +17,13 @@ def changes_section(source: ReportSource) -> dict[str, Any] | None:
     ``text``: a list of paragraphs; ``rows``: one per change, with ``factor``, ``old``, ``new``,
     ``difference``, ``low``, ``high`` and ``is_clear``.
     """
-    found, translate = source.outcome.changes, source.translate
+    outcome, translate = source.outcome, source.translate
+    found = outcome.changes
     if not found:
         return None
-    about = translate("changes_text", response=source.study.response)
+    about = changes_about(source.study.measured, translate)
+    # With effects, the section on these says how both lengths of training rank the cells.
+    ranking = ranking_as_text(outcome.lengths, translate) if outcome.effects is None else []
     rows = [
         {
             "factor": change.factor,
@@ -33,4 +37,5 @@ def changes_section(source: ReportSource) -> dict[str, Any] | None:
         for change in found
     ]
     dead = changes_as_text([change for change in found if change.dead], translate)
-    return {"text": [about, *changes_in_short(found, translate), *dead], "rows": rows}
+    text = [*about, *ranking, *changes_in_short(found, translate), *dead]
+    return {"text": text, "rows": rows}
