@@ -17,7 +17,7 @@ from analysis.errors import AnalysisError
 from analysis.factors import Factor, Level
 from analysis.search import procedure
 from analysis.search.best_cell import ROUNDING
-from analysis.search.budget import rules_for_budget
+from analysis.search.budget import FEWEST_SPREAD_CELLS, rules_for_budget
 from analysis.search.pilot import pilot_points
 from analysis.search.procedure import CellRun, Method, SearchRules, ShortTrainings
 from analysis.search.refined_grid import Decision
@@ -32,8 +32,6 @@ AddColumns = Callable[[pd.DataFrame], pd.DataFrame]
 SCREEN_SHARE = 0.5
 #: Runs that the screen may take at least if a grid or a surface follows, which need a screen.
 SMALLEST_SCREEN = 8
-#: Cells of a Latin hypercube, the screen if no design fits.
-SPREAD_CELLS = 4
 #: Share of the budget for confirmation.
 CONFIRM_SHARE = 0.2
 #: How many of the best cells are confirmed.
@@ -188,14 +186,14 @@ class FactorGridTuner:
             round(SCREEN_SHARE * (budget - reserved)), min(least, budget - reserved - pilot_size)
         )
         design = design_within(factors, most)
-        left = budget - reserved - pilot_size - (design.n_runs if design else SPREAD_CELLS)
+        left = budget - reserved - pilot_size - (design.n_runs if design else FEWEST_SPREAD_CELLS)
         return SearchRules(
             factors,
             RESPONSE,
             design,
             seed=seed,
             pilot=self.pilot,
-            spread_cells=SPREAD_CELLS,
+            spread_cells=FEWEST_SPREAD_CELLS,
             method=self.method if design else "gp",
             budget=max(1, left),
             rounds=max(1, left),

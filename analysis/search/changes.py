@@ -27,8 +27,8 @@ class Change:
     level, instead_of : its new level, and that of the cell.
     difference : of the response, new less old, as it is measured.
     low, high : the ends of its interval.
-    dead : levels of the factor from the new one towards the cell's, at which every run collapsed;
-        empty if chance explains that.
+    dead : the new level and those beside it, towards the cell's, at which every run collapsed, from
+        low to high; empty if chance explains that.
     collapsed : how many runs these are.
     """
 

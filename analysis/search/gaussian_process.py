@@ -70,24 +70,29 @@ class Surrogate:
         """Return posterior means and standard deviations (N,) in units of the response."""
         features = _beside(self.space.features(cells), self.at)
         cross = covariance(features, self.runs, self.rates, self.trends)
-        means = (cross @ self.answers[:, :, None])[:, :, 0]
-        explained = ((cross @ self.inverse) * cross).sum(axis=2)
         own = 1 + self.trends[:, None] * (features**2).sum(axis=1)
-        variances = np.maximum(own - explained, 1e-12) * self.amplitude[:, None]
-        mean = self.weight @ means
-        variance = self.weight @ (variances + (means - mean) ** 2)
-        return mean * self.width + self.centre, np.sqrt(variance) * self.width
+        mean, deviation = self._posterior(cross, own)
+        return mean + self.centre, deviation
 
     def differences(self, cells: Sequence[Cell], base: Cell) -> tuple[Array, Array]:
         """Return means and standard deviations (N,) of what cells have more than another cell."""
         features = _beside(self.space.features([base, *cells]), self.at)
         cross = covariance(features, self.runs, self.rates, self.trends)
-        more = cross[:, 1:] - cross[:, :1]
-        means = (more @ self.answers[:, :, None])[:, :, 0]
-        explained = ((more @ self.inverse) * more).sum(axis=2)
         squares = (features[1:] - features[0]) ** 2
         own = 2 - 2 * matern_52(5 * self.rates @ squares.T)
         own += self.trends[:, None] * squares.sum(axis=1)
+        return self._posterior(cross[:, 1:] - cross[:, :1], own)
+
+    def _posterior(self, cross: Array, own: Array) -> tuple[Array, Array]:
+        """Return means, less `centre`, and standard deviations (N,) over the draws.
+
+        Parameters
+        ----------
+        cross : (d, N, n) covariance with the runs under each draw, unit amplitude.
+        own : (d, N) variance before the runs.
+        """
+        means = (cross @ self.answers[:, :, None])[:, :, 0]
+        explained = ((cross @ self.inverse) * cross).sum(axis=2)
         variances = np.maximum(own - explained, 1e-12) * self.amplitude[:, None]
         mean = self.weight @ means
         variance = self.weight @ (variances + (means - mean) ** 2)

@@ -400,18 +400,17 @@ def _spread_cells(rules: SearchRules) -> list[Levels]:
     """
     rng, n = np.random.default_rng(rules.seed), rules.spread_cells
     places = [rng.permutation(np.linspace(-1, 1, n)) for _ in rules.factors]
-    cells = [
+    return [
         {f.name: _spread_level(rules, f, x) for f, x in zip(rules.factors, point, strict=True)}
         for point in zip(*places, strict=True)
     ]
-    return [with_conditions(rules.factors, rules.allowed_cell(cell)) for cell in cells]
 
 
 def _spread_level(rules: SearchRules, factor: Factor, coded: float) -> Level:
     """Return the level at a place between a factor's low level, -1, and its high one, 1."""
     if factor.scale == "categorical":
         last = len(factor.levels) - 1
-        return factor.levels[round((coded + 1) / 2 * last)]
+        return rules.allowed(factor, factor.levels[round((coded + 1) / 2 * last)])
     return _level(rules, factor, coded)
 
 

@@ -1,6 +1,7 @@
 """What MLflow's own pages show of a finished study: its run, its replicates and its views."""
 
 import math
+from collections.abc import Iterable
 
 from analysis.effects.result import Effects
 from analysis.factors import show
@@ -37,20 +38,23 @@ def leading_factors(outcome: Outcome) -> list[str]:
     """Return the names of the factors that do most: by their effects, or around the chosen cell."""
     if outcome.effects is not None:
         return largest_effects(outcome.effects)
-    sizes: dict[str, float] = {}
-    for change in outcome.changes:
-        sizes[change.factor] = max(sizes.get(change.factor, 0.0), abs(change.difference))
-    return sorted(sizes, key=lambda name: -sizes[name])
+    return _largest_first((change.factor, change.difference) for change in outcome.changes)
 
 
 def largest_effects(effects: Effects) -> list[str]:
     """Return the names of the factors by the size of their main effects, the largest first."""
-    sizes: dict[str, float] = {}
-    for term, row in effects.terms.iterrows():
-        name = str(term).partition("[")[0]  # a contrast of a category
-        if name in {factor.name for factor in effects.factors} and math.isfinite(row["effect"]):
-            sizes[name] = max(sizes.get(name, 0.0), abs(float(row["effect"])))
-    return sorted(sizes, key=lambda name: -sizes[name])
+    names = {factor.name for factor in effects.factors}
+    # The name of a contrast of a category begins with that of its factor.
+    terms = ((str(term).partition("[")[0], size) for term, size in effects.terms["effect"].items())
+    return _largest_first((name, x) for name, x in terms if name in names and math.isfinite(x))
+
+
+def _largest_first(sizes: Iterable[tuple[str, float]]) -> list[str]:
+    """Return names by the largest absolute value that each one has, the largest first."""
+    largest: dict[str, float] = {}
+    for name, size in sizes:
+        largest[name] = max(largest.get(name, 0.0), abs(size))
+    return sorted(largest, key=lambda name: -largest[name])
 
 
 def _log_winner(execution: Execution, outcome: Outcome) -> None:
