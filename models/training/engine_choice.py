@@ -30,7 +30,7 @@ def engine_of(job: EngineJob) -> Engine:
     )
 
 
-def cheapest_network(network: Any, *, exact: bool = True) -> Any:
+def cheapest_network(network: Any, *, exact: bool = True, deterministic: bool = False) -> Any:
     """Return a network with the same weights that costs less to train.
 
     With TensorFlow on a GPU this is the network itself.
@@ -39,6 +39,8 @@ def cheapest_network(network: Any, *, exact: bool = True) -> Any:
     ----------
     exact : whether its answers without training are those of the network to the bit. If not, they
         may be rounded in another way, and cost less.
+    deterministic : whether equal seeds must give equal bits, also those of earlier versions: the
+        order of the layers is then kept.
     """
     if load_keras().backend.backend() == "jax":
         from models.training.jax_pooling import with_cheap_pooling
@@ -48,5 +50,8 @@ def cheapest_network(network: Any, *, exact: bool = True) -> Any:
     if device_name() != "cpu":
         return network
     from models.training.tensorflow_normalization import with_cheap_normalization
+    from models.training.tensorflow_pooling import with_pooling_first
 
+    if not deterministic:
+        network = with_pooling_first(network)
     return with_cheap_normalization(network, exact=exact)

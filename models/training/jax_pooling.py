@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from jax import lax
 
-from models.training.replace_layers import with_replaced_layers
+from models.training.replace_layers import with_replaced_pooling
 
 #: Inputs with fewer channels are padded to this number: matrix units read 16 at once.
 CHANNELS = 16
@@ -134,21 +134,11 @@ def with_cheap_pooling(network: Any) -> Any:
 
     A model of a subclass is returned unchanged.
     """
-    convolved: dict[int, tuple[Any, Any, Any]] = {}
 
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if type(layer) is keras.layers.MaxPooling2D and _is_plain(layer, args[0].shape):
-            conv, x, _ = convolved.get(id(args[0]), (None, args[0], None))
-            if conv is not None and conv.dtype_policy == layer.dtype_policy:
-                return _Pooling(layer.dtype_policy, conv)(x)
-            return _Pooling(layer.dtype_policy, None)(args[0])
-        answer = layer(*args, **kwargs)
-        if type(layer) is keras.layers.Conv2D and _has_bias_and_relu(layer):
-            # The answer is stored too, so that no later tensor can have the same id.
-            convolved[id(answer)] = layer, args[0], answer
-        return answer
+    def replacement(pooling: Any, shape: Any, conv: Any) -> Any | None:
+        return _Pooling(pooling.dtype_policy, conv) if _is_plain(pooling, shape) else None
 
-    return with_replaced_layers(network, call)
+    return with_replaced_pooling(network, replacement)
 
 
 class _Pooling(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types
@@ -164,14 +154,7 @@ class _Pooling(keras.layers.Layer):  # type: ignore[misc] # Keras ships no types
         kernel, bias = (jnp.asarray(keras.ops.convert_to_tensor(v)) for v in self.conv.weights)
         if _suits_blocks(self.conv, x.shape):
             return max_pool_relu(convolve_in_blocks(x, kernel), bias, "blocks")
-        answer = keras.ops.conv(
-            x,
-            kernel,
-            strides=list(self.conv.strides),
-            padding=self.conv.padding,
-            dilation_rate=self.conv.dilation_rate,
-            data_format="channels_last",
-        )
+        answer = self.conv.convolution_op(x, kernel)
         return max_pool_relu(_even(answer), bias, "pixels")
 
 
@@ -181,16 +164,6 @@ def _is_plain(pooling: Any, shape: tuple[int | None, ...]) -> bool:
         and tuple(pooling.pool_size) == tuple(pooling.strides) == (2, 2)
         and pooling.padding == "valid"
         and pooling.data_format == "channels_last"
-    )
-
-
-def _has_bias_and_relu(conv: Any) -> bool:
-    return (
-        conv.use_bias
-        and conv.activation is keras.activations.relu
-        and conv.data_format == "channels_last"
-        and conv.activity_regularizer is None
-        and len(conv.weights) == len(("kernel", "bias"))  # others with LoRA or quantisation
     )
 
 

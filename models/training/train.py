@@ -228,7 +228,7 @@ class _TrainingAttempt:
         # The network and the images; or, of a frozen backbone, its head and features.
         learner, self.inputs = inputs(self.network, arrays)
         # Shares the weights of the network, and costs less to train on some backends.
-        self.twin = cheapest_network(learner)
+        self.twin = cheapest_network(learner, deterministic=spec.training.deterministic)
         from models.training.augmentation import mixes, with_augmentation
 
         self.trained = with_augmentation(self.twin, spec.training, spec.seed)
