@@ -19,6 +19,8 @@ from models.training.replace_layers import with_replaced_pooling
 #: the fastest, or as fast, for the published network at 64 and 128 pixels (measured on a CPU with
 #: 1 MiB of L2 cache per core and 32 MiB of L3).
 BYTES = 2**22
+#: Parts of a batch, at most: each has operations of its own in the compiled step.
+MOST_PARTS = 64
 
 
 def with_pooling_first(network: Any) -> Any:
@@ -64,6 +66,7 @@ class _PoolingFirst(keras.layers.Layer):  # type: ignore[misc] # Keras ships no 
         at_once = BYTES // (math.prod(shape[1:]) * x.dtype.size)
         if not 0 < at_once < shape[0]:
             return [x]
+        at_once = max(at_once, -(-shape[0] // MOST_PARTS))
         whole, rest = divmod(shape[0], at_once)
         # Not slices: the gradient of each is as large as the batch.
         parts: list[Any] = tf.split(x, [at_once] * whole + [rest] * (rest > 0))
