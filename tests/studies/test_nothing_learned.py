@@ -58,6 +58,7 @@ def test_the_study_ends_after_the_screen_with_the_remedies_that_fit_it(home: Pat
 
 @pytest.mark.slow
 def test_a_second_run_trains_nothing_and_a_changed_one_trains_what_changed(home: Path) -> None:
+    run(home)  # the first, where no other test was
     first = last_execution(home, "tiny").run_id
     line, trained = run(home)
     assert trained == 4
