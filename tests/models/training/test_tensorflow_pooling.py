@@ -202,7 +202,10 @@ def test_a_training_says_whether_it_is_deterministic(
     monkeypatch.setattr(train, "cheapest_network", recorded)
     monkeypatch.setattr(train, "make_deterministic", lambda: None)  # it is for the whole process
     write_drawn_cache(tmp_path, 60)
-    training = TrainingSpec(epochs=1, batch_size=8, deterministic=deterministic)
+    # Another precision than Keras's default would stay the default of this process.
+    training = TrainingSpec(
+        epochs=1, batch_size=8, precision="float32", deterministic=deterministic
+    )
     spec = ReplicateSpec(ModelSpec(settings={"conv_layers": 1, "filters": 8}), training, 16, seed=1)
     train.fit_replicate(spec, open_arrays(tmp_path))
     assert said == [{"deterministic": deterministic}]
