@@ -33,7 +33,6 @@ in it (21,100), a loop that need not test whether to continue (1 % faster). The 
 
 import argparse
 import csv
-import json
 import math
 import sys
 import time
@@ -57,6 +56,7 @@ from models.standalone import train_all
 from models.training.backend import load_keras, resolve_precision
 from models.training.engine import EngineJob
 from models.training.engine_choice import cheapest_network, engine_of
+from models.training.result import load_result
 
 SCREEN = list(product((3, 6), (1, 3), (0.001, 0.1)))
 REFINED = list(product((6, 7), (1, 2), (0.0001, 0.001, 0.01)))
@@ -131,22 +131,22 @@ def finished_rows(
     test = arrays.labels[arrays.side("test")]
     for cell, spec in todo:
         folder = out / spec.key(arrays.version)
-        if not (folder / "result.json").exists():
+        if not folder.exists():
             continue
-        result = json.loads((folder / "result.json").read_bytes())
-        if result["status"] != "finished":
+        result = load_result(folder)
+        if result.status != "finished":
             continue
-        each = [row["epoch_seconds"] for row in result["history"]]
-        answers = np.load(folder / "predictions.npz")["test_probability"].argmax(axis=1)
+        each = [row["epoch_seconds"] for row in result.history]
+        answers = result.test_probability.argmax(axis=1)
         rows.append(
             {
                 **dict(zip(("conv_layers", "fc_layers", "learning_rate"), cell, strict=True)),
                 "seed": spec.seed,
-                "accuracy": round(result["history"][-1]["val_accuracy"], 6),
+                "accuracy": round(result.history[-1]["val_accuracy"], 6),
                 "test_accuracy": round(float((answers == test).mean()), 6),
                 # Almost all images get the same answer.
                 "collapsed": bool(np.bincount(answers).max() > ALIKE * len(answers)),
-                "images_per_second": round(result["images_per_second"]),
+                "images_per_second": round(result.images_per_second),
                 "seconds": round(sum(each), 2),
                 "compiling": round(max(0.0, each[0] - median(each)), 2),
             }

@@ -16,14 +16,11 @@ It has not been measured on a GPU yet; on 2 cores with JAX it ran through with s
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
-
-import numpy as np
 
 # It runs as a script on a machine where only Keras and a backend are installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -33,6 +30,7 @@ from models.images.arrays import ImageArrays, open_arrays
 from models.networks import residual_cnn
 from models.spec import ModelSpec, ReplicateSpec, TrainingSpec
 from models.standalone import train_all
+from models.training.result import load_result
 
 #: The best accuracy of the published study, percent.
 PUBLISHED = 91.42
@@ -77,17 +75,17 @@ def specs(options: argparse.Namespace, image_size: int) -> Iterator[tuple[str, R
 def result_of(spec: ReplicateSpec, arrays: ImageArrays, out: Path) -> dict[str, float] | None:
     """Return the figures of a training; None if it has not finished."""
     folder = out / spec.key(arrays.version)
-    if not (folder / "result.json").exists():
+    if not folder.exists():
         return None
-    result = json.loads((folder / "result.json").read_bytes())
-    if result["status"] != "finished":
+    result = load_result(folder)
+    if result.status != "finished":
         return None
-    answers = np.load(folder / "predictions.npz")["test_probability"].argmax(axis=1)
+    right = result.test_probability.argmax(axis=1) == arrays.labels[arrays.side("test")]
     return {
-        "validation": 100 * result["history"][-1]["val_accuracy"],
-        "test": 100 * float((answers == arrays.labels[arrays.side("test")]).mean()),
-        "rate": result["images_per_second"],
-        "minutes": sum(row["epoch_seconds"] for row in result["history"]) / 60,
+        "validation": 100 * result.history[-1]["val_accuracy"],
+        "test": 100 * float(right.mean()),
+        "rate": result.images_per_second,
+        "minutes": sum(row["epoch_seconds"] for row in result.history) / 60,
     }
 
 

@@ -42,18 +42,18 @@ Against ``as_built`` at 64 pixels: 1.43 (1.37 to 1.87) times the images per seco
 
 `--avx2` limits both sides to the instructions of AVX2, and ours to float32, on any CPU. It stands
 for a CPU with AVX2 alone in the convolutions only: memory and caches are those of this one. On a
-shared machine, `--pictures 1000 --epochs 3 --source train.zip`:
+shared machine, mostly quiet, `--pictures 1000 --epochs 3 --source train.zip`:
 
     network   size     rounds   images per second       whole cell
-    plain     64 px    5        1.84 (1.50 to 1.97)     0.61 (0.57 to 0.64)
+    plain     64 px    5        1.21 (1.15 to 1.64)     0.76 (0.60 to 0.78)
     plain     128 px   5        1.23 (1.20 to 1.93)     0.81 (0.61 to 0.83)
-    modern    64 px    3        1.72 (1.68 to 1.93)     0.48 (0.48 to 0.49)
+    modern    64 px    6        1.56 (1.32 to 2.09)     0.52 (0.47 to 0.55)
     modern    128 px   3        2.06 (1.97 to 2.08)     0.48 (0.47 to 0.48)
 
-Other work on the machine takes more from their pipeline than from ours: the low ends of the ranges
-are from quiet rounds. Pooling before bias and ReLU (`models.training.tensorflow_pooling`) gives
-the plain network 1.13 (1.11 to 1.19) times the images per second at 64 px and 1.18 (1.14 to 1.20)
-at 128 px (`--sides as_built ours`, 4 rounds).
+Other work on the machine takes more from their pipeline than from ours: beside it, the plain
+network had 1.84 (1.50 to 1.97) at 64 px, 5 rounds. Pooling before bias and ReLU
+(`models.training.tensorflow_pooling`) gives the plain network 1.13 (1.11 to 1.19) times the images
+per second at 64 px and 1.18 (1.14 to 1.20) at 128 px (`--sides as_built ours`, 4 rounds).
 
 Accuracy at the end, mean and standard deviation over 5 seeds: for the real images (Kaggle's Dogs vs
 Cats, `--source train.zip --pictures 2500 --epochs 6`) ours 0.704 (0.027), theirs 0.716 (0.022), a
