@@ -5,7 +5,7 @@ else. MLflow remembers what was done, so that no step is cached or stored by Pre
 would point at files that are no longer there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,7 @@ from tasks.report.text import screen_as_text
 from tasks.search.confirm import choose_cell, plan_confirm
 from tasks.search.pilot import narrow_levels
 from tasks.search.prepare import prepare_images
-from tasks.search.refine import Cells, log_decision, next_refined_cells
+from tasks.search.refine import Cells, log_decision, next_refined_cells, stored_first
 from tasks.search.screen import analyse_screen
 from tasks.search.suspects import Suspects, find_suspects
 from tasks.session import Session
@@ -98,13 +98,21 @@ def train_stage(context: TrainingContext, planned: Iterable[Planned]) -> list[st
     stepwise = todo[0].stage == "refine" and (rules.trainings is not None or rules.method != "grid")
     at_once = rules.parallel * rules.refine_replicates if stepwise else None
     context.progress.stage(todo[0].stage, len(todo), at_once=at_once)
-    if context.remote is not None:
-        return context.remote.train(todo, context)
-    futures = train.map(todo, unmapped(context))
-    trained = [run_id for future in futures if (run_id := future.result()) is not None]
+    batches = [todo]
+    if todo[0].stage == "refine" and context.study.refine.prune:
+        # The median of early stopping counts stored replicates, from the first epoch trained here.
+        batches = stored_first(context.execution, todo)
+    trained = [run_id for batch in batches if batch for run_id in _train_together(context, batch)]
     if context.handover is not None:
         context.handover.write_jobs(context.images.arrays_folder)
     return trained
+
+
+def _train_together(context: TrainingContext, todo: Sequence[Planned]) -> list[str]:
+    if context.remote is not None:
+        return context.remote.train(todo, context)
+    futures = train.map(todo, unmapped(context))
+    return [run_id for future in futures if (run_id := future.result()) is not None]
 
 
 @task(name="narrow levels", cache_policy=NO_CACHE, persist_result=False)

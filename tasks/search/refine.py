@@ -12,6 +12,7 @@ from tasks.study.replicates import Planned, plan
 from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution
 from tasks.tracking.run_writer import as_json_text
+from tasks.tracking.tags import KEY
 from tasks.wording.decision import decision_as_text
 
 Cells = Sequence[Mapping[str, Level]]
@@ -20,6 +21,17 @@ Cells = Sequence[Mapping[str, Level]]
 def plan_cells(study: Study, version: str, found: NextCells) -> list[Planned]:
     """Return the replicates of refined cells; those of the screen's cells are trained already."""
     return plan(study, version, "refine", procedure.refine_runs(study.rules, found))
+
+
+def stored_first(execution: Execution, planned: Sequence[Planned]) -> list[list[Planned]]:
+    """Return the replicates that this execution has finished, and then the others, as two lists.
+
+    The first are those that the refined grid has in common with the screen, and, in a study that is
+    resumed, those that it trained before.
+    """
+    finished = {r.data.tags[KEY] for r in execution.children() if r.info.status == "FINISHED"}
+    stored = [p for p in planned if p.key in finished]
+    return [stored, [p for p in planned if p.key not in finished]]
 
 
 def log_decision(execution: Execution, effects: Effects) -> Decision:

@@ -19,6 +19,7 @@ from support.small_study import (
 
 from analysis.runs.response import response_of
 from tasks.errors import SlotsClosedError
+from tasks.search.refine import stored_first
 from tasks.settings import Settings
 from tasks.study.replicates import Planned, Stage, planned
 from tasks.study.study_file import load_study
@@ -137,6 +138,18 @@ def test_only_finished_replicates_of_the_stage_count(tracker: Tracker, tmp_path:
         assert len(MetricHistories().finished_replicates(execution, "refine")) == 2
 
 
+def test_the_replicates_that_a_study_has_come_before_those_that_it_trains(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    with _open(tracker, tmp_path) as execution:
+        _log_replicate(execution, 2, "screen")
+        _log_replicate(execution, 3, "screen", "FAILED")
+        grid = [_replicate(execution, "refine", number) for number in (1, 2, 3)]
+        stored, new = stored_first(execution, grid)
+    assert stored == [grid[1]]
+    assert new == [grid[0], grid[2]]
+
+
 def test_a_replicate_of_an_earlier_study_has_the_history_of_its_training(
     tracker: Tracker, tmp_path: Path
 ) -> None:
@@ -174,7 +187,7 @@ def test_the_history_of_a_finished_run_is_read_once(
 #: With a learning rate of 0.1 these networks would give the same answer for every image.
 PRUNED = """
 name = "tiny"
-replicates = 2
+replicates = 3
 [data]
 drawn = 1200
 image_size = 24
@@ -222,7 +235,9 @@ def test_a_study_that_prunes_stops_replicates_of_its_refined_grid_only(tmp_path:
     runs = execution.tracker.children(execution.run_id, execution.experiment)
     pruned = [run.data for run in runs if "pruned_epochs_saved" in run.data.metrics]
     cells = sorted((data.params["conv_layers"], data.params["learning_rate"]) for data in pruned)
-    assert cells == [("2", "0.0001")] * 2 + [("3", "0.0001")] * 2 + [("3", "0.01")] * 2
+    # The six replicates of the screen that the grid uses too are enough for a median, and are known
+    # before the grid trains its first replicate: each bad one is stopped.
+    assert cells == [("2", "0.0001")] * 3 + [("3", "0.0001")] * 3 + [("3", "0.01")] * 3
     assert outcome["best"] == BEST
     for data in pruned:
         assert "factorgrid.in_screen" not in data.tags
