@@ -46,6 +46,14 @@ NEUTRAL_TRAINING: dict[str, Scalar] = {
     "keep": "last",
     "average_flip": False,
 }
+#: Settings of the training that change images, with the values at which they change nothing.
+IMAGE_CHANGES: dict[str, tuple[Scalar, ...]] = {
+    "augment": (False, "none"),
+    "mixup": (0,),
+    "cutmix": (0,),
+    "erase": (0,),
+    "average_flip": (False,),
+}
 #: The levels of `augment` that had no names at first. Keys and stored studies have them as they
 #: were.
 UNNAMED_AUGMENT: dict[str, bool] = {"none": False, "light": True}
@@ -154,6 +162,11 @@ class TrainingSpec:
     def __post_init__(self) -> None:
         if isinstance(self.augment, str) and self.augment in UNNAMED_AUGMENT:
             object.__setattr__(self, "augment", UNNAMED_AUGMENT[self.augment])
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether a network sees other images than those of the cache."""
+        return any(getattr(self, name) not in same for name, same in IMAGE_CHANGES.items())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ a time, and are sealed by a checksum over all of their bytes.
 import fcntl
 import io
 import json
+import mmap
 import os
 import shutil
 import tempfile
@@ -40,7 +41,8 @@ class FeatureArrays:
 
     Attributes
     ----------
-    values : float32 (N, F), in the order of the cache's rows, mapped from disk.
+    values : float32 (N, F), or maps, float32 (N, h, w, F), in the order of the cache's rows, mapped
+        from disk.
     about : what they are of: dataset version, image size, backbone, weights, precision.
     """
 
@@ -84,12 +86,18 @@ def open_features(folder: Path) -> FeatureArrays:
 
 def _map_checked(file: Path, check: int) -> Features:
     """Map a file of features; raise ValueError if it is damaged."""
-    if checksum(file.read_bytes()) != check:
+    if _checksum_of(file) != check:
         raise ValueError(f"{file.name} is damaged")
     values: Features = np.load(file, mmap_mode="r")
-    if values.ndim != 2 or values.dtype != np.float32:  # noqa: PLR2004 # (N, F)
+    if values.ndim < 2 or values.dtype != np.float32:  # noqa: PLR2004 # (N, F) or (N, h, w, F)
         raise ValueError(f"{file.name} has shape {values.shape} and type {values.dtype}")
     return values
+
+
+def _checksum_of(file: Path) -> int:
+    """Return the checksum of a file; its bytes are mapped, because there may be gigabytes."""
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return checksum(memoryview(data))
 
 
 def cached_features(
@@ -108,7 +116,7 @@ def cached_features(
     pictures : the cache of the pictures; the features are written beside it.
     arrays : it, opened.
     about : what determines the features, besides the pictures.
-    compute : returns the features of all pictures, float32 (N, F).
+    compute : returns the features of all pictures, float32 (N, F) or (N, h, w, F).
     on_waiting : called again and again while another process computes features.
 
     Raises
@@ -167,7 +175,7 @@ def _write(folder: Path, owner: str, values: Features, about: dict[str, Any]) ->
             np.save(file, values)
             file.flush()
             os.fsync(file.fileno())
-            check = checksum((partial / "features.npy").read_bytes())
+            check = _checksum_of(partial / "features.npy")
             text = json.dumps({**about, "check": check})
             (partial / "about.json").write_text(text, encoding="utf-8")
             partial.rename(folder)

@@ -199,7 +199,7 @@ def build_backbone(choice: BackboneChoice, image_size: int, source: str = "") ->
     else:
         base = _build_base(choice, image_size)
     inputs = keras.Input((image_size, image_size, 3), name="image")
-    x = base(_preprocessed(inputs, choice.backbone))
+    x = base(preprocessed(inputs, choice.backbone))
     if len(x.shape) == 4:  # noqa: PLR2004 # a feature map
         x = keras.layers.GlobalAveragePooling2D(name="pooling")(x)
     if len(x.shape) != 2 or x.shape[-1] is None:  # noqa: PLR2004 # (B, F)
@@ -210,7 +210,7 @@ def build_backbone(choice: BackboneChoice, image_size: int, source: str = "") ->
     return keras.Model(inputs, x, name="features"), base
 
 
-def _preprocessed(x: Any, backbone: str) -> Any:
+def preprocessed(x: Any, backbone: str) -> Any:
     """Return pixels as the backbone takes them; in float32 under every precision policy."""
     import keras
 
@@ -390,6 +390,22 @@ def unfreeze_blocks(base: Any, backbone: str, unfreeze: str | int) -> None:
     BuilderError
         If it has fewer blocks.
     """
+    start = first_unfrozen_layer(base, backbone, unfreeze)
+    base.trainable = True
+    for position, layer in enumerate(base.layers):
+        layer.trainable = position >= start
+    for layer in _inner_layers(base):
+        # Keras computes a call with `training=True` with the averages of the batch, even where the
+        # layer was called with `training=False`; only a layer that is not trainable keeps its own.
+        if type(layer).__name__ == "BatchNormalization":
+            layer.trainable = False
+
+
+def first_unfrozen_layer(base: Any, backbone: str, unfreeze: str | int) -> int:
+    """Return the position of the first layer of a network that is trained; see `unfreeze_blocks`.
+
+    It is the number of layers if none is trained.
+    """
     blocks = first_layers_of_blocks(base)
     count = {"none": 0, "all": len(blocks)}.get(str(unfreeze))
     count = int(unfreeze) if count is None else count
@@ -398,16 +414,9 @@ def unfreeze_blocks(base: Any, backbone: str, unfreeze: str | int) -> None:
             f"unfreeze {unfreeze}: the backbone {backbone} has {len(blocks)} blocks; lower it, or "
             'write "all"'
         )
-    everything = unfreeze == "all"
-    base.trainable = True
-    start = 0 if everything else blocks[-count] if count else len(base.layers)
-    for position, layer in enumerate(base.layers):
-        layer.trainable = position >= start
-    for layer in _inner_layers(base):
-        # Keras computes a call with `training=True` with the averages of the batch, even where the
-        # layer was called with `training=False`; only a layer that is not trainable keeps its own.
-        if type(layer).__name__ == "BatchNormalization":
-            layer.trainable = False
+    if unfreeze == "all":
+        return 0
+    return blocks[-count] if count else len(base.layers)
 
 
 def _inner_layers(network: Any) -> Iterator[Any]:

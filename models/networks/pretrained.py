@@ -6,6 +6,7 @@ are all in it, and all of them are Keras's own layers. It is built of two networ
 (`models.training.features`).
 """
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -92,5 +93,17 @@ def choice_of(settings: Mapping[str, Scalar]) -> BackboneChoice:
 
 def is_frozen(model: ModelSpec) -> bool:
     """Whether a spec is of a pretrained network whose backbone is not trained."""
-    unfreeze = model.settings.get("unfreeze", "none")
-    return model.builder == PRETRAINED_BUILDER and str(unfreeze) in {"none", "0"}
+    return model.builder == PRETRAINED_BUILDER and trained_blocks(model) == 0
+
+
+def trained_blocks(model: ModelSpec) -> float:
+    """Return how many blocks of a backbone are trained: infinity for all, 0 without a backbone."""
+    unfreeze = str(model.settings.get("unfreeze", "none"))
+    if model.builder != PRETRAINED_BUILDER or unfreeze == "none":
+        return 0.0
+    return math.inf if unfreeze == "all" else float(unfreeze)
+
+
+def is_partly_frozen(model: ModelSpec) -> bool:
+    """Whether a spec is of a pretrained network of which only the last blocks are trained."""
+    return 0 < trained_blocks(model) < math.inf

@@ -27,7 +27,8 @@ class EngineJob:
     trained : the network to train: the same one, or one that augments the images and passes them
         on to it.
     optimizer : a Keras optimizer.
-    images : the network's inputs: uint8 (N, H, W, 3), or features, float32 (N, F).
+    images : the network's inputs: uint8 (N, H, W, 3), features, float32 (N, F), or maps, float32
+        (N, h, w, F).
     labels : int64 (N,).
     micro_batch : the number of images whose gradients are in memory at once. It divides the batch;
         the gradients of the batch are the mean of those of its parts.
@@ -85,7 +86,10 @@ class Engine(Protocol):
         ...
 
     def logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the network's logits (n, classes) for n images, given by their indices."""
+        """Return the network's logits (n, classes) for n images, given by their indices.
+
+        Of a network that makes features or maps, these are returned: (n, F) or (n, h, w, F).
+        """
         ...
 
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.errors import SpecError
 from models.training.backend import device_name, load_keras
 from models.training.engine import Engine, EngineJob
@@ -28,6 +31,13 @@ def engine_of(job: EngineJob) -> Engine:
     raise SpecError(
         f"KERAS_BACKEND={backend}: networks train on tensorflow or jax; set one of them"
     )
+
+
+def prediction_engine(network: Any, images: NDArray[Any]) -> Engine:
+    """Return an engine that only computes the answers of a network."""
+    labels = np.zeros(len(images), dtype=np.int64)
+    optimizer = load_keras().optimizers.SGD()
+    return engine_of(EngineJob(network, network, optimizer, images, labels, len(images)))
 
 
 def cheapest_network(network: Any, *, exact: bool = True, deterministic: bool = False) -> Any:

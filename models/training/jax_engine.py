@@ -58,7 +58,7 @@ class JaxEngine:
         logits = self._program.logits(
             weights, non_trainable, self._images, evaluation_batches(rows)
         )
-        return logits.reshape(-1, logits.shape[-1])[: len(rows)]
+        return logits.reshape(-1, *logits.shape[2:])[: len(rows)]
 
     def _variables(self) -> tuple[Any, Any, Any]:
         """Return the state of the training: weights, other variables, the optimizer's."""
@@ -93,7 +93,7 @@ class _Program:
     def logits(
         self, weights: Any, non_trainable: Any, images: Any, batches: Any
     ) -> NDArray[np.float32]:
-        """Return the network's logits, (steps, images, classes)."""
+        """Return the network's logits, (steps, images, classes), or what else it makes."""
         # All batches are started before the first result is waited for.
         started = [self._one_batch(weights, non_trainable, images, rows) for rows in batches]
         return np.stack([np.asarray(logits) for logits in started])

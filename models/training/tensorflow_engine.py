@@ -43,7 +43,7 @@ class TensorFlowEngine:
     def logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the network's logits."""
         logits = self._logits(tf.constant(evaluation_batches(rows))).numpy()
-        return np.asarray(logits.reshape(-1, logits.shape[-1])[: len(rows)], dtype=np.float32)
+        return np.asarray(logits.reshape(-1, *logits.shape[2:])[: len(rows)], dtype=np.float32)
 
     def _steps(self, batches: Any, rates: Any) -> Any:
         """Train all steps, or until the loss is NaN or infinite; this function is traced."""

@@ -36,15 +36,17 @@ from models.training.checkpoint import (
     save_checkpoint,
     training_state,
 )
-from models.training.engine import EngineJob, is_out_of_memory
-from models.training.engine_choice import cheapest_network, engine_of
-from models.training.features import OnFeatures, head_and_features
+from models.training.engine import Engine, EngineJob, is_out_of_memory
+from models.training.engine_choice import cheapest_network, engine_of, prediction_engine
+from models.training.features import OnFeatures, learner_and_inputs
 from models.training.metrics import metrics_of
 from models.training.optimizers import optimizer_for
 from models.training.result import ReplicateResult, probability
 from models.training.schedule import epoch_rates
 from models.training.targets import target_table
 
+#: Images by which the seconds of a network are measured if only its last blocks were trained.
+TIMED_IMAGES = 128
 OnEpoch = Callable[[dict[str, Any]], None]
 #: From a network and the images to the network that is trained, and its inputs.
 InputsOf = Callable[[Any, "Arrays"], tuple[Any, NDArray[Any]]]
@@ -104,7 +106,8 @@ def fit_replicate(
         continues after its last epoch, and reports the figures of its epochs first. If that cannot
         give what an uninterrupted training gives, it starts from the beginning, and the result has
         the reason.
-    arrays_folder : the cache of the images; the features of a frozen backbone are kept beside it.
+    arrays_folder : the cache of the images; what a frozen backbone, or its frozen blocks, make of
+        them is kept beside it.
     on_features : called while features are computed.
 
     Raises
@@ -122,7 +125,7 @@ def fit_replicate(
     backend = keras.backend.backend()
     conditions = Conditions(arrays.version, backend, precision, device_name(), cpu_threads())
     start, not_continued = _load_start(continue_from, spec, conditions)
-    inputs = partial(head_and_features, spec, folder=arrays_folder, on_features=on_features)
+    inputs = partial(learner_and_inputs, spec, folder=arrays_folder, on_features=on_features)
     attempt = _train(spec, arrays, on_epoch, start, not_continued, inputs)
     # Before the weights of the last step are replaced by averaged ones, or by those of another
     # epoch.
@@ -225,8 +228,9 @@ class _TrainingAttempt:
         self.seconds_per_image = math.inf
         load_keras().utils.set_random_seed(spec.seed)
         self.network = build_from(spec.model, spec.image_size, len(arrays.classes))
-        # The network and the images; or, of a frozen backbone, its head and features.
+        # The network and the images; or what is trained of a pretrained one, and features or maps.
         learner, self.inputs = inputs(self.network, arrays)
+        self.sees_images = learner is self.network
         # Shares the weights of the network, and costs less to train on some backends.
         self.twin = cheapest_network(learner, deterministic=spec.training.deterministic)
         from models.training.augmentation import mixes, with_augmentation
@@ -299,7 +303,7 @@ class _TrainingAttempt:
         del settings["seed"]
         policy = load_keras().config.dtype_policy().name
         facts = (policy, len(self.arrays.classes), self.micro_batch, self.targets is not None)
-        return json.dumps([settings, facts])
+        return json.dumps([settings, facts, self.sees_images])
 
     def _train_epoch(self, epoch: int) -> None:
         started = time.perf_counter()
@@ -346,9 +350,7 @@ class _TrainingAttempt:
 
     def _timed_logits(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the logits of images, and keep the least seconds that one of them took."""
-        started = time.perf_counter()
-        logits = self.engine.logits(rows)
-        seconds = (time.perf_counter() - started) / len(rows)
+        logits, seconds = timed_logits(self.engine, rows)
         self.seconds_per_image = min(seconds, self.seconds_per_image)
         return logits
 
@@ -438,9 +440,30 @@ class _TrainingAttempt:
             multiply_adds=multiply_adds.total,
             not_counted=multiply_adds.not_counted,
             kept_epoch=self._kept_epoch,
-            # The head of a frozen backbone sees features: its seconds are not the network's.
-            seconds_per_image=None if is_frozen(self.spec.model) else self.seconds_per_image,
+            seconds_per_image=self._seconds_of_network(),
         )
+
+    def _seconds_of_network(self) -> float | None:
+        """Return the seconds that the whole network takes for an image.
+
+        They are not measured with a frozen backbone, whose head takes about none of them.
+        """
+        if is_frozen(self.spec.model):
+            return None
+        if self.sees_images:
+            return self.seconds_per_image
+        images = self.arrays.images[self.arrays.side("test")[:TIMED_IMAGES]]
+        engine = prediction_engine(cheapest_network(self.network), images)
+        rows = np.arange(len(images))
+        engine.logits(rows)  # it is compiled now
+        return timed_logits(engine, rows)[1]
+
+
+def timed_logits(engine: Engine, rows: NDArray[np.intp]) -> tuple[NDArray[np.float32], float]:
+    """Return the logits of images, and the seconds that one of them took."""
+    started = time.perf_counter()
+    logits = engine.logits(rows)
+    return logits, (time.perf_counter() - started) / len(rows)
 
 
 def validation_figures(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:

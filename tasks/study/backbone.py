@@ -5,20 +5,11 @@ from pathlib import Path
 from models.errors import BuilderError
 from models.networks.pretrained import choice_of, is_frozen
 from models.networks.weight_files import is_url
-from models.spec import PRETRAINED_BUILDER, ReplicateSpec
+from models.spec import IMAGE_CHANGES, PRETRAINED_BUILDER, ReplicateSpec
 from tasks.errors import StudyError
 from tasks.redaction import has_secret, without_password
 from tasks.study.hyperparameters import TEXT_SETTINGS
 from tasks.study.study_file import Study
-
-#: Settings of the training that change images, with the values at which they change nothing.
-IMAGE_CHANGES = {
-    "augment": (False, "none"),
-    "mixup": (0,),
-    "cutmix": (0,),
-    "erase": (0,),
-    "average_flip": (False,),
-}
 
 
 def with_backbone(study: Study) -> Study:

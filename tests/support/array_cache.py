@@ -30,14 +30,14 @@ def write_random_cache(folder: Path) -> Path:
     return folder
 
 
-def write_drawn_cache(folder: Path, count: int) -> Path:
-    """Write `count` drawn pictures of 16 pixels, in which a network can learn the classes."""
-    images, labels, classes = draw(count, 16, seed=1)
+def write_drawn_cache(folder: Path, count: int, size: int = 16) -> Path:
+    """Write `count` drawn pictures, in which a network can learn the classes."""
+    images, labels, classes = draw(count, size, seed=1)
     digests = [content_digest(image.tobytes()) for image in images]
     write_arrays(
         folder,
         images,
-        size=16,
+        size=size,
         labels=labels.tolist(),
         sides=[assign_side(digest, 0.7, 0.15) for digest in digests],
         names=digests,

@@ -15,6 +15,7 @@ from models.networks.build_network import build_from
 from models.networks.pretrained import parts
 from models.networks.weight_files import file_digest
 from models.spec import PRETRAINED_BUILDER, ModelSpec, ReplicateSpec, TrainingSpec
+from models.training import features
 from models.training.backbone_rate import with_backbone_rate
 from models.training.backend import load_keras
 from models.training.result import probability
@@ -33,8 +34,8 @@ def spec_of(file: Path, **settings: Any) -> ReplicateSpec:
 
 def weights_of(network: Any) -> dict[str, list[Any]]:
     """Return the weights of each layer of the backbone and of the head."""
-    features, head = parts(network)
-    base = next(x for x in features.layers if x.name == "small")
+    backbone, head = parts(network)
+    base = next(x for x in backbone.layers if x.name == "small")
     return {x.name: x.get_weights() for x in [*base.layers, *head.layers] if x.weights}
 
 
@@ -86,6 +87,45 @@ def unfrozen(spec: ReplicateSpec, arrays: Any, folder: Path) -> list[str]:
     return changed(weights_of(build_from(spec.model, 16, 2)), weights_of(network))
 
 
+def maps(spec: ReplicateSpec, arrays: Any, cache: Path, folder: Path) -> dict[str, Any]:
+    """Train the last block on maps that are kept, twice, and on images."""
+    counts: list[list[int]] = []
+    answers = []
+    for name, most in (
+        ("first", features.MAP_BYTES),
+        ("second", features.MAP_BYTES),
+        ("images", 0),
+    ):
+        done: list[int] = []
+        features.MAP_BYTES = most
+        result = fit_replicate(
+            spec,
+            arrays,
+            weights_to=folder / f"maps-{name}.keras",
+            arrays_folder=cache,
+            on_features=lambda n, _, done=done: done.append(n),  # type: ignore[misc] # a default that is the list
+        )
+        counts.append(done)
+        answers.append(result)
+    first, second, images = answers
+    network = load_keras().models.load_model(folder / "maps-first.keras")
+    logits = np.asarray(network.predict(arrays.images[arrays.side("test")], verbose=0))
+    fresh = weights_of(build_from(spec.model, 16, 2))
+    return {
+        "computed": [len(done) for done in counts],
+        "equal": bool(np.array_equal(first.val_probability, second.val_probability)),
+        "saved": float(abs(probability(logits) - first.test_probability).max()),
+        "on_images": float(abs(images.val_probability - first.val_probability).max()),
+        "losses": [[row["train_loss"] for row in x.history] for x in (first, images)],
+        "changed": changed(fresh, weights_of(network)),
+        "seconds": [x.seconds_per_image for x in (first, images)],
+        "shapes": [
+            list(np.load(f, mmap_mode="r").shape)
+            for f in sorted(cache.parent.rglob("features.npy"))
+        ],
+    }
+
+
 def rates(file: Path) -> list[float]:
     """Return the length of one step of gradient 1, of the backbone and of the head."""
     keras = load_keras()
@@ -115,11 +155,14 @@ def main(folder: Path) -> None:
     cache = folder / "cache" / "drawn-16"
     write_drawn_cache(cache, 160)
     arrays = open_arrays(cache)
+    other = folder / "other" / "drawn-16"
+    write_drawn_cache(other, 160)
     file = write_backbone(folder / "small.keras")
     print(  # noqa: T201 # the answer
         json.dumps(
             {
                 "frozen": frozen(spec_of(file), arrays, cache, folder),
+                "maps": maps(spec_of(file, unfreeze=1), open_arrays(other), other, folder),
                 "unfrozen": unfrozen(spec_of(file, unfreeze=1), arrays, folder),
                 "augmented": unfrozen(
                     dataclasses.replace(

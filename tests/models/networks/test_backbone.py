@@ -106,7 +106,7 @@ def test_the_preprocessing_is_that_of_keras(name: str) -> None:
     pixels = picture(20)[None]
     expected = module.preprocess_input(pixels.astype(np.float32))
     inputs = keras.Input((20, 20, 3))
-    layers = keras.Model(inputs, backbones._preprocessed(inputs, name) + 0.0)
+    layers = keras.Model(inputs, backbones.preprocessed(inputs, name) + 0.0)
     np.testing.assert_allclose(np.asarray(layers(pixels)), np.asarray(expected), atol=1e-4)
 
 

@@ -53,6 +53,27 @@ def test_the_last_block_is_trained_without_its_batch_normalisation(trained: dict
     ]
 
 
+def test_the_maps_of_frozen_blocks_are_computed_once_and_shared(trained: dict[str, Any]) -> None:
+    first, second, images = trained["maps"]["computed"]
+    assert first > 0
+    assert second == images == 0
+    assert trained["maps"]["equal"]
+    assert trained["maps"]["shapes"] == [[160, 8, 8, 6]]
+
+
+def test_a_training_on_maps_is_that_on_images(trained: dict[str, Any]) -> None:
+    on_maps, on_images = trained["maps"]["losses"]
+    assert on_maps == pytest.approx(on_images, rel=1e-4)
+    assert trained["maps"]["on_images"] < 1e-4
+    assert trained["maps"]["changed"] == trained["unfrozen"]
+
+
+def test_the_network_that_was_trained_on_maps_takes_images(trained: dict[str, Any]) -> None:
+    assert trained["maps"]["saved"] < 1e-5
+    # Measured with the frozen blocks too.
+    assert all(seconds > 0 for seconds in trained["maps"]["seconds"])
+
+
 def test_a_whole_backbone_is_trained_on_augmented_images(trained: dict[str, Any]) -> None:
     assert {"block1_conv/0", "block2_conv/0", "logits/0"} <= set(trained["augmented"])
 
