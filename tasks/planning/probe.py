@@ -19,7 +19,8 @@ from analysis.search import procedure
 from models.images import drawn
 from models.images.arrays import write_arrays
 from models.images.split import SIDES
-from models.spec import ReplicateSpec
+from models.networks.pretrained import trained_blocks
+from models.spec import ModelSpec, ReplicateSpec
 from tasks.data.find_images import find_images
 from tasks.data.source import url_of
 from tasks.errors import CellError, DataError, SlotDiedError, SlotsClosedError
@@ -131,15 +132,17 @@ def training_pictures(data: DataPart) -> int | None:
 def extreme_cells(study: Study) -> list[Mapping[str, Level]]:
     """Return the largest cell of the first stage and the smallest one; one if all are alike.
 
-    Only whole numbers tell: layers, filters, units. The number of epochs and the batch size change
-    the length of a training, but not the network.
+    The blocks of a backbone that are trained tell most, because frozen ones are computed once; then
+    whole numbers: layers, filters, units. The number of epochs and the batch size change the length
+    of a training, but not the network.
     """
     rules = study.rules
     runs = procedure.pilot_runs(rules) + procedure.screen_runs(rules)
     sizes = [f for f in rules.factors if f.whole and f.name not in {"epochs", "batch_size"}]
 
-    def size(levels: Mapping[str, Level]) -> float:
-        return sum(f.code(levels[f.name]) for f in sizes)
+    def size(levels: Mapping[str, Level]) -> tuple[float, float]:
+        blocks = trained_blocks(ModelSpec(study.model.builder, levels))
+        return blocks, sum(f.code(levels[f.name]) for f in sizes)
 
     cells = [run.levels for run in runs]
     largest, smallest = max(cells, key=size), min(cells, key=size)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from analysis.plots.learning_curve import learning_curve
+from models.networks.pretrained import trained_blocks
 from models.training.metrics import metrics_of
 from models.training.result import ReplicateResult, load_result
 from tasks.errors import (
@@ -115,7 +116,7 @@ def training_cost(planned: Planned) -> float:
     """Return a number that grows with the training's duration; only the order has a meaning."""
     settings = planned.spec.model.settings
     layers = float(settings.get("conv_layers", 1)) + 0.1 * float(settings.get("fc_layers", 1))
-    return planned.spec.training.epochs * layers
+    return planned.spec.training.epochs * (layers + trained_blocks(planned.spec.model))
 
 
 # -- the two trainers ---------------------------------------------------------------------------

@@ -171,6 +171,11 @@ def test_the_largest_and_the_smallest_cell_are_timed(tmp_path: Path) -> None:
     assert len(extreme_cells(load_study(str(write_study(tmp_path, alike))))) == 1
 
 
+def test_of_a_backbone_the_cells_with_the_most_and_the_fewest_trained_blocks_are_timed() -> None:
+    cells = extreme_cells(load_study("transfer"))
+    assert [cell["unfreeze"] for cell in cells] == [1, "none"]
+
+
 def test_a_first_epoch_counts_only_if_there_is_no_other() -> None:
     first, more = CellTiming({"a": 1}, 99.0, 1), CellTiming({"a": 2}, 5.0, 3)
     assert best_timings([first, more]) == (more,)

@@ -57,12 +57,13 @@ def test_the_study_of_the_modern_network_screens_its_parts_in_a_fraction() -> No
     assert study.factors["normalization"].levels == ("batch", "group")
 
 
-def test_the_study_of_a_backbone_varies_its_head() -> None:
+def test_the_study_of_a_backbone_varies_its_last_block_and_its_training() -> None:
     study = load_study("transfer")
     assert study.model.builder == "models.pretrained:build"
     assert set(study.factors) == {
-        *("learning_rate", "dropout", "dense_units", "weight_decay", "label_smoothing"),
+        *("learning_rate", "unfreeze", "dropout", "weight_decay", "label_smoothing"),
     }
+    assert study.factors["unfreeze"].levels == ("none", 1)
     assert (study.data.image_size, study.data.per_class) == (224, 2500)
 
 
