@@ -21,7 +21,9 @@ range of the ratios ours / theirs.
 
 Measured on 2 idle cores with AVX512-BF16, 1,500 real images at 224 pixels, 3 rounds: 1.19 (1.18 to
 1.25) from decoded images (ours 119, theirs 99 images a second), and 1.15 (1.10 to 1.35) from files
-(101 and 91).
+(101 and 91). Of the last two blocks, 6 epochs, on the same kind of machine and partly beside other
+work: 3.08 (2.86 to 3.37) with 1,500 images (222 and 71 images a second), and 1.83 (1.82 to 1.85)
+with 500 (`--pictures 500`), where start and compilation weigh more.
 """
 
 import argparse
