@@ -78,7 +78,7 @@ def method_as_text(
         if short := rules.short:
             lengths = {"epochs": short.epochs, "full": short.full}
             return translate("whole_space_cells_two_lengths", **names, **lengths)
-        return translate("whole_space_cells", **names)
+        return translate("whole_space_cells" if rules.budget else "no_more_cells", **names)
     return translate(f"{rules.method}_cells", n=rules.budget)
 
 

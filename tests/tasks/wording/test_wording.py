@@ -206,6 +206,14 @@ def test_a_search_of_the_whole_space_names_no_levels_that_it_would_try() -> None
     assert "A Gaussian process on the runs so far chooses 7 cells" in lines[-1]
 
 
+def test_a_budget_that_is_spent_by_the_screen_leaves_no_cell_to_choose() -> None:
+    effects = fitted(paper())
+    rules = rules_for_budget(effects.factors, "accuracy", 7)
+    assert rules.budget == 0
+    lines = decision_as_text(decide_grid(effects), ENGLISH, rules)
+    assert lines[-1] == "The budget has no training left for further cells."
+
+
 def cells_of(figures: dict[int, list[float]]) -> pd.DataFrame:
     rows = [(depth, y) for depth, own in figures.items() for y in own]
     return pd.DataFrame(rows, columns=["depth", "y"])
