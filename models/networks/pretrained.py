@@ -93,7 +93,9 @@ def choice_of(settings: Mapping[str, Scalar]) -> BackboneChoice:
 
 def is_frozen(model: ModelSpec) -> bool:
     """Whether a spec is of a pretrained network whose backbone is not trained."""
-    return model.builder == PRETRAINED_BUILDER and trained_blocks(model) == 0
+    # The value may be one that a study must not have, and that is refused later.
+    unfreeze = model.settings.get("unfreeze", "none")
+    return model.builder == PRETRAINED_BUILDER and str(unfreeze) in {"none", "0"}
 
 
 def trained_blocks(model: ModelSpec) -> float:

@@ -36,6 +36,13 @@ def study(**changes: Any) -> Study:
             {"second": "seconds_per_image", "model": {"network": "pretrained"}},
             "frozen backbone",
         ),
+        (
+            {
+                "second": "seconds_per_image",
+                "model": {"network": "pretrained", "unfreeze": "last"},
+            },
+            "'last' is not none, all, or a number of blocks",
+        ),
         ({"factors": {"val_auc": {"low": 1, "high": 2}}}, "rename the argument"),
     ],
 )
