@@ -7,7 +7,6 @@ a time, and are sealed by a checksum over all of their bytes.
 import fcntl
 import io
 import json
-import mmap
 import os
 import shutil
 import tempfile
@@ -96,8 +95,7 @@ def _map_checked(file: Path, check: int) -> Features:
 
 def _checksum_of(file: Path) -> int:
     """Return the checksum of a file; its bytes are mapped, because there may be gigabytes."""
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return checksum(memoryview(data))
+    return checksum(np.memmap(file, dtype=np.uint8, mode="r"))
 
 
 def cached_features(

@@ -405,6 +405,11 @@ def first_unfrozen_layer(base: Any, backbone: str, unfreeze: str | int) -> int:
     """Return the position of the first layer of a network that is trained; see `unfreeze_blocks`.
 
     It is the number of layers if none is trained.
+
+    Raises
+    ------
+    BuilderError
+        If the network has fewer blocks.
     """
     blocks = first_layers_of_blocks(base)
     count = {"none": 0, "all": len(blocks)}.get(str(unfreeze))

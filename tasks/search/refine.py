@@ -10,9 +10,8 @@ from analysis.search.refined_grid import Decision
 from tasks.languages import counted, translator
 from tasks.study.replicates import Planned, plan
 from tasks.study.study_file import Study
-from tasks.tracking.execution import Execution
+from tasks.tracking.execution import Execution, finished_keys
 from tasks.tracking.run_writer import as_json_text
-from tasks.tracking.tags import KEY
 from tasks.wording.decision import decision_as_text
 
 Cells = Sequence[Mapping[str, Level]]
@@ -29,7 +28,7 @@ def stored_first(execution: Execution, planned: Sequence[Planned]) -> list[list[
     The first are those that the refined grid has in common with the screen, and, in a study that is
     resumed, those that it trained before.
     """
-    finished = {r.data.tags[KEY] for r in execution.children() if r.info.status == "FINISHED"}
+    finished = finished_keys(execution.children())
     stored = [p for p in planned if p.key in finished]
     return [stored, [p for p in planned if p.key not in finished]]
 

@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -303,10 +303,15 @@ def finished_execution(tracker: Tracker, study: Study, version: str) -> Executio
     )
     for run in tracker.search([str(found.experiment_id)], condition, limit=1):
         replicates = tracker.children(run.info.run_id, found.experiment_id)
-        finished = {r.data.tags[KEY] for r in replicates if r.info.status == "FINISHED"}
+        finished = finished_keys(replicates)
         if finished and finished == {r.data.tags[KEY] for r in replicates}:
             return past_execution(tracker, run)
     return None
+
+
+def finished_keys(replicates: Iterable[Any]) -> set[str]:
+    """Return the keys of the runs of replicates that finished."""
+    return {run.data.tags[KEY] for run in replicates if run.info.status == "FINISHED"}
 
 
 def earlier_study(tracker: Tracker, study: Study, version: str) -> Study | None:

@@ -18,7 +18,7 @@ from models.spec import PRETRAINED_BUILDER, ModelSpec, ReplicateSpec, TrainingSp
 from models.training import features
 from models.training.backbone_rate import with_backbone_rate
 from models.training.backend import load_keras
-from models.training.result import probability
+from models.training.result import ReplicateResult, probability
 from models.training.train import fit_replicate
 
 
@@ -48,21 +48,27 @@ def changed(before: dict[str, list[Any]], after: dict[str, list[Any]]) -> list[s
     ]
 
 
+def trained(
+    spec: ReplicateSpec, arrays: Any, cache: Path, weights_to: Path
+) -> tuple[ReplicateResult, int]:
+    """Train on a cache; return the result, and how often features or maps were reported."""
+    done: list[int] = []
+    result = fit_replicate(
+        spec,
+        arrays,
+        weights_to=weights_to,
+        arrays_folder=cache,
+        on_features=lambda n, _: done.append(n),
+    )
+    return result, len(done)
+
+
 def frozen(spec: ReplicateSpec, arrays: Any, cache: Path, folder: Path) -> dict[str, Any]:
     """Train twice on one cache: the answers of the saved network, and who computed features."""
-    counts: list[list[int]] = []
-    answers = []
-    for name in ("first", "second"):
-        done: list[int] = []
-        result = fit_replicate(
-            spec,
-            arrays,
-            weights_to=folder / f"{name}.keras",
-            arrays_folder=cache,
-            on_features=lambda n, _, done=done: done.append(n),  # type: ignore[misc] # a default that is the list
-        )
-        counts.append(done)
-        answers.append(result)
+    names = ("first", "second")
+    answers, counts = zip(
+        *(trained(spec, arrays, cache, folder / f"{name}.keras") for name in names), strict=True
+    )
     network = load_keras().models.load_model(folder / "first.keras")
     found = {}
     for side in ("validation", "test"):
@@ -73,7 +79,7 @@ def frozen(spec: ReplicateSpec, arrays: Any, cache: Path, folder: Path) -> dict[
     return {
         "result": answers[0].to_dict(),
         "difference": found,
-        "computed": [len(done) for done in counts],
+        "computed": counts,
         "equal": bool(np.array_equal(answers[0].val_probability, answers[1].val_probability)),
         "changed": changed(fresh, weights_of(network)),
         "folders": [f.name for f in cache.parent.iterdir()],
@@ -89,30 +95,15 @@ def unfrozen(spec: ReplicateSpec, arrays: Any, folder: Path) -> list[str]:
 
 def maps(spec: ReplicateSpec, arrays: Any, cache: Path, folder: Path) -> dict[str, Any]:
     """Train the last block on maps that are kept, twice, and on images."""
-    counts: list[list[int]] = []
-    answers = []
-    for name, most in (
-        ("first", features.MAP_BYTES),
-        ("second", features.MAP_BYTES),
-        ("images", 0),
-    ):
-        done: list[int] = []
-        features.MAP_BYTES = most
-        result = fit_replicate(
-            spec,
-            arrays,
-            weights_to=folder / f"maps-{name}.keras",
-            arrays_folder=cache,
-            on_features=lambda n, _, done=done: done.append(n),  # type: ignore[misc] # a default that is the list
-        )
-        counts.append(done)
-        answers.append(result)
-    first, second, images = answers
+    first, of_first = trained(spec, arrays, cache, folder / "maps-first.keras")
+    second, of_second = trained(spec, arrays, cache, folder / "maps-second.keras")
+    features.MAP_BYTES = 0
+    images, of_images = trained(spec, arrays, cache, folder / "maps-images.keras")
     network = load_keras().models.load_model(folder / "maps-first.keras")
     logits = np.asarray(network.predict(arrays.images[arrays.side("test")], verbose=0))
     fresh = weights_of(build_from(spec.model, 16, 2))
     return {
-        "computed": [len(done) for done in counts],
+        "computed": [of_first, of_second, of_images],
         "equal": bool(np.array_equal(first.val_probability, second.val_probability)),
         "saved": float(abs(probability(logits) - first.test_probability).max()),
         "on_images": float(abs(images.val_probability - first.val_probability).max()),
