@@ -13,6 +13,7 @@ from urllib.request import url2pathname
 import numpy as np
 import pytest
 from support.array_cache import write_drawn_cache
+from support.dying_child import dies_after
 from support.small_study import STUDY, write_study
 
 from analysis.factors import Level
@@ -209,31 +210,30 @@ def test_without_a_whole_checkpoint_it_trains_from_the_beginning_and_says_so(
     assert reason in line
 
 
-class KillingProgress(Progress):
-    """Kills the training processes when an epoch ends, once."""
+@pytest.fixture
+def pool_with_a_kill(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Callable[[int], SlotPool]]:
+    """Return a function that opens a pool; the first process that ends this epoch is killed."""
+    with ExitStack() as stack:
 
-    def __init__(self, pool: SlotPool, epoch: int) -> None:
-        super().__init__(io.StringIO())
-        self.pool, self.killed_at, self.kills = pool, epoch, 0
+        def opened(epoch: int) -> SlotPool:
+            child = dies_after(epoch, tmp_path / "killed")
+            monkeypatch.setattr("tasks.training.slot_child._run_child", child)
+            return stack.enter_context(SlotPool())
 
-    def epoch(self, key: str, figures: Any) -> None:
-        super().epoch(key, figures)
-        if figures["epoch"] == self.killed_at and not self.kills:
-            self.kills += 1
-            for child in list(self.pool._children):
-                child.process.kill()
+        yield opened
+    assert (tmp_path / "killed").exists()
 
 
 def test_a_process_that_is_killed_while_it_continues_is_repeated_with_equal_results(
     open_context: Open,
-    pool: SlotPool,
+    pool_with_a_kill: Callable[[int], SlotPool],
     uninterrupted: tuple[list[Any], list[tuple[int, float]]],
 ) -> None:
-    context = open_context()
+    context = replace(open_context(), pool=pool_with_a_kill(3))
     short = _train(context, epochs=2)
-    progress = KillingProgress(pool, epoch=3)
-    full = _train(replace(context, progress=progress))
-    assert progress.kills == 1
+    full = _train(context)
     runs = context.execution.children()
     assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "FINISHED"]
     assert (_answers(context, full), _curve(context, full)) == uninterrupted
@@ -241,10 +241,9 @@ def test_a_process_that_is_killed_while_it_continues_is_repeated_with_equal_resu
 
 
 def test_a_process_that_is_killed_before_its_checkpoint_is_logged_is_no_beginning(
-    open_context: Open, pool: SlotPool
+    open_context: Open, pool_with_a_kill: Callable[[int], SlotPool]
 ) -> None:
-    progress = KillingProgress(pool, epoch=1)
-    context = open_context(progress=progress)
+    context = replace(open_context(), pool=pool_with_a_kill(1))
     short = _train(context, epochs=2)
     killed, finished = context.execution.children()
     assert (killed.info.status, finished.info.run_id) == ("FAILED", short)
