@@ -27,6 +27,7 @@ from analysis.search.best_cell import ROUNDING, Selection, many_to_one
 from analysis.search.budget import least_factorial_budget
 from analysis.search.pilot import swept_factors
 from analysis.search.procedure import SearchRules, screen_runs
+from analysis.search.untried_rates import other_range
 
 #: More seeds per cell than this are not worth their training.
 MOST_SEEDS = 30
@@ -36,8 +37,6 @@ SEARCHED_SEEDS = 4096
 LARGE_DF = 400
 #: A level at which at least this share of the runs collapsed is one where networks do not learn.
 MOSTLY = 0.5
-#: A learning rate is lowered further only if the lowest that was tried is above this.
-LOW_LEARNING_RATE = 1e-4
 #: Where nothing was learned, training is to be this many times as long.
 MORE_EPOCHS = 4
 #: Curves of fewer epochs do not show whether the accuracy was still rising.
@@ -70,8 +69,8 @@ class NothingLearned(NextMove):
     ----------
     runs : number of runs.
     mean : the best mean response of a cell.
-    learning_rates : lower ranges of the learning rates that were factors; empty if the lowest that
-        was tried is low already.
+    learning_rates : ranges of usual values that were not tried, of the learning rates that were
+        factors; empty if there are none.
     """
 
     code: ClassVar[str] = "nothing_learned"
@@ -338,12 +337,10 @@ def _nothing_learned(rules: SearchRules, selection: Selection) -> NothingLearned
     cells = selection.cells
     ranges = []
     for factor in swept_factors(rules.factors):
-        lowest = float(cells[factor.name].min())
-        low, high = factor.number(lowest / 100), factor.number(lowest / 10)
-        # Of a list of values, none may be lower.
-        lower = float(low) < float(high) < lowest
-        if lowest > LOW_LEARNING_RATE and lower and factor.inside(low):
-            ranges.append(NewRange(factor.name, low, high))
+        new = other_range(cells[factor.name])
+        # A list of values has no other ones.
+        if new is not None and not factor.values and all(map(factor.inside, new)):
+            ranges.append(NewRange(factor.name, *new))
     return NothingLearned(int(cells["n"].sum()), selection.best_mean, tuple(ranges))
 
 

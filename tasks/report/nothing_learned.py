@@ -26,8 +26,11 @@ def remedies_as_text(found: NothingLearned, translate: Translate) -> list[str]:
 
 def _remedy(remedy: Remedy, translate: Translate) -> str:
     key = f"remedy_{remedy.kind}"
-    if remedy.kind == "learning_rate" and not remedy.proposed:
-        key = "remedy_learning_rate_between"
-    if remedy.kind == "pictures" and not remedy.now:
-        key = "remedy_pictures_all"
-    return translate(key, now=remedy.now, proposed=remedy.proposed)
+    match remedy.kind, remedy.proposed:
+        case "learning_rate", ():
+            return translate("remedy_learning_rate_usual", now=remedy.now)
+        case "learning_rate", (low, high):
+            return translate("remedy_learning_rate_range", now=remedy.now, low=low, high=high)
+        case "pictures", () if not remedy.now:
+            key = "remedy_pictures_all"
+    return translate(key, now=remedy.now, proposed=", ".join(remedy.proposed))

@@ -106,7 +106,7 @@ def outcome_of(execution: Execution) -> Outcome:
     judged = runs_that_show_learning(study.rules, runs, screen)
     curves = _curves_of_cell(execution, whole, selection.chosen)
     # A study of a version before 0.3 was continued, and has a winner.
-    stopped = None if registered else nothing_learned(study, judged, execution.facts)
+    stopped = None if registered else nothing_learned(study, judged, runs, execution.facts)
     return Outcome(
         study,
         execution.facts.pictures,

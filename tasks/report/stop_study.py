@@ -20,7 +20,7 @@ def log_nothing_learned(execution: Execution) -> Outcome | None:
     study, children = execution.study, execution.children()
     runs, screen = execution.table(children), execution.table(children, "screen")
     judged = runs_that_show_learning(study.rules, runs, screen)
-    found = nothing_learned(study, judged, execution.facts)
+    found = nothing_learned(study, judged, runs, execution.facts)
     if found is None:
         run = execution.tracker.client.get_run(execution.run_id)
         # A resumed study trains its failed cells again, and one of these may have learned.

@@ -9,17 +9,17 @@ import pandas as pd
 
 from analysis.factors import show
 from analysis.runs.response import DEFAULT
-from analysis.search.next_moves import LOW_LEARNING_RATE, MORE_EPOCHS
+from analysis.search.next_moves import MORE_EPOCHS
 from analysis.search.procedure import SearchRules, full_length
+from analysis.search.untried_rates import other_range, other_rate
+from tasks.study.next_study import LEARNING_RATE
 from tasks.study.study_file import Study
 from tasks.tracking.dataset_facts import DatasetFacts
 
 #: Networks have learned the training images if their accuracy on these is this much above chance.
 LEARNED_TRAINING = 0.1
-#: The usual learning rates: outside of them, a remedy points inside.
-USUAL_RATES = (LOW_LEARNING_RATE, 1e-2)
-#: A remedy for the learning rate is a decade away.
-DECADE = 10
+#: More learning rates than this are named by the lowest and the highest.
+NAMED_RATES = 4
 #: Images with fewer pixels per side show little.
 SMALL_IMAGES = 32
 
@@ -41,12 +41,13 @@ class Remedy:
     ----------
     kind : what to change.
     now : what was run, as text.
-    proposed : what to try instead, as text; empty if the kind says it.
+    proposed : what to try instead, as text: a value, or the two ends of a range; empty if the kind
+        says it.
     """
 
     kind: RemedyKind
     now: str
-    proposed: str = ""
+    proposed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,24 +92,27 @@ def runs_that_show_learning(
     return runs[:0] if too_early else runs
 
 
-def nothing_learned(study: Study, runs: pd.DataFrame, facts: DatasetFacts) -> NothingLearned | None:
+def nothing_learned(
+    study: Study, judged: pd.DataFrame, runs: pd.DataFrame, facts: DatasetFacts
+) -> NothingLearned | None:
     """Return what to change if every finished run collapsed; None if one learned.
 
     Parameters
     ----------
-    runs : those of `runs_that_show_learning`.
+    judged : the runs of `runs_that_show_learning`.
+    runs : of all stages so far: the pilot has tried learning rates, too.
     """
-    finished = runs[runs[study.response].notna()]
+    finished = judged[judged[study.response].notna()]
     if finished.empty or not finished["collapsed"].all():
         return None
-    failed = len(runs) - len(finished)
+    failed = len(judged) - len(finished)
     return NothingLearned(
         len(finished),
         failed,
         float(finished["val_accuracy"].max()),
         facts.chance,
         facts.validation_images,
-        tuple(_remedies(study, finished, facts, failed)),
+        tuple(_remedies(study, finished, _learning_rate(study, runs), facts, failed)),
         *_best_response(study, finished),
     )
 
@@ -121,15 +125,17 @@ def _best_response(study: Study, finished: pd.DataFrame) -> tuple[str, float]:
 
 
 def _remedies(
-    study: Study, finished: pd.DataFrame, facts: DatasetFacts, failed: int
+    study: Study, finished: pd.DataFrame, rate: Remedy, facts: DatasetFacts, failed: int
 ) -> list[Remedy]:
     trained = finished["train_accuracy"].max() if "train_accuracy" in finished else float("nan")
     memorized = trained > facts.chance + LEARNED_TRAINING
     first = [Remedy("memorized", f"{trained:.4f}")] if memorized else []
     if failed:
         first.append(Remedy("diverged", str(failed)))
-    training = [_learning_rate(study, finished), _epochs(study, finished)]
-    data = [_pictures(study), *_image_size(study)]
+    epochs = _epochs(study, finished)
+    # If no other rate is proposed, what can be changed comes first.
+    training = [rate, epochs] if rate.proposed else [epochs]
+    data = [_pictures(study), *_image_size(study), *([] if rate.proposed else [rate])]
     # Networks that know the training images need other images, not a longer training.
     return [*first, *data, *training] if memorized else [*first, *training, *data]
 
@@ -145,16 +151,22 @@ def _listed(levels: Sequence[Any]) -> str:
 
 
 def _learning_rate(study: Study, runs: pd.DataFrame) -> Remedy:
-    rates = _tried(study, runs, "learning_rate")
-    proposed = [rates[0] / DECADE] if rates[0] > USUAL_RATES[0] else []
-    proposed += [rates[-1] * DECADE] if rates[-1] < USUAL_RATES[1] else []
-    # All usual rates were tried: the middle of what was tried is left out only by a design.
-    return Remedy("learning_rate", _listed(rates), _listed([float(f"{r:.3g}") for r in proposed]))
+    learned = runs[study.response].notna() & ~runs["collapsed"].astype(bool)
+    rates = _tried(study, runs[~learned], LEARNING_RATE)
+    if len(rates) > NAMED_RATES:
+        now = f"{_listed(rates[:1])}, ..., {_listed(rates[-1:])}"
+    else:
+        now = _listed(rates)
+    if LEARNING_RATE in study.factors:
+        new = other_range(rates)
+        return Remedy("learning_rate", now, () if new is None else (show(new[0]), show(new[1])))
+    one = other_rate(rates)
+    return Remedy("learning_rate", now, () if one is None else (show(one),))
 
 
 def _epochs(study: Study, runs: pd.DataFrame) -> Remedy:
     epochs = _tried(study, runs, "epochs")
-    return Remedy("epochs", _listed(epochs), str(MORE_EPOCHS * int(epochs[-1])))
+    return Remedy("epochs", _listed(epochs), (str(MORE_EPOCHS * int(epochs[-1])),))
 
 
 def _pictures(study: Study) -> Remedy:
@@ -166,4 +178,4 @@ def _pictures(study: Study) -> Remedy:
 
 def _image_size(study: Study) -> list[Remedy]:
     size = study.data.image_size
-    return [Remedy("image_size", str(size), str(2 * size))] if size < SMALL_IMAGES else []
+    return [Remedy("image_size", str(size), (str(2 * size),))] if size < SMALL_IMAGES else []

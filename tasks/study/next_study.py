@@ -6,7 +6,6 @@ from typing import Any
 
 from analysis.search.budget import FACTORIAL
 from analysis.search.next_moves import (
-    LOW_LEARNING_RATE,
     MORE_EPOCHS,
     BeyondEdge,
     FoldOver,
@@ -17,6 +16,7 @@ from analysis.search.next_moves import (
     NextMove,
     NothingLearned,
 )
+from analysis.search.untried_rates import other_rate
 from tasks.errors import StudyError
 from tasks.study.study_file import PilotPart, Study, parse_study
 from tasks.study.study_toml import study_content
@@ -65,16 +65,16 @@ def _range(factor: str, low: object, high: object) -> Changes:
 
 
 def _other_training(study: Study, move: NothingLearned) -> Changes:
-    """Return lower learning rates, more epochs and more pictures, as far as the study sets them."""
+    """Return other learning rates, more epochs and more pictures, as far as the study sets them."""
     changes = _more_pictures(study, 2)
     for new in move.learning_rates:
         changes = merged(changes, _range(new.factor, new.low, new.high))
     training: Changes = {}
     if "epochs" not in study.factors:
         training["epochs"] = MORE_EPOCHS * study.training.epochs
-    rate = study.training.learning_rate
-    if LEARNING_RATE not in study.factors and rate > LOW_LEARNING_RATE:
-        training[LEARNING_RATE] = float(f"{rate / 10:.12g}")
+    rate = other_rate([study.training.learning_rate])
+    if LEARNING_RATE not in study.factors and rate is not None:
+        training[LEARNING_RATE] = rate
     return {**changes, "training": training} if training else changes
 
 

@@ -169,11 +169,11 @@ def _nothing_learned(
 ) -> str:
     training, data = changes.get("training", {}), changes.get("data", {})
     remedies = [
-        translate("next_lower_range", factor=new.factor, low=show(new.low), high=show(new.high))
+        translate("next_other_range", factor=new.factor, low=show(new.low), high=show(new.high))
         for new in move.learning_rates
     ]
     if LEARNING_RATE in training:
-        remedies.append(translate("next_lower_rate", rate=show(training[LEARNING_RATE])))
+        remedies.append(translate("next_other_rate", rate=show(training[LEARNING_RATE])))
     if "epochs" in training:
         remedies.append(
             translate("next_more_epochs", n=training["epochs"], now=study.training.epochs)

@@ -40,7 +40,7 @@ def test_the_study_ends_after_the_screen_with_the_remedies_that_fit_it(home: Pat
     line, trained = run(home)
     assert trained == 4
     assert "study tiny: Nothing was learned: in none of 4 runs is the network shown" in line
-    assert "learning_rate was 0.001, 0.1: try 0.0001." in line
+    assert "learning_rate was 0.001, 0.1: try 0.0001 to 0.01." in line
     assert "epochs was 4: try 16." in line
     assert "drawn = 240: use more pictures." in line
     assert "image_size was 16: try 32." in line
@@ -65,7 +65,7 @@ def test_a_second_run_trains_nothing_and_a_changed_one_trains_what_changed(home:
     assert last_execution(home, "tiny").run_id == first
     # Other levels of one factor: the cells at the level that stays are not trained again.
     line, trained = run(home, STUDY.replace("high = 0.1", "high = 0.01"))
-    assert "learning_rate was 0.001, 0.01" in line
+    assert "learning_rate was 0.001, 0.01: try 0.0001 to 0.00032." in line
     assert trained == 6
 
 

@@ -177,9 +177,13 @@ def test_if_nothing_was_learned_this_is_the_only_move() -> None:
     assert isinstance(move, NothingLearned)
     assert (move.runs, move.mean) == (2, 0.52)
     (new,) = move.learning_rates
-    assert (new.low, new.high) == (1e-5, 1e-4)
-    # A rate that is low already is not the cause.
+    assert (new.low, new.high) == (1e-4, 1e-2)
+    # Higher ones, where those that were tried are low already.
     (move,) = moves_of({1e-5: [0.5], 1e-4: [0.52]}, RATE, 1e-5, 1e-4)
+    (new,) = move.learning_rates
+    assert (new.low, new.high) == (3.2e-4, 1e-2)
+    # If all usual rates were tried, the cause is another.
+    (move,) = moves_of({1e-4: [0.5], 1e-3: [0.5], 1e-2: [0.52]}, RATE, 1e-4, 1e-3, 1e-2)
     assert move.learning_rates == ()
 
 

@@ -255,8 +255,9 @@ def test_where_nothing_was_learned_the_remedies_are_those_that_the_study_has() -
     step = only_step(NothingLearned(8, 0.5), fixed)
     assert tomllib.loads(step.toml) == {
         "data": {"per_class": 200},
-        "training": {"epochs": 12, "learning_rate": 0.01},
+        "training": {"epochs": 12, "learning_rate": 0.001},
     }
+    assert "another learning rate, 0.001;" in step.text
     assert "12 epochs instead of 3" in step.text
     assert "up to 200 of each class" in step.text
 
