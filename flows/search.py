@@ -1,6 +1,6 @@
 """The procedure of a study, as one Prefect flow.
 
-Pilot, screen, fit, decide, refine, confirm, register.
+Pilot, screen, fit, decide, refine, confirm, train the winner longer, register.
 """
 
 from dataclasses import replace
@@ -62,7 +62,8 @@ def search(
             steps.publish(done, outcome)
             return outcome
         sized = resolve_size(session.study, session.tracker, session.progress, images.version)
-        session.progress.begin_study(stage_sizes(sized.rules), sized.response)
+        sizes = stage_sizes(sized.rules, final=sized.final_epochs is not None)
+        session.progress.begin_study(sizes, sized.response)
         with open_training(
             replace(session, study=sized),
             images,
@@ -96,6 +97,7 @@ def procedure(context: TrainingContext) -> Outcome:
 
     steps.train_stage(context, steps.cells_to_confirm(context))
     selection = steps.choose(context)
+    steps.train_final(context, selection)
 
     steps.suspects(context)
     steps.register(context, selection)

@@ -152,6 +152,17 @@ def open_training(
 
 
 @contextmanager
+def with_all_cores(context: TrainingContext) -> Iterator[TrainingContext]:
+    """Return a context whose trainings use the whole CPU, also where a study divides its cores."""
+    settings, whole = context.settings, available_devices()
+    if len(whole) == len(available_devices(context.study.parallel)):
+        yield context
+        return
+    with SlotPool(whole, settings.locks, settings.compiled) as pool:
+        yield replace(context, pool=pool)
+
+
+@contextmanager
 def _open_cluster(
     settings: Settings, task: Task[Any, Any] | None
 ) -> Iterator[RemoteTrainer | None]:

@@ -33,12 +33,13 @@ from tasks.report.publish import log_outcome
 from tasks.report.stop_study import log_nothing_learned, nothing_learned_error
 from tasks.report.text import screen_as_text
 from tasks.search.confirm import choose_cell, plan_confirm
+from tasks.search.final import plan_final
 from tasks.search.pilot import narrow_levels
 from tasks.search.prepare import prepare_images
 from tasks.search.refine import Cells, log_decision, next_refined_cells, stored_first
 from tasks.search.screen import analyse_screen
 from tasks.search.suspects import Suspects, find_suspects
-from tasks.session import Session
+from tasks.session import Session, with_all_cores
 from tasks.study.replicates import Planned
 from tasks.tracking.execution import Execution
 from tasks.training.cluster import ExecutionDescription, train_for_execution
@@ -166,6 +167,14 @@ def cells_to_confirm(context: TrainingContext) -> list[Planned]:
 def choose(context: TrainingContext) -> Selection:
     """Choose the best cell, and name those that cannot be distinguished from it."""
     return choose_cell(context.execution)
+
+
+def train_final(context: TrainingContext, selection: Selection) -> None:
+    """Train the chosen cell once more with more epochs, if the study asks for it."""
+    planned = plan_final(context.execution, selection)
+    if planned:
+        with with_all_cores(context) as whole:
+            train_stage(whole, planned)
 
 
 @task(name="suspects", cache_policy=NO_CACHE, persist_result=False)

@@ -93,11 +93,13 @@ def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:
     """
     if study.minutes is None or study.budget is not None or seconds is None:
         return study
-    budget = min(MAX_BUDGET, math.floor(study.minutes * 60 * devices / seconds))
+    final = (study.final_epochs or 0) / study.training.epochs
+    budget = min(MAX_BUDGET, math.floor(study.minutes * 60 * devices / seconds - final))
     least = least_budget(study.ranges, study.full_epochs, screen=study.screen)
     if budget < least:
-        needed = math.ceil(least * seconds / devices / 6) / 10
-        fit = f"{budget} trainings fit" if budget > 1 else "one fits" if budget else "none fits"
+        needed = math.ceil((least + final) * seconds / devices / 6) / 10
+        fit = f"{budget} trainings fit" if budget > 1 else "one fits" if budget > 0 else "none fits"
+        fit += f" beside the final training of {study.final_epochs} epochs" if final else ""
         raise UserError(
             f"study {study.name}: minutes {study.minutes:g}: one training takes about "
             f"{seconds:.0f} s here, so {fit}, and {len(study.factors)} factors need at least "

@@ -15,6 +15,7 @@ from tasks.planning.minutes import usual_parallel, with_trainings
 from tasks.planning.past_runs import PastRuns
 from tasks.planning.probe import Probe
 from tasks.search.stages import stage_sizes
+from tasks.study.replicates import FINAL
 from tasks.study.study_file import Study
 from tasks.training.devices import MAX_PARTS, available_devices
 
@@ -93,9 +94,14 @@ class StudyPlan:
         planned = [("pilot", self.pilot), ("screen", self.screen)]
         stages = [self._known(stage, runs) for stage, runs in planned if runs]
         if rules.short is not None:
-            return [*stages, *self._of_two_lengths(rules.short)]
+            return [*stages, *self._of_two_lengths(rules.short), *self._final()]
         later = [("refine", rules.most_refined), ("confirm", rules.most_confirmed)]
-        return [*stages, *(self._at_most(stage, runs) for stage, runs in later if runs)]
+        searched = [self._at_most(stage, runs) for stage, runs in later if runs]
+        return [*stages, *searched, *self._final()]
+
+    def _final(self) -> list[StageCost]:
+        epochs = self.study.final_epochs
+        return [] if epochs is None else [StageCost(FINAL, 1, 1, epochs, epochs)]
 
     def _known(self, stage: str, runs: Sequence[CellRun]) -> StageCost:
         epochs = sum(self.epochs_of(run) for run in runs)

@@ -14,6 +14,7 @@ from models.spec import PRETRAINED_BUILDER
 from tasks.languages import counted
 from tasks.planning.plan_study import StageCost, StudyPlan
 from tasks.planning.probe import Probe
+from tasks.study.replicates import FINAL
 from tasks.study.study_file import Study
 from tasks.wording.power import detectable_as_json, detectable_as_text
 from tasks.wording.terminal import bullets, underlined, wrapped
@@ -46,6 +47,7 @@ def plan_as_json(plan: StudyPlan) -> dict[str, Any]:
             "screen": len(plan.screen),
             "refine_at_most": by_stage["refine"].most if "refine" in by_stage else 0,
             "confirm_at_most": by_stage["confirm"].most if "confirm" in by_stage else 0,
+            "final": by_stage[FINAL].most if FINAL in by_stage else 0,
             "at_least": fewest,
             "at_most": most,
         },
@@ -173,6 +175,8 @@ def _about_stage(plan: StudyPlan, stage: str) -> str:
             cells = counted(rules.budget, "cell")
             size = f" ({cells}, {counted(rules.refine_replicates, 'seed')} each{more})"
             return _about_process(plan) if by_budget else size
+        case "final":
+            return f", of the chosen cell, with {plan.study.final_epochs} epochs"
         case _:
             cells = counted(rules.confirm_cells, "cell")
             size = f" ({cells}, {counted(rules.confirm_replicates, 'fresh seed')} each)"
@@ -220,6 +224,8 @@ def _totals(plan: StudyPlan) -> list[str]:
     lengths = sorted({plan.epochs_of(run) for run in (*plan.pilot, *plan.screen)})
     if plan.rules.short is not None:
         lengths.append(plan.rules.short.full)
+    if plan.study.final_epochs is not None:
+        lengths.append(plan.study.final_epochs)
     epochs = (
         f"{lengths[0]} epochs" if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]} epochs"
     )

@@ -28,9 +28,8 @@ from analysis.mcnemar import (
     compare_with_constant,
 )
 from analysis.runs.collapsed import chance_band
-from analysis.runs.response import DEFAULT, response_of
+from analysis.runs.response import DEFAULT
 from analysis.search.best_cell import Selection
-from analysis.search.procedure import full_length
 from models.images.arrays import ImageArrays
 from models.training.metrics import metrics_of
 from tasks.errors import LeaseLostError, UserError
@@ -54,6 +53,7 @@ from tasks.registry.servable import save_servable
 from tasks.registry.verdict import PromotionVerdict, constant_as_text, test_accuracy
 from tasks.tracking.artifact_paths import NETWORK, REGISTERED
 from tasks.tracking.execution import Execution, code_version
+from tasks.tracking.final_training import winners_runs
 from tasks.tracking.tags import CODE_VERSION, PREFIX
 
 #: What the name of a logged model may not have.
@@ -106,22 +106,24 @@ class Registered:
 
 
 def register_winner(execution: Execution, arrays: ImageArrays, selection: Selection) -> Registered:
-    """Register the best replicate of the chosen cell, and make it champion if it earned it.
+    """Register the best training of the chosen cell, and make it champion if it earned it.
 
     The test images are read here for the first time, and only once. The alias moves only if the
     challenger beats the champion on the same test images by McNemar's test.
     """
-    replicates = _best_first(execution, selection)
-    run_id = replicates[0]
+    trained = winners_runs(execution, selection)
+    run_ids = [str(row["reused_from"] or row["run_id"]) for row in trained.to_dict("records")]
+    run_id = run_ids[0]
     labels = arrays.labels[arrays.side("test")]
     probability = test_probability(execution.tracker, run_id, labels)
     right = probability.argmax(axis=1) == labels
     registered = WinnerRegistration(execution, arrays).register(
         run_id, selection, right, labels, metrics_of(probability, labels, "test_")
     )
-    registered = replace(
-        registered, recipe=_recipe(execution, selection, replicates, right, labels)
-    )
+    # The accuracy of the recipe is that of trainings of one length.
+    if trained["epochs"].nunique() <= 1:
+        recipe = _recipe(execution, selection, run_ids, right, labels)
+        registered = replace(registered, recipe=recipe)
     execution.writer.log_text(
         execution.run_id, json.dumps(asdict(registered), indent=2), REGISTERED
     )
@@ -191,18 +193,6 @@ def _recipe(
         optimism=selection.optimism,
         alpha=alpha,
     )
-
-
-def _best_first(execution: Execution, selection: Selection) -> list[str]:
-    """Return the runs that trained the chosen cell, the best response first."""
-    study = execution.study
-    cell = full_length(study.rules, execution.runs())
-    for name, level in selection.chosen.items():
-        cell = cell[cell[name] == level]
-    cell = cell[cell[study.response].notna()]
-    order = list(dict.fromkeys([study.response, "val_loss"]))
-    ordered = cell.sort_values(order, ascending=[response_of(name).lower for name in order])
-    return [str(row["reused_from"] or row["run_id"]) for row in ordered.to_dict("records")]
 
 
 def test_response(response: str) -> str:

@@ -74,6 +74,7 @@ def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
                 "constant": registered.constant and _constant_as_json(registered.constant),
                 "why": promotion_as_text(registered.verdict, translator("en")),
             },
+            "final": outcome.final and asdict(outcome.final),
             "nothing_learned": outcome.nothing_learned
             and {
                 **asdict(outcome.nothing_learned),

@@ -84,6 +84,8 @@ def _tag_replicates(execution: Execution, outcome: Outcome) -> None:
             verdicts[levels["run_id"]] = WINNER
         elif any(is_cell(levels, cell) for cell in selection.tied):
             verdicts[levels["run_id"]] = TIED
+    if outcome.final is not None and outcome.final.is_better:
+        verdicts[outcome.final.run_id] = WINNER
     # A study that was resumed at its very end may have tags already.
     tagged = {run.info.run_id: run.data.tags.get(VERDICT, "") for run in children}
     for run_id, verdict in verdicts.items():

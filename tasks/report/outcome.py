@@ -21,10 +21,12 @@ from tasks.search.confirm import select_cell
 from tasks.search.nothing_learned import NothingLearned, nothing_learned, runs_that_show_learning
 from tasks.search.other_pictures import effects_on_other_pictures, lead_on_other_pictures
 from tasks.search.screen import analyse_runs
+from tasks.study.replicates import FINAL
 from tasks.study.study_file import Study
 from tasks.tracking.artifact_paths import PICTURES
 from tasks.tracking.correct_answers import ACCURACY
 from tasks.tracking.execution import Execution
+from tasks.tracking.final_training import FinalTraining, final_training
 from tasks.tracking.links import StudyLinks
 from tasks.tracking.metric_history import metric_history
 from tasks.wording.over_pictures import OverPictures
@@ -56,6 +58,7 @@ class Outcome:
     second : what was found of the second response; None without one.
     over_pictures : the standard errors of the effects over pictures; None if the response is not
         the accuracy, or if the networks' answers are not stored.
+    final : what became of the final training; None if the study has none.
     changes : what the Gaussian process expects of one change of the chosen cell; empty without one,
         or if nothing was learned.
     lead : of the chosen cell over the best other one, over seeds and pictures; None likewise.
@@ -80,6 +83,7 @@ class Outcome:
     over_pictures: OverPictures | None = None
     lead: Lead | None = None
     changes: tuple[Change, ...] = ()
+    final: FinalTraining | None = None
 
     def grid_runs(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Return the runs of full length of the refined cells, from all runs of the study."""
@@ -104,7 +108,11 @@ def outcome_of(execution: Execution) -> Outcome:
     whole = procedure.full_length(study.rules, runs)
     refined = procedure.full_length(study.rules, execution.table(children, "refine"))
     judged = runs_that_show_learning(study.rules, runs, screen)
-    curves = _curves_of_cell(execution, whole, selection.chosen)
+    final = final_training(execution, selection)
+    # A final training that is not better shows that a longer one does not help.
+    longest = whole if final is None else execution.table(children, FINAL)
+    helps = final is None or final.is_better
+    curves = _curves_of_cell(execution, longest, selection.chosen) if helps else []
     # A study of a version before 0.3 was continued, and has a winner.
     stopped = None if registered else nothing_learned(study, judged, runs, execution.facts)
     return Outcome(
@@ -125,6 +133,7 @@ def outcome_of(execution: Execution) -> Outcome:
         None if effects is None else _effects_on_other_pictures(execution, effects),
         _lead(execution, selection, runs),
         () if stopped else _changes(study, runs, selection),
+        final,
     )
 
 

@@ -1,7 +1,9 @@
 """The registered winner as text."""
 
+import math
+
 from analysis.factors import cell_name
-from analysis.runs.response import DEFAULT, response_of
+from analysis.runs.response import DEFAULT, Response, response_of
 from tasks.languages import Translate
 from tasks.registry.register import Registered, test_response
 from tasks.registry.verdict import (
@@ -11,6 +13,7 @@ from tasks.registry.verdict import (
     test_accuracy,
 )
 from tasks.report.outcome import Outcome
+from tasks.tracking.final_training import FinalTraining
 
 
 def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
@@ -30,12 +33,27 @@ def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
         **({"alias": registered.alias} if registered.alias else {}),
     )
     return [
+        *final_as_text(outcome.final, outcome.study.measured, translate),
         translate("winner_text", cell=cell, **test_accuracy(registered.test)),
         *([recipe_as_text(registered.recipe, translate)] if registered.recipe else []),
         *_test_response(outcome.study.response, registered, translate),
         *([constant_as_text(registered.constant, translate)] if registered.constant else []),
         model,
     ]
+
+
+def final_as_text(
+    final: FinalTraining | None, response: Response, translate: Translate
+) -> list[str]:
+    """Return what became of the final training; nothing if there was none."""
+    if final is None:
+        return []
+    result = "failed" if math.isnan(final.value) else "better" if final.is_better else "not_better"
+    figures = {"before": f"{final.best_before:.4f}", "response": response.title}
+    if result != "failed":
+        figures["value"] = f"{final.value:.4f}"
+    lengths = {"epochs": final.epochs, "usual": final.usual_epochs}
+    return [translate(f"final_{result}", **lengths, **figures)]
 
 
 def _test_response(response: str, registered: Registered, translate: Translate) -> list[str]:

@@ -3,13 +3,19 @@
 from analysis.search import procedure
 from analysis.search.procedure import SearchRules
 from tasks.languages import counted
+from tasks.study.replicates import FINAL
 from tasks.study.study_file import Study
 
 
-def stage_sizes(rules: SearchRules) -> dict[str, int]:
+def stage_sizes(rules: SearchRules, *, final: bool = False) -> dict[str, int]:
     """Return the number of trainings of each stage, at most, in the order of the stages.
 
     What the refinement and the confirmation train depends on the results.
+
+    Parameters
+    ----------
+    rules : of the search.
+    final : whether the chosen cell is trained once more.
     """
     pilot, screen = len(procedure.pilot_runs(rules)), len(procedure.screen_runs(rules))
     # With two lengths, the refinement has short trainings before those of full length.
@@ -19,6 +25,7 @@ def stage_sizes(rules: SearchRules) -> dict[str, int]:
         "screen": screen,
         "refine": short + rules.most_refined,
         "confirm": rules.most_confirmed,
+        FINAL: int(final),
     }
 
 
@@ -27,7 +34,8 @@ def study_as_line(study: Study) -> str:
     if study.minutes is not None and study.budget is None:
         return f"Study {study.name}: {study.minutes:g} minutes of training"
     rules = study.rules
-    sizes = {name: size for name, size in stage_sizes(rules).items() if size}
+    final = study.final_epochs is not None
+    sizes = {name: size for name, size in stage_sizes(rules, final=final).items() if size}
     stages = ", ".join(f"{name} {size}" for name, size in sizes.items())
     short = rules.short
     lengths = (

@@ -31,6 +31,10 @@ HELP: dict[str, dict[str, str]] = {
             "How many cells the refinement chooses at once; by default one per device of the "
             "machine that begins the study. On a CPU as many train at once, and share its cores."
         ),
+        "final_epochs": (
+            "Train the chosen network once more, for this many epochs, after the search. It is "
+            "registered if its response is better than those of its shorter trainings."
+        ),
         "replicates": "Seeds per cell of the screen (published procedure).",
         "screen_cells": "Cells of the screen, at most (published procedure).",
         "centre_points": "Runs in the middle of the numeric factors (published procedure).",

@@ -54,7 +54,8 @@ def _changes(study: Study, move: NextMove) -> Changes:
             screen = {} if study.screen is None else {"screen": FACTORIAL}
             changes = {"budget": move.budget, **screen}
         case LongerTraining():
-            changes = {"training": {"epochs": 2 * move.epochs}}
+            # The runs of the search are used again: one training is all that this costs.
+            changes = {"final_epochs": 2 * move.epochs}
         case MoreSeeds():
             changes = _more_seeds(study, move)
     return changes

@@ -23,7 +23,9 @@ SHORT_FORMS = {
     "dense_units": "units",
 }
 
-Stage = Literal["pilot", "screen", "refine", "confirm", "compare"]
+Stage = Literal["pilot", "screen", "refine", "confirm", "final", "compare"]
+#: The training that follows the search: the chosen cell, with more epochs.
+FINAL: Stage = "final"
 Levels = Mapping[str, Scalar]
 
 
@@ -70,9 +72,10 @@ class Planned:
 
     @property
     def _length(self) -> str:
-        """The number of epochs, where a longer training may have the same cell and replicate."""
+        """The number of epochs, where other trainings of the cell have another one."""
         epochs = self.spec.training.epochs
-        return f" ({epochs} epoch{'s' * (epochs != 1)})" if self.keep_state else ""
+        is_other = self.keep_state or self.stage == FINAL
+        return f" ({epochs} epoch{'s' * (epochs != 1)})" if is_other else ""
 
 
 def short_cell_name(levels: Mapping[str, object]) -> str:
@@ -125,7 +128,7 @@ def planned(
     Parameters
     ----------
     epochs : the length of its training; None for that of the study. With fewer epochs, a longer
-        training of the replicate continues from it.
+        training of the replicate continues from it; the final training has more.
 
     Raises
     ------

@@ -283,6 +283,8 @@ class Study(Part):
     design if that leaves enough of the budget, or as ``screen`` says. The Gaussian process chooses
     ``parallel`` cells at once; by default one for each device of the machine that begins the study.
     On a CPU as many trainings run at once, each with its share of the cores.
+    After the search, the chosen network is trained once more for ``final_epochs``, if they are
+    given, and this training is registered if it is better than the others of its cell.
     ``method = "published"``: the procedure of the published study, with the keys of
     `PUBLISHED_KEYS`; it is also taken if one of these keys is there and neither ``budget`` nor
     ``minutes`` is.
@@ -298,6 +300,7 @@ class Study(Part):
     short_trainings: bool = True
     screen: Screen | None = None
     parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] | None = None
+    final_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     replicates: Annotated[int, Field(ge=1, le=50)] = 1
     screen_cells: Annotated[int, Field(ge=2)] | None = None
     centre_points: Annotated[int, Field(ge=0, le=50)] = 0
@@ -519,6 +522,22 @@ class Study(Part):
             raise ValueError(
                 f"screen: that of the published procedure is {FACTORIAL}; remove screen, or use "
                 'method = "budget"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_final_training_is_longer(self) -> Self:
+        if self.final_epochs is None:
+            return self
+        if "epochs" in self.factors:
+            raise ValueError(
+                f"final_epochs {self.final_epochs}: the epochs are a factor, so that the search "
+                "chooses the length itself; remove final_epochs, or the factor"
+            )
+        if self.final_epochs <= self.training.epochs:
+            raise ValueError(
+                f"final_epochs {self.final_epochs}: not above the {self.training.epochs} epochs of "
+                "every training (training.epochs); raise it, or remove it"
             )
         return self
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.factors import Factor
 from analysis.search.space import typed_level
-from tasks.study.replicates import Stage
+from tasks.study.replicates import FINAL, Stage
 from tasks.tracking.tags import KEY, REUSED_FROM, STATUS, stage_tag
 
 #: The metric of a network's multiply-adds for one image; of a network of which some layers cannot
@@ -28,7 +28,8 @@ def runs_table(
     ----------
     runs : MLflow runs of replicates.
     factors : whose levels become columns, in natural units and with their own types.
-    stage : only the replicates of this stage; by default of all stages.
+    stage : only the replicates of this stage; by default of all stages of the search, which do not
+        include the final training: it has another length, and no decision is based on it.
     response : of the study. A loss that is infinite is no response.
 
     Returns
@@ -44,8 +45,7 @@ def runs_table(
     rows = [
         _table_row(run, factors)
         for run in runs
-        if run.info.status in {"FINISHED", "FAILED"}
-        and (stage is None or run.data.tags.get(stage_tag(stage)) == "true")
+        if run.info.status in {"FINISHED", "FAILED"} and _is_of(stage, run.data.tags)
     ]
     columns = ["run_id", *(f.name for f in factors), "stage", "replicate", "seed", "centre"]
     columns += [name for name in ("epochs", "epochs_trained") if name not in columns]
@@ -66,6 +66,12 @@ def runs_table(
 def training_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return a run's metrics without MLflow's system metrics of the machine."""
     return {name: value for name, value in metrics.items() if not name.startswith("system/")}
+
+
+def _is_of(stage: Stage | None, tags: Mapping[str, str]) -> bool:
+    if stage is None:
+        return stage_tag(FINAL) not in tags
+    return tags.get(stage_tag(stage)) == "true"
 
 
 def _table_row(run: Any, factors: Sequence[Factor]) -> dict[str, object]:

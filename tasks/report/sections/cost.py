@@ -10,7 +10,7 @@ from tasks.tracking.execution import Execution
 from tasks.tracking.tags import PREFIX
 from tasks.wording.values import MISSING
 
-STAGES = ("pilot", "screen", "refine", "confirm")
+STAGES = ("pilot", "screen", "refine", "confirm", "final")
 
 
 def cost_section(source: ReportSource) -> dict[str, Any]:
@@ -21,6 +21,8 @@ def cost_section(source: ReportSource) -> dict[str, Any]:
     ``text``; ``rows``: one row per stage and one of totals, see `_stage`.
     """
     execution, translate, runs = source.execution, source.translate, source.runs
+    if source.study.final_epochs is not None:
+        runs = pd.concat([runs, execution.runs("final")], ignore_index=True)
     stages = [stage for stage in STAGES if stage != "pilot" or source.study.pilot.found]
     rows = [_stage(translate(stage), runs[runs["stage"] == stage]) for stage in stages]
     rows = [row for row in rows if row["runs"]]

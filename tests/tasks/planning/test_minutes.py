@@ -32,6 +32,18 @@ def test_minutes_for_too_few_trainings_say_how_many_are_needed() -> None:
         with_trainings(a_study(1), 60, 1)
 
 
+def test_minutes_leave_room_for_the_final_training() -> None:
+    study = a_study(60)
+    longer = study.model_copy(update={"final_epochs": 2 * study.training.epochs})
+    budget, smaller = (with_trainings(x, 60, 1).budget for x in (study, longer))
+    assert (budget, smaller) == (60, 58)
+    # Two trainings for the final one, and the least that a search needs.
+    short = longer.model_copy(update={"minutes": 1})
+    with pytest.raises(UserError, match="none fits beside the final training of 16 epochs") as said:
+        with_trainings(short, 60, 1)
+    assert "give at least 7 minutes" in str(said.value)
+
+
 def test_categories_that_need_a_large_screen_have_a_default_that_is_large_enough() -> None:
     factors = {"width": {"values": [f"w{i}" for i in range(40)]}}
     content = {"name": "wide", "minutes": 600, "factors": factors}

@@ -250,6 +250,18 @@ def test_the_trainings_of_all_stages_are_counted(plan: StudyPlan) -> None:
     assert plan.minutes == (11 / 4, 25 / 4)
 
 
+def test_the_final_training_is_counted_with_its_length(plan: StudyPlan) -> None:
+    longer = replace(plan, study=plan.study.model_copy(update={"final_epochs": 12}))
+    counted = plan_as_json(longer)["trainings"]
+    assert counted["final"] == 1
+    assert (counted["at_least"], counted["at_most"]) == (12, 26)
+    assert longer.full_trainings == (11.0 + 3, 25.0 + 3)
+    text = plan_as_text(longer)
+    assert "final: 1, of the chosen cell, with 12 epochs" in text
+    assert "12 to 26 trainings of 4 to 12 epochs, 56 to 112 epochs together" in text
+    assert plan_as_json(plan)["trainings"]["final"] == 0
+
+
 def test_a_short_run_costs_as_many_epochs_as_it_trains(plan: StudyPlan) -> None:
     @dataclass(frozen=True)
     class ShortRun(CellRun):

@@ -9,6 +9,7 @@ from analysis.search.budget import least_factorial_budget
 from analysis.search.next_moves import (
     BeyondEdge,
     FoldOver,
+    LongerTraining,
     MeasureEffects,
     MoreSeeds,
     NextMove,
@@ -61,6 +62,18 @@ def test_the_next_study_has_the_users_ranges_and_a_pilot_of_its_own(size: dict[s
     assert before_pilot(study).rules == given.rules
     assert len(pilot_runs(following.rules)) == 3
     assert (following.budget, following.minutes) == (own.budget, own.minutes)
+
+
+@pytest.mark.parametrize("given", [None, 12])
+def test_a_longer_training_is_one_training_more(given: int | None) -> None:
+    content = {"name": "mine", "factors": FACTORS, "training": {"epochs": 8}}
+    study = parse_study(content | ({} if given is None else {"final_epochs": given}), "test")
+    move = LongerTraining(given or 8, 2, 2, 0.5, 0.6, 0.01)
+    changed = next_study(study, study_changes(study, move))
+    assert changed.final_epochs == 2 * (given or 8)
+    # What the search trains stays the same.
+    assert changed.training == study.training
+    assert changed.rules == study.rules
 
 
 @pytest.mark.parametrize("screen", [None, "latin_hypercube"])

@@ -144,6 +144,11 @@ BAD: dict[str, tuple[tuple[str, ...], Any, tuple[str, ...]]] = {
         {"network": "modern", "builder": "models.cnn:build"},
         ("both name the network", "keep one"),
     ),
+    "a final training that is no longer than the others": (
+        ("final_epochs",),
+        8,
+        ("final_epochs 8: not above the 8 epochs of every training", "raise it, or remove it"),
+    ),
     "a folder that is a number": (("model", "builder_folder"), 3, ("model.builder_folder", "3")),
     "a folder with a NUL character": (
         ("model", "builder_folder"),
@@ -301,6 +306,13 @@ def test_an_error_in_a_study_is_one_line_with_field_and_value(fault: str) -> Non
         assert word in message
 
 
+def test_a_final_training_where_the_length_is_a_factor_is_refused() -> None:
+    factors = {**GOOD["factors"], "epochs": {"low": 4, "high": 8}}
+    with pytest.raises(StudyError, match="final_epochs 20: the epochs are a factor") as caught:
+        parse_study({**GOOD, "factors": factors, "final_epochs": 20}, "small.toml")
+    assert str(caught.value).endswith("remove final_epochs, or the factor")
+
+
 def test_a_missing_study_lists_the_built_in_studies() -> None:
     with pytest.raises(StudyError, match="quick"):
         load_study("no-such-study")
@@ -377,6 +389,7 @@ def test_a_default_that_changes_raises_the_version_of_studies() -> None:
         "short_trainings": True,
         "screen": None,
         "parallel": None,
+        "final_epochs": None,
         "replicates": 1,
         "screen_cells": None,
         "centre_points": 0,

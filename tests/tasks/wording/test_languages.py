@@ -22,6 +22,7 @@ COMPUTED = (
     "edge_",
     "figure_",
     "kind_",
+    "final_",
     "lead_",
     "link_",
     "model_",
@@ -66,7 +67,7 @@ def test_a_korean_text_is_in_korean() -> None:
 def test_every_text_is_used() -> None:
     files = [*(ROOT / "tasks").rglob("*.py"), *(ROOT / "tasks").rglob("*.html")]
     code = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    stages = {"pilot", "screen", "refine", "confirm", "total"}
+    stages = {"pilot", "screen", "refine", "confirm", "final", "total"}
     others = {"linear", "log", "integer", "categorical", "gp_cells", "surface_cells"}
     for key in set(words()) - stages - others:
         if not key.startswith(COMPUTED):
