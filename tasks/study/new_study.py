@@ -16,6 +16,7 @@ TEMPLATE = """\
 # What it will do, before it does it:  factorgrid plan {file}
 name = {name}
 budget = 20                  # trainings of the whole search; or: minutes = 60
+# final_epochs = 24          # train the chosen network once more, for longer, at the end
 
 # {classes}
 [data]
