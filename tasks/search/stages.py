@@ -25,7 +25,7 @@ def stage_sizes(rules: SearchRules, *, final: bool = False) -> dict[str, int]:
         "screen": screen,
         "refine": short + rules.most_refined,
         "confirm": rules.most_confirmed,
-        FINAL: int(final),
+        **({FINAL: 1} if final else {}),
     }
 
 

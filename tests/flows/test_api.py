@@ -128,6 +128,8 @@ def test_a_plan_has_the_trainings_of_each_stage(
     planned = fg.plan(fg.load("quick"))
     assert planned.trainings == stage_sizes(planned.study.rules)
     assert len(planned.screen) == planned.trainings["screen"]
+    longer = fg.plan(fg.load("quick").model_copy(update={"final_epochs": 40}))
+    assert longer.trainings == planned.trainings | {"final": 1}
     assert "Order of training" in str(planned)
     assert not (tmp_path / "home").exists()
 
