@@ -19,7 +19,7 @@ from tasks.progress import Progress
 from tasks.settings import Settings
 from tasks.study.study_file import DataPart, Study
 from tasks.tracking.tracker import Tracker
-from tasks.validation.report import classes_as_text, imbalance_note
+from tasks.validation.report import classes_as_text, imbalance_note, sample_note
 from tasks.validation.validate import (
     log_validation,
     open_reader_pool,
@@ -64,7 +64,8 @@ def prepare_images(study: Study, tracker: Tracker, progress: Progress) -> Prepar
             experiment = validation_experiment(study.name)
             page = log_validation(checked, folder, tracker, experiment, version)
             progress.print_line(classes_as_text(checked.classes))
-            for text in imbalance_note(checked.classes):
+            classes = checked.classes
+            for text in (*imbalance_note(classes), *sample_note(classes, data.per_class)):
                 progress.print_line(text)
             for note in checked.notes:
                 progress.print_line(f"note: {reason_as_text(note)}")

@@ -61,15 +61,31 @@ def validation_as_text(checked: CheckedImages, page: Path) -> str:
 
 def classes_as_text(classes: Mapping[str, int]) -> str:
     """Return the classes with the numbers of their accepted pictures, on one line."""
+    return f"{len(classes):,} classes: {_listed(classes)}" if classes else "0 classes"
+
+
+def _listed(classes: Mapping[str, int]) -> str:
     listed = [f"{name} ({n:,})" for name, n in list(classes.items())[:MAX_CLASSES]]
     if len(classes) > MAX_CLASSES:
         listed.append(f"and {len(classes) - MAX_CLASSES:,} more")
-    return f"{len(classes):,} classes: {', '.join(listed)}" if listed else "0 classes"
+    return ", ".join(listed)
 
 
 def imbalance_note(classes: Mapping[str, int]) -> list[str]:
     """Return a note if the classes differ much in size: which response suits them."""
     return [f"note: {text}" for text in imbalance_as_text(classes, translator("en"))]
+
+
+def sample_note(classes: Mapping[str, int], per_class: int | None) -> list[str]:
+    """Return a note if classes have fewer images than a sample of each is to have."""
+    smaller = {name: n for name, n in classes.items() if n < (per_class or 0)}
+    if not smaller:
+        return []
+    text = (
+        f"note: per_class = {per_class:,} is more than these classes have, so all of their images "
+        f"are used: {_listed(smaller)}"
+    )
+    return [text]
 
 
 def validation_as_json(checked: CheckedImages) -> dict[str, Any]:

@@ -70,12 +70,19 @@ def _left_out(source: ReportSource) -> dict[str, Any]:
     counts = {k: validation[k] for k in ("found", "accepted", "quarantined", "passed_over")}
     sentences = [source.translate("found", **{k: f"{n:,}" for k, n in counts.items()})]
     per_class = source.study.data.per_class
-    if per_class:
+    if per_class and _is_a_sample(source, counts["accepted"]):
         sentences.append(source.translate("sampled", per_class=f"{per_class:,}"))
     sentences += _notes(validation, source.translate)
     left_out = {path: reasons[0] for path, reasons in validation["reasons"].items()}
     left_out |= validation["passed_over_reasons"]
     return {"found": " ".join(sentences), "reasons": _by_kind(left_out, source.translate)}
+
+
+def _is_a_sample(source: ReportSource, accepted: int) -> bool:
+    """Whether fewer images were used than accepted; executions of old versions do not say."""
+    if source.pictures is None:
+        return True
+    return sum(sum(counts) for counts in source.pictures["counts"].values()) < accepted
 
 
 def _notes(validation: Mapping[str, Any], translate: Translate) -> list[str]:

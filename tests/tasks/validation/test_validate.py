@@ -15,6 +15,7 @@ from flows.cli import main
 from tasks.data.check_images import check_images
 from tasks.data.find_images import find_images
 from tasks.data.reason import Reason
+from tasks.validation.report import sample_note
 
 ROOT = Path(__file__).parents[3]
 
@@ -182,3 +183,13 @@ def test_the_empty_files_of_the_real_sample_are_found(tmp_path: Path) -> None:
     }
     assert len(checked.accepted) == 200
     assert len(checked.passed_over) == 3
+
+
+def test_a_sample_that_is_larger_than_a_class_is_noted_with_what_is_used() -> None:
+    classes = {"cat": 12, "dog": 1_200, "owl": 7}
+    assert sample_note(classes, None) == sample_note(classes, 7) == []
+    (note,) = sample_note(classes, 40)
+    assert note == (
+        "note: per_class = 40 is more than these classes have, so all of their images are used: "
+        "cat (12), owl (7)"
+    )
