@@ -122,7 +122,17 @@ def move_as_text(
             return _more_seeds(move, translate)
         case _:
             key, values = _sentence(move, study)
-            return translate(key, **values)
+            text = translate(key, **values)
+    if isinstance(move, LongerTraining) and _rate_falls(study):
+        return f"{text} {translate('next_rate_falls')}"
+    return text
+
+
+def _rate_falls(study: Study) -> bool:
+    """Whether the learning rate of some training falls towards its end."""
+    part = study.factors.get("schedule")
+    schedules = (study.training.schedule,) if part is None else part.levels
+    return any(schedule != "constant" for schedule in schedules)
 
 
 def _sentence(move: NextMove, study: Study) -> tuple[str, dict[str, object]]:

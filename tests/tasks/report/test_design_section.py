@@ -13,7 +13,7 @@ from analysis.runs.response import response_of
 from tasks.languages import translator
 from tasks.report.sections.design import design_section
 from tasks.report.sections.effects import effects_section
-from tasks.study.study_file import load_study, parse_study
+from tasks.study.study_file import parse_study
 
 FACTORS = {f"x{i}": {"low": 0.0, "high": 1.0} for i in range(4)}
 OWN = {"name": "x", "model": {"builder": "my:net"}, "method": "published"}
@@ -26,7 +26,8 @@ def _text(study: Any, language: str) -> str:
 
 @pytest.mark.parametrize(("language", "said"), [("en", "Plackett-Burman"), ("ko", "플라켓-버만")])
 def test_a_design_without_a_defining_relation_claims_none(language: str, said: str) -> None:
-    study = load_study("dogs-vs-cats").model_copy(update={"minutes": None, "budget": 20})
+    factors = {f"x{i}": {"low": 0.0, "high": 1.0} for i in range(8)}
+    study = parse_study({**OWN, "screen_cells": 12, "factors": factors}, "x")
     assert study.design.relation == "Plackett-Burman"
     text = _text(study, language)
     assert said in text

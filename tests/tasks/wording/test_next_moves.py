@@ -262,6 +262,20 @@ def test_where_nothing_was_learned_the_remedies_are_those_that_the_study_has() -
     assert "up to 200 of each class" in step.text
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_an_improvement_under_a_falling_learning_rate_is_not_taken_for_more(language: str) -> None:
+    move = LongerTraining(32, 2, 8, 0.5, 0.6, 0.01)
+    factors = {"learning_rate": {"low": 0.001, "high": 0.1}}
+    part = {"schedule": {"values": ["constant", "cosine"]}}
+    caveat = translator(language)("next_rate_falls")
+    for study, is_said in (
+        (a_study(factors=factors), False),
+        (a_study(factors=factors, training={"schedule": "one_cycle"}), True),
+        (a_study(factors=factors | part), True),
+    ):
+        assert (caveat in only_step(move, study, language).text) == is_said
+
+
 def test_a_change_beyond_the_limits_of_a_study_is_not_printed() -> None:
     step = only_step(LongerTraining(60_000, 2, 3, 0.5, 0.6, 0.01))
     assert (step.toml, step.commands) == ("", ())
