@@ -111,7 +111,7 @@ def register_winner(execution: Execution, arrays: ImageArrays, selection: Select
     The test images are read here for the first time, and only once. The alias moves only if the
     challenger beats the champion on the same test images by McNemar's test.
     """
-    trained = winners_runs(execution, selection)
+    trained = winners_runs(execution, selection, execution.children())
     run_ids = [str(row["reused_from"] or row["run_id"]) for row in trained.to_dict("records")]
     run_id = run_ids[0]
     labels = arrays.labels[arrays.side("test")]

@@ -26,7 +26,7 @@ from tasks.study.study_file import Study
 from tasks.tracking.artifact_paths import PICTURES
 from tasks.tracking.correct_answers import ACCURACY
 from tasks.tracking.execution import Execution
-from tasks.tracking.final_training import FinalTraining, final_training
+from tasks.tracking.final_training import FinalTraining, final_training, runs_of_cell
 from tasks.tracking.links import StudyLinks
 from tasks.tracking.metric_history import metric_history
 from tasks.wording.over_pictures import OverPictures
@@ -108,7 +108,7 @@ def outcome_of(execution: Execution) -> Outcome:
     whole = procedure.full_length(study.rules, runs)
     refined = procedure.full_length(study.rules, execution.table(children, "refine"))
     judged = runs_that_show_learning(study.rules, runs, screen)
-    final = final_training(execution, selection)
+    final = final_training(execution, selection, children)
     # A final training that is not better shows that a longer one does not help.
     longest = whole if final is None else execution.table(children, FINAL)
     helps = final is None or final.is_better
@@ -167,10 +167,7 @@ def _curves_of_cell(
 ) -> list[tuple[float, ...]]:
     """Return the response by epoch of each finished run of a cell."""
     study = execution.study
-    same = runs[study.response].notna()
-    for name, level in cell.items():
-        same &= runs[name] == level
-    trained = runs[same]
+    trained = runs_of_cell(runs[runs[study.response].notna()], cell)
     reused = trained["reused_from"].fillna("").astype(str)
     # A run that was reused has no epochs of its own.
     run_ids = reused.where(reused.ne(""), trained["run_id"])

@@ -11,6 +11,6 @@ def plan_final(execution: Execution, selection: Selection) -> list[Planned]:
     study, levels = execution.study, selection.chosen
     if study.final_epochs is None or selection.all_collapsed:
         return []
-    number = int(runs_of_cell(execution.runs(), selection)["replicate"].max()) + 1
+    number = int(runs_of_cell(execution.runs(), levels)["replicate"].max()) + 1
     epochs = study.final_epochs
     return [planned(study, execution.version, FINAL, levels, number, epochs=epochs)]
