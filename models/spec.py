@@ -19,8 +19,8 @@ DEFAULT_BUILDER = "models.cnn:build"
 PRETRAINED_BUILDER = "models.pretrained:build"
 
 #: Raised by one whenever equal specs and seeds would train to other weights than before. Specs that
-#: the last change did not concern keep the version before (`ReplicateSpec._version`).
-TRAINING_VERSION = 4
+#: the last changes did not concern keep the version before (`ReplicateSpec._version`).
+TRAINING_VERSION = 5
 
 #: Settings that a key leaves out, by their values. A new setting is added here with the value at
 #: which it changes nothing, so that the keys of stored studies stay as they are. Entries are never
@@ -259,13 +259,20 @@ class ReplicateSpec:
     def _version(self) -> int:
         """Return the training version of this spec.
 
-        Version 4 moves the images of light augmentation in another way, and rounds normalization
-        on a CPU in another way, which counts where weights must be equal bit by bit. The plain
-        network has no normalization.
+        Version 5 has no dropout in the frozen blocks of a backbone. Of those with names only the
+        EfficientNets have dropout between blocks; a file may have it. Version 4 moves the images of
+        light augmentation in another way, and rounds normalization on a CPU in another way, which
+        counts where weights must be equal bit by bit. The plain network has no normalization.
         """
+        settings = self.model.settings
+        is_partly_frozen = str(settings.get("unfreeze", "none")) not in {"none", "0", "all"}
+        backbone = str(settings.get("backbone", ""))
+        has_dropout = backbone.startswith("EfficientNet") or backbone.endswith(".keras")
+        if self.model.builder == PRETRAINED_BUILDER and is_partly_frozen and has_dropout:
+            return TRAINING_VERSION
         light = self.training.augment is True
         other_bits = self.training.deterministic and self.model.builder != DEFAULT_BUILDER
-        return TRAINING_VERSION if light or other_bits else TRAINING_VERSION - 1
+        return 4 if light or other_bits else 3
 
 
 def continues(shorter: ReplicateSpec, longer: ReplicateSpec) -> bool:

@@ -9,7 +9,7 @@ import difflib
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -377,7 +377,8 @@ def unfreeze_blocks(base: Any, backbone: str, unfreeze: str | int) -> None:
     A block is what the names of the network's layers call one (``block7a``, ``conv5_block3``);
     layers behind the last block belong to it. Where no layer has such a name, each layer with a
     kernel begins a block. Batch normalisation is never trained: its averages stay those of the
-    images that the backbone was trained on, and it computes as in a prediction.
+    images that the backbone was trained on, and it computes as in a prediction. So do the layers
+    that are not trained: they have no dropout.
 
     Parameters
     ----------
@@ -394,7 +395,11 @@ def unfreeze_blocks(base: Any, backbone: str, unfreeze: str | int) -> None:
     base.trainable = True
     for position, layer in enumerate(base.layers):
         layer.trainable = position >= start
-    for layer in _inner_layers(base):
+    for layer in _layers_within(base.layers[:start]):
+        # Keras drops units in a training also where a layer is not trainable.
+        if getattr(layer, "seed_generator", None) is not None and hasattr(layer, "rate"):
+            layer.rate = 0.0
+    for layer in _layers_within(base.layers):
         # Keras computes a call with `training=True` with the averages of the batch, even where the
         # layer was called with `training=False`; only a layer that is not trainable keeps its own.
         if type(layer).__name__ == "BatchNormalization":
@@ -424,12 +429,11 @@ def first_unfrozen_layer(base: Any, backbone: str, unfreeze: str | int) -> int:
     return blocks[-count] if count else len(base.layers)
 
 
-def _inner_layers(network: Any) -> Iterator[Any]:
-    """Yield the layers of a network, and those of networks within it."""
-    for layer in network.layers:
+def _layers_within(layers: Iterable[Any]) -> Iterator[Any]:
+    """Yield layers, and those of networks among them."""
+    for layer in layers:
         yield layer
-        if hasattr(layer, "layers"):
-            yield from _inner_layers(layer)
+        yield from _layers_within(getattr(layer, "layers", ()))
 
 
 def first_layers_of_blocks(base: Any) -> list[int]:

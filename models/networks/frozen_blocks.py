@@ -24,7 +24,7 @@ def split_at_first_trained(network: Any, model: ModelSpec) -> tuple[Any, Any] | 
     Returns
     -------
     None if the frozen blocks do not make one map that is the same in every epoch: if several
-    tensors pass from them to the others, or if one of their layers is random, such as dropout.
+    tensors pass from them to the others, or if one of their layers is random, such as added noise.
     """
     import keras
 
@@ -49,6 +49,7 @@ def split_at_first_trained(network: Any, model: ModelSpec) -> tuple[Any, Any] | 
 
 
 def _is_random(layer: Any) -> bool:
+    # Keras gives a seed generator to each random layer. Frozen dropout has a rate of 0 here.
+    is_random = getattr(layer, "seed_generator", None) is not None
     inner = getattr(layer, "layers", ())
-    # Keras gives a seed generator to each layer that is random, unless its rate is 0.
-    return getattr(layer, "seed_generator", None) is not None or any(map(_is_random, inner))
+    return (is_random and getattr(layer, "rate", None) != 0) or any(map(_is_random, inner))

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from models import spec as specs
 from models.networks.build_network import BUILT_IN, network_settings
-from models.spec import ModelSpec, ReplicateSpec, Scalar, TrainingSpec, continues
+from models.spec import (
+    PRETRAINED_BUILDER,
+    ModelSpec,
+    ReplicateSpec,
+    Scalar,
+    TrainingSpec,
+    continues,
+)
 
 SPEC = ReplicateSpec(ModelSpec(settings={"filters": 8}), TrainingSpec(), image_size=32, seed=1)
 
@@ -98,6 +105,30 @@ def test_only_what_a_change_concerns_is_trained_again(
     key = plain.key("v")
     monkeypatch.undo()
     assert plain.key("v") == key
+
+
+@pytest.mark.parametrize(
+    ("settings", "version"),
+    [
+        ({"backbone": "EfficientNetB0", "unfreeze": 1}, 5),
+        ({"backbone": "EfficientNetV2S", "unfreeze": "2"}, 5),
+        ({"backbone": "own/base.keras", "unfreeze": 1}, 5),
+        ({"backbone": "EfficientNetB0", "unfreeze": "all"}, 3),
+        ({"backbone": "EfficientNetB0", "unfreeze": "none"}, 3),
+        ({"backbone": "EfficientNetB0"}, 3),
+        ({"backbone": "ResNet50", "unfreeze": 1}, 3),
+        ({"backbone": "efficientnet-lite0", "unfreeze": 1}, 3),
+        ({"unfreeze": 1}, 3),
+    ],
+)
+def test_only_frozen_blocks_with_dropout_are_trained_again(
+    settings: dict[str, Scalar], version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of version 5."""
+    pretrained = replace(SPEC, model=ModelSpec(PRETRAINED_BUILDER, settings))
+    key = pretrained.key("v")
+    monkeypatch.setattr(specs.ReplicateSpec, "_version", lambda _: version)
+    assert pretrained.key("v") == key
 
 
 @pytest.mark.parametrize("builder", BUILT_IN)

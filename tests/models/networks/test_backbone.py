@@ -336,6 +336,35 @@ def test_the_last_blocks_are_unfrozen_and_no_others(tmp_path: Path) -> None:
         unfreeze_blocks(base, "small", 3)
 
 
+def test_frozen_blocks_have_no_dropout(tmp_path: Path) -> None:
+    layers = keras.layers
+    inner_inputs = keras.Input((8, 8, 3))
+    inner = keras.Model(inner_inputs, layers.SpatialDropout2D(0.5)(inner_inputs), name="inner")
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 1, name="block1_conv")(inner(inputs))
+    frozen = layers.Dropout(0.5, noise_shape=(None, 1, 1, 1), name="block1_drop")(x)
+    x = layers.Conv2D(8, 1, name="block2_conv")(frozen)
+    base = keras.Model(inputs, layers.Dropout(0.5, name="block2_drop")(x))
+    images = np.ones((16, 8, 8, 3), "float32")
+    at_border = keras.Model(inputs, [frozen, base.output])
+
+    def random_outputs() -> list[bool]:
+        trainings, predictions = at_border(images, training=True), at_border(images)
+        return [
+            not np.array_equal(np.asarray(a), np.asarray(b))
+            for a, b in zip(trainings, predictions, strict=True)
+        ]
+
+    assert random_outputs() == [True, True]
+    unfreeze_blocks(base, "mine", 1)
+    assert random_outputs() == [False, True]
+    base.save(tmp_path / "base.keras")
+    again = keras.models.load_model(tmp_path / "base.keras")
+    np.testing.assert_allclose(np.asarray(again(images)), np.asarray(base(images)))
+    unfreeze_blocks(base, "mine", "none")
+    assert random_outputs() == [False, False]
+
+
 def test_layers_without_names_of_blocks_are_blocks_if_they_have_kernels() -> None:
     layers = keras.layers
     x = inputs = keras.Input((16, 16, 3))
