@@ -164,7 +164,7 @@ def _next_moves(outcome: Outcome, translate: Translate) -> list[str]:
     lines = []
     for step in steps[:MOST_SHOWN]:
         lines.append(f"1. {as_markdown(step.text)}")
-        code = [*step.toml.splitlines(), *step.commands]
+        code = step.lines
         # Code of a list item is indented by four spaces more than its text.
         lines += ["", *(f"       {printable(line)}" for line in code if line), ""] if code else []
     for note in (how_as_text(steps, translate), further_moves_as_text(steps, translate)):

@@ -835,10 +835,11 @@ def load_study(
     try:
         content = read_toml(path)
     except FileNotFoundError as error:
-        names = ", ".join(built_in_studies())
+        names = built_in_studies()
+        meant = f"did you mean {path.stem}? " if path.stem in names else ""
         raise StudyError(
-            f"study {name_or_path!r}: not a file and not a built-in study ({names}); "
-            "name one of these or a TOML file"
+            f"study {name_or_path!r}: not a file and not a built-in study ({', '.join(names)}); "
+            f"{meant}name one of these or a TOML file"
         ) from error
     except (OSError, ValueError) as error:
         raise StudyError(f"study {path}: cannot be read as TOML: {error}") from error

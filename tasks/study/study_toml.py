@@ -32,7 +32,7 @@ def _toml(table: Mapping[str, Any], path: str = "") -> Iterable[str]:
     """Yield the lines of a table and of the tables in it."""
     for name, item in table.items():
         if not isinstance(item, dict) and item is not None:
-            yield f"{_toml_key(name)} = {_toml_value(item)}"
+            yield f"{_toml_key(name)} = {toml_value(item)}"
     for name, item in table.items():
         if isinstance(item, dict):
             inner = f"{path}.{_toml_key(name)}" if path else _toml_key(name)
@@ -41,12 +41,12 @@ def _toml(table: Mapping[str, Any], path: str = "") -> Iterable[str]:
             yield from _toml(item, inner)
 
 
-def _toml_value(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """Return a value as TOML, whose strings, numbers and booleans are those of JSON."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml_value, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, dict):
-        items = (f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items())
+        items = (f"{_toml_key(k)} = {toml_value(v)}" for k, v in value.items())
         return f"{{{', '.join(items)}}}"
     return json.dumps(value, ensure_ascii=False)
 

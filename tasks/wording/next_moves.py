@@ -24,6 +24,7 @@ from tasks.languages import Translate
 from tasks.study.next_study import LEARNING_RATE, next_study, study_changes
 from tasks.study.study_file import Study
 from tasks.study.study_toml import study_toml, tables_toml
+from tasks.wording.search_command import built_in_search_command, file_search_command
 from tasks.wording.terminal import wrapped
 from tasks.wording.values import percent
 
@@ -44,6 +45,8 @@ class NextStep:
     toml : the lines of the study file to change; may be empty.
     commands : what to run then; may be empty.
     study_file : the whole file of the next study; empty if nothing is to be changed.
+    is_built_in : whether the commands run a built-in study with the changes as options, so that no
+        file is to be changed.
     """
 
     move: NextMove
@@ -51,6 +54,12 @@ class NextStep:
     toml: str
     commands: tuple[str, ...]
     study_file: str = ""
+    is_built_in: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that a person needs: those of the file to change, and the commands."""
+        return [*([] if self.is_built_in else self.toml.splitlines()), *self.commands]
 
 
 def next_steps(moves: Sequence[NextMove], study: Study, translate: Translate) -> list[NextStep]:
@@ -60,11 +69,15 @@ def next_steps(moves: Sequence[NextMove], study: Study, translate: Translate) ->
 
 def _step(move: NextMove, study: Study, translate: Translate) -> NextStep:
     changes = study_changes(study, move)
-    search = (f"factorgrid search {shlex.quote(f'{study.name}.toml')}",) if changes else ()
     design = _design_commands(move, study) if isinstance(move, FoldOver) else ()
     text = move_as_text(move, study, changes, translate)
-    file = study_toml(next_study(study, changes)) if changes else ""
-    return NextStep(move, text, tables_toml(changes), (*search, *design), file)
+    if not changes:
+        return NextStep(move, text, "", design)
+    changed = next_study(study, changes)
+    built_in = built_in_search_command(changed)
+    commands = (built_in or file_search_command(changed), *design)
+    file = study_toml(changed)
+    return NextStep(move, text, tables_toml(changes), commands, file, built_in is not None)
 
 
 def steps_as_text(steps: Sequence[NextStep], translate: Translate) -> list[str]:
@@ -72,15 +85,19 @@ def steps_as_text(steps: Sequence[NextStep], translate: Translate) -> list[str]:
     lines = []
     for number, step in enumerate(steps[:MOST_SHOWN], 1):
         lines.append(wrapped(f"{number}. {step.text}"))
-        own = [*step.toml.splitlines(), *step.commands]
-        lines += [f"     {line}" if line else "" for line in own]
+        lines += [f"     {line}" if line else "" for line in step.lines]
     notes = [how_as_text(steps, translate), further_moves_as_text(steps, translate)]
     return [*lines, *(wrapped(note) for note in notes if note)]
 
 
 def how_as_text(steps: Sequence[NextStep], translate: Translate) -> str:
     """Return what to do with the lines that are shown; empty if there are none."""
-    return translate("next_how") if any(step.toml for step in steps[:MOST_SHOWN]) else ""
+    changing = [step for step in steps[:MOST_SHOWN] if step.toml]
+    if not changing:
+        return ""
+    built_in = any(step.is_built_in for step in changing)
+    how = translate("next_how_built_in" if built_in else "next_how_file")
+    return f"{how} {translate('next_how')}"
 
 
 def further_moves_as_text(steps: Sequence[NextStep], translate: Translate) -> str:

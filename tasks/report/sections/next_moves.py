@@ -19,8 +19,7 @@ def next_moves_section(source: ReportSource) -> dict[str, Any]:
     steps = next_steps(source.outcome.next_moves, source.study, translate)
     return {
         "steps": [
-            {"text": step.text, "lines": "\n".join(filter(None, [step.toml, *step.commands]))}
-            for step in steps[:MOST_SHOWN]
+            {"text": step.text, "lines": "\n".join(step.lines)} for step in steps[:MOST_SHOWN]
         ],
         "how": how_as_text(steps, translate),
         "more": further_moves_as_text(steps, translate),

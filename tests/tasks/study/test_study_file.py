@@ -316,6 +316,8 @@ def test_a_final_training_where_the_length_is_a_factor_is_refused() -> None:
 def test_a_missing_study_lists_the_built_in_studies() -> None:
     with pytest.raises(StudyError, match="quick"):
         load_study("no-such-study")
+    with pytest.raises(StudyError, match=r"did you mean quick\? name one"):
+        load_study("quick.toml")
 
 
 def test_invalid_toml_is_reported_with_its_line(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from analysis.search.next_moves import (
 from flows.cli import main
 from tasks.languages import LANGUAGES, translator
 from tasks.study.next_study import next_study, study_changes
-from tasks.study.study_file import Study, parse_study
+from tasks.study.study_file import Study, load_study, parse_study
 from tasks.wording.next_moves import (
     MOST_SHOWN,
     NextStep,
@@ -322,3 +322,20 @@ def test_a_terminal_shows_the_first_moves_and_counts_the_others() -> None:
     assert lines[-1].startswith("2 more in next.json")
     assert "     low = 1e-05" in lines
     assert "     factorgrid search 'my study.toml'" in lines
+
+
+def test_a_built_in_study_shows_a_command_and_no_lines_of_a_file() -> None:
+    study = load_study("quick")
+    move = BeyondEdge("learning_rate", 0.0001, "lowest", (0.0001, 0.01), 1e-05, 0.001)
+    steps = next_steps([move], study, ENGLISH)
+    command = (
+        "factorgrid search quick --set factors.learning_rate.low=1e-05 "
+        "--set factors.learning_rate.high=0.001"
+    )
+    assert steps[0].commands == (command,)
+    assert steps[0].lines == [command]
+    assert steps_as_json(steps)[0]["toml"].splitlines()[0] == "[factors.learning_rate]"
+    (_, *shown) = steps_as_text(steps, ENGLISH)
+    assert any(command in line for line in shown)
+    assert not any("low = 1e-05" in line or "Change these lines" in line for line in shown)
+    assert "can be given together" in " ".join(shown)
