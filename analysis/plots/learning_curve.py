@@ -7,6 +7,9 @@ from matplotlib.figure import Figure
 from analysis.plots.layout import NARROW, limited
 from analysis.plots.words import Say, english
 
+#: Epochs that are marked by points.
+MOST_POINTS = 30
+
 
 def learning_curve(
     history: Sequence[Mapping[str, float]],
@@ -14,7 +17,7 @@ def learning_curve(
     say: Say = english,
     width: float | None = None,
 ) -> Figure:
-    """Draw accuracy and loss by epoch, training (dashed) and validation (solid).
+    """Draw accuracy and loss by epoch, training (grey, dashed) and validation (black, solid).
 
     Parameters
     ----------
@@ -35,12 +38,13 @@ def learning_curve(
         figure.subplots_adjust(left=0.1, right=0.98, bottom=0.16, top=0.9, wspace=0.25)
         panels = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
+    # The points of many epochs would hide the lines.
+    look = {"marker": "."} if len(epochs) <= MOST_POINTS else {"linewidth": 1}
+    parts = (("train", "training", "--", "0.55"), ("val", "validation", "-", "black"))
     for axes, metric in zip(panels, ("accuracy", "loss"), strict=True):
-        for prefix, label, style in (("train", "training", "--"), ("val", "validation", "-")):
+        for prefix, part, style, color in parts:
             values = [row[f"{prefix}_{metric}"] for row in history]
-            axes.plot(
-                epochs, values, style, color="black", label=say(f"figure_{label}"), marker="."
-            )
+            axes.plot(epochs, values, style, color=color, label=say(f"figure_{part}"), **look)
         axes.set_xlabel(say("figure_epoch"))
         axes.set_ylabel(say(f"figure_{metric}"))
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=6)

@@ -8,10 +8,13 @@ from analysis.search.best_cell import COSTS
 from analysis.search.refined_grid import Decision
 from tasks.escaping import as_markdown, own_markdown, printable
 from tasks.languages import Translate, translator
-from tasks.registry.verdict import test_accuracy
 from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
 from tasks.report.outcome import Outcome
-from tasks.report.registered import promotion_verdict_as_text, registered_as_text
+from tasks.report.registered import (
+    promotion_verdict_as_text,
+    registered_as_text,
+    winner_in_short,
+)
 from tasks.study.study_file import Study
 from tasks.wording.changes import changes_as_text
 from tasks.wording.decision import decision_as_text
@@ -98,14 +101,13 @@ def _effects(effects: Effects | None, translate: Translate) -> list[str]:
 
 
 def _answer(outcome: Outcome, translate: Translate) -> str:
-    """Return the winner and its accuracy, or that there is none, as one sentence."""
+    """Return the winner, its accuracy and its epochs, or that there is none."""
     stopped, registered = outcome.nothing_learned, outcome.registered
     if stopped is not None:
         return stopped_as_text(stopped, translate)
-    cell = cell_name(outcome.selection.chosen)
     if registered is None:
-        return translate("short_unfinished", cell=cell)
-    return translate("short_winner", cell=cell, **test_accuracy(registered.test))
+        return translate("short_unfinished", cell=cell_name(outcome.selection.chosen))
+    return " ".join(winner_in_short(outcome.selection, registered, outcome.final, translate))
 
 
 def _fitting(sections: Sequence[str]) -> str:

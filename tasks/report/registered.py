@@ -4,6 +4,7 @@ import math
 
 from analysis.factors import cell_name
 from analysis.runs.response import DEFAULT, Response, response_of
+from analysis.search.best_cell import Selection
 from tasks.languages import Translate
 from tasks.registry.register import Registered, test_response
 from tasks.registry.verdict import (
@@ -40,6 +41,18 @@ def registered_as_text(outcome: Outcome, translate: Translate) -> list[str]:
         *([constant_as_text(registered.constant, translate)] if registered.constant else []),
         model,
     ]
+
+
+def winner_in_short(
+    selection: Selection, registered: Registered, final: FinalTraining | None, translate: Translate
+) -> list[str]:
+    """Return the winner and its accuracy, and how long it was trained if that was decided apart."""
+    cell = cell_name(selection.chosen)
+    sentences = [translate("short_winner", cell=cell, **test_accuracy(registered.test))]
+    if final is not None and final.is_better:
+        lengths = {"epochs": final.epochs, "usual": final.usual_epochs}
+        sentences.append(translate("short_final", **lengths))
+    return sentences
 
 
 def final_as_text(

@@ -20,7 +20,7 @@ MOST_NAMED = 8
 
 def fixed(x: float, digits: int = 4) -> str:
     """Return a number with a fixed count of decimals and a typographic minus sign."""
-    return MISSING if pd.isna(x) else f"{x:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return MISSING if pd.isna(x) else f"{x:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def whole(x: float) -> str:
@@ -30,7 +30,7 @@ def whole(x: float) -> str:
 
 def signed(x: float) -> str:
     """Return a number with its sign and four decimals, with a typographic minus sign."""
-    return MISSING if pd.isna(x) else f"{x:+.4f}".replace("-", "\N{MINUS SIGN}")
+    return MISSING if pd.isna(x) else f"{x:+z.4f}".replace("-", "\N{MINUS SIGN}")
 
 
 def number_or_none(number: Any) -> float | None:

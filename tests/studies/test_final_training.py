@@ -95,6 +95,8 @@ def test_the_report_and_the_analysis_say_what_it_did(better: Done) -> None:
     assert factorgrid(*words, home=better.home).returncode == 0
     page = file.read_text(encoding="utf-8")
     assert "선택된 조합을 4 대신 6 에포크로 한 번 더 학습했다" in page
+    # The summary at the top.
+    assert "4 에포크의 학습으로 탐색한 뒤 6 에포크 동안 학습한 신경망이다" in page
     assert "최종 학습" in page
 
 

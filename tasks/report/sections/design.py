@@ -4,10 +4,14 @@ from typing import Any
 
 from analysis.designs.mixed_levels import PlackettBurman
 from analysis.factors import show
+from tasks.languages import Translate
 from tasks.report.source import ReportSource
 from tasks.study.study_file import Study
 from tasks.wording.decision import at_once_as_text
 from tasks.wording.pilot import pilot_as_text
+
+#: Words of a defining relation that are shown; a fraction of 7 factors in 8 cells has 15.
+SHOWN_WORDS = 7
 
 
 def design_section(source: ReportSource) -> dict[str, Any]:
@@ -18,6 +22,8 @@ def design_section(source: ReportSource) -> dict[str, Any]:
     ``text``: a list of paragraphs; ``fixed``: the settings that were not varied.
     """
     pilot = pilot_as_text(source.study.pilot.found, source.translate)
+    if pilot:
+        pilot[0] = f"{source.translate('pilot_title')}: {pilot[0]}"
     return {"text": [*pilot, _screen(source), _refine(source)], "fixed": _fixed(source.study)}
 
 
@@ -35,12 +41,20 @@ def _screen(source: ReportSource) -> str:
         key = "fraction_text" if design.p else "design_text"
     return translate(
         key,
-        relation=design.relation,
+        relation=_first_words(design.relation, translate),
         cells=cells,
         replicates=rules.replicates,
         centre=translate("centre", n=rules.centre_points) if rules.centre_points else "",
         runs=cells * rules.replicates + rules.centre_points,
     )
+
+
+def _first_words(relation: str, translate: Translate) -> str:
+    """Return a defining relation, whose shortest words come first, up to a number of words."""
+    identity, *words = relation.split(" = ")
+    shown = " = ".join([identity, *words[:SHOWN_WORDS]])
+    more = len(words) - SHOWN_WORDS
+    return shown + (translate("longer_words", n=more) if more > 0 else "")
 
 
 def _refine(source: ReportSource) -> str:

@@ -4,8 +4,8 @@ import datetime as dt
 from typing import Any
 
 from analysis.factors import cell_name
-from tasks.registry.verdict import test_accuracy
 from tasks.report.nothing_learned import remedies_as_text, stopped_as_text
+from tasks.report.registered import winner_in_short
 from tasks.report.source import ReportSource
 from tasks.wording.changes import changes_in_short
 from tasks.wording.selection import nothing_learned_as_text
@@ -51,7 +51,7 @@ def _winner(source: ReportSource) -> list[str]:
     sentences = []
     if outcome.selection.all_collapsed:
         sentences.append(nothing_learned_as_text(outcome.selection, translate))
-    sentences.append(translate("short_winner", cell=cell, **test_accuracy(test)))
+    sentences += winner_in_short(outcome.selection, outcome.registered, outcome.final, translate)
     # A record of a version before 0.3 has no comparison with the constant answer.
     beaten = test.low > chance if constant is None else constant.network_is_better
     if not beaten:

@@ -1,5 +1,6 @@
 """The report's words about the design of the screen."""
 
+import re
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -38,6 +39,13 @@ def test_a_design_without_a_defining_relation_claims_none(language: str, said: s
 def test_a_regular_fraction_names_its_relation_and_a_full_design_has_none() -> None:
     half = parse_study({**OWN, "screen_cells": 8, "factors": FACTORS}, "x")
     assert "I = x0:x1:x2:x3" in _text(half, "en")
+    factors = {f"x{i}": {"low": 0.0, "high": 1.0} for i in range(7)}
+    saturated = parse_study({**OWN, "screen_cells": 8, "factors": factors}, "x")
+    # The seven words of three factors; those of four and the one of seven are left out.
+    text = _text(saturated, "en")
+    (relation,) = re.findall(r"with (I = .*?) and 8 longer words\. The products", text)
+    words = relation.split(" = ")[1:]
+    assert [word.count(":") + 1 for word in words] == [3] * 7
     full = parse_study({**OWN, "factors": FACTORS}, "x")
     assert "every combination" in _text(full, "en")
 
