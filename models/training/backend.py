@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+#: What Linux says of the CPU.
+CPU_INFO = Path("/proc/cpuinfo")
 #: The first compute capability whose matrix units multiply bfloat16.
 BFLOAT16_CAPABILITY = (8, 0)
 #: Size of JAX's cache of compiled programs, bytes; the least recently used ones are deleted first.
@@ -80,9 +82,12 @@ def enable_compilation_cache(folder: Path) -> None:
 def resolve_precision(setting: str) -> str:
     """Return the precision to train in, ``bfloat16`` or ``float32``.
 
-    ``auto`` means bfloat16 if the hardware multiplies it: GPUs of compute capability 8.0 (Ampere)
-    and later, and with TensorFlow also CPUs with AVX512-BF16 or AMX (measured: 2.1 to 2.4 times as
-    fast as float32; with JAX, which has no such kernels for CPUs, 0.7 times).
+    ``auto`` means bfloat16 if the hardware trains faster with it: GPUs of compute capability 8.0
+    (Ampere) and later, and with TensorFlow also CPUs with AMX (measured: 2.1 to 2.4 times as fast
+    as float32; with JAX, which has no such kernels for CPUs, 0.7 times). An Intel CPU with
+    AVX512-BF16 but without AMX, as some virtual machines have it, multiplies bfloat16 no faster
+    than float32 (measured: 0.65 to 0.7 times the speed). CPUs of others with AVX512-BF16 train in
+    bfloat16, which was not compared there.
 
     Parameters
     ----------
@@ -94,7 +99,7 @@ def resolve_precision(setting: str) -> str:
     if capability is not None:
         return "bfloat16" if capability >= BFLOAT16_CAPABILITY else "float32"
     on_tensorflow = load_keras().backend.backend() == "tensorflow"
-    return "bfloat16" if on_tensorflow and _cpu_has_bfloat16() else "float32"
+    return "bfloat16" if on_tensorflow and _cpu_is_faster_in_bfloat16() else "float32"
 
 
 def device_name() -> str:
@@ -134,12 +139,12 @@ def _tensorflow_gpu() -> dict[str, Any] | None:
     return dict(tf.config.experimental.get_device_details(gpus[0])) if gpus else None
 
 
-def _cpu_has_bfloat16() -> bool:
+def _cpu_is_faster_in_bfloat16() -> bool:
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+        about = CPU_INFO.read_text(encoding="ascii", errors="replace")
     except OSError:
         return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return "amx_bf16" in about or ("avx512_bf16" in about and "GenuineIntel" not in about)
 
 
 @contextmanager

@@ -85,9 +85,7 @@ HELP: dict[str, dict[str, str]] = {
         "learning_rate": "Learning rate of the optimizer.",
         "optimizer": "The optimizer.",
         "augment": "Random changes of the training images; false is none, true is light.",
-        "precision": (
-            "Number format; auto is bfloat16 where the hardware multiplies it, otherwise float32."
-        ),
+        "precision": "Number format; auto is bfloat16 where it is faster, otherwise float32.",
         "deterministic": "Whether equal seeds give bit-identical networks on one machine.",
         "weight_decay": "Decoupled weight decay, of kernels only.",
         "schedule": "How the learning rate changes during a training.",
