@@ -50,6 +50,9 @@ shared machine, mostly quiet, `--pictures 1000 --epochs 3 --source train.zip`:
     modern    64 px    6        1.56 (1.32 to 2.09)     0.52 (0.47 to 0.55)
     modern    128 px   3        2.06 (1.97 to 2.08)     0.48 (0.47 to 0.48)
 
+On an Intel CPU, shared and noisy, the plain network limited to AVX2 had 1.70 (1.34 to 1.85) at 64
+px and 1.73 (1.21 to 2.23) at 128 px, 4 rounds.
+
 Other work on the machine takes more from their pipeline than from ours: beside it, the plain
 network had 1.84 (1.50 to 1.97) at 64 px, 5 rounds. Pooling before bias and ReLU
 (`models.training.tensorflow_pooling`) gives the plain network 1.13 (1.11 to 1.19) times the images
