@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -264,15 +265,33 @@ class ReplicateSpec:
         light augmentation in another way, and rounds normalization on a CPU in another way, which
         counts where weights must be equal bit by bit. The plain network has no normalization.
         """
-        settings = self.model.settings
-        is_partly_frozen = str(settings.get("unfreeze", "none")) not in {"none", "0", "all"}
-        backbone = str(settings.get("backbone", ""))
+        backbone = str(self.model.settings.get("backbone", ""))
         has_dropout = backbone.startswith("EfficientNet") or backbone.endswith(".keras")
-        if self.model.builder == PRETRAINED_BUILDER and is_partly_frozen and has_dropout:
+        if has_dropout and is_partly_frozen(self.model):
             return TRAINING_VERSION
         light = self.training.augment is True
         other_bits = self.training.deterministic and self.model.builder != DEFAULT_BUILDER
         return 4 if light or other_bits else 3
+
+
+def is_frozen(model: ModelSpec) -> bool:
+    """Whether a spec is of a pretrained network whose backbone is not trained."""
+    # The value may be one that a study must not have, and that is refused later.
+    unfreeze = model.settings.get("unfreeze", "none")
+    return model.builder == PRETRAINED_BUILDER and str(unfreeze) in {"none", "0"}
+
+
+def trained_blocks(model: ModelSpec) -> float:
+    """Return how many blocks of a backbone are trained: infinity for all, 0 without a backbone."""
+    unfreeze = str(model.settings.get("unfreeze", "none"))
+    if model.builder != PRETRAINED_BUILDER or unfreeze == "none":
+        return 0.0
+    return math.inf if unfreeze == "all" else float(unfreeze)
+
+
+def is_partly_frozen(model: ModelSpec) -> bool:
+    """Whether a spec is of a pretrained network of which only the last blocks are trained."""
+    return 0 < trained_blocks(model) < math.inf
 
 
 def continues(shorter: ReplicateSpec, longer: ReplicateSpec) -> bool:

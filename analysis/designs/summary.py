@@ -20,7 +20,7 @@ ALIAS_ORDER = 2
 SHARE_TOLERANCE = 1e-9
 TEXT_WIDTH = 100
 #: A longer defining relation is cut short in the text; the JSON has all of it.
-SHOWN_WORDS = 16
+SHOWN_WORDS = 15
 ROMAN = {3: "III", 4: "IV", 5: "V", 6: "VI", 7: "VII", 8: "VIII"}
 TITLES = {
     "full": "full two-level design",
@@ -139,10 +139,15 @@ def design_as_text(design: Design) -> str:
     )
 
 
+def first_words(relation: str, most: int) -> tuple[str, int]:
+    """Return a defining relation with its first words, the shortest, and how many it leaves out."""
+    identity, *words = relation.split(" = ")
+    return " = ".join([identity, *words[:most]]), max(len(words) - most, 0)
+
+
 def _shortened(relation: str) -> str:
-    words = relation.split(" = ")
-    more = len(words) - SHOWN_WORDS
-    return " = ".join(words[:SHOWN_WORDS]) + (f" = ... ({more} longer words)" if more > 0 else "")
+    shown, more = first_words(relation, SHOWN_WORDS)
+    return shown + (f" = ... ({more} longer words)" if more else "")
 
 
 def _points(design: Design) -> str:

@@ -246,6 +246,7 @@ def run_ours(
     *,
     deterministic: bool = False,
     as_built: bool = False,
+    precision: str | None = None,
     **parts: str,
 ) -> dict[str, float]:
     """Train a replicate; `as_built`: with the operations of the layers of the network."""
@@ -257,7 +258,8 @@ def run_ours(
     if as_built:
         vars(train)["cheapest_network"] = lambda network, **_: network
     arrays = ValidationAsTest(folder / "cache" / str(size))
-    training = TrainingSpec(epochs, BATCH, RATE, deterministic=deterministic, **TRAINING[network])
+    own = TRAINING[network] if precision is None else {**TRAINING[network], "precision": precision}
+    training = TrainingSpec(epochs, BATCH, RATE, deterministic=deterministic, **own)
     builder, settings = NETWORKS[network]
     spec = ReplicateSpec(ModelSpec(builder, {**settings, **parts}), training, size, seed)
     started = time.perf_counter()
@@ -274,6 +276,8 @@ SIDES: dict[str, Callable[[Path, int, int, int, str], dict[str, float]]] = {
     "theirs": run_theirs,
     "ours": run_ours,
     "deterministic": partial(run_ours, deterministic=True),
+    "bfloat16": partial(run_ours, precision="bfloat16"),
+    "float32": partial(run_ours, precision="float32"),
     "as_built": partial(run_ours, as_built=True),
     "unnormalized": partial(run_ours, normalization="none"),
     "strided": partial(run_ours, downsample="stride"),

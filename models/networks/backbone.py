@@ -395,11 +395,11 @@ def unfreeze_blocks(base: Any, backbone: str, unfreeze: str | int) -> None:
     base.trainable = True
     for position, layer in enumerate(base.layers):
         layer.trainable = position >= start
-    for layer in _layers_within(base.layers[:start]):
+    for layer in layers_within(base.layers[:start]):
         # Keras drops units in a training also where a layer is not trainable.
         if getattr(layer, "seed_generator", None) is not None and hasattr(layer, "rate"):
             layer.rate = 0.0
-    for layer in _layers_within(base.layers):
+    for layer in layers_within(base.layers):
         # Keras computes a call with `training=True` with the averages of the batch, even where the
         # layer was called with `training=False`; only a layer that is not trainable keeps its own.
         if type(layer).__name__ == "BatchNormalization":
@@ -429,11 +429,11 @@ def first_unfrozen_layer(base: Any, backbone: str, unfreeze: str | int) -> int:
     return blocks[-count] if count else len(base.layers)
 
 
-def _layers_within(layers: Iterable[Any]) -> Iterator[Any]:
+def layers_within(layers: Iterable[Any]) -> Iterator[Any]:
     """Yield layers, and those of networks among them."""
     for layer in layers:
         yield layer
-        yield from _layers_within(getattr(layer, "layers", ()))
+        yield from layers_within(getattr(layer, "layers", ()))
 
 
 def first_layers_of_blocks(base: Any) -> list[int]:

@@ -6,7 +6,7 @@ once, like the features of a backbone that is frozen as a whole (`models.trainin
 
 from typing import Any
 
-from models.networks.backbone import first_unfrozen_layer, preprocessed
+from models.networks.backbone import first_unfrozen_layer, layers_within, preprocessed
 from models.networks.pretrained import choice_of, parts
 from models.spec import ModelSpec
 
@@ -32,7 +32,7 @@ def split_at_first_trained(network: Any, model: ModelSpec) -> tuple[Any, Any] | 
     base = next(layer for layer in features.layers if hasattr(layer, "layers"))
     backbone = choice_of(model.settings).backbone
     start = first_unfrozen_layer(base, backbone, str(model.settings["unfreeze"]))
-    if any(_is_random(layer) for layer in base.layers[:start]):
+    if any(map(_is_random, layers_within(base.layers[:start]))):
         return None
     try:
         between = base.layers[start].input
@@ -50,6 +50,5 @@ def split_at_first_trained(network: Any, model: ModelSpec) -> tuple[Any, Any] | 
 
 def _is_random(layer: Any) -> bool:
     # Keras gives a seed generator to each random layer. Frozen dropout has a rate of 0 here.
-    is_random = getattr(layer, "seed_generator", None) is not None
-    inner = getattr(layer, "layers", ())
-    return (is_random and getattr(layer, "rate", None) != 0) or any(map(_is_random, inner))
+    has_generator = getattr(layer, "seed_generator", None) is not None
+    return has_generator and getattr(layer, "rate", None) != 0

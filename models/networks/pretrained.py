@@ -6,12 +6,11 @@ are all in it, and all of them are Keras's own layers. It is built of two networ
 (`models.training.features`).
 """
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.networks.backbone import BackboneChoice, build_backbone, unfreeze_blocks
-from models.spec import PRETRAINED_BUILDER, ModelSpec, Scalar
+from models.spec import Scalar
 
 if TYPE_CHECKING:
     import keras
@@ -89,23 +88,3 @@ def choice_of(settings: Mapping[str, Scalar]) -> BackboneChoice:
         **settings,
     }
     return BackboneChoice(str(own["backbone"]), str(own["weights"]), str(own["weights_digest"]))
-
-
-def is_frozen(model: ModelSpec) -> bool:
-    """Whether a spec is of a pretrained network whose backbone is not trained."""
-    # The value may be one that a study must not have, and that is refused later.
-    unfreeze = model.settings.get("unfreeze", "none")
-    return model.builder == PRETRAINED_BUILDER and str(unfreeze) in {"none", "0"}
-
-
-def trained_blocks(model: ModelSpec) -> float:
-    """Return how many blocks of a backbone are trained: infinity for all, 0 without a backbone."""
-    unfreeze = str(model.settings.get("unfreeze", "none"))
-    if model.builder != PRETRAINED_BUILDER or unfreeze == "none":
-        return 0.0
-    return math.inf if unfreeze == "all" else float(unfreeze)
-
-
-def is_partly_frozen(model: ModelSpec) -> bool:
-    """Whether a spec is of a pretrained network of which only the last blocks are trained."""
-    return 0 < trained_blocks(model) < math.inf

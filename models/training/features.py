@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from models.images.arrays import ImageArrays
 from models.images.feature_file import Features, cached_features
 from models.networks.frozen_blocks import split_at_first_trained
-from models.networks.pretrained import choice_of, is_frozen, is_partly_frozen, parts
-from models.spec import ReplicateSpec
+from models.networks.pretrained import choice_of, parts
+from models.spec import ReplicateSpec, is_frozen, is_partly_frozen
 from models.training.backend import load_keras
 from models.training.engine_choice import cheapest_network, prediction_engine
 

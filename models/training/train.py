@@ -17,8 +17,7 @@ from models.errors import CheckpointError
 from models.networks.average_flip import with_average_flip
 from models.networks.build_network import build_from
 from models.networks.multiply_adds import count_multiply_adds
-from models.networks.pretrained import is_frozen
-from models.spec import ReplicateSpec
+from models.spec import ReplicateSpec, is_frozen
 from models.training.backbone_rate import with_backbone_rate
 from models.training.backend import (
     cpu_threads,

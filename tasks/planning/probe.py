@@ -19,8 +19,7 @@ from analysis.search import procedure
 from models.images import drawn
 from models.images.arrays import write_arrays
 from models.images.split import SIDES
-from models.networks.pretrained import trained_blocks
-from models.spec import ModelSpec, ReplicateSpec
+from models.spec import ModelSpec, ReplicateSpec, trained_blocks
 from tasks.data.find_images import find_images
 from tasks.data.source import url_of
 from tasks.errors import CellError, DataError, SlotDiedError, SlotsClosedError

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from models.errors import BuilderError
-from models.networks.pretrained import choice_of, is_frozen
+from models.networks.pretrained import choice_of
 from models.networks.weight_files import is_url
-from models.spec import IMAGE_CHANGES, PRETRAINED_BUILDER, ReplicateSpec
+from models.spec import IMAGE_CHANGES, PRETRAINED_BUILDER, ReplicateSpec, is_frozen
 from tasks.errors import StudyError
 from tasks.redaction import has_secret, without_password
 from tasks.study.hyperparameters import TEXT_SETTINGS

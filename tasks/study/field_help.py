@@ -85,7 +85,7 @@ HELP: dict[str, dict[str, str]] = {
         "learning_rate": "Learning rate of the optimizer.",
         "optimizer": "The optimizer.",
         "augment": "Random changes of the training images; false is none, true is light.",
-        "precision": "Number format; auto is bfloat16 where it is faster, otherwise float32.",
+        "precision": "Number format; auto is bfloat16 or float32, by the hardware.",
         "deterministic": "Whether equal seeds give bit-identical networks on one machine.",
         "weight_decay": "Decoupled weight decay, of kernels only.",
         "schedule": "How the learning rate changes during a training.",

@@ -43,7 +43,6 @@ from analysis.search.budget import (
 from analysis.search.procedure import SearchRules
 from models.networks.backbone import KERAS_FILE
 from models.networks.build_network import BUILT_IN, network_settings
-from models.networks.pretrained import is_frozen
 from models.networks.weight_files import FORMATS
 from models.spec import (
     DEFAULT_BUILDER,
@@ -54,6 +53,7 @@ from models.spec import (
     ReplicateSpec,
     Scalar,
     TrainingSpec,
+    is_frozen,
 )
 from tasks.credentials import move_signature_to_environment
 from tasks.errors import StudyError

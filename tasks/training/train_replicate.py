@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from analysis.plots.learning_curve import learning_curve
-from models.networks.pretrained import trained_blocks
+from models.spec import trained_blocks
 from models.training.metrics import metrics_of
 from models.training.result import ReplicateResult, load_result
 from tasks.errors import (

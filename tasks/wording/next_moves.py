@@ -92,12 +92,12 @@ def steps_as_text(steps: Sequence[NextStep], translate: Translate) -> list[str]:
 
 def how_as_text(steps: Sequence[NextStep], translate: Translate) -> str:
     """Return what to do with the lines that are shown; empty if there are none."""
-    changing = [step for step in steps[:MOST_SHOWN] if step.toml]
-    if not changing:
+    built_in = [step.is_built_in for step in steps[:MOST_SHOWN] if step.toml]
+    if not built_in:
         return ""
-    built_in = any(step.is_built_in for step in changing)
-    how = translate("next_how_built_in" if built_in else "next_how_file")
-    return f"{how} {translate('next_how')}"
+    ways = [translate("next_how_file")] if not all(built_in) else []
+    ways += [translate("next_how_built_in")] if any(built_in) else []
+    return " ".join([*ways, translate("next_how")])
 
 
 def further_moves_as_text(steps: Sequence[NextStep], translate: Translate) -> str:

@@ -40,7 +40,7 @@ def built_in_search_command(study: Study) -> str | None:
         return None
     options = [] if source is None else ["--data", url_of(source) or str(source)]
     for key, value in budget.items():
-        options += [f"--{key}", f"{value:g}"]
+        options += [f"--{key}", f"{value:.15g}"]
     for item in replaced:
         options += ["--set", item]
     return shlex.join(("factorgrid", "search", study.name, *options))

@@ -3,8 +3,8 @@
 from typing import Any
 
 from analysis.designs.mixed_levels import PlackettBurman
+from analysis.designs.summary import first_words
 from analysis.factors import show
-from tasks.languages import Translate
 from tasks.report.source import ReportSource
 from tasks.study.study_file import Study
 from tasks.wording.decision import at_once_as_text
@@ -35,26 +35,19 @@ def _screen(source: ReportSource) -> str:
         least = study.least_factorial_trainings
         return text if least is None else f"{text} {translate('spread_by_budget', least=least)}"
     cells = design.n_runs
+    relation, more = first_words(design.relation, SHOWN_WORDS)
     if isinstance(design, PlackettBurman):
         key = "plackett_burman_text"
     else:
         key = "fraction_text" if design.p else "design_text"
     return translate(
         key,
-        relation=_first_words(design.relation, translate),
+        relation=relation + (translate("more_words", n=more) if more else ""),
         cells=cells,
         replicates=rules.replicates,
         centre=translate("centre", n=rules.centre_points) if rules.centre_points else "",
         runs=cells * rules.replicates + rules.centre_points,
     )
-
-
-def _first_words(relation: str, translate: Translate) -> str:
-    """Return a defining relation, whose shortest words come first, up to a number of words."""
-    identity, *words = relation.split(" = ")
-    shown = " = ".join([identity, *words[:SHOWN_WORDS]])
-    more = len(words) - SHOWN_WORDS
-    return shown + (translate("longer_words", n=more) if more > 0 else "")
 
 
 def _refine(source: ReportSource) -> str:

@@ -12,8 +12,8 @@ from support.backbone_files import write_backbone
 
 from models.images.arrays import open_arrays
 from models.networks.frozen_blocks import split_at_first_trained
-from models.networks.pretrained import build, trained_blocks
-from models.spec import PRETRAINED_BUILDER, ModelSpec, ReplicateSpec, TrainingSpec
+from models.networks.pretrained import build
+from models.spec import PRETRAINED_BUILDER, ModelSpec, ReplicateSpec, TrainingSpec, trained_blocks
 from models.training import features
 from models.training.backend import load_keras
 from models.training.features import learner_and_inputs

@@ -43,7 +43,7 @@ def test_a_regular_fraction_names_its_relation_and_a_full_design_has_none() -> N
     saturated = parse_study({**OWN, "screen_cells": 8, "factors": factors}, "x")
     # The seven words of three factors; those of four and the one of seven are left out.
     text = _text(saturated, "en")
-    (relation,) = re.findall(r"with (I = .*?) and 8 longer words\. The products", text)
+    (relation,) = re.findall(r"with (I = .*?) and 8 more words\. The products", text)
     words = relation.split(" = ")[1:]
     assert [word.count(":") + 1 for word in words] == [3] * 7
     full = parse_study({**OWN, "factors": FACTORS}, "x")

@@ -29,6 +29,7 @@ def _study_of(command: str) -> Study:
         ("quick", {}, {"training": {"epochs": 12}}, "quick --set training.epochs=12"),
         ("quick", {}, {"budget": 20}, "quick --budget 20"),
         ("quick", {"minutes": 1.5}, {}, "quick --minutes 1.5"),
+        ("quick", {"minutes": 123.4567}, {}, "quick --minutes 123.4567"),
         (
             "quick",
             {},
