@@ -40,6 +40,19 @@ real images):
 Against ``as_built`` at 64 pixels: 1.43 (1.37 to 1.87) times the images per second, 0.69 (0.64 to
 0.81) times the seconds of the cell; accuracy 0.702 (0.019) and 0.701 (0.015).
 
+On 2 idle cores of an Intel CPU with AVX512-BF16 but without AMX, where ``auto`` selects float32
+(`--rounds 3`, 4 epochs of 2,500 real images; the plain network 3 epochs of 1,000):
+
+    network   size     images per second       whole cell
+    modern    64 px    2.06 (2.06 to 2.15)     0.49 (0.48 to 0.50)
+    modern    128 px   2.31 (2.31 to 2.35)     0.48 (0.45 to 0.49)
+    plain     64 px    1.31 (1.23 to 1.42)     0.67 (0.63 to 0.76)
+    plain     128 px   1.92 (1.51 to 1.94)     0.62 (0.56 to 0.64)
+
+There, float32 has 1.56 (1.54 to 1.73) times the images per second of bfloat16 with the modern
+network at 64 px, and 1.55 (1.52 to 1.55) with the plain one (`--sides bfloat16 ours`, 2,500 images,
+4 epochs).
+
 `--avx2` limits both sides to the instructions of AVX2, and ours to float32, on any CPU. It stands
 for a CPU with AVX2 alone in the convolutions only: memory and caches are those of this one. On a
 shared machine, mostly quiet, `--pictures 1000 --epochs 3 --source train.zip`:
@@ -50,8 +63,13 @@ shared machine, mostly quiet, `--pictures 1000 --epochs 3 --source train.zip`:
     modern    64 px    6        1.56 (1.32 to 2.09)     0.52 (0.47 to 0.55)
     modern    128 px   3        2.06 (1.97 to 2.08)     0.48 (0.47 to 0.48)
 
-On an Intel CPU, shared and noisy, the plain network limited to AVX2 had 1.70 (1.34 to 1.85) at 64
-px and 1.73 (1.21 to 2.23) at 128 px, 4 rounds.
+The same on an Intel CPU without AMX, quiet, `--rounds 3` (these trainings of about 40 steps are too
+short to compare accuracies):
+
+    plain     64 px    3        1.78 (1.73 to 2.24)     0.56 (0.54 to 0.65)
+    plain     128 px   3        2.21 (2.18 to 2.21)     0.56 (0.47 to 0.57)
+    modern    64 px    3        1.99 (1.92 to 2.02)     0.51 (0.51 to 0.51)
+    modern    128 px   3        1.48 (1.29 to 1.50)     0.67 (0.67 to 0.68)
 
 Other work on the machine takes more from their pipeline than from ours: beside it, the plain
 network had 1.84 (1.50 to 1.97) at 64 px, 5 rounds. Pooling before bias and ReLU

@@ -86,7 +86,7 @@ def resolve_precision(setting: str) -> str:
     (Ampere) and later, and with TensorFlow also CPUs with AMX (measured: 2.1 to 2.4 times as fast
     as float32; with JAX, which has no such kernels for CPUs, 0.7 times). An Intel CPU with
     AVX512-BF16 but without AMX, as some virtual machines have it, multiplies bfloat16 no faster
-    than float32 (measured: 0.65 to 0.7 times the speed). CPUs of others with AVX512-BF16 train in
+    than float32 (measured: 0.64 times the speed). CPUs of others with AVX512-BF16 train in
     bfloat16, which was not compared there.
 
     Parameters
