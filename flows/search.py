@@ -14,17 +14,18 @@ from pydantic.json_schema import SkipJsonSchema
 
 from analysis.search.procedure import NextCells
 from tasks import steps
-from tasks.planning.minutes import resolve_size
+from tasks.planning.minutes import mean_lengths, resolve_size
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.prefect_artifacts import Help, on_failure, run_name
 from tasks.search.pilot import plan_pilot
 from tasks.search.refine import plan_cells
 from tasks.search.screen import plan_screen
-from tasks.search.stages import stage_sizes, study_as_line
+from tasks.search.stages import stage_costs, study_as_line
 from tasks.session import open_session, open_training, with_default_response
 from tasks.study.study_file import Study
 from tasks.tracking.execution import finished_execution
 from tasks.training.context import TrainingContext
+from tasks.training.devices import available_devices
 
 
 # At most 8 threads: MLflow's database works well with 12 parallel writers, and badly with 16.
@@ -62,8 +63,12 @@ def search(
             steps.publish(done, outcome)
             return outcome
         sized = resolve_size(session.study, session.tracker, session.progress, images.version)
-        sizes = stage_sizes(sized.rules, final=sized.final_epochs is not None)
-        session.progress.begin_study(sizes, sized.response)
+        costs = stage_costs(sized, sized.rules)
+        session.progress.begin_study(
+            {cost.stage: cost.most for cost in costs},
+            sized.response,
+            mean_lengths(costs, available_devices(sized.parallel)),
+        )
         with open_training(
             replace(session, study=sized),
             images,

@@ -24,6 +24,8 @@ from tasks.redaction import redact
 
 #: The row of a table that ends so is that of the chosen cell.
 CHOSEN = "*"
+#: A log gets a line about a training after this time (seconds) without any other.
+SILENCE_SECONDS = 300
 #: What a terminal understands as bold, and as the end of it.
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 
@@ -78,9 +80,11 @@ class StudyProgress:
     Attributes
     ----------
     sizes : trainings of each stage, at most, in the order of the stages.
+    lengths : of a training of each stage, the mean, in any unit; a stage that is missing has 1.
     stage : the current stage; empty before the first.
     done : replicates that ended, in all stages.
-    trained : those of them that were trained now.
+    done_length : of these, in the same unit.
+    trained_length : of those of them that were trained now.
     response : what the replicates are compared by.
     best, best_name, best_epochs : the best response so far among the longest trainings so far, its
         replicate and their length; a short training is no measure of a full one.
@@ -88,9 +92,11 @@ class StudyProgress:
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, float] = field(default_factory=dict)
     stage: str = ""
     done: int = 0
-    trained: int = 0
+    done_length: float = 0.0
+    trained_length: float = 0.0
     response: Response = field(default_factory=lambda: response_of(DEFAULT))
     best: float = float("nan")
     best_name: str = ""
@@ -102,12 +108,33 @@ class StudyProgress:
         """Replicates of all stages, at most."""
         return max(sum(self.sizes.values()), self.done)
 
-    @property
-    def seconds_left(self) -> float:
-        """Seconds until the last replicate, from the average time of those that were trained."""
-        if not self.trained:
+    def seconds_left(self, in_training: float = 0.0) -> float:
+        """Return the seconds until the last replicate, from those that were trained so far.
+
+        A training counts by its length: the final one may take as long as many others.
+
+        Parameters
+        ----------
+        in_training : the trained parts of the replicates that are in training; half of one is 0.5.
+        """
+        part = in_training * self.length
+        trained = self.trained_length + part
+        if not trained:
             return float("nan")
-        return (time.monotonic() - self.started) / self.trained * (self.total - self.done)
+        total = sum(size * self.lengths.get(stage, 1.0) for stage, size in self.sizes.items())
+        left = total - self.done_length - part
+        return (time.monotonic() - self.started) / trained * left
+
+    @property
+    def length(self) -> float:
+        """The length of a training of the current stage."""
+        return self.lengths.get(self.stage, 1.0)
+
+    def count(self, *, trained: bool) -> None:
+        """Count a replicate that ended."""
+        self.done += 1
+        self.done_length += self.length
+        self.trained_length += self.length * trained
 
     def keep_best(self, figure: float, name: str, epochs: int) -> None:
         """Keep a result if it is the best so far; NaN is none."""
@@ -117,13 +144,19 @@ class StudyProgress:
         ):
             self.best, self.best_name, self.best_epochs = figure, name, epochs
 
-    def __str__(self) -> str:
-        """Return it as ``stage 2 of 3, run 9 of 23, 4:10 left, best so far 0.913 (...)``."""
+    def as_line(self, in_training: float = 0.0) -> str:
+        """Return it as ``stage 2 of 3, run 9 of 23, 4:10 left, best so far 0.913 (...)``.
+
+        Parameters
+        ----------
+        in_training : see `seconds_left`.
+        """
         stages = list(self.sizes)
         position = stages.index(self.stage) + 1 if self.stage in stages else len(stages)
         parts = [f"stage {position} of {len(stages)}", f"run {self.done} of {self.total}"]
-        if self.seconds_left > 0:
-            parts.append(f"{minutes_and_seconds(self.seconds_left)} left")
+        left = self.seconds_left(in_training)
+        if left > 0:
+            parts.append(f"{minutes_and_seconds(left)} left")
         if self.best_name:
             parts.append(f"best so far {self.best:.3f} ({printable(self.best_name)})")
         return ", ".join(parts)
@@ -148,6 +181,7 @@ class Progress:
         self._count: CountProgress | None = None
         self._live: Live | None = None
         self._status = ""
+        self._last_line = time.monotonic()
 
     @contextmanager
     def display(self) -> Iterator["Progress"]:
@@ -171,6 +205,7 @@ class Progress:
 
     def print_line(self, text: str) -> None:
         """Print a line that stays; without a terminal, with the time."""
+        self._last_line = time.monotonic()
         time_of_day = "" if self._console.is_terminal else f"{time.strftime('%H:%M:%S')}  "
         safe = printable_lines(redact(text))
         self._console.print(f"{time_of_day}{safe}", markup=False, soft_wrap=True)
@@ -200,16 +235,23 @@ class Progress:
             started = last.started if last is not None and same else time.monotonic()
             self._count = CountProgress(what, done, total, started) if done < total else None
 
-    def begin_study(self, sizes: Mapping[str, int], response: str = DEFAULT) -> None:
+    def begin_study(
+        self,
+        sizes: Mapping[str, int],
+        response: str = DEFAULT,
+        lengths: Mapping[str, float] | None = None,
+    ) -> None:
         """Begin a study whose stages have these numbers of trainings, at most.
 
         Parameters
         ----------
         response : the name of what its replicates are compared by.
+        lengths : of a training of each stage, the mean, in any unit. By default all trainings are
+            of one length.
         """
         used = {name: size for name, size in sizes.items() if size}
         with self._lock:
-            self._study = StudyProgress(used, response=response_of(response))
+            self._study = StudyProgress(used, dict(lengths or {}), response=response_of(response))
 
     def stage(self, name: str, total: int, *, at_once: int | None = None) -> None:
         """Begin a stage with this many replicates, or a further step of the stage that runs.
@@ -250,13 +292,29 @@ class Progress:
             self._replicates[key] = ReplicateProgress(name, epochs)
 
     def epoch(self, key: str, report: Mapping[str, float]) -> None:
-        """Show the last epoch of a replicate."""
+        """Show the last epoch of a replicate; in a log, if there was no other line for long."""
         with self._lock:
             replicate = self._replicates.get(key)
-            if replicate is not None:
-                replicate.epoch = int(report["epoch"])
-                replicate.figure = report.get(self._response.name, float("nan"))
-                replicate.images_per_second = report.get("images_per_second", float("nan"))
+            if replicate is None:
+                return
+            replicate.epoch = int(report["epoch"])
+            replicate.figure = report.get(self._response.name, float("nan"))
+            replicate.images_per_second = report.get("images_per_second", float("nan"))
+            silent = time.monotonic() - self._last_line
+            if self._console.is_terminal or silent < SILENCE_SECONDS:
+                return
+            line = (
+                f"  {self._stage}  {replicate.name}: epoch {replicate.epoch} of "
+                f"{replicate.epochs}, {self._response.title} "
+                f"{number_or_dash(replicate.figure, '.3f')}"
+            )
+            if self._study is not None:
+                line += f" ({self._study.as_line(self._in_training)})"
+        self.print_line(line)
+
+    @property
+    def _in_training(self) -> float:
+        return sum(replicate.epoch / replicate.epochs for replicate in self._replicates.values())
 
     @property
     def _response(self) -> Response:
@@ -280,10 +338,10 @@ class Progress:
             line = f"  {count}{name}: {result}"
             study = self._study
             if study is not None:
-                study.done, study.trained = study.done + 1, study.trained + trained
+                study.count(trained=trained)
                 study.keep_best(figure, name, epochs)
                 if not self._console.is_terminal:
-                    line += f" ({study})"
+                    line += f" ({study.as_line(self._in_training)})"
         self.print_line(line)
 
     def __rich__(self) -> RenderableType:
@@ -293,7 +351,8 @@ class Progress:
                 return self._count or self._status or "preparing"
             done, total = self._done, self._total
             replicates = list(self._replicates.values())
-            lines = [str(self._study) if self._study else "", self._status]
+            study = self._study.as_line(self._in_training) if self._study else ""
+            lines = [study, self._status]
             response = self._response.title
         table = Table(box=None, pad_edge=False)
         table.add_column(f"{self._stage} {done}/{total}", overflow="ellipsis", no_wrap=True)

@@ -38,6 +38,7 @@ from tasks.search.pilot import narrow_levels
 from tasks.search.prepare import prepare_images
 from tasks.search.refine import Cells, log_decision, next_refined_cells, stored_first
 from tasks.search.screen import analyse_screen
+from tasks.search.stages import refined_at_once
 from tasks.search.suspects import Suspects, find_suspects
 from tasks.session import Session, with_all_cores
 from tasks.study.replicates import Planned
@@ -95,9 +96,7 @@ def train_stage(context: TrainingContext, planned: Iterable[Planned]) -> list[st
     todo = sorted({p.key: p for p in planned}.values(), key=training_cost, reverse=True)
     if not todo:
         return []
-    rules = context.study.rules
-    stepwise = todo[0].stage == "refine" and (rules.trainings is not None or rules.method != "grid")
-    at_once = rules.parallel * rules.refine_replicates if stepwise else None
+    at_once = refined_at_once(context.study.rules) if todo[0].stage == "refine" else None
     context.progress.stage(todo[0].stage, len(todo), at_once=at_once)
     batches = [todo]
     if todo[0].stage == "refine" and context.study.refine.prune:

@@ -1,17 +1,28 @@
 """How many trainings fit into the minutes of a study, and how many cells are chosen at once."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from analysis.search.budget import least_budget
+from analysis.search.procedure import SearchRules
 from tasks.errors import UserError
 from tasks.languages import counted
 from tasks.planning.past_runs import past_runs
 from tasks.planning.probe import probe_study
 from tasks.progress import Progress
+from tasks.search.stages import StageCost, refined_at_once, stage_costs, whole_length
+from tasks.study.replicates import FINAL
 from tasks.study.study_file import MAX_BUDGET, MAX_PARALLEL, Study
 from tasks.tracking.execution import earlier_study
 from tasks.tracking.tracker import Tracker
-from tasks.training.devices import available_devices
+from tasks.training.devices import Device, available_devices
+
+#: With all of n parts of a CPU, a training is n to this power times as fast as with one of them:
+#: 1.62 times with two. Measured with two, by short trainings (`infra/benchmarks/divided_cpu.py`, 2
+#: divided by its ratios): 1.4 for the modern network, 1.7 for the published one; and 1.7 in a study
+#: of the modern network with a long final training.
+GAIN_OF_CORES = 0.7
 
 
 def resolve_size(study: Study, tracker: Tracker, progress: Progress, version: str) -> Study:
@@ -64,7 +75,8 @@ def _with_known_seconds(study: Study, tracker: Tracker, progress: Progress) -> S
                 f"study {study.name}: minutes {study.minutes:g}: how long a training takes is not "
                 f"known ({probe.fault}); set budget, the number of trainings, instead"
             )
-    done = with_trainings(study, seconds, len(available_devices(study.parallel)))
+    devices = available_devices(study.parallel)
+    done = with_trainings(study, seconds, len(devices), speed_of_final(devices))
     progress.print_line(
         f"minutes: {study.minutes:g}, enough for {counted(done.trainings, 'training')} of "
         f"{seconds:.0f} s, {source}"
@@ -77,7 +89,80 @@ def usual_parallel(devices: int) -> int:
     return min(devices, MAX_PARALLEL)
 
 
-def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:
+def rules_on_devices(study: Study, devices: int) -> SearchRules:
+    """Return the rules of a search, as a machine with these devices would begin it."""
+    rules = study.rules
+    if study.method != "budget" or study.parallel is not None:
+        return rules
+    return replace(rules, parallel=usual_parallel(devices))
+
+
+def expected_minutes(
+    study: Study, rules: SearchRules, seconds: float, devices: int, final_speed: float
+) -> tuple[float, float]:
+    """Return the minutes of the fewest and the most trainings.
+
+    A stage begins when the one before has ended, so that three trainings take as long on two
+    devices as four.
+
+    Parameters
+    ----------
+    rules : of the search, with the cells that it chooses at once.
+    seconds : of one training of the whole length; if the length is a factor, of a middle length.
+    devices : how many replicates train at once.
+    final_speed : see `speed_of_final`.
+    """
+    whole = whole_length(study)
+    fewest = most = 0.0
+    for stage in stage_costs(study, rules):
+        if stage.stage == FINAL:
+            length = stage.most_epochs / whole / final_speed
+            fewest, most = fewest + length, most + length
+            continue
+        limit = refined_at_once(rules) if stage.stage == "refine" else None
+        at_once = min(devices, limit or devices)
+        if "epochs" in study.factors:
+            lengths: tuple[float, float] = stage.fewest, stage.most
+        else:
+            lengths = stage.fewest_epochs / whole, stage.most_epochs / whole
+        fewest += _on_devices(stage.fewest, lengths[0], at_once)
+        most += _on_devices(stage.most, lengths[1], at_once)
+    return fewest * seconds / 60, most * seconds / 60
+
+
+def _on_devices(trainings: int, lengths: float, at_once: int) -> float:
+    """Return how long a stage takes, in trainings of the whole length.
+
+    Parameters
+    ----------
+    lengths : of all of its trainings together, in the same unit.
+    """
+    return math.ceil(trainings / at_once) * lengths / trainings if trainings else 0.0
+
+
+def mean_lengths(costs: Sequence[StageCost], devices: Sequence[Device]) -> dict[str, float]:
+    """Return the epochs of one training of each stage.
+
+    While the final training runs, no other one does: it counts as what the devices of the search
+    would train in that time.
+    """
+    lengths = {cost.stage: cost.most_epochs / cost.most for cost in costs}
+    if FINAL in lengths:
+        lengths[FINAL] *= len(devices) / speed_of_final(devices)
+    return lengths
+
+
+def speed_of_final(devices: Sequence[Device]) -> float:
+    """Return how many times as fast the final training is as one on a device of the search.
+
+    It has the whole CPU, or one GPU.
+    """
+    return 1.0 if devices[0].gpu else float(len(devices) ** GAIN_OF_CORES)
+
+
+def with_trainings(
+    study: Study, seconds: float | None, devices: int, final_speed: float = 1.0
+) -> Study:
     """Return a study with minutes with the budget that they are enough for; others as they are.
 
     Parameters
@@ -85,6 +170,7 @@ def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:
     study : to be planned.
     seconds : of one training of the whole length; None if not known.
     devices : how many replicates train at once.
+    final_speed : see `speed_of_final`.
 
     Raises
     ------
@@ -93,16 +179,27 @@ def with_trainings(study: Study, seconds: float | None, devices: int) -> Study:
     """
     if study.minutes is None or study.budget is not None or seconds is None:
         return study
-    final = (study.final_epochs or 0) / study.training.epochs
-    budget = min(MAX_BUDGET, math.floor(study.minutes * 60 * devices / seconds - final))
     least = least_budget(study.ranges, study.full_epochs, screen=study.screen)
-    if budget < least:
-        needed = math.ceil((least + final) * seconds / devices / 6) / 10
-        fit = f"{budget} trainings fit" if budget > 1 else "one fits" if budget > 0 else "none fits"
-        fit += f" beside the final training of {study.final_epochs} epochs" if final else ""
-        raise UserError(
-            f"study {study.name}: minutes {study.minutes:g}: one training takes about "
-            f"{seconds:.0f} s here, so {fit}, and {len(study.factors)} factors need at least "
-            f"{least}; give at least {needed:g} minutes, or fewer epochs, pictures or factors"
-        )
-    return study.model_copy(update={"budget": budget})
+    final = (study.final_epochs or 0) / study.training.epochs / final_speed
+    budget = min(MAX_BUDGET, math.floor((study.minutes * 60 / seconds - final) * devices))
+
+    def sized(trainings: int) -> tuple[Study, float]:
+        """Return the study with this budget, and the minutes that it takes at most."""
+        done = study.model_copy(update={"budget": trainings})
+        rules = rules_on_devices(done, devices)
+        return done, expected_minutes(done, rules, seconds, devices, final_speed)[1]
+
+    while budget >= least:
+        done, minutes = sized(budget)
+        if round(minutes, 6) <= study.minutes:
+            return done
+        # One at a time: it takes longer by at most one round of each stage.
+        budget -= 1
+    needed = math.ceil(10 * sized(least)[1]) / 10
+    fit = f"{budget} trainings fit" if budget > 1 else "one fits" if budget > 0 else "none fits"
+    fit += f" beside the final training of {study.final_epochs} epochs" if final else ""
+    raise UserError(
+        f"study {study.name}: minutes {study.minutes:g}: one training takes about "
+        f"{seconds:.0f} s here, so {fit}, and {len(study.factors)} factors need at least "
+        f"{least}; give at least {needed:g} minutes, or fewer epochs, pictures or factors"
+    )

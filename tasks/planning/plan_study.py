@@ -1,7 +1,6 @@
 """The plan of a study: its design, trainings, minutes, and the smallest effect that it finds."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,32 +9,18 @@ import pandas as pd
 from analysis.designs.factorial import Design
 from analysis.effects.power import DetectableEffect, smallest_effect
 from analysis.search import procedure
-from analysis.search.procedure import CellRun, SearchRules, ShortTrainings
-from tasks.planning.minutes import usual_parallel, with_trainings
+from analysis.search.procedure import CellRun, SearchRules
+from tasks.planning.minutes import (
+    expected_minutes,
+    rules_on_devices,
+    speed_of_final,
+    with_trainings,
+)
 from tasks.planning.past_runs import PastRuns
 from tasks.planning.probe import Probe
-from tasks.search.stages import stage_sizes
-from tasks.study.replicates import FINAL
+from tasks.search.stages import StageCost, stage_costs, whole_length
 from tasks.study.study_file import Study
 from tasks.training.devices import MAX_PARTS, available_devices
-
-
-@dataclass(frozen=True)
-class StageCost:
-    """How many trainings a stage has, and how long they are.
-
-    Attributes
-    ----------
-    stage : its name.
-    fewest, most : trainings.
-    fewest_epochs, most_epochs : of these trainings together.
-    """
-
-    stage: str
-    fewest: int
-    most: int
-    fewest_epochs: int
-    most_epochs: int
 
 
 @dataclass(frozen=True)
@@ -49,6 +34,7 @@ class StudyPlan:
     devices : how many replicates train at once on this machine.
     probe : what a few epochs on drawn pictures show; None if there was no probe.
     most_devices : how many replicates could train at once, if a CPU is divided.
+    final_speed : how many times as fast the final training is as one on a device of the search.
     """
 
     study: Study
@@ -56,14 +42,12 @@ class StudyPlan:
     devices: int = 1
     probe: Probe | None = None
     most_devices: int = 1
+    final_speed: float = 1.0
 
     @property
     def rules(self) -> SearchRules:
         """The rules of the search, as this machine would begin it."""
-        rules = self.study.rules
-        if self.study.method != "budget" or self.study.parallel is not None:
-            return rules
-        return replace(rules, parallel=usual_parallel(self.devices))
+        return rules_on_devices(self.study, self.devices)
 
     @cached_property
     def design(self) -> Design | None:
@@ -85,50 +69,8 @@ class StudyPlan:
 
     @cached_property
     def stages(self) -> list[StageCost]:
-        """The cost of each stage that the rules have, in order.
-
-        What the refinement and the confirmation train depends on the results. Cells that the screen
-        trained are not repeated.
-        """
-        rules = self.rules
-        planned = [("pilot", self.pilot), ("screen", self.screen)]
-        stages = [self._known(stage, runs) for stage, runs in planned if runs]
-        if rules.short is not None:
-            return [*stages, *self._of_two_lengths(rules.short), *self._final()]
-        later = [("refine", rules.most_refined), ("confirm", rules.most_confirmed)]
-        searched = [self._at_most(stage, runs) for stage, runs in later if runs]
-        return [*stages, *searched, *self._final()]
-
-    def _final(self) -> list[StageCost]:
-        epochs = self.study.final_epochs
-        return [] if epochs is None else [StageCost(FINAL, 1, 1, epochs, epochs)]
-
-    def _known(self, stage: str, runs: Sequence[CellRun]) -> StageCost:
-        epochs = sum(self.epochs_of(run) for run in runs)
-        return StageCost(stage, len(runs), len(runs), epochs, epochs)
-
-    def _of_two_lengths(self, short: ShortTrainings) -> list[StageCost]:
-        """Return the cost of refinement and confirmation with short trainings."""
-        more, cells = self.more_short_trainings, self.rules.budget
-        rest = short.full - short.epochs if short.continues else short.full
-        epochs = more * short.epochs + cells * rest
-        return [
-            StageCost("refine", 0, more + cells, 0, epochs),
-            self._at_most("confirm", self.rules.most_confirmed),
-        ]
-
-    @property
-    def more_short_trainings(self) -> int:
-        """The short trainings of the refinement; 0 if all trainings have full length."""
-        return stage_sizes(self.rules)["refine"] - self.rules.most_refined
-
-    def _at_most(self, stage: str, runs: int) -> StageCost:
-        return StageCost(stage, 0, runs, 0, runs * self.whole_length)
-
-    def epochs_of(self, run: CellRun) -> int:
-        """Return how many epochs a run trains: its own number, or that of its cell or the study."""
-        own = getattr(run, "epochs", None)
-        return int(own or run.levels.get("epochs", self.study.training.epochs))
+        """The cost of each stage that the rules have, in order."""
+        return stage_costs(self.study, self.rules)
 
     @property
     def trainings(self) -> tuple[int, int]:
@@ -144,13 +86,8 @@ class StudyPlan:
     def full_trainings(self) -> tuple[float, float]:
         """The same in trainings of the whole length; if the length is a factor, the longest."""
         fewest, most = self.epochs
-        return fewest / self.whole_length, most / self.whole_length
-
-    @property
-    def whole_length(self) -> int:
-        """Epochs of the longest training."""
-        longest = (int(f.high) for f in self.rules.factors if f.name == "epochs")
-        return next(longest, self.study.training.epochs)
+        whole = whole_length(self.study)
+        return fewest / whole, most / whole
 
     @property
     def seconds(self) -> float | None:
@@ -164,10 +101,9 @@ class StudyPlan:
         """The expected minutes of the fewest and the most trainings; None if not known."""
         if self.seconds is None:
             return None
-        # If the length is a factor, the seconds are those of a training of a middle length.
-        counts = self.trainings if "epochs" in self.study.factors else self.full_trainings
-        fewest, most = (n * self.seconds / 60 / self.devices for n in counts)
-        return fewest, most
+        return expected_minutes(
+            self.study, self.rules, self.seconds, self.devices, self.final_speed
+        )
 
     @cached_property
     def detectable(self) -> DetectableEffect:
@@ -196,6 +132,8 @@ def plan_on_this_machine(study: Study, past: PastRuns, probe: Probe | None = Non
     UserError
         If no training fits into the minutes, or too few for any design.
     """
-    devices, most = len(available_devices(study.parallel)), len(available_devices(MAX_PARTS))
-    planned = StudyPlan(study, past, devices, probe, most)
-    return replace(planned, study=with_trainings(study, planned.seconds, devices))
+    devices, most = available_devices(study.parallel), len(available_devices(MAX_PARTS))
+    speed = speed_of_final(devices)
+    planned = StudyPlan(study, past, len(devices), probe, most, speed)
+    sized = with_trainings(study, planned.seconds, len(devices), speed)
+    return replace(planned, study=sized)

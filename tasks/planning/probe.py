@@ -31,7 +31,9 @@ from tasks.training.slots import SlotPool
 
 #: Seconds for all cells together, once the training process is ready.
 PROBE_SECONDS = 20.0
-#: The share of the time that the first cell may take.
+#: Cells that are timed, at most.
+MOST_CELLS = 4
+#: The share of the time that the first cell, the largest, may take.
 FIRST_SHARE = 0.6
 #: Epochs after which a cell is known well enough: the first one compiles the network.
 ENOUGH_EPOCHS = 4
@@ -63,7 +65,7 @@ class Probe:
 
     Attributes
     ----------
-    cells : the largest cell and the smallest one, as far as they were timed; one if they are alike.
+    cells : those that were timed, in the order of `cells_to_time`.
     pictures : training pictures of an epoch of the probe.
     study_pictures : training pictures of an epoch of the study.
     seconds_spent : by the probe, without the start of the training process.
@@ -87,11 +89,11 @@ class _EnoughError(Exception):
 
 
 def probe_study(study: Study, settings: Settings, seconds: float = PROBE_SECONDS) -> Probe:
-    """Time the largest and the smallest cell of a study for some seconds.
+    """Time cells of a study for some seconds.
 
     Parameters
     ----------
-    seconds : for both cells together. An epoch that takes longer is cut off.
+    seconds : for all cells together. An epoch that takes longer is cut off.
     """
     try:
         pictures = training_pictures(study.data)
@@ -100,7 +102,7 @@ def probe_study(study: Study, settings: Settings, seconds: float = PROBE_SECONDS
         return Probe(fault=str(error))
     if pictures is None:
         return Probe(fault="the pictures are in an object store, and are not counted for a plan")
-    cells = extreme_cells(study)
+    cells = cells_to_time(study)
     specs = [study.spec(dict(cell), seed=1) for cell in cells]
     used = probe_pictures(specs, pictures)
     with tempfile.TemporaryDirectory() as folder:
@@ -128,12 +130,15 @@ def training_pictures(data: DataPart) -> int | None:
     return round(data.training * sum(counts))
 
 
-def extreme_cells(study: Study) -> list[Mapping[str, Level]]:
-    """Return the largest cell of the first stage and the smallest one; one if all are alike.
+def cells_to_time(study: Study) -> list[Mapping[str, Level]]:
+    """Return a few cells of the first stages in the order in which they are timed.
 
-    The blocks of a backbone that are trained tell most, because frozen ones are computed once; then
-    whole numbers: layers, filters, units. The number of epochs and the batch size change the length
-    of a training, but not the network.
+    First the largest and the smallest, if they are not alike; then in turn the one that has the
+    most levels unlike all before it, because categories may cost time, too.
+
+    The blocks of a backbone that are trained tell most about the size, because frozen ones are
+    computed once; then whole numbers: layers, filters, units. The number of epochs and the batch
+    size change the length of a training, but not the network.
     """
     rules = study.rules
     runs = procedure.pilot_runs(rules) + procedure.screen_runs(rules)
@@ -143,9 +148,15 @@ def extreme_cells(study: Study) -> list[Mapping[str, Level]]:
         blocks = trained_blocks(ModelSpec(study.model.builder, levels))
         return blocks, sum(f.code(levels[f.name]) for f in sizes)
 
-    cells = [run.levels for run in runs]
-    largest, smallest = max(cells, key=size), min(cells, key=size)
-    return [largest] if size(largest) == size(smallest) else [largest, smallest]
+    def differences(levels: Mapping[str, Level]) -> int:
+        return min(sum(levels[name] != one.get(name) for name in levels) for one in chosen)
+
+    rest: list[Mapping[str, Level]] = [run.levels for run in runs]
+    largest, smallest = max(rest, key=size), min(rest, key=size)
+    chosen = [largest] if size(largest) == size(smallest) else [largest, smallest]
+    while len(chosen) < MOST_CELLS and differences(furthest := max(rest, key=differences)):
+        chosen.append(furthest)
+    return chosen
 
 
 def probe_pictures(specs: list[ReplicateSpec], pictures: int) -> int:
@@ -191,7 +202,9 @@ def _time_cells(
         timer.start()
         try:
             for number, (cell, spec) in enumerate(zip(cells, specs, strict=True)):
-                share = FIRST_SHARE if number + 1 < len(cells) else 1.0
+                if time.monotonic() > started + seconds:
+                    break
+                share = 1.0 if number else FIRST_SHARE
                 epochs = _epoch_seconds(
                     pool, spec, arrays, study.model.builder_folder, started + share * seconds
                 )

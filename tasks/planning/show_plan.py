@@ -12,8 +12,9 @@ from analysis.runs.response import DEFAULT_IMBALANCED, IMBALANCED
 from analysis.search.budget import FACTORIAL
 from models.spec import PRETRAINED_BUILDER
 from tasks.languages import counted
-from tasks.planning.plan_study import StageCost, StudyPlan
+from tasks.planning.plan_study import StudyPlan
 from tasks.planning.probe import Probe
+from tasks.search.stages import StageCost, epochs_of, more_short_trainings
 from tasks.study.replicates import FINAL
 from tasks.study.study_file import Study
 from tasks.wording.power import detectable_as_json, detectable_as_text
@@ -37,7 +38,7 @@ def plan_as_json(plan: StudyPlan) -> dict[str, Any]:
                 "levels": run.levels,
                 "replicate": run.number,
                 "centre": run.centre,
-                "epochs": plan.epochs_of(run),
+                "epochs": epochs_of(plan.study, run),
             }
             for stage, runs in (("pilot", plan.pilot), ("screen", plan.screen))
             for run in runs
@@ -192,8 +193,8 @@ def _about_process(plan: StudyPlan) -> str:
         return f", {where}"
     goes_on = "continue to" if short.continues else "are trained again for"
     return (
-        f", {where}: {plan.more_short_trainings} of {counted(short.epochs, 'epoch')}, then the "
-        f"{counted(plan.rules.budget, 'most promising cell')} {goes_on} {short.full} epochs"
+        f", {where}: {more_short_trainings(plan.rules)} of {counted(short.epochs, 'epoch')}, then "
+        f"the {counted(plan.rules.budget, 'most promising cell')} {goes_on} {short.full} epochs"
     )
 
 
@@ -221,7 +222,7 @@ def _why_no_full_design(plan: StudyPlan) -> str:
 
 
 def _totals(plan: StudyPlan) -> list[str]:
-    lengths = sorted({plan.epochs_of(run) for run in (*plan.pilot, *plan.screen)})
+    lengths = sorted({epochs_of(plan.study, run) for run in (*plan.pilot, *plan.screen)})
     if plan.rules.short is not None:
         lengths.append(plan.rules.short.full)
     if plan.study.final_epochs is not None:

@@ -11,7 +11,7 @@ from support.small_study import BEST, ROOT, Done, environment
 
 import factorgrid as fg
 from tasks.errors import StudyError, TrackingError, UserError
-from tasks.search.stages import stage_sizes, study_as_line
+from tasks.search.stages import stage_costs, study_as_line
 
 PAPER = ROOT / "infra" / "docs" / "paper.csv"
 #: Runs the examples in the docstrings, and prints how many failed and how many there are.
@@ -126,7 +126,8 @@ def test_a_plan_has_the_trainings_of_each_stage(
 ) -> None:
     _use_home(tmp_path / "home", monkeypatch)
     planned = fg.plan(fg.load("quick"))
-    assert planned.trainings == stage_sizes(planned.study.rules)
+    costs = stage_costs(planned.study, planned.study.rules)
+    assert planned.trainings == {cost.stage: cost.most for cost in costs}
     assert len(planned.screen) == planned.trainings["screen"]
     longer = fg.plan(fg.load("quick").model_copy(update={"final_epochs": 40}))
     assert longer.trainings == planned.trainings | {"final": 1}

@@ -131,4 +131,61 @@ def test_a_terminal_has_bold_titles_and_a_bold_row_of_the_chosen_cell() -> None:
 
 
 def test_a_study_without_trainings_has_no_time_left() -> None:
-    assert str(StudyProgress({"screen": 2})) == "stage 1 of 1, run 0 of 2"
+    assert StudyProgress({"screen": 2}).as_line() == "stage 1 of 1, run 0 of 2"
+
+
+def test_a_log_hears_of_a_long_training_after_a_silence(
+    progress: Progress, stream: io.StringIO
+) -> None:
+    progress.stage("screen", 2)
+    progress.started("a", "long one", 100)
+    progress.epoch("a", {"epoch": 1, "val_accuracy": 0.5})
+    assert "epoch" not in stream.getvalue()
+    progress._last_line -= 300
+    progress.epoch("a", {"epoch": 40, "val_accuracy": 0.625})
+    progress.epoch("a", {"epoch": 41, "val_accuracy": 0.625})
+    told = [line for line in _lines(stream) if "epoch" in line]
+    assert len(told) == 1
+    assert "long one: epoch 40 of 100, accuracy 0.625 (stage 1 of 3, run 0 of 7, " in told[0]
+
+
+def test_the_time_left_counts_a_long_training_by_its_length() -> None:
+    study = StudyProgress({"screen": 4, "final": 1}, {"screen": 8, "final": 128}, "screen")
+    study.started -= 60
+    for _ in range(4):
+        study.count(trained=True)
+    # 32 epochs took a minute, and 128 are left.
+    assert study.seconds_left() == pytest.approx(240, abs=1)
+    study.stage = "final"
+    # A quarter of the final one in another 60 s.
+    study.started -= 60
+    assert study.seconds_left(0.25) == pytest.approx(120 / 64 * 96, abs=1)
+
+
+def test_trainings_that_run_at_the_same_time_count_before_they_end() -> None:
+    study = StudyProgress({"screen": 4}, stage="screen")
+    study.started -= 60
+    study.count(trained=True)
+    assert study.seconds_left() == pytest.approx(180, abs=1)
+    assert study.seconds_left(in_training=1.0) == pytest.approx(60, abs=1)
+
+
+def test_a_reused_training_says_nothing_about_the_time_left() -> None:
+    study = StudyProgress({"screen": 4}, stage="screen")
+    study.count(trained=False)
+    assert "left" not in study.as_line()
+    study.started -= 60
+    study.count(trained=True)
+    assert study.seconds_left() == pytest.approx(120, abs=1)
+
+
+def test_a_line_counts_the_trained_epochs_of_a_replicate_in_training(
+    progress: Progress, stream: io.StringIO
+) -> None:
+    progress.stage("screen", 2)
+    progress.started("b", "b", 4)
+    progress.epoch("b", {"epoch": 4})
+    _train(progress, "a", 0.75)
+    study = progress._study
+    assert study is not None
+    assert study.seconds_left(progress._in_training) < study.seconds_left() / 1.9

@@ -10,10 +10,18 @@ from support.small_study import Done
 
 from tasks.errors import TrackingError, UserError
 from tasks.planning import past_runs
-from tasks.planning.minutes import with_trainings
+from tasks.planning.minutes import (
+    expected_minutes,
+    mean_lengths,
+    rules_on_devices,
+    speed_of_final,
+    with_trainings,
+)
+from tasks.search.stages import StageCost
 from tasks.settings import Settings
 from tasks.study.study_file import Study, parse_study, read_stored_study
 from tasks.tracking.tracker import Tracker
+from tasks.training.devices import Device
 
 
 def a_study(minutes: float) -> Study:
@@ -42,6 +50,33 @@ def test_minutes_leave_room_for_the_final_training() -> None:
     with pytest.raises(UserError, match="none fits beside the final training of 16 epochs") as said:
         with_trainings(short, 60, 1)
     assert "give at least 7 minutes" in str(said.value)
+
+
+def test_a_stage_waits_for_the_last_one_of_the_stage_before() -> None:
+    study = a_study(12)
+    alone, together = (with_trainings(study, 60, devices) for devices in (1, 2))
+    assert alone.budget == 12
+    # 24 would fit if no device waited: 3 that confirm take as long as 4.
+    assert together.budget == 23
+    assert _most_minutes(together, 2) == 12 < _most_minutes(with_budget(together, 24), 2)
+
+
+def test_a_final_training_is_faster_with_all_parts_of_a_cpu_and_not_with_all_gpus() -> None:
+    halves = (Device("", 1, (0,)), Device("", 1, (1,)))
+    gpus = (Device("GPU-1", 8), Device("GPU-2", 8))
+    assert speed_of_final(halves[:1]) == speed_of_final(gpus) == 1
+    assert 1 < speed_of_final(halves) < 2
+    costs = [StageCost("screen", 4, 4, 32, 32), StageCost("final", 1, 1, 128, 128)]
+    assert mean_lengths(costs, gpus) == {"screen": 8, "final": 256}
+    assert mean_lengths(costs, halves)["final"] == 256 / speed_of_final(halves)
+
+
+def with_budget(study: Study, budget: int) -> Study:
+    return study.model_copy(update={"budget": budget})
+
+
+def _most_minutes(study: Study, devices: int) -> float:
+    return expected_minutes(study, rules_on_devices(study, devices), 60, devices, 1.0)[1]
 
 
 def test_categories_that_need_a_large_screen_have_a_default_that_is_large_enough() -> None:
