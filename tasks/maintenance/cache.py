@@ -13,6 +13,7 @@ from models.images.feature_file import END, open_features
 from tasks.data.object_store import ABOUT
 from tasks.errors import UserError
 from tasks.languages import counted
+from tasks.maintenance.disk_size import disk_size
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ def list_caches(cache: Path, unpacked: Path) -> list[CacheEntry]:
 
 
 def _cache_entry(path: Path, unpacked: Path) -> CacheEntry:
-    files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
-    megabytes = sum(f.stat().st_size for f in files) / 1e6
-    blank = CacheEntry(path, path.name, 0, 0, megabytes, "", "", in_use=False)
+    blank = CacheEntry(path, path.name, 0, 0, disk_size(path) / 1e6, "", "", in_use=False)
     if path.parent == unpacked and not (path / ABOUT).exists():
         return replace(blank, state="an unpacked archive")
     with lock_if_unused(path) as free:

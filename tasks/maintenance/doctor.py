@@ -9,13 +9,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 import psutil
 from packaging.requirements import Requirement
 
+from tasks.maintenance.disk_size import disk_size
 from tasks.processes.own_folder import PREFIX, own_folder, temporary_parent
 from tasks.processes.ports import is_free_port
 from tasks.redaction import redact, without_password
@@ -124,16 +124,9 @@ def _temporary_files(settings: Settings) -> str:
     mine = own_folder(parent) if parent else None
     for folder in filter(None, (parent, settings.work)):
         held = [own for own in folder.glob(f"{PREFIX}*") if own != mine]
-        megabytes = sum(_file_size(file) for own in held for file in own.rglob("*")) / 1e6
+        megabytes = sum(map(disk_size, held)) / 1e6
         found.append(f"{megabytes:,.1f} MB of {len(held)} running processes in {folder}")
     return "; ".join(found)
-
-
-def _file_size(file: Path) -> int:
-    try:
-        return file.lstat().st_size
-    except OSError:  # removed meanwhile
-        return 0
 
 
 def _amount_finding(

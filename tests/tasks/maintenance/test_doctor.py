@@ -3,15 +3,18 @@
 import http.server
 import importlib.metadata
 import json
+import os
 import socket
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.small_study import Done, factorgrid
 
 from tasks.maintenance import doctor
+from tasks.maintenance.disk_size import disk_size
 from tasks.maintenance.doctor import Finding, examine, findings_as_text
 from tasks.processes.own_folder import own_folder
 from tasks.settings import Settings
@@ -55,6 +58,27 @@ def test_files_of_running_processes_are_reported(tmp_path: Path) -> None:
     assert (
         "2.0 MB of 1 running processes in" in _found(_local(tmp_path / "home"), "temporary").found
     )
+
+
+def test_files_that_another_process_removes_meanwhile_are_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = own_folder(tmp_path / "home" / "work")
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "model.keras").write_bytes(b"x" * 1_000_000)
+    scandir = os.scandir
+
+    def too_late(path: Any) -> Any:
+        if Path(path).name == "b":
+            Path(path).rename(tmp_path / "elsewhere")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", too_late)
+    assert (
+        "1.0 MB of 1 running processes in" in _found(_local(tmp_path / "home"), "temporary").found
+    )
+    assert disk_size(folder / "gone") == 0
 
 
 def test_servers_that_do_not_answer_give_exit_status_2_and_a_remedy(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from support.small_study import Done, factorgrid, open_tracker
 
 from tasks.errors import UserError
+from tasks.languages import counted
 from tasks.maintenance.prune import delete_runs, plan_pruning
 from tasks.registry.model_registry import SOURCE_RUN
 from tasks.tracking.tags import KIND, PARENT, REUSED_FROM
@@ -89,4 +90,4 @@ def test_a_study_whose_model_is_registered_is_not_listed(done: Done) -> None:
     assert ended.returncode == 0, ended.stderr
     listed = [line for line in ended.stdout.splitlines() if " validation " in line]
     assert listed
-    assert f"add --yes to delete {len(listed)} runs" in ended.stdout
+    assert f"add --yes to delete {counted(len(listed), 'run')}\n" in ended.stdout
