@@ -18,7 +18,7 @@ from tasks.planning.minutes import mean_lengths, resolve_size
 from tasks.report.outcome import Outcome, outcome_of
 from tasks.report.prefect_artifacts import Help, on_failure, run_name
 from tasks.search.pilot import plan_pilot
-from tasks.search.refine import plan_cells
+from tasks.search.refine import plan_cells, stepwise_trained
 from tasks.search.screen import plan_screen
 from tasks.search.stages import stage_costs, study_as_line
 from tasks.session import open_session, open_training, with_default_response
@@ -63,19 +63,25 @@ def search(
             steps.publish(done, outcome)
             return outcome
         sized = resolve_size(session.study, session.tracker, session.progress, images.version)
-        costs = stage_costs(sized, sized.rules)
-        session.progress.begin_study(
-            {cost.stage: cost.most for cost in costs},
-            sized.response,
-            mean_lengths(costs, available_devices(sized.parallel)),
-        )
         with open_training(
             replace(session, study=sized),
             images,
             elsewhere=elsewhere,
             remote_task=steps.train_there,
         ) as context:
+            _begin_progress(context)
             return procedure(context)
+
+
+def _begin_progress(context: TrainingContext) -> None:
+    """Tell the progress display how many trainings the study has, and how long they are."""
+    study, sizes = context.study, {}
+    costs = stage_costs(study, study.rules)
+    for cost in costs:
+        before = stepwise_trained(context.execution) if cost.stage == "refine" else 0
+        sizes[cost.stage] = max(cost.most - before, 0)
+    lengths = mean_lengths(costs, available_devices(study.parallel))
+    context.progress.begin_study(sizes, study.response, lengths)
 
 
 def procedure(context: TrainingContext) -> Outcome:

@@ -176,6 +176,7 @@ class Progress:
         self._lock = threading.Lock()
         self._replicates: dict[str, ReplicateProgress] = {}
         self._stage, self._done, self._total = "", 0, 0
+        self._stepwise = False
         self._stage_started = time.monotonic()
         self._study: StudyProgress | None = None
         self._count: CountProgress | None = None
@@ -267,7 +268,11 @@ class Progress:
             if at_once and name == self._stage:
                 self._total = max(self._total, self._done + total)
                 return
+            if study is not None and self._stepwise and name != self._stage:
+                # It has ended, perhaps with fewer than it could have.
+                study.sizes[self._stage] = self._done
             self._stage, self._done, self._total = name, 0, total
+            self._stepwise = bool(at_once)
             self._stage_started = time.monotonic()
             what = f"{name}: {counted(total, 'replicate')}"
             if study is not None:

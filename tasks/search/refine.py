@@ -8,6 +8,7 @@ from analysis.search import procedure
 from analysis.search.procedure import NextCells
 from analysis.search.refined_grid import Decision
 from tasks.languages import counted, translator
+from tasks.search.stages import refined_at_once
 from tasks.study.replicates import Planned, plan
 from tasks.study.study_file import Study
 from tasks.tracking.execution import Execution, finished_keys
@@ -31,6 +32,14 @@ def stored_first(execution: Execution, planned: Sequence[Planned]) -> list[list[
     finished = finished_keys(execution.children())
     stored = [p for p in planned if p.key in finished]
     return [stored, [p for p in planned if p.key not in finished]]
+
+
+def stepwise_trained(execution: Execution) -> int:
+    """Return how many replicates of a stepwise refinement are trained already, and not repeated."""
+    if refined_at_once(execution.study.rules) is None:
+        return 0
+    finished = [run for run in execution.children() if run.info.status == "FINISHED"]
+    return [run.data.params.get("stage") for run in finished].count("refine")
 
 
 def log_decision(execution: Execution, effects: Effects) -> Decision:

@@ -84,6 +84,18 @@ def test_a_stage_that_is_smaller_than_planned_shortens_the_study(
     assert "stage 3 of 3, run 4 of 4, best so far" in _lines(stream)[-1]
 
 
+def test_a_search_that_ends_early_shortens_the_study(
+    progress: Progress, stream: io.StringIO
+) -> None:
+    for step in range(2):
+        progress.stage("refine", 1, at_once=1)
+        _train(progress, f"cell {step}", 0.5)
+    assert "run 2 of 7, " in _lines(stream)[-1]
+    progress.stage("confirm", 1)
+    _train(progress, "again", 0.5)
+    assert "run 3 of 5, " in _lines(stream)[-1]
+
+
 def test_a_failed_replicate_is_not_the_best(progress: Progress, stream: io.StringIO) -> None:
     progress.stage("screen", 2)
     progress.finished("a", "a", "failed: no memory")
