@@ -75,11 +75,11 @@ def search(
 
 def _begin_progress(context: TrainingContext) -> None:
     """Tell the progress display how many trainings the study has, and how long they are."""
-    study, sizes = context.study, {}
+    study = context.study
     costs = stage_costs(study, study.rules)
-    for cost in costs:
-        before = stepwise_trained(context.execution) if cost.stage == "refine" else 0
-        sizes[cost.stage] = max(cost.most - before, 0)
+    sizes = {cost.stage: cost.most for cost in costs}
+    if "refine" in sizes:
+        sizes["refine"] = max(sizes["refine"] - stepwise_trained(context.execution), 0)
     lengths = mean_lengths(costs, available_devices(study.parallel))
     context.progress.begin_study(sizes, study.response, lengths)
 

@@ -112,7 +112,7 @@ def expected_minutes(
     devices : how many replicates train at once.
     final_speed : see `speed_of_final`.
     """
-    whole = whole_length(study)
+    whole = whole_length(study, rules)
     fewest = most = 0.0
     for stage in stage_costs(study, rules):
         if stage.stage == FINAL:

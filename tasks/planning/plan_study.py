@@ -86,7 +86,7 @@ class StudyPlan:
     def full_trainings(self) -> tuple[float, float]:
         """The same in trainings of the whole length; if the length is a factor, the longest."""
         fewest, most = self.epochs
-        whole = whole_length(self.study)
+        whole = whole_length(self.study, self.rules)
         return fewest / whole, most / whole
 
     @property

@@ -42,7 +42,7 @@ def stage_costs(study: Study, rules: SearchRules) -> list[StageCost]:
         ("pilot", procedure.pilot_runs(rules)),
         ("screen", procedure.screen_runs(rules)),
     ]
-    whole = whole_length(study)
+    whole = whole_length(study, rules)
     if rules.short is None:
         refinement = _at_most("refine", rules.most_refined, whole)
     else:
@@ -94,9 +94,9 @@ def epochs_of(study: Study, run: CellRun) -> int:
     return int(own or run.levels.get("epochs", study.training.epochs))
 
 
-def whole_length(study: Study) -> int:
+def whole_length(study: Study, rules: SearchRules) -> int:
     """Return the epochs of the longest training of a search."""
-    longest = (int(f.high) for f in study.rules.factors if f.name == "epochs")
+    longest = (int(f.high) for f in rules.factors if f.name == "epochs")
     return next(longest, study.training.epochs)
 
 
@@ -104,9 +104,9 @@ def study_as_line(study: Study) -> str:
     """Return what a study will train, as one line."""
     if study.minutes is not None and study.budget is None:
         return f"Study {study.name}: {study.minutes:g} minutes of training"
-    costs = stage_costs(study, study.rules)
+    rules = study.rules
+    costs, short = stage_costs(study, rules), rules.short
     stages = ", ".join(f"{cost.stage} {cost.most}" for cost in costs)
-    short = study.rules.short
     lengths = (
         f", short ones of {short.epochs} and full ones of {short.full} epochs" if short else ""
     )

@@ -32,12 +32,16 @@ def _train(progress: Progress, name: str, accuracy: float, epochs: int = 4) -> N
     progress.finished(name, name, f"accuracy {accuracy}", accuracy, epochs)
 
 
+def _refine_one_at_a_time(progress: Progress, cells: int) -> None:
+    for step in range(cells):
+        progress.stage("refine", 1, at_once=1)
+        _train(progress, f"cell {step}", 0.5)
+
+
 def test_a_search_of_one_cell_at_a_time_is_one_stage(
     progress: Progress, stream: io.StringIO
 ) -> None:
-    for step in range(3):
-        progress.stage("refine", 1, at_once=1)
-        _train(progress, f"cell {step}", 0.5)
+    _refine_one_at_a_time(progress, 3)
     begun = [line for line in _lines(stream) if "replicates" in line]
     assert [line.partition("  ")[2] for line in begun] == [
         "refine: at most 4 replicates, one at a time"
@@ -87,9 +91,7 @@ def test_a_stage_that_is_smaller_than_planned_shortens_the_study(
 def test_a_search_that_ends_early_shortens_the_study(
     progress: Progress, stream: io.StringIO
 ) -> None:
-    for step in range(2):
-        progress.stage("refine", 1, at_once=1)
-        _train(progress, f"cell {step}", 0.5)
+    _refine_one_at_a_time(progress, 2)
     assert "run 2 of 7, " in _lines(stream)[-1]
     progress.stage("confirm", 1)
     _train(progress, "again", 0.5)
